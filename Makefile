@@ -1,0 +1,43 @@
+# Each target does its own set-up; a second run starts in seconds.
+#   make demo PYTHON=python3.12      another interpreter (3.11 or later), when the environment is made
+#   make test VENV=/tmp/venv         another folder for the virtual environment
+#   make test ARGS="-k outbox"       more arguments for the command behind the target
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+BIN = $(VENV)/bin
+
+export VENV PYTHON
+.PHONY: help demo test lint format clean distclean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a whole factory in one process: see a simulated line inspected, results in var/demo/
+	@.ci/setup run
+	@$(BIN)/sightline demo $(ARGS)
+
+test: ## all tests, with a real broker and database where they are installed
+	@.ci/setup dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: ## style, types and the rooms' import rules
+	@.ci/setup dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: ## bring the code into the house style
+	@.ci/setup dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what demo, tests and linters left; the virtual environment stays
+	rm -rf var/demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find agent adapters storage config tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environment too
+	rm -rf "$(VENV)"

@@ -1,0 +1,125 @@
+"""How frames are taken in and judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from config.section import Matching, Section
+from config.units import ByteCount, PixelCount
+
+Overload = Literal["wait", "latest"]
+Scalar = bool | int | float | str
+
+
+class InspectionSettings(Section):
+    """Method, batching and decision."""
+
+    method: str = Field(
+        "sightline",
+        title="Method",
+        min_length=1,
+        description='How frames are scored. "null" (in quotes) costs null_cost_ms and passes everything.',
+    )
+    backbone: Annotated[str, Matching(r"clip|timm:\S+", "clip or timm:NAME")] = Field(
+        "clip",
+        title="Few-shot backbone",
+        description="clip (the image tower of models.clip) or timm:NAME.",
+    )
+    max_batch: int = Field(8, title="Batch", ge=1, le=256, description="Most frames in one pass.")
+    max_wait_ms: float = Field(
+        20, title="Wait, ms", ge=0, le=10_000, description="Longest wait for a batch to fill."
+    )
+    overload: Overload = Field(
+        "wait",
+        title="Overload",
+        description="wait: the broker holds the frames, none is skipped. latest: only the newest frame of a "
+        "camera, each skipped one counted and recorded.",
+    )
+    cycle_time_ms: float | None = Field(
+        None, title="Cycle time, ms", gt=0, description="A verdict later than this says late. null: never."
+    )
+    max_queue: int = Field(
+        64, title="Queue", ge=1, description="Frames in line before the agent takes no more from the broker."
+    )
+    false_alarm_rate: float = Field(
+        0.01,
+        title="False-alarm rate",
+        gt=0,
+        lt=0.5,
+        description="Share of good parts allowed above the threshold.",
+    )
+    review_factor: float = Field(
+        3.0,
+        title="REVIEW margin",
+        ge=1,
+        description="Scores that this many times false_alarm_rate of good parts exceed go to a person.",
+    )
+    null_cost_ms: float = Field(
+        0, title="Cost of null, ms", ge=0, description='What a frame costs under method "null".'
+    )
+    parameters: dict[str, Scalar] = Field(
+        default_factory=dict, title="Method parameters", description="Overrides of the method's own defaults."
+    )
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _null_is_a_name(cls, value: Any) -> Any:
+        # YAML reads an unquoted null as nothing at all; what the person meant is plain.
+        return "null" if value is None else value
+
+
+class CameraSettings(Section):
+    """What differs for one camera; null keeps what ``inspection`` and ``agent`` say."""
+
+    overload: Overload | None = Field(None, title="Overload", description="As inspection.overload.")
+    cycle_time_ms: float | None = Field(
+        None, title="Cycle time, ms", gt=0, description="As inspection.cycle_time_ms."
+    )
+    shadow: bool | None = Field(None, title="Shadow mode", description="As agent.shadow.")
+
+
+class FramesSettings(Section):
+    """What a frame may be. Anything beyond becomes an ERROR row, before it is decoded."""
+
+    max_bytes: ByteCount = Field(
+        20_000_000, title="Largest file", gt=0, description="Bytes of an encoded picture."
+    )
+    max_pixels: PixelCount = Field(
+        100_000_000, title="Largest picture", gt=0, description="Width times height."
+    )
+    allowed_roots: list[Path] = Field(
+        default_factory=list,
+        title="Allowed folders",
+        description="Where image_ref may name files. []: nowhere.",
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        title="Allowed hosts",
+        description="Where image_ref may fetch from: HOST, or HOST:PORT for that port alone. []: nowhere.",
+    )
+    fetch_timeout_s: float = Field(
+        5.0, title="Fetch timeout, s", gt=0, le=120, description="Longest wait for a frame given by URL."
+    )
+
+
+class ModelsSettings(Section):
+    """Which weights, and where they run. Nothing is downloaded unless a person asks for it."""
+
+    path: Path = Field(Path("var/models"), title="Folder", description="Where `models pull` puts weights.")
+    files: dict[str, Path] = Field(
+        default_factory=dict, title="Local files", description="A model's name and its file on this machine."
+    )
+    clip: str = Field(
+        "sightline-tiny", title="Vision-language model", description="sightline-tiny is bundled."
+    )
+    device: Annotated[str, Matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:N")] = Field(
+        "auto",
+        title="Device",
+        description="auto (a GPU where there is one), cpu, cuda or cuda:N.",
+    )
+    threads: int | None = Field(
+        None, title="CPU threads", ge=1, description="Threads of one pass. null: as many as there are cores."
+    )
