@@ -11,7 +11,7 @@ from config.section import Matching, Section
 from config.units import ByteCount, PixelCount
 
 Overload = Literal["wait", "latest"]
-Scalar = bool | int | float | str
+Parameter = bool | int | float | str | list[int] | list[float]
 
 
 class InspectionSettings(Section):
@@ -60,7 +60,7 @@ class InspectionSettings(Section):
     null_cost_ms: float = Field(
         0, title="Cost of null, ms", ge=0, description='What a frame costs under method "null".'
     )
-    parameters: dict[str, Scalar] = Field(
+    parameters: dict[str, Parameter] = Field(
         default_factory=dict, title="Method parameters", description="Overrides of the method's own defaults."
     )
 

@@ -1,0 +1,81 @@
+"""The application: the one place that builds the parts and wires them. Nobody imports it.
+
+Parts are imported where they are built, so that a command that needs no model does not wait for one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import adapters.cli
+
+if TYPE_CHECKING:
+    from adapters.images.codec import CvImageCodec
+    from adapters.images.decoder import PayloadDecoder
+    from agent.app.agent import Agent
+    from agent.app.store import DatabaseTools, Store
+    from agent.inspector import Inspector
+    from config import Settings
+
+
+def main() -> None:
+    """The ``sightline`` command."""
+    adapters.cli.program(Application())
+
+
+class Application:
+    """Builds the parts from settings; see :class:`adapters.cli.composition.Composition`."""
+
+    def database(self, settings: Settings) -> DatabaseTools:
+        """Care of the database."""
+        from agent.app.store import DatabaseTools
+
+        return DatabaseTools(settings.database.full_url())
+
+    def store(self, settings: Settings, *, upgrade: bool = True) -> Store:
+        """Open the history, by default after bringing its schema up to date."""
+        from agent.app.store import DatabaseTools, Store
+
+        if upgrade:
+            DatabaseTools(settings.database.full_url()).upgrade()
+        return Store(settings)
+
+    def inspector(self, settings: Settings) -> Inspector:
+        """Load the models. Raises ModelError, RecipeError."""
+        from adapters.models.device import pick_device
+        from adapters.models.registry import load_backbone, load_clip
+        from agent.inspector import Inspector
+        from agent.methods import build_method
+
+        options = settings.inspection
+        if options.method == "null":
+            return Inspector(build_method("null", null_cost_ms=options.null_cost_ms))
+        models = settings.models
+        device = pick_device(models.device, models.threads)
+        files = {name: str(file) for name, file in models.files.items()}
+        encoder = load_clip(models.clip, models.path, files, device=device)
+        backbone = None
+        if options.backbone != "clip":
+            backbone = load_backbone(options.backbone, models.path, files, device=device)
+        method = build_method(options.method, encoder, backbone, parameters=options.parameters)
+        return Inspector(method)
+
+    def decoder(self, settings: Settings) -> PayloadDecoder:
+        """Payloads to pictures."""
+        from adapters.images.decoder import PayloadDecoder
+        from agent.app.options import decoder_limits
+
+        return PayloadDecoder(decoder_limits(settings))
+
+    def codec(self) -> CvImageCodec:
+        """Pictures to files."""
+        from adapters.images.codec import CvImageCodec
+
+        return CvImageCodec()
+
+    def agent(self, settings: Settings) -> Agent:
+        """The agent, its models loaded and its history open."""
+        from agent.app.agent import Agent
+
+        inspector = self.inspector(settings)
+        return Agent(settings, inspector, self.store(settings))

@@ -1,0 +1,123 @@
+"""The agent: broker where it is embedded, transport, line, and the history they share."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.images.codec import CvImageCodec
+from adapters.images.decoder import PayloadDecoder
+from adapters.mqtt.announcer import MqttAnnouncer
+from adapters.mqtt.broker import EmbeddedBroker
+from adapters.mqtt.client import MqttTransport
+from adapters.mqtt.parser import JsonMessageParser
+from adapters.mqtt.topics import Topics
+from agent import __version__
+from agent.app.options import broker_options, decoder_limits, line_options, policy_of, topics_of
+from agent.app.store import Store
+from agent.cabinet import Cabinet
+from agent.counters import Counters
+from agent.inspector import Inspector
+from agent.line import Line, LineParts
+from agent.onboarding import Onboarding
+from config import Settings
+
+
+class Agent:
+    """The agent of one configuration; see :class:`adapters.cli.composition.RunningAgent`."""
+
+    def __init__(self, settings: Settings, inspector: Inspector, store: Store) -> None:
+        self._settings = settings
+        self._inspector = inspector
+        self.store = store
+        self.counters = Counters()
+        self._broker: EmbeddedBroker | None = None
+        self._url = settings.broker.url
+        self._transport: MqttTransport | None = None
+        self._line: Line | None = None
+
+    def start(self) -> None:
+        """Start the broker where it is embedded, then the line."""
+        settings = self._settings
+        if settings.broker.embedded:
+            self._broker = EmbeddedBroker(port=settings.broker.port)
+            self._broker.start()
+            self._url = self._broker.url
+        topics = topics_of(settings)
+        self._transport = MqttTransport(
+            broker_options(settings, self._url), topics, status=self._status, counters=self.counters
+        )
+        self._line = Line(self._parts(self._transport, topics), line_options(settings))
+        self._line.start()
+
+    def stop(self) -> None:
+        """Drain, say ``stopped``, close everything."""
+        if self._line is not None:
+            self._line.stop()
+        if self._broker is not None:
+            self._broker.stop()
+        self.store.close()
+
+    def wait(self, timeout_s: float) -> bool:
+        """True as soon as a stage died."""
+        return self._line is not None and self._line.wait(timeout_s)
+
+    @property
+    def broker_url(self) -> str:
+        """Where cameras publish to."""
+        return self._url
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted the agent."""
+        return self._transport is not None and self._transport.connected
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """What runs here, without any secret."""
+        settings = self._settings
+        return {
+            "version": __version__,
+            "profile": settings.agent.profile,
+            "broker": self._url,
+            "database": str(self.store.database),
+            "method": settings.inspection.method,
+            "model": settings.models.clip,
+            "backbone": settings.inspection.backbone,
+            "device": settings.models.device,
+        }
+
+    def _parts(self, transport: MqttTransport, topics: Topics) -> LineParts:
+        settings, store, codec = self._settings, self.store, CvImageCodec()
+        method = settings.inspection.method
+        cabinet = Cabinet(store.book, self._inspector, store.media, codec, method=method)
+        return LineParts(
+            transport=transport,
+            decoder=PayloadDecoder(decoder_limits(settings)),
+            parser=JsonMessageParser(),
+            history=store.history,
+            outbox=store.outbox,
+            media=store.media,
+            codec=codec,
+            announcer=MqttAnnouncer(topics, __version__, self.counters),
+            inspector=self._inspector,
+            cabinet=cabinet,
+            onboarding=Onboarding(
+                store.book,
+                cabinet,
+                self._inspector,
+                store.history,
+                method=method,
+                policy=policy_of(settings),
+            ),
+            counters=self.counters,
+        )
+
+    def _status(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "version": __version__,
+            "models": {"clip": settings.models.clip, "backbone": settings.inspection.backbone},
+            "host": platform.node(),
+        }

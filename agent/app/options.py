@@ -1,0 +1,76 @@
+"""From settings to the options of each part."""
+
+from __future__ import annotations
+
+from adapters.images.decoder import FrameLimits
+from adapters.mqtt.options import BrokerOptions, Tls
+from adapters.mqtt.topics import Topics
+from agent.calibration import CalibrationPolicy
+from agent.frame import Camera
+from agent.line import LineOptions, Overload, RecordingOptions
+from config import Settings
+
+
+def policy_of(settings: Settings) -> CalibrationPolicy:
+    """What a threshold is aimed at."""
+    inspection = settings.inspection
+    return CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
+
+
+def topics_of(settings: Settings) -> Topics:
+    """The topics of this agent."""
+    return Topics(settings.agent.site, settings.agent.id, settings.topics.model_dump())
+
+
+def broker_options(settings: Settings, url: str) -> BrokerOptions:
+    """How to reach the broker at ``url``."""
+    broker = settings.broker
+    return BrokerOptions(
+        url=url,
+        client_id=settings.client_id,
+        version=broker.version,
+        username=broker.username,
+        password=broker.read_password(),
+        tls=Tls(broker.tls.ca, broker.tls.cert, broker.tls.key),
+        keepalive_s=broker.keepalive_s,
+        session_expiry_s=int(broker.session_expiry.total_seconds()),
+        receive_maximum=broker.receive_maximum,
+        max_outgoing=broker.max_outgoing,
+        backoff_min_s=broker.reconnect_min_s,
+        backoff_max_s=broker.reconnect_max_s,
+    )
+
+
+def decoder_limits(settings: Settings) -> FrameLimits:
+    """What a frame may be."""
+    frames = settings.frames
+    return FrameLimits(
+        max_bytes=frames.max_bytes,
+        max_pixels=frames.max_pixels,
+        allowed_roots=tuple(frames.allowed_roots),
+        allowed_hosts=tuple(frames.allowed_hosts),
+        timeout_s=frames.fetch_timeout_s,
+    )
+
+
+def line_options(settings: Settings) -> LineOptions:
+    """How the line batches, waits and records."""
+    inspection = settings.inspection
+
+    def overload(camera: Camera) -> Overload:
+        return Overload(settings.overload(camera.line, camera.camera))
+
+    def cycle_time_ms(camera: Camera) -> float | None:
+        return settings.cycle_time_ms(camera.line, camera.camera)
+
+    def shadow(camera: Camera) -> bool:
+        return settings.shadow(camera.line, camera.camera)
+
+    return LineOptions(
+        max_batch=inspection.max_batch,
+        max_wait_ms=inspection.max_wait_ms,
+        # Room for the whole window of unacknowledged messages, and for messages of QoS 0 beside it.
+        capacity=max(inspection.max_queue, 2 * settings.broker.receive_maximum),
+        overload=overload,
+        recording=RecordingOptions(shadow=shadow, cycle_time_ms=cycle_time_ms),
+    )

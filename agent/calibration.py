@@ -1,0 +1,95 @@
+"""From the scores of good parts to a threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scipy.stats import t as student_t
+
+MINIMUM_SAMPLES = 8
+"""Below this many good parts the deviation of their scores says too little to judge by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The threshold of one recipe and how it was set."""
+
+    threshold: float
+    """A score above this is a defect."""
+    review_below: float
+    """Scores from here up to ``threshold`` are inside the margin and go to REVIEW."""
+    samples: int
+    false_alarm_rate: float
+    """The rate of good parts above ``threshold`` that was aimed at."""
+    source: str
+    """How it was set, for the row and for people: ``leave-one-out of 16 references``."""
+    map_threshold: float | None = None
+    """Pixels of the anomaly map above this belong to a defect; None: the method's default."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.threshold) and math.isfinite(self.review_below)):
+            raise ValueError("a threshold is a finite number")
+        if self.review_below > self.threshold:
+            raise ValueError("the REVIEW margin lies below the threshold")
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPolicy:
+    """What a factory asks of a threshold."""
+
+    false_alarm_rate: float = 0.01
+    """Share of good parts allowed above the threshold, in (0, 0.5)."""
+    review_factor: float = 3.0
+    """Scores that ``review_factor * false_alarm_rate`` of good parts would exceed, yet under the
+    threshold, are left to a person."""
+    minimum_samples: int = MINIMUM_SAMPLES
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.false_alarm_rate < 0.5:
+            raise ValueError(f"false_alarm_rate is between 0 and 0.5, not {self.false_alarm_rate}")
+        if self.review_factor < 1.0:
+            raise ValueError(f"review_factor is at least 1, not {self.review_factor}")
+
+
+def calibrate(
+    scores: Sequence[float],
+    policy: CalibrationPolicy,
+    *,
+    source: str,
+    map_threshold: float | None = None,
+) -> Calibration | None:
+    """Threshold from scores of good parts; None where there are too few of them.
+
+    The next good part's log score is predicted from n earlier ones: with normal log scores it lies
+    above ``mean + s * t(n-1, 1-q) * sqrt(1 + 1/n)`` with probability q exactly, however small n is
+    (the one-sided Student prediction bound). A maximum would depend on the luckiest or unluckiest
+    part, and an empirical 99 % quantile needs a hundred of them. Logs, because scores are positive
+    distances with a long right tail.
+
+    Args:
+        scores: positive scores of good parts that the recipe has not memorised (leave-one-out).
+        source: how the scores came about, for the row and for people.
+    """
+    if len(scores) < max(2, policy.minimum_samples):
+        return None
+    if not all(math.isfinite(score) for score in scores):
+        raise ValueError("every calibration score must be a finite number")
+    logs = [math.log(max(score, 1e-9)) for score in scores]
+    centre, spread, n = fmean(logs), max(stdev(logs), 1e-6), len(logs)
+
+    def bound(rate: float) -> float:
+        quantile = float(student_t.ppf(1.0 - rate, n - 1))
+        # Two samples and a tiny rate ask for more than a float holds; 700 is next to its end.
+        return math.exp(min(centre + spread * quantile * math.sqrt(1.0 + 1.0 / n), 700.0))
+
+    return Calibration(
+        threshold=bound(policy.false_alarm_rate),
+        review_below=bound(min(0.5, policy.review_factor * policy.false_alarm_rate)),
+        samples=n,
+        false_alarm_rate=policy.false_alarm_rate,
+        source=source,
+        map_threshold=map_threshold,
+    )

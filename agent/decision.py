@@ -1,0 +1,35 @@
+"""From a score to a verdict."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from agent.calibration import MINIMUM_SAMPLES, Calibration
+
+
+class Verdict(StrEnum):
+    """What an inspection ends as."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    REVIEW = "REVIEW"
+    ERROR = "ERROR"
+    SKIPPED = "SKIPPED"
+
+
+def decide(score: float, calibration: Calibration | None, samples: int = 0) -> tuple[Verdict, str]:
+    """The verdict on a finite ``score`` and the sentence that explains it.
+
+    ``samples`` is the number of good parts known so far; it is named where they are too few.
+    """
+    if calibration is None:
+        missing = max(0, MINIMUM_SAMPLES - samples)
+        hint = f"; {missing} more good parts are needed" if missing else ""
+        return Verdict.REVIEW, f"the recipe is not calibrated{hint}"
+    if score > calibration.threshold:
+        return Verdict.FAIL, f"score {score:.4g} is above the threshold {calibration.threshold:.4g}"
+    if score > calibration.review_below:
+        return Verdict.REVIEW, (
+            f"score {score:.4g} is inside the margin below the threshold {calibration.threshold:.4g}"
+        )
+    return Verdict.PASS, f"score {score:.4g} is below the threshold {calibration.threshold:.4g}"

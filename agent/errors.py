@@ -1,0 +1,52 @@
+"""The exceptions of Sightline. Each message is one clear sentence that says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.frame import FrameIdentity
+
+
+class SightlineError(Exception):
+    """Anything that Sightline raises on purpose."""
+
+
+class ConfigurationError(SightlineError):
+    """The configuration is unusable; the message names the key, the file and the line."""
+
+
+class FrameError(SightlineError):
+    """A delivery on a frame topic that holds no usable picture.
+
+    ``identity`` is as much as could be read of whose frame it was, so that it still ends as one row.
+    """
+
+    def __init__(self, reason: str, identity: FrameIdentity) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.identity = identity
+
+
+class MessageError(SightlineError):
+    """A delivery that is no frame (job, feedback) and cannot be understood."""
+
+
+class ModelError(SightlineError):
+    """A model cannot be loaded or failed while it ran."""
+
+
+class RecipeError(SightlineError):
+    """A recipe is inconsistent, or names a method or parameter that does not exist."""
+
+
+class StorageError(SightlineError):
+    """The database or the media folder refused."""
+
+
+class TransportError(SightlineError):
+    """The broker cannot be reached, or did not acknowledge in time."""
+
+
+class UndeliverableError(TransportError):
+    """A message that this broker will never take, too large for it for instance."""

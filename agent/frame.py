@@ -1,0 +1,115 @@
+"""Frames, where they come from, and the job that a camera is running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""An RGB picture, shape (H, W, 3), 8 bits a channel."""
+
+MAX_SKU = 255
+"""Longest SKU in characters (PEERS section 3, identifiers)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Camera:
+    """One camera of one line of one site, the levels of its topics."""
+
+    site: str
+    line: str
+    camera: str
+
+    def __str__(self) -> str:
+        return f"{self.site}/{self.line}/{self.camera}"
+
+
+class DeliveryKind(StrEnum):
+    """What a subscribed topic carries."""
+
+    FRAME = "frame"
+    JOB = "sku"
+    REFERENCE = "reference"
+    FEEDBACK = "feedback"
+
+
+def _nothing() -> None:
+    """The acknowledgement of a delivery that needs none (QoS 0, files)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as it came in, its topic understood and its payload untouched."""
+
+    kind: DeliveryKind
+    camera: Camera
+    payload: bytes
+    received_at: datetime
+    properties: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
+    redelivered: bool = False
+    """The broker's DUP flag: the same message may have been delivered before."""
+    retained: bool = False
+    acknowledge: Callable[[], None] = _nothing
+    """Tells the broker that it may forget the message; idempotent, callable from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a camera's line is producing now (the retained ``sku`` topic)."""
+
+    sku: str
+    name: str | None = None
+    description: str | None = None
+    gtin: str | None = None
+    lot: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sku or len(self.sku) > MAX_SKU:
+            raise ValueError(f"a SKU has 1 to {MAX_SKU} characters, this one has {len(self.sku)}")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameIdentity:
+    """Whose picture this is. ``(camera, frame_id)`` is unique in the history."""
+
+    camera: Camera
+    frame_id: str
+    sku: str | None = None
+    """None where the message names none: the camera's current job decides."""
+    part_id: str | None = None
+    captured_at: datetime | None = None
+    content_derived: bool = False
+    """The frame named no id; ``frame_id`` was derived from its bytes, so equal pictures share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded picture with its identity and the bytes it came as."""
+
+    identity: FrameIdentity
+    image: Image
+    encoded: bytes
+    media_type: str
+    received_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"a frame is (H, W, 3) uint8 RGB, not {self.image.shape} {self.image.dtype}")
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.image.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.image.shape[1])

@@ -1,0 +1,123 @@
+"""Inspections: all that is known of one judged frame, one row of history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.decision import Verdict
+from agent.frame import FrameIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A connected region of the mask."""
+
+    index: int
+    """From 1; the value of its pixels in the published mask."""
+    label: str
+    score: float
+    bbox: tuple[int, int, int, int]
+    """x, y, width, height in pixels of the frame."""
+    area_px: int
+    area_fraction: float
+    """Of the frame's pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeStamp:
+    """Which recipe judged, as the row and the verdict tell it."""
+
+    id: int | None
+    version: int
+    method: str
+    prompt_source: str
+    shots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds that a frame spent in each stage."""
+
+    queue: float = 0.0
+    decode: float = 0.0
+    infer: float = 0.0
+    record: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPaths:
+    """Files of an inspection, relative to the media folder."""
+
+    image: str | None = None
+    mask: str | None = None
+    overlay: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One frame, judged. The fields are those of the verdict message (DESIGN section 4)."""
+
+    inspection_id: str
+    identity: FrameIdentity
+    sku: str | None
+    verdict: Verdict
+    reason: str
+    received_at: datetime
+    inspected_at: datetime
+    score: float | None = None
+    threshold: float | None = None
+    threshold_source: str | None = None
+    """How the threshold was set and from how many samples, so that a row explains itself."""
+    calibrated: bool = False
+    shadow: bool = False
+    late: bool = False
+    defects: tuple[Defect, ...] = ()
+    recipe: RecipeStamp | None = None
+    model_digest: str | None = None
+    """Digest of the weights that scored the frame."""
+    timings: Timings = field(default_factory=Timings)
+    media: MediaPaths = field(default_factory=MediaPaths)
+    size: tuple[int, int] | None = None
+    """(width, height) of the frame in pixels; None where it could not be decoded."""
+
+    def __post_init__(self) -> None:
+        if self.score is not None and not math.isfinite(self.score):
+            raise ValueError("a score is a finite number; a model that gives none ends as ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth a row that is no inspection: bad input, skipped work, a job change."""
+
+    kind: str
+    message: str
+    at: datetime
+    camera: str | None = None
+    sku: str | None = None
+    details: Mapping[str, str | int | float | None] = field(default_factory=dict)
+    severity: str = "info"
+    """``info``, ``warning`` or ``error``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """An operator's word on an inspection."""
+
+    truth: str
+    """``good`` or ``defective``."""
+    at: datetime
+    inspection_id: str | None = None
+    frame_id: str | None = None
+    camera: str | None = None
+    """``site/line/camera``, to find the frame where only its id is named."""
+    by: str | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.truth not in ("good", "defective"):
+            raise ValueError(f'truth is "good" or "defective", not {self.truth!r}')
+        if (self.inspection_id is None) == (self.frame_id is None):
+            raise ValueError("feedback names an inspection_id or a frame_id, one of them")

@@ -1,0 +1,68 @@
+"""Frames under way: what makes a frame be judged once although it is delivered twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agent.frame import Delivery, FrameIdentity
+from agent.ports import History
+
+
+class InFlight:
+    """Which (camera, frame id) are in the line, and all deliveries that wait for each one's row."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._deliveries: dict[FrameIdentity, list[Delivery]] = {}
+        self._lock = threading.Lock()
+
+    def enter(self, identity: FrameIdentity, delivery: Delivery) -> FrameIdentity | None:
+        """Take a frame into the line; None where it already is, or was, there.
+
+        A repeated delivery of a frame under way is acknowledged together with the first. One whose
+        row exists is acknowledged at once. Where the camera named no id and the message is no
+        redelivery, an equal picture is another part: it gets the next id (``id-2``, ``id-3``...).
+
+        Raises:
+            StorageError: the history does not answer.
+        """
+        key = _key(identity)
+        if delivery.redelivered and self._history.knows(key):
+            delivery.acknowledge()
+            return None
+        with self._lock:
+            # Two stages enter frames, and a third takes them out once their rows are there: asked and
+            # entered under one lock, an id cannot be given to two parts.
+            if identity.content_derived and not delivery.redelivered:
+                key = self._next_free(key)
+            waiting = self._deliveries.get(key)
+            if waiting is not None:
+                waiting.append(delivery)
+                return None
+            self._deliveries[key] = [delivery]
+        return replace(identity, frame_id=key.frame_id)
+
+    def leave(self, identity: FrameIdentity) -> Sequence[Delivery]:
+        """The frame has its row: all deliveries that may now be acknowledged."""
+        with self._lock:
+            return self._deliveries.pop(_key(identity), [])
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._deliveries)
+
+    def _next_free(self, key: FrameIdentity) -> FrameIdentity:
+        count = self._history.occurrences(key)
+        while True:
+            count += 1
+            candidate = key if count == 1 else replace(key, frame_id=f"{key.frame_id}-{count}")
+            # A later part's row may be there before an earlier one's: counting alone is not enough.
+            if candidate not in self._deliveries and not self._history.knows(candidate):
+                return candidate
+
+
+def _key(identity: FrameIdentity) -> FrameIdentity:
+    """Only what makes a frame unique."""
+    return FrameIdentity(camera=identity.camera, frame_id=identity.frame_id)

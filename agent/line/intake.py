@@ -1,0 +1,175 @@
+"""Intake: deliveries become work. The stage between the waiting room and the inspector."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+from agent.counters import Counters
+from agent.errors import FrameError, MessageError, StorageError
+from agent.frame import Camera, Delivery, DeliveryKind, Job
+from agent.inspection import Event
+from agent.line.in_flight import InFlight
+from agent.line.waiting import WaitingRoom
+from agent.line.work import Work
+from agent.onboarding import Onboarding
+from agent.ports import FrameDecoder, History, MediaStore, MessageParser
+from agent.recipe import Reference
+
+logger = logging.getLogger(__name__)
+
+JOB_GRACE_S = 2.0
+"""How long the first frame without a SKU waits for its camera's retained job."""
+
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
+
+
+class Intake:
+    """Understands deliveries one after the other, in their order of arrival."""
+
+    def __init__(
+        self,
+        room: WaitingRoom,
+        decoder: FrameDecoder,
+        parser: MessageParser,
+        in_flight: InFlight,
+        history: History,
+        media: MediaStore,
+        onboarding: Onboarding,
+        counters: Counters,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._room = room
+        self._decoder = decoder
+        self._parser = parser
+        self._in_flight = in_flight
+        self._history = history
+        self._media = media
+        self._onboarding = onboarding
+        self._counters = counters
+        self._clock = clock
+        self._jobs: dict[Camera, Job | None] = {}
+
+    def handle(self, delivery: Delivery) -> Work | None:
+        """Work for the inspector or the recorder; None where the delivery is dealt with.
+
+        Raises:
+            StorageError: the database or the media folder refused; the delivery may be handled
+                again.
+        """
+        if delivery.kind is DeliveryKind.FRAME:
+            return self._frame(delivery)
+        try:
+            if delivery.kind is DeliveryKind.JOB:
+                self._job(delivery)
+            elif delivery.kind is DeliveryKind.FEEDBACK:
+                self._feedback(delivery)
+            else:
+                self._reference(delivery)
+        except (MessageError, FrameError) as error:
+            self._counters.add("messages_refused")
+            self._tell(f"bad-{delivery.kind}", str(error), delivery, severity="warning")
+        delivery.acknowledge()
+        return None
+
+    # --------------------------------------------------------------------------------------- frames
+
+    def _frame(self, delivery: Delivery) -> Work | None:
+        self._counters.add("frames_received")
+        started = time.monotonic()
+        try:
+            frame = self._decoder.decode(delivery)
+            work = Work(delivery, frame.identity, frame=frame, admitted=started)
+        except FrameError as error:
+            work = Work(delivery, error.identity, admitted=started).fail(error.reason)
+        work.decoded = time.monotonic()
+        work.decode_ms = (work.decoded - started) * 1000.0
+        waited = (self._clock() - delivery.received_at).total_seconds() * 1000.0
+        work.queue_ms = max(0.0, waited - work.decode_ms)
+        self._name_sku(work)
+        # Entered last: whatever may fail above leaves no trace, so the delivery can be handled again.
+        identity = self._in_flight.enter(work.identity, delivery)
+        if identity is None:
+            self._counters.add("frames_repeated")
+            return None
+        work.identity = identity
+        return work
+
+    def _name_sku(self, work: Work) -> None:
+        if work.judgement is not None:
+            return
+        work.sku = work.identity.sku or self._sku_of_job(work.identity.camera)
+        if work.sku is None:
+            work.fail(
+                "the frame names no SKU and no job is announced for its camera; "
+                "send one with the frame or publish a retained job on the camera's sku topic"
+            )
+            return
+        self._onboarding.meet(Job(work.sku))
+
+    def _sku_of_job(self, camera: Camera) -> str | None:
+        if camera not in self._jobs:
+            announced = self._room.take_job_of(camera, JOB_GRACE_S)
+            if announced is not None:
+                try:
+                    self.handle(announced)
+                except StorageError:
+                    self._room.put_back(announced)
+                    raise
+            self._jobs.setdefault(camera, None)
+        job = self._jobs[camera]
+        return job.sku if job else None
+
+    # --------------------------------------------------------------------------------------- others
+
+    def _job(self, delivery: Delivery) -> None:
+        job = self._parser.job(delivery)
+        before = self._jobs.get(delivery.camera)
+        if job is not None:
+            self._onboarding.meet(job)
+        if job != before:
+            sku = job.sku if job else None
+            self._tell("job", f"{delivery.camera} now runs {sku or 'no job'}", delivery, sku=sku)
+        self._jobs[delivery.camera] = job
+
+    def _feedback(self, delivery: Delivery) -> None:
+        feedback = self._parser.feedback(delivery)
+        if not self._history.record_feedback(feedback):
+            raise MessageError("no inspection matches this feedback; check its id and camera")
+        self._counters.add("feedback")
+
+    def _reference(self, delivery: Delivery) -> None:
+        frame = self._decoder.decode(delivery)
+        sku = frame.identity.sku or self._sku_of_job(delivery.camera)
+        if sku is None:
+            raise MessageError("the reference names no SKU and no job is announced for its camera")
+        path = self._media.put(frame.encoded, _SUFFIXES.get(frame.media_type, ".img"))
+        sha256 = PurePosixPath(path).stem
+        self._onboarding.refer(sku, Reference(sha256, path, frame.identity.frame_id))
+        self._counters.add("references")
+
+    def _tell(
+        self,
+        kind: str,
+        message: str,
+        delivery: Delivery,
+        *,
+        sku: str | None = None,
+        severity: str = "info",
+    ) -> None:
+        self._history.record_event(
+            Event(kind, message, self._clock(), str(delivery.camera), sku, severity=severity)
+        )
+
+
+def skipped(delivery: Delivery, decoder: FrameDecoder, in_flight: InFlight) -> Work | None:
+    """The work of a frame that a newer one of its camera replaced before it was decoded."""
+    identity = in_flight.enter(decoder.identify(delivery), delivery)
+    if identity is None:
+        return None
+    work = Work(delivery, identity, sku=identity.sku)
+    return work.skip("a newer frame of this camera came before this one could be judged")

@@ -1,0 +1,40 @@
+"""Work: one frame on its way through the line."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from agent.decision import Verdict
+from agent.frame import Delivery, Frame, FrameIdentity
+from agent.inspector import Judgement
+from agent.methods.method import Prepared
+
+
+@dataclass(slots=True)
+class Work:
+    """Filled in by one stage after the other; each stage owns it while it works on it."""
+
+    delivery: Delivery
+    identity: FrameIdentity
+    frame: Frame | None = None
+    sku: str | None = None
+    prepared: Prepared | None = None
+    judgement: Judgement | None = None
+    inspection_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    admitted: float = field(default_factory=time.monotonic)
+    decoded: float | None = None
+    """When the decoder was done with it, on the monotonic clock."""
+    decode_ms: float = 0.0
+    queue_ms: float = 0.0
+
+    def fail(self, reason: str) -> Work:
+        """End as ERROR without having been scored."""
+        self.judgement = Judgement(Verdict.ERROR, reason)
+        return self
+
+    def skip(self, reason: str) -> Work:
+        """End as skipped."""
+        self.judgement = Judgement(Verdict.SKIPPED, reason)
+        return self

@@ -1,0 +1,72 @@
+"""Scores by language: how much closer a feature is to the anomalous words than to the normal ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from agent.ports import ImageTextEncoder
+from agent.prompts import NamedDefect, PromptSet
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A prompt set in the model's space, all that scoring needs of it."""
+
+    direction: torch.Tensor
+    """(D,) mean anomalous minus mean normal text embedding, the means not re-normalised."""
+    defect_names: tuple[str, ...]
+    defects: torch.Tensor
+    """(n, D) unit vectors, one for each named defect; (0, D) where none is named."""
+
+
+def embed_words(encoder: ImageTextEncoder, prompts: PromptSet, *, wrap: bool = False) -> Words:
+    """Embed a prompt set (FADE, METHODS 1.3).
+
+    ``wrap`` puts every prompt into "a photo of a ...", as the reference implementation did.
+    """
+    normal = _mean(encoder, prompts.normal, wrap)
+    anomalous = _mean(encoder, prompts.anomalous, wrap)
+    return Words(
+        direction=anomalous - normal,
+        defect_names=tuple(defect.name for defect in prompts.defects),
+        defects=_defect_vectors(encoder, prompts.defects),
+    )
+
+
+def _mean(encoder: ImageTextEncoder, texts: Sequence[str], wrap: bool) -> torch.Tensor:
+    return encoder.encode_texts([f"a photo of a {text}." if wrap else text for text in texts]).mean(dim=0)
+
+
+def _defect_vectors(encoder: ImageTextEncoder, defects: Sequence[NamedDefect]) -> torch.Tensor:
+    if not defects:
+        return torch.zeros(0, encoder.dimensions)
+    means = [encoder.encode_texts(defect.phrases).mean(dim=0) for defect in defects]
+    return torch.nn.functional.normalize(torch.stack(means), dim=-1)
+
+
+def anomaly_probability(features: torch.Tensor, direction: torch.Tensor, logit_scale: float) -> torch.Tensor:
+    """softmax over (normal, anomalous), the anomalous share: sigmoid(scale * f . (h- minus h+)).
+
+    Args:
+        features: (..., D) unit vectors.
+        direction: (D,) or broadcastable to ``features``.
+
+    Returns:
+        (...) probabilities (FADE, equation of s_lang; METHODS 1.4).
+    """
+    return torch.sigmoid(logit_scale * (features * direction).sum(dim=-1))
+
+
+def best_label(region: torch.Tensor, words: Words) -> str | None:
+    """The named defect whose text fits a region's (D,) feature best, None where none is named.
+
+    Named defects share a large common part (all are "defects"); comparing against their mean leaves
+    what tells them apart.
+    """
+    if not words.defect_names:
+        return None
+    centred = words.defects - words.defects.mean(dim=0, keepdim=True)
+    return words.defect_names[int((centred @ region.to(centred)).argmax())]

@@ -1,0 +1,81 @@
+"""Anomaly maps: from grids of patches to pixels, from pixels to a score and to defects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+FloatMap = NDArray[np.float32]
+
+
+def average_maps(maps: Sequence[torch.Tensor], size: int) -> torch.Tensor:
+    """Bring (B, h_i, w_i) maps of several scales to (B, size, size) and average them (METHODS 1.4).
+
+    Bilinear with half-pixel centres, as cv2's INTER_LINEAR.
+    """
+    resized = [
+        F.interpolate(m.unsqueeze(1), size=(size, size), mode="bilinear", align_corners=False).squeeze(1)
+        for m in maps
+    ]
+    return torch.stack(resized).mean(dim=0)
+
+
+def pool_map(maps: torch.Tensor, fraction: float) -> torch.Tensor:
+    """Image scores of (B, H, W) maps: the mean of the highest ``fraction`` of pixels, 0 the maximum."""
+    flat = maps.flatten(1)
+    count = max(1, round(fraction * flat.shape[1]))
+    return flat.topk(count, dim=1).values.mean(dim=1)
+
+
+def to_pixels(anomaly_map: torch.Tensor, width: int, height: int) -> FloatMap:
+    """An (h, w) map at the frame's (height, width), bilinear."""
+    grid = np.ascontiguousarray(anomaly_map.detach().cpu().float().numpy())
+    return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A connected region of a thresholded map, before it has a name."""
+
+    score: float
+    bbox: tuple[int, int, int, int]
+    area_px: int
+
+
+def regions(
+    pixels: FloatMap, threshold: float, *, minimum_area: float, most: int
+) -> tuple[NDArray[np.uint8], list[Region]]:
+    """Connected regions (8 neighbours) above ``threshold``, the highest score first.
+
+    Args:
+        pixels: (H, W) anomaly map.
+        minimum_area: smallest region, as a fraction of the frame; specks below it are left out.
+        most: at most so many regions (and at most 255: the mask has 8 bits).
+
+    Returns:
+        (H, W) labels, i for the i-th region, and the regions.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (pixels > threshold).astype(np.uint8), connectivity=8
+    )
+    smallest = max(1.0, minimum_area * pixels.size)
+    found: list[tuple[int, Region]] = []
+    for label in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[label])
+        if area < smallest:
+            continue
+        window = pixels[y : y + h, x : x + w]
+        score = float(window[labels[y : y + h, x : x + w] == label].max())
+        found.append((label, Region(score, (x, y, w, h), area)))
+    found.sort(key=lambda item: -item[1].score)
+    found = found[: min(most, 255)]
+    lookup = np.zeros(count, dtype=np.uint8)
+    for index, (label, _region) in enumerate(found, start=1):
+        lookup[label] = index
+    return lookup[labels], [region for _label, region in found]

@@ -1,0 +1,128 @@
+"""Memory banks: the patch features of good parts, and how far a patch is from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+_CHUNK = 16384
+"""Bank vectors compared at once: bounds the similarity matrix, the running maximum is exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBank:
+    """Unit patch vectors of k references at one scale."""
+
+    vectors: torch.Tensor
+    """(N, C), unit length."""
+    owners: torch.Tensor
+    """(N,) which reference each vector came from, 0..k-1: leave-one-out masks by it."""
+
+    def without(self, reference: int) -> MemoryBank:
+        """The bank as it would be had ``reference`` never been enrolled."""
+        keep = self.owners != reference
+        return MemoryBank(self.vectors[keep], self.owners[keep])
+
+
+def join_depths(depths: Sequence[torch.Tensor], *, smoothing: int = 3) -> torch.Tensor:
+    """Features of several depths as one unit vector a patch.
+
+    Each depth is averaged over ``smoothing`` x ``smoothing`` neighbours (local context, as PatchCore
+    does), scaled to unit length, brought to the finest grid and concatenated; every depth so has the
+    same weight whatever its number of channels.
+
+    Args:
+        depths: tensors (B, h_i, w_i, C_i).
+
+    Returns:
+        (B, h, w, sum C_i) unit vectors on the grid of the finest depth.
+    """
+    grid = max((depth.shape[1], depth.shape[2]) for depth in depths)
+    joined = []
+    for depth in depths:
+        planes = depth.permute(0, 3, 1, 2)
+        if smoothing > 1:
+            planes = F.avg_pool2d(
+                planes, smoothing, stride=1, padding=smoothing // 2, count_include_pad=False
+            )
+        planes = F.normalize(planes, dim=1)
+        if planes.shape[-2:] != grid:
+            planes = F.interpolate(planes, size=grid, mode="bilinear", align_corners=False)
+        joined.append(planes)
+    return F.normalize(torch.cat(joined, dim=1), dim=1).permute(0, 2, 3, 1).contiguous()
+
+
+def build_bank(patches: torch.Tensor, *, limit: int, seed: int = 0) -> MemoryBank:
+    """A bank of at most ``limit`` vectors from the (k, h, w, C) unit patches of k references."""
+    k, height, width, channels = patches.shape
+    vectors = patches.reshape(-1, channels)
+    owners = torch.arange(k, device=patches.device).repeat_interleave(height * width)
+    if vectors.shape[0] > limit:
+        kept = coreset(vectors, limit, seed=seed)
+        vectors, owners = vectors[kept], owners[kept]
+    return MemoryBank(vectors.contiguous(), owners)
+
+
+def coreset(vectors: torch.Tensor, count: int, *, seed: int, projection: int = 16) -> torch.Tensor:
+    """Indices of ``count`` vectors that cover all: greedy k-centre (PatchCore, section 3.2).
+
+    Distances are taken in a random projection, which keeps them nearly (Johnson-Lindenstrauss), and
+    among at most four candidates for each place, so that thousands of references stay affordable.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n = vectors.shape[0]
+    candidates = torch.randperm(n, generator=generator)[: 4 * count].to(vectors.device)
+    matrix = torch.randn(vectors.shape[1], projection, generator=generator).to(vectors)
+    points = vectors[candidates] @ matrix
+    norms = (points * points).sum(dim=1)
+    chosen = torch.empty(count, dtype=torch.long, device=vectors.device)
+    nearest = torch.full_like(norms, torch.inf)
+    index = torch.zeros((), dtype=torch.long, device=vectors.device)
+    for i in range(count):
+        chosen[i] = index
+        distance = norms + norms[index] - 2.0 * (points @ points[index])
+        nearest = torch.minimum(nearest, distance)
+        index = nearest.argmax()
+    return candidates[chosen]
+
+
+def nearest_distances(queries: torch.Tensor, bank: MemoryBank) -> torch.Tensor:
+    """0.5 (1 - max cosine) of each query patch to the bank (FADE, METHODS 1.4).
+
+    Args:
+        queries: (..., C) unit vectors.
+
+    Returns:
+        (...) distances in [0, 1].
+    """
+    if bank.vectors.shape[0] == 0:
+        raise ValueError("a memory bank needs at least one vector")
+    flat = queries.reshape(-1, queries.shape[-1])
+    best = torch.full((flat.shape[0],), -2.0, device=flat.device, dtype=flat.dtype)
+    for start in range(0, bank.vectors.shape[0], _CHUNK):
+        similarities = flat @ bank.vectors[start : start + _CHUNK].T
+        best = torch.maximum(best, similarities.amax(dim=1))
+    return (0.5 * (1.0 - best)).clamp_min(0.0).reshape(queries.shape[:-1])
+
+
+def self_distances(patches: torch.Tensor) -> torch.Tensor:
+    """0.5 (1 - cosine) of each patch to the most alike *other* patch of its own picture.
+
+    The bank of zero-shot vision is the picture itself, and the second smallest distance counts; the
+    match with itself is masked, which also serves where two patches are equal (METHODS 1.6).
+
+    Args:
+        patches: (B, h, w, C) unit vectors.
+
+    Returns:
+        (B, h, w) distances.
+    """
+    batch, height, width, channels = patches.shape
+    flat = patches.reshape(batch, height * width, channels)
+    similarities = flat @ flat.transpose(1, 2)
+    similarities.diagonal(dim1=1, dim2=2).fill_(-2.0)
+    best = similarities.amax(dim=2)
+    return (0.5 * (1.0 - best)).clamp_min(0.0).reshape(batch, height, width)

@@ -1,0 +1,69 @@
+"""What a method is: it prepares a recipe once and scores frames with it many times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from agent.frame import Image
+from agent.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a method says of one frame, before any threshold."""
+
+    score: float
+    anomaly_map: torch.Tensor | None = None
+    """(h, w) on the method's own grid, the whole frame; None where the method has no map."""
+    patches: torch.Tensor | None = None
+    """(h', w', D) unit vectors comparable with text, to name a region; None where there are none."""
+
+
+class Prepared(Protocol):
+    """A recipe with its words embedded and its references memorised."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    def leaving_out(self, reference: int) -> Prepared:
+        """The same as if the reference of that index had never been enrolled."""
+        ...
+
+    def belonging_to(self, recipe: Recipe) -> Prepared:
+        """The same for a recipe that differs in nothing prepared: calibration, id, version, SKU."""
+        ...
+
+    def label(self, region: torch.Tensor) -> str | None:
+        """The named defect that fits a region's (D,) feature best."""
+        ...
+
+    @property
+    def mask_threshold(self) -> float:
+        """Pixels above this are defective where no calibration says otherwise."""
+        ...
+
+    @property
+    def pool_fraction(self) -> float:
+        """Share of the map whose mean sums it up (0: the maximum)."""
+        ...
+
+
+class Method(Protocol):
+    """One way to score frames."""
+
+    @property
+    def digest(self) -> str:
+        """Of the weights that the scores depend on."""
+        ...
+
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
+        """Embed the words and memorise the references. Raises RecipeError, ModelError."""
+        ...
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """Score a batch whose frames may have different recipes; the backbone pass is shared."""
+        ...

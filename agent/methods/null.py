@@ -1,0 +1,63 @@
+"""The null method: a fixed cost and a score of zero. It measures the agent around the models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from agent.calibration import Calibration
+from agent.frame import Image
+from agent.methods.method import Prepared, Scored
+from agent.recipe import Recipe
+
+_EVERYTHING_PASSES = Calibration(
+    threshold=1.0, review_below=1.0, samples=0, false_alarm_rate=0.0, source="the null method"
+)
+
+
+def _passing(recipe: Recipe) -> Recipe:
+    return replace(recipe, calibration=_EVERYTHING_PASSES)
+
+
+@dataclass(frozen=True, slots=True)
+class NullPrepared:
+    """A recipe that asks for nothing."""
+
+    recipe: Recipe
+    mask_threshold: float = 1.0
+    pool_fraction: float = 0.0
+
+    def leaving_out(self, reference: int) -> NullPrepared:
+        """Nothing was memorised."""
+        return self
+
+    def belonging_to(self, recipe: Recipe) -> NullPrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        return replace(self, recipe=_passing(recipe))
+
+    def label(self, region: torch.Tensor) -> str | None:
+        """Nothing has a name."""
+        return None
+
+
+class Null:
+    """Takes ``cost_ms`` a frame and finds nothing."""
+
+    digest = "null"
+
+    def __init__(self, cost_ms: float = 0.0) -> None:
+        self._cost_s = cost_ms / 1000.0
+        self._never = threading.Event()
+
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> NullPrepared:
+        """See :class:`agent.methods.method.Method`."""
+        return NullPrepared(_passing(recipe))
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """See :class:`agent.methods.method.Method`."""
+        if self._cost_s > 0.0:
+            self._never.wait(self._cost_s * len(images))
+        return [Scored(0.0) for _ in images]

@@ -1,0 +1,52 @@
+"""Parameters of methods, read from a recipe with every name and type checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from agent.errors import RecipeError
+from agent.recipe import Parameter
+
+T = TypeVar("T")
+
+
+def override(defaults: T, values: Mapping[str, Parameter]) -> T:
+    """``defaults`` (a frozen dataclass) with ``values`` in place of its own.
+
+    Raises:
+        RecipeError: an unknown name (the nearest known one is offered) or a value of another type.
+    """
+    if not dataclasses.is_dataclass(defaults) or isinstance(defaults, type):
+        raise TypeError("defaults must be an instance of a dataclass")
+    known = {f.name: getattr(defaults, f.name) for f in dataclasses.fields(defaults)}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise RecipeError(f"there is no parameter {name!r}{hint}")
+        checked[name] = _as_type_of(known[name], value, name)
+    try:
+        return dataclasses.replace(defaults, **checked)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+def _as_type_of(default: Any, value: Parameter, name: str) -> Any:
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(default, bool) and isinstance(value, bool)
+    elif isinstance(default, float):
+        fits = isinstance(value, int | float)
+        value = float(value) if isinstance(value, int | float) else value
+    elif isinstance(default, tuple):
+        kinds = {type(item) for item in default}
+        fits = isinstance(value, list | tuple) and all(type(item) in kinds for item in value)
+        value = tuple(value) if fits else value  # type: ignore[assignment, arg-type]
+    else:
+        fits = isinstance(value, type(default))
+    if not fits:
+        raise RecipeError(f"parameter {name!r} is a {type(default).__name__}, not {value!r}")
+    return value

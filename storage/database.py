@@ -1,0 +1,218 @@
+"""One database, SQLite or PostgreSQL: connections, transactions, and errors as clear sentences."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.schema import Table
+
+from agent.errors import StorageError
+
+_log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_S = 15.0
+"""How long a writer waits for another process's transaction on the same SQLite file."""
+
+_HINTS = (  # the first that fits
+    (("password authentication failed", "no password supplied"), "check the user and the password"),
+    (("no such table", "no such column", "does not exist"), "run `sightline db upgrade` first"),
+    (("database is locked",), "another process keeps it locked; stop that process, or use PostgreSQL"),
+    (("unable to open database file",), "check that the folder exists and may be written"),
+    (("readonly database", "permission denied"), "check who owns the file and who may write"),
+    (("disk is full", "no space left"), "free space on the disk"),
+    (("not a database", "malformed"), "the file is damaged or no SQLite database; restore a backup"),
+    (("connection refused", "could not connect", "connection failed"), "check host, port and that it runs"),
+)
+
+
+def parse_url(url: str) -> URL:
+    """``sqlite:///path`` or ``postgresql://user:password@host:port/name``, made ready for SQLAlchemy.
+
+    Raises:
+        StorageError: another kind of database, SQLite without a file, or no URL at all. The text never
+            repeats the URL, since that may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise StorageError(
+            "the database URL cannot be read; write sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
+            " with special characters in the password as %XX"
+        ) from None
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise StorageError(
+                "a history in memory is lost at the end; name a file: sqlite:///var/history.db"
+            )
+        return parsed.set(drivername="sqlite")
+    if kind in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise StorageError(f"the database is sqlite:// or postgresql://, not {kind}://")
+
+
+class Database:
+    """An engine with its write lock.
+
+    SQLite has one writer: threads of this process queue at a lock, and processes wait for each other
+    up to ``busy_timeout_s`` (``BEGIN IMMEDIATE`` takes the write lock at the start, so a transaction
+    that has begun to read never fails when it comes to write).
+
+    Args:
+        url: see :func:`parse_url`. The parent folder of a SQLite file is created.
+
+    Raises:
+        StorageError: the URL is unusable or the folder cannot be made. Nothing is connected yet.
+    """
+
+    def __init__(
+        self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, foreign_keys: bool = True
+    ) -> None:
+        self._url = parse_url(url)
+        self.busy_timeout_s = busy_timeout_s
+        self._writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
+        if self.path is not None:
+            _make_folder(self.path.parent)
+            self.engine = _sqlite_engine(self._url, busy_timeout_s, foreign_keys)
+        else:
+            self.engine = _postgresql_engine(self._url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; None for PostgreSQL."""
+        return Path(self._url.database or "") if self.is_sqlite else None
+
+    def __str__(self) -> str:
+        """The URL with its password masked, without the parameters, which may hold secrets too."""
+        return self._url.set(query={}).render_as_string(hide_password=True).replace("+psycopg", "", 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads: one snapshot on SQLite. Raises StorageError."""
+        with self._translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end and rolled back on any exception.
+
+        Raises StorageError; then nothing was written.
+        """
+        with (
+            self._writer,
+            self._translated(),
+            self.engine.connect() as connection,
+            connection.execution_options(sqlite_begin="IMMEDIATE").begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise StorageError(self._sentence(error)) from error
+
+    def _sentence(self, error: SQLAlchemyError) -> str:
+        """What went wrong without statement, parameters or password."""
+        cause: BaseException = error
+        if isinstance(error, StatementError) and error.orig is not None:
+            cause = error.orig
+        lines = str(cause).strip().splitlines() if isinstance(cause, DBAPIError) or cause is not error else []
+        reason = self.redact(lines[0] if lines else type(error).__name__)
+        lowered = self.redact(str(cause)).lower()
+        hint = next((hint for marks, hint in _HINTS if any(mark in lowered for mark in marks)), None)
+        return f"the database {self} refused: {reason}" + (f"; {hint}" if hint else "")
+
+    def redact(self, text: str) -> str:
+        """``text`` without the secrets of the URL in any spelling."""
+        secrets = [self._url.password, self._url.query.get("password"), self._url.query.get("options")]
+        for secret in (str(secret) for secret in secrets if secret):
+            for spelling in {secret, quote(secret, safe=""), quote_plus(secret)}:
+                text = text.replace(spelling, "***")
+        return text
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the folder {folder} for the history cannot be made: {error.strerror}") from error
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """INSERT that knows ON CONFLICT; both dialects write it alike."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    arguments: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+    # pre_ping: a server that was restarted costs one question, not a failed batch.
+    return create_engine(url, pool_pre_ping=True, connect_args=arguments)
+
+
+def _sqlite_engine(url: URL, busy_timeout_s: float, foreign_keys: bool) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout_s * 1000)}")
+        _use_wal(connection, busy_timeout_s)
+        # In WAL mode NORMAL already survives kill -9: a commit lies in the operating system's hands. A
+        # power cut could still take the last commits back, and their frames were acknowledged to the
+        # broker, so nobody would send them again. FULL waits for the disk, once for each batch.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+    return engine
+
+
+def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Readers and the writer do not wait for each other in WAL mode; the file remembers it.
+
+    Turning it on needs the file alone and does not honour the busy timeout, so two agents that start
+    together on a new file try again.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

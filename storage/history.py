@@ -1,0 +1,256 @@
+"""The inspection history in SQL."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select
+
+from agent.frame import FrameIdentity
+from agent.inspection import Defect, Event, Feedback, Inspection
+from agent.ports import Entry, OutboxMessage
+from storage import schema
+from storage.database import Database, insert_into
+from storage.types import storable
+
+_log = logging.getLogger(__name__)
+
+
+class SqlHistory:
+    """:class:`agent.ports.History` on SQLite and PostgreSQL.
+
+    Args:
+        database: upgraded to the newest schema.
+        agent_id: which agent inspected; stands in each row and owns the outbox messages.
+        agent_version: its version, so that a row can be explained later.
+    """
+
+    def __init__(self, database: Database, *, agent_id: str, agent_version: str) -> None:
+        self._database = database
+        self._agent = {"agent_id": agent_id, "agent_version": agent_version}
+
+    def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        """Inspections, their defects and messages in one transaction; see the port.
+
+        Rows go in by camera and frame id whatever the order of ``entries``, so that two agents which
+        received the same frames wait for each other instead of deadlocking.
+        """
+        if not entries:
+            return []
+        new = [False] * len(entries)
+        order = sorted(range(len(entries)), key=lambda i: _sort_key(entries[i].inspection.identity))
+        with self._database.write() as connection:
+            for position in order:
+                new[position] = self._insert(connection, entries[position].inspection)
+            written = [entry for entry, is_new in zip(entries, new, strict=True) if is_new]
+            _insert_all(connection, schema.defect, [row for e in written for row in _defect_rows(e)])
+            _insert_all(connection, schema.outbox, [row for e in written for row in self._outbox_rows(e)])
+        return new
+
+    def _insert(self, connection: Connection, inspection: Inspection) -> bool:
+        table = schema.inspection
+        row: dict[str, Any] = {**_inspection_row(inspection), **self._agent}
+        if inspection.recipe is not None:
+            # A stored version never changes, so its calibration says what this threshold rests on.
+            row["calibration_samples"] = (
+                select(schema.calibration.c.samples)
+                .where(schema.calibration.c.recipe_id == inspection.recipe.id)
+                .scalar_subquery()
+            )
+        statement = insert_into(connection, table).values(row)
+        unique = [table.c.site, table.c.line, table.c.camera, table.c.frame_id]
+        statement = statement.on_conflict_do_nothing(index_elements=unique)
+        return connection.execute(statement.returning(table.c.frame_id)).first() is not None
+
+    def _outbox_rows(self, entry: Entry) -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        inspection_id, agent_id = entry.inspection.inspection_id, self._agent["agent_id"]
+        return [_outbox_row(message, inspection_id, agent_id, now) for message in entry.messages]
+
+    def knows(self, identity: FrameIdentity) -> bool:
+        """Whether (camera, frame_id) already has its row."""
+        columns = schema.inspection.c
+        query = select(columns.inspection_id).where(
+            _same_camera(identity), columns.frame_id == identity.frame_id
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def occurrences(self, identity: FrameIdentity) -> int:
+        """Rows of this camera with the frame id or ``id-2``, ``id-3``...
+
+        A range of the unique index, in bytewise order, instead of LIKE: an id may contain ``%`` or
+        ``_``, and LIKE ignores case on SQLite. ``.`` is the character after ``-``.
+        """
+        frame_id = schema.inspection.c.frame_id
+        base = identity.frame_id
+        suffix = func.substr(frame_id, len(storable(base)) + 2)
+        derived = and_(frame_id > f"{base}-", frame_id < f"{base}.", func.ltrim(suffix, "0123456789") == "")
+        query = (
+            select(func.count())
+            .select_from(schema.inspection)
+            .where(_same_camera(identity), or_(frame_id == base, derived))
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def record_event(self, event: Event) -> None:
+        """One row in ``event``. Raises StorageError."""
+        row = {
+            "kind": event.kind,
+            "severity": event.severity,
+            "message": event.message,
+            "occurred_at": event.at,
+            "camera": event.camera,
+            "sku": event.sku,
+            "details": _plain(event.details),
+            **self._agent,
+        }
+        with self._database.write() as connection:
+            connection.execute(insert(schema.event).values(row))
+
+    def record_feedback(self, feedback: Feedback) -> bool:
+        """False where no inspection matches, or where a frame id without camera fits several."""
+        columns = schema.inspection.c
+        condition = _feedback_target(feedback)
+        if condition is None:
+            return False
+        with self._database.write() as connection:
+            matches = select(columns.inspection_id).where(condition).limit(2)
+            found = connection.execute(matches).scalars().all()
+            if len(found) != 1:
+                if found:
+                    _log.warning("feedback on frame %r fits several cameras; name one", feedback.frame_id)
+                return False
+            row = {
+                "inspection_id": found[0],
+                "truth": feedback.truth,
+                "given_at": feedback.at,
+                "given_by": feedback.by,
+                "note": feedback.note,
+            }
+            connection.execute(insert(schema.feedback).values(row))
+        return True
+
+
+def _sort_key(identity: FrameIdentity) -> tuple[str, str, str, str]:
+    camera = identity.camera
+    return camera.site, camera.line, camera.camera, identity.frame_id
+
+
+def _same_camera(identity: FrameIdentity) -> ColumnElement[bool]:
+    columns, camera = schema.inspection.c, identity.camera
+    return and_(columns.site == camera.site, columns.line == camera.line, columns.camera == camera.camera)
+
+
+def _feedback_target(feedback: Feedback) -> ColumnElement[bool] | None:
+    columns = schema.inspection.c
+    if feedback.inspection_id is not None:
+        return columns.inspection_id == feedback.inspection_id
+    frame = columns.frame_id == feedback.frame_id
+    if feedback.camera is None:
+        return frame
+    try:
+        site, line, camera = feedback.camera.split("/")
+    except ValueError:
+        return None
+    return and_(frame, columns.site == site, columns.line == line, columns.camera == camera)
+
+
+def _insert_all(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _inspection_row(inspection: Inspection) -> dict[str, Any]:
+    identity, recipe = inspection.identity, inspection.recipe
+    width, height = inspection.size or (None, None)
+    return {
+        "inspection_id": inspection.inspection_id,
+        "site": identity.camera.site,
+        "line": identity.camera.line,
+        "camera": identity.camera.camera,
+        "frame_id": identity.frame_id,
+        "content_derived": identity.content_derived,
+        "part_id": identity.part_id,
+        "sku": inspection.sku,
+        "verdict": inspection.verdict.value,
+        "reason": inspection.reason,
+        "score": inspection.score,
+        "threshold": inspection.threshold,
+        "threshold_source": inspection.threshold_source,
+        "calibrated": inspection.calibrated,
+        "shadow": inspection.shadow,
+        "late": inspection.late,
+        "recipe_id": recipe.id if recipe else None,
+        "recipe_version": recipe.version if recipe else None,
+        "method": recipe.method if recipe else None,
+        "prompt_source": recipe.prompt_source if recipe else None,
+        "shots": recipe.shots if recipe else None,
+        "model_digest": inspection.model_digest,
+        "queue_ms": inspection.timings.queue,
+        "decode_ms": inspection.timings.decode,
+        "infer_ms": inspection.timings.infer,
+        "record_ms": inspection.timings.record,
+        "image_path": inspection.media.image,
+        "mask_path": inspection.media.mask,
+        "overlay_path": inspection.media.overlay,
+        "width": width,
+        "height": height,
+        "captured_at": identity.captured_at,
+        "received_at": inspection.received_at,
+        "inspected_at": inspection.inspected_at,
+    }
+
+
+def _defect_rows(entry: Entry) -> list[dict[str, Any]]:
+    inspection = entry.inspection
+    return [_defect_row(inspection.inspection_id, defect) for defect in inspection.defects]
+
+
+def _defect_row(inspection_id: str, defect: Defect) -> dict[str, Any]:
+    x, y, width, height = defect.bbox
+    return {
+        "inspection_id": inspection_id,
+        "defect_index": defect.index,
+        "label": defect.label,
+        "score": defect.score,
+        "bbox_x": x,
+        "bbox_y": y,
+        "bbox_width": width,
+        "bbox_height": height,
+        "area_px": defect.area_px,
+        "area_fraction": defect.area_fraction,
+    }
+
+
+def _outbox_row(
+    message: OutboxMessage, inspection_id: str, agent_id: str, created_at: datetime
+) -> dict[str, Any]:
+    return {
+        "agent_id": agent_id,
+        "inspection_id": inspection_id,
+        "kind": message.kind,
+        "topic": message.topic,
+        "payload": message.payload,
+        "content_type": message.content_type,
+        "retain": message.retain,
+        "correlation_data": message.correlation_data,
+        "created_at": created_at,
+    }
+
+
+def _plain(details: Mapping[str, str | int | float | None]) -> dict[str, str | int | float | None]:
+    """Details as JSON can hold them: NaN and infinities, which it has no word for, become text."""
+    return {
+        storable(key): storable(value)
+        if isinstance(value, str)
+        else str(value)
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for key, value in details.items()
+    }

@@ -1,0 +1,99 @@
+"""Pictures and masks as files beside the database."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+from agent.errors import StorageError
+
+_SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
+_PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z0-9]{1,8}")
+_STALE_S = 3600.0
+
+
+class MediaFolder:
+    """:class:`agent.ports.MediaStore`: ``ab/cd/<sha256>.<suffix>`` under one folder.
+
+    The name is the content's own digest, so nothing from outside ever becomes a path, and equal bytes
+    are stored once. A file is written aside, brought to the disk and renamed: whoever sees the name
+    sees the whole file, and a row never points to a file that a power cut took back.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / ".incoming"
+        try:
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            self._clear_leftovers()
+        except OSError as error:
+            raise StorageError(f"the media folder {root} cannot be used: {error.strerror}") from error
+
+    def put(self, content: bytes, suffix: str) -> str:
+        """Store and return the relative path; bytes that are there already are not written again.
+
+        Raises StorageError: the disk refused, or ``suffix`` is none (1 to 8 of a-z and 0-9).
+        """
+        match = _SUFFIX.fullmatch(suffix)
+        if match is None:
+            raise StorageError(f"{suffix!r} is no file suffix; use 1 to 8 lower-case letters or digits")
+        digest = hashlib.sha256(content).hexdigest()
+        path = f"{digest[:2]}/{digest[2:4]}/{digest}.{match[1]}"
+        target = self._root / path
+        try:
+            if not (target.is_file() and target.stat().st_size == len(content)):
+                self._write(target, content)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written to {self._root}: {error.strerror}") from error
+        return path
+
+    def get(self, path: str) -> bytes:
+        """The bytes under a path that :meth:`put` returned.
+
+        Raises StorageError: the path is none of ours, or the file is missing or was changed.
+        """
+        match = _PATH.fullmatch(path)
+        if match is None:
+            raise StorageError(f"{path!r} is no path of the media folder")
+        try:
+            content = (self._root / path).read_bytes()
+        except OSError as error:
+            raise StorageError(f"the media file {path} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != match[1]:
+            raise StorageError(f"the media file {path} was changed since it was stored; restore a backup")
+        return content
+
+    def _write(self, target: Path, content: bytes) -> None:
+        aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
+        # Folders first: on a journaling file system the file's own fsync then carries them to the disk,
+        # and the last one only has the rename left to bring there.
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+
+    def _clear_leftovers(self) -> None:
+        """What a killed agent left half-written; a fresh one may be another agent's, still at work."""
+        for leftover in self._incoming.iterdir():
+            if time.time() - leftover.stat().st_mtime > _STALE_S:
+                leftover.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # no file descriptors of folders there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,235 @@
+"""The tables of DESIGN section 4.
+
+Core tables rather than mapped classes: the nouns already exist in :mod:`agent`, and rows are written
+once and read flat. What people query are the views of :mod:`storage.views`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from storage.types import SKU_BYTES, CleanText, Name, RowId, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+sku = Table(
+    "sku",
+    metadata,
+    Column("sku", Name(SKU_BYTES), primary_key=True),
+    Column("name", CleanText),
+    Column("description", CleanText),
+    Column("gtin", CleanText),
+    Column("lot", CleanText),
+    Column("active_version", Integer),
+    Column("registered_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    # The pointer names an existing version of this very SKU, so at most one is active and none dangles.
+    ForeignKeyConstraint(["sku", "active_version"], ["recipe.sku", "recipe.version"], use_alter=True),
+)
+
+prompt_set = Table(
+    "prompt_set",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the words: PromptSet.digest
+    Column("identity", String(64), nullable=False),  # of words, source and provenance together
+    Column("normal", JSON, nullable=False),
+    Column("anomalous", JSON, nullable=False),
+    Column("defects", JSON, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("provenance", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("identity"),
+    CheckConstraint("source IN ('template', 'ollama', 'manual')", name="source"),
+)
+
+recipe = Table(
+    "recipe",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("sku", Name(SKU_BYTES), ForeignKey("sku.sku"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("noun", CleanText, nullable=False),
+    Column("method", CleanText, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("prompt_set_id", RowId, ForeignKey("prompt_set.id"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("sku", "version"),
+    CheckConstraint("version >= 1", name="version"),
+)
+
+HELD = text("recipe_id IS NULL")
+
+reference = Table(
+    "reference",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    # No foreign key: a reference may come in before its SKU is registered, and must not register it,
+    # or nobody would be told that the SKU is new.
+    Column("sku", Name(SKU_BYTES), nullable=False),
+    Column("recipe_id", RowId, ForeignKey("recipe.id")),  # NULL: held until a version takes it up
+    Column("position", Integer),
+    Column("sha256", String(64), nullable=False),
+    Column("path", CleanText, nullable=False),
+    Column("name", CleanText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("recipe_id", "position"),
+    CheckConstraint("(recipe_id IS NULL) = (position IS NULL)", name="position"),
+    Index("ix_reference_held", "sku", "sha256", unique=True, sqlite_where=HELD, postgresql_where=HELD),
+)
+
+calibration = Table(
+    "calibration",
+    metadata,
+    Column("recipe_id", RowId, ForeignKey("recipe.id"), primary_key=True, autoincrement=False),
+    Column("threshold", Double, nullable=False),
+    Column("review_below", Double, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("false_alarm_rate", Double, nullable=False),
+    Column("source", CleanText, nullable=False),
+)
+
+inspection = Table(
+    "inspection",
+    metadata,
+    Column("inspection_id", Name, primary_key=True),
+    Column("site", Name, nullable=False),
+    Column("line", Name, nullable=False),
+    Column("camera", Name, nullable=False),
+    Column("frame_id", Name, nullable=False),
+    Column("content_derived", Boolean, nullable=False),
+    Column("part_id", Name),
+    Column("sku", Name(SKU_BYTES)),  # no foreign key: a frame may name a SKU that was never registered
+    Column("verdict", String(8), nullable=False),
+    Column("reason", CleanText, nullable=False),
+    Column("score", Double),
+    Column("threshold", Double),
+    Column("threshold_source", CleanText),
+    Column("calibration_samples", Integer),
+    Column("calibrated", Boolean, nullable=False),
+    Column("shadow", Boolean, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("recipe_id", RowId, ForeignKey("recipe.id")),
+    Column("recipe_version", Integer),
+    Column("method", CleanText),
+    Column("prompt_source", CleanText),
+    Column("shots", Integer),
+    Column("model_digest", CleanText),
+    Column("queue_ms", Double),
+    Column("decode_ms", Double),
+    Column("infer_ms", Double),
+    Column("record_ms", Double),
+    Column("image_path", CleanText),
+    Column("mask_path", CleanText),
+    Column("overlay_path", CleanText),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("captured_at", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("inspected_at", UtcDateTime, nullable=False),
+    Column("agent_id", CleanText, nullable=False),
+    Column("agent_version", CleanText, nullable=False),
+    UniqueConstraint("site", "line", "camera", "frame_id"),
+    CheckConstraint("verdict IN ('PASS', 'FAIL', 'REVIEW', 'ERROR', 'SKIPPED')", name="verdict"),
+    Index(None, "received_at"),
+    Index(None, "site", "line", "camera", "received_at"),
+    Index(None, "sku", "received_at"),
+    Index(None, "frame_id"),  # feedback that names a frame and no camera
+    Index(None, "part_id"),
+)
+
+
+def _inspection_key() -> ForeignKey:
+    return ForeignKey("inspection.inspection_id", ondelete="CASCADE")
+
+
+defect = Table(
+    "defect",
+    metadata,
+    Column("inspection_id", Name, _inspection_key(), primary_key=True),
+    Column("defect_index", Integer, primary_key=True, autoincrement=False),
+    Column("label", CleanText, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("bbox_x", Integer, nullable=False),
+    Column("bbox_y", Integer, nullable=False),
+    Column("bbox_width", Integer, nullable=False),
+    Column("bbox_height", Integer, nullable=False),
+    Column("area_px", Integer, nullable=False),
+    Column("area_fraction", Double, nullable=False),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("inspection_id", Name, _inspection_key(), nullable=False),
+    Column("truth", String(16), nullable=False),
+    Column("given_at", UtcDateTime, nullable=False),
+    Column("given_by", CleanText),
+    Column("note", CleanText),
+    CheckConstraint("truth IN ('good', 'defective')", name="truth"),
+    Index(None, "inspection_id", "given_at"),
+)
+
+_PENDING = text("sent_at IS NULL")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("agent_id", CleanText, nullable=False),
+    Column("inspection_id", Name, nullable=False),  # for tracing; a pruned inspection leaves it as it is
+    Column("kind", CleanText, nullable=False),
+    Column("topic", CleanText, nullable=False),
+    Column("payload", LargeBinary),  # dropped once sent: masks would fill the database a second time
+    Column("content_type", CleanText, nullable=False),
+    Column("retain", Boolean, nullable=False),
+    Column("correlation_data", LargeBinary),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    CheckConstraint("payload IS NOT NULL OR sent_at IS NOT NULL", name="payload"),
+    Index("ix_outbox_pending", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    Index(None, "sent_at"),
+    sqlite_autoincrement=True,  # a number is never given twice, so a late PUBACK cannot mark another row
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("kind", CleanText, nullable=False),
+    Column("severity", String(8), nullable=False),
+    Column("message", CleanText, nullable=False),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("camera", CleanText),  # site/line/camera
+    Column("sku", CleanText),
+    Column("details", JSON, nullable=False),
+    Column("agent_id", CleanText, nullable=False),
+    Column("agent_version", CleanText, nullable=False),
+    CheckConstraint("severity IN ('info', 'warning', 'error')", name="severity"),
+    Index(None, "occurred_at"),
+)

@@ -1,0 +1,143 @@
+"""The four views that people query, the same columns on SQLite and PostgreSQL.
+
+They are dropped before and created after the migrations of one upgrade (:mod:`storage.migrations`),
+so a revision may alter any table beneath them, and their text stands in one place. A change to a view
+alone needs a revision too, an empty one, for an upgrade to take it up. storage/README.md explains the
+columns and has queries to copy.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Integer, Text, column, table
+
+from storage import schema
+from storage.types import UtcDateTime
+
+_LATEST_FEEDBACK = """
+    SELECT inspection_id, truth, given_by, note, given_at,
+           ROW_NUMBER() OVER (PARTITION BY inspection_id ORDER BY given_at DESC, id DESC) AS recency
+    FROM feedback
+"""
+
+_HISTORY = """
+SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.part_id, i.sku,
+       i.verdict, i.reason, i.score, i.threshold, i.threshold_source, i.calibration_samples,
+       i.calibrated, i.shadow, i.late,
+       i.recipe_id, i.recipe_version, i.method, i.prompt_source, i.shots, i.model_digest,
+       (SELECT COUNT(*) FROM defect d WHERE d.inspection_id = i.inspection_id) AS defects,
+       {labels} AS defect_labels,
+       f.truth, f.given_by AS truth_by, f.note AS truth_note, f.given_at AS truth_at,
+       i.captured_at, i.received_at, i.inspected_at,
+       i.queue_ms, i.decode_ms, i.infer_ms, i.record_ms,
+       i.width, i.height, i.image_path, i.mask_path, i.overlay_path,
+       i.agent_id, i.agent_version
+FROM inspection i
+LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
+"""
+
+_YIELD = """
+SELECT {hour} AS hour, site, line, camera, sku, shadow,
+       COUNT(*) AS inspections,
+       COUNT(*) FILTER (WHERE verdict = 'PASS') AS passed,
+       COUNT(*) FILTER (WHERE verdict = 'FAIL') AS failed,
+       COUNT(*) FILTER (WHERE verdict = 'REVIEW') AS review,
+       COUNT(*) FILTER (WHERE verdict = 'ERROR') AS errors,
+       COUNT(*) FILTER (WHERE verdict = 'SKIPPED') AS skipped,
+       CAST(COUNT(*) FILTER (WHERE verdict = 'PASS') AS DOUBLE PRECISION)
+         / NULLIF(COUNT(*) FILTER (WHERE verdict IN ('PASS', 'FAIL')), 0) AS yield
+FROM inspection
+GROUP BY {hour}, site, line, camera, sku, shadow
+"""
+
+_QUALITY = """
+SELECT i.sku, i.recipe_version,
+       COUNT(*) AS inspections,
+       COUNT(*) FILTER (WHERE i.verdict = 'PASS') AS passed,
+       COUNT(*) FILTER (WHERE i.verdict = 'FAIL') AS failed,
+       COUNT(*) FILTER (WHERE i.verdict = 'REVIEW') AS review,
+       COUNT(*) FILTER (WHERE i.verdict = 'ERROR') AS errors,
+       COUNT(*) FILTER (WHERE i.verdict = 'SKIPPED') AS skipped,
+       COUNT(*) FILTER (WHERE f.truth = 'good') AS truth_good,
+       COUNT(*) FILTER (WHERE f.truth = 'defective') AS truth_defective,
+       COUNT(*) FILTER (WHERE f.truth = 'good' AND i.verdict = 'FAIL') AS false_alarms,
+       COUNT(*) FILTER (WHERE f.truth = 'defective' AND i.verdict = 'PASS') AS escapes,
+       CAST(COUNT(*) FILTER (WHERE f.truth = 'good' AND i.verdict = 'FAIL') AS DOUBLE PRECISION)
+         / NULLIF(COUNT(*) FILTER (WHERE f.truth = 'good'), 0) AS false_alarm_rate,
+       CAST(COUNT(*) FILTER (WHERE f.truth = 'defective' AND i.verdict = 'PASS') AS DOUBLE PRECISION)
+         / NULLIF(COUNT(*) FILTER (WHERE f.truth = 'defective'), 0) AS escape_rate
+FROM inspection i
+LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
+GROUP BY i.sku, i.recipe_version
+"""
+
+_PARETO = """
+SELECT sku, label, defects, inspections, rank,
+       CAST(defects AS DOUBLE PRECISION) / SUM(defects) OVER whole AS share,
+       CAST(SUM(defects) OVER so_far AS DOUBLE PRECISION) / SUM(defects) OVER whole AS cumulative_share
+FROM (
+    SELECT i.sku, d.label,
+           COUNT(*) AS defects,
+           COUNT(DISTINCT d.inspection_id) AS inspections,
+           ROW_NUMBER() OVER (PARTITION BY i.sku ORDER BY COUNT(*) DESC, d.label) AS rank
+    FROM defect d
+    JOIN inspection i ON i.inspection_id = d.inspection_id
+    LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
+    WHERE f.truth = 'defective' OR (f.truth IS NULL AND i.verdict = 'FAIL')
+    GROUP BY i.sku, d.label
+) counted
+WINDOW whole AS (PARTITION BY sku),
+       so_far AS (PARTITION BY sku ORDER BY rank ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+"""
+
+VIEWS = {
+    "inspection_history": _HISTORY,
+    "hourly_yield": _YIELD,
+    "sku_quality": _QUALITY,
+    "defect_pareto": _PARETO,
+}
+
+HISTORY = table(
+    "inspection_history",
+    *(column(c.name, c.type) for c in schema.inspection.c if c.name != "content_derived"),
+    column("defects", Integer),
+    column("defect_labels", Text),
+    column("truth", Text),
+    column("truth_by", Text),
+    column("truth_note", Text),
+    column("truth_at", UtcDateTime),
+)
+"""The view with the types of its columns, for queries in Python."""
+
+_DIALECTS = {
+    "sqlite": {
+        "hour": "strftime('%Y-%m-%dT%H:00:00Z', received_at)",
+        "labels": (
+            "(SELECT group_concat(o.label, ', ') FROM (SELECT d.label FROM defect d"
+            " WHERE d.inspection_id = i.inspection_id ORDER BY d.defect_index) o)"
+        ),
+    },
+    "postgresql": {
+        "hour": "date_trunc('hour', received_at, 'UTC')",
+        "labels": (
+            "(SELECT string_agg(d.label, ', ' ORDER BY d.defect_index) FROM defect d"
+            " WHERE d.inspection_id = i.inspection_id)"
+        ),
+    },
+}
+
+
+def view_sql(name: str, dialect: str) -> str:
+    """The SELECT behind a view, for ``sqlite`` or ``postgresql``."""
+    return VIEWS[name].format(latest=_LATEST_FEEDBACK, **_DIALECTS[dialect]).strip()
+
+
+def create_views(connection: Connection) -> None:
+    """Create all views inside the caller's transaction."""
+    for name in VIEWS:
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {view_sql(name, connection.dialect.name)}")
+
+
+def drop_views(connection: Connection) -> None:
+    """Drop the views that exist, inside the caller's transaction."""
+    for name in reversed(VIEWS):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
