@@ -1,0 +1,28 @@
+"""A simulated production line: it draws its own products and defects, with exact masks."""
+
+from adapters.simulator.captions import captions
+from adapters.simulator.defects import DEFECTS
+from adapters.simulator.families import FAMILIES, HELD_OUT
+from adapters.simulator.family import Family
+from adapters.simulator.line import Part, Run, SimulatedCamera
+from adapters.simulator.picture import Picture, draw, random_defect
+from adapters.simulator.product import Product
+from adapters.simulator.station import Station
+from adapters.simulator.statistics import statistics
+
+__all__ = [
+    "DEFECTS",
+    "FAMILIES",
+    "HELD_OUT",
+    "Family",
+    "Part",
+    "Picture",
+    "Product",
+    "Run",
+    "SimulatedCamera",
+    "Station",
+    "captions",
+    "draw",
+    "random_defect",
+    "statistics",
+]

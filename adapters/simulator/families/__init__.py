@@ -1,0 +1,35 @@
+"""Every product family by name, and those that training must never see."""
+
+from adapters.simulator.families import board, goods, label, metal, plastic, surfaces
+from adapters.simulator.family import Family
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        metal.MACHINED_PLATE,
+        metal.GEAR,
+        metal.CAST_HOUSING,
+        metal.SCREW,
+        plastic.BOTTLE_CAP,
+        plastic.CONNECTOR,
+        plastic.TOOTHBRUSH,
+        plastic.TOY_BLOCK,
+        label.PRINTED_LABEL,
+        board.CIRCUIT_BOARD,
+        goods.BISCUIT,
+        goods.TABLET,
+        goods.CAPSULE,
+        goods.BOTTLE_BASE,
+        surfaces.WOVEN_CLOTH,
+        surfaces.WOOD_BOARD,
+        surfaces.CERAMIC_TILE,
+        surfaces.LEATHER,
+        surfaces.STEEL_SHEET,
+    )
+}
+
+# Kept away from every training run, so that what a model does on them shows what it does on a product
+# it never saw: a metal part, a plastic part, glass, and a surface.
+HELD_OUT: frozenset[str] = frozenset({"screw", "connector", "bottle_base", "leather"})
+
+__all__ = ["FAMILIES", "HELD_OUT"]
