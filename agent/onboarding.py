@@ -75,11 +75,10 @@ class Onboarding:
         with self._lock:
             if job.sku in self._met and job.name is None:
                 return
-        # Without a recipe although registered: an agent was killed between the two.
-        bare = self._book.register(job) or self._book.active_version(job.sku) is None
+        first = self._book.register(job)
         with self._lock:
             self._met.add(job.sku)  # only now: where the database refused, it is asked again
-        if bare:
+        if first:
             self._worker.submit(self._guarded, "onboarding", job.sku, partial(self._first_recipe, job))
 
     def refer(self, sku: str, reference: Reference) -> None:

@@ -69,8 +69,8 @@ def line_options(settings: Settings) -> LineOptions:
     return LineOptions(
         max_batch=inspection.max_batch,
         max_wait_ms=inspection.max_wait_ms,
-        # Room for the whole window of unacknowledged messages, and for messages of QoS 0 beside it.
-        capacity=max(inspection.max_queue, 2 * settings.broker.receive_maximum),
+        # The client pauses reading at receive_maximum, give or take what one read brings.
+        capacity=max(inspection.max_queue, settings.broker.receive_maximum + settings.broker.max_outgoing),
         overload=overload,
         recording=RecordingOptions(shadow=shadow, cycle_time_ms=cycle_time_ms),
     )

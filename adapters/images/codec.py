@@ -1,0 +1,55 @@
+"""Pictures to files and back (agent.ports.ImageCodec)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.images.header import HeaderError
+from adapters.images.overlay import draw_overlay
+from adapters.images.pixels import decode_pixels
+from agent.errors import SightlineError
+from agent.frame import Image
+from agent.inspection import Inspection
+
+_OVERLAY_QUALITY = 88
+
+
+class ImageError(SightlineError):
+    """A file that holds no picture, or a picture that cannot be written."""
+
+
+class CvImageCodec:
+    """OpenCV's codecs behind the agent's port."""
+
+    def __init__(self, max_pixels: int = 100_000_000) -> None:
+        self._max_pixels = max_pixels
+
+    def decode(self, encoded: bytes) -> Image:
+        """(H, W, 3) uint8 RGB of a JPEG or PNG. Raises ImageError."""
+        try:
+            return decode_pixels(encoded, self._max_pixels)[1]
+        except HeaderError as error:
+            raise ImageError(str(error)) from None
+
+    def encode_mask(self, mask: NDArray[np.uint8]) -> bytes:
+        """(H, W) labels, 0 background and i the i-th defect, as an 8-bit PNG. Raises ImageError."""
+        if mask.ndim != 2 or mask.dtype != np.uint8:
+            raise ImageError(f"a mask is (H, W) uint8, not {mask.shape} {mask.dtype}")
+        return _encode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+
+    def encode_overlay(self, image: Image, mask: NDArray[np.uint8], inspection: Inspection) -> bytes:
+        """A JPEG for people: the frame with the outlines of its defects, verdict and score."""
+        drawn = draw_overlay(image, mask, inspection)
+        return _encode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _OVERLAY_QUALITY])
+
+
+def _encode(suffix: str, pixels: NDArray[np.uint8], options: list[int]) -> bytes:
+    try:
+        done, encoded = cv2.imencode(suffix, pixels, options)
+    except cv2.error as error:
+        raise ImageError(f"the picture cannot be written: {error}") from None
+    if not done:
+        raise ImageError("the picture cannot be written")
+    return encoded.tobytes()

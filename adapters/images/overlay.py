@@ -1,0 +1,219 @@
+"""The picture that people look at: defects marked on the frame, the verdict in a band below."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from agent.decision import Verdict
+from agent.frame import Image
+from agent.inspection import Defect, Inspection
+
+Colour = tuple[int, int, int]
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom in pixels."""
+
+SMALLEST_PX = 640
+"""A frame narrower than this is enlarged, so that the text can be read."""
+LARGEST_PX = 1600
+"""A frame whose longer side exceeds this is reduced: the frame itself is stored beside it."""
+
+VERDICT_COLOURS: dict[Verdict, Colour] = {
+    Verdict.PASS: (34, 139, 76),
+    Verdict.FAIL: (200, 38, 46),
+    Verdict.REVIEW: (214, 137, 16),
+    Verdict.ERROR: (108, 52, 131),
+    Verdict.SKIPPED: (90, 98, 104),
+}
+# Distinct on metal, cloth and wood alike, and for people who see red and green alike (Okabe and Ito).
+DEFECT_COLOURS: tuple[Colour, ...] = (
+    (230, 60, 30),
+    (0, 150, 230),
+    (240, 200, 20),
+    (200, 80, 180),
+    (0, 180, 130),
+    (255, 140, 0),
+)
+_BAND: Colour = (24, 27, 31)
+_TEXT: Colour = (240, 243, 246)
+_FAINT: Colour = (160, 168, 176)
+_FILL = 0.28
+_MOST_LABELS = 12
+
+
+def draw_overlay(image: Image, mask: NDArray[np.uint8], inspection: Inspection) -> Image:
+    """(H', W', 3) uint8 RGB: the frame scaled to a readable size, areas, outlines and labels, band below."""
+    scale = _scale(image.shape[1], image.shape[0])
+    canvas = _resize(image, scale)
+    labels = _resize_mask(mask, canvas.shape[1], canvas.shape[0])
+    unit = _unit(canvas.shape[1])
+    _mark(canvas, labels, inspection.defects, max(1, round(unit * 0.11)))
+    return np.asarray(_letter(canvas, inspection, scale, unit), dtype=np.uint8)
+
+
+def _scale(width: int, height: int) -> float:
+    longest = max(width, height)
+    if longest > LARGEST_PX:
+        return LARGEST_PX / longest
+    return max(1.0, min(SMALLEST_PX / width, LARGEST_PX / longest))
+
+
+def _unit(width: int) -> int:
+    """Height of the text in pixels."""
+    return int(np.clip(width / 44, 13, 30))
+
+
+def _resize(image: Image, scale: float) -> Image:
+    if scale == 1.0:
+        return image.copy()
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
+
+
+def _resize_mask(mask: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def _colour(index: int) -> Colour:
+    return DEFECT_COLOURS[(index - 1) % len(DEFECT_COLOURS)]
+
+
+def _mark(canvas: Image, labels: NDArray[np.uint8], defects: Sequence[Defect], thickness: int) -> None:
+    """Tint each defect and draw its outline, light under colour, so that it shows on any ground."""
+    for defect in defects:
+        area = (labels == defect.index).astype(np.uint8)
+        if not area.any():
+            continue
+        colour = np.array(_colour(defect.index), np.float32)
+        inside = area.astype(bool)
+        canvas[inside] = ((1 - _FILL) * canvas[inside] + _FILL * colour).astype(np.uint8)
+        outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outlines, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
+        cv2.drawContours(canvas, outlines, -1, _colour(defect.index), thickness, cv2.LINE_AA)
+
+
+@functools.lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _letter(canvas: Image, inspection: Inspection, scale: float, unit: int) -> Pillow.Image:
+    """The canvas with labels on its defects and the band below it."""
+    height, width = canvas.shape[:2]
+    band = round(unit * 3.9)
+    picture = Pillow.new("RGB", (width, height + band), _BAND)
+    picture.paste(Pillow.fromarray(canvas), (0, 0))
+    draw = ImageDraw.Draw(picture)
+    shown = inspection.defects[:_MOST_LABELS]
+    plates: list[Box] = []
+    for defect in shown:
+        others = [_box(other, scale) for other in shown if other is not defect]
+        plates.append(_label(draw, defect, (width, height), scale, unit, [*plates, *others]))
+    _write_band(draw, inspection, (width, height, band), unit)
+    return picture
+
+
+def _label(
+    draw: ImageDraw.ImageDraw,
+    defect: Defect,
+    size: tuple[int, int],
+    scale: float,
+    unit: int,
+    taken: Sequence[Box],
+) -> Box:
+    """A small plate above the defect, or wherever near it is room. Returns its box."""
+    font = _font(unit)
+    pad = max(2, unit // 4)
+    text = _fit(draw, f"{defect.index} {defect.label}", font, size[0] - 4 * pad)
+    wide = draw.textlength(text, font=font) + 2 * pad
+    tall = unit + 2 * pad
+    x, y, w, h = (value * scale for value in defect.bbox)
+    places = [(x, y - tall - pad), (x, y + h + pad), (x + w + pad, y), (x - wide - pad, y)]
+    places += [(x, y + h + pad + step * (tall + 2)) for step in range(1, 6)]
+    box = (0.0, 0.0, 0.0, 0.0)
+    for index, (left, top) in enumerate(places):
+        left = min(max(left, 0.0), max(size[0] - wide, 0.0))  # noqa: PLW2901 - kept inside the picture
+        inside = min(max(top, 0.0), max(size[1] - tall, 0.0))
+        box = (left, inside, left + wide, inside + tall)
+        last = index == len(places) - 1
+        if last or (inside == top and not any(_overlap(box, other) for other in taken)):
+            break
+    colour = _colour(defect.index)
+    draw.rounded_rectangle(box, radius=pad, fill=colour)
+    dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 150
+    draw.text((box[0] + pad, (box[1] + box[3]) / 2), text, _TEXT if dark else _BAND, font, anchor="lm")
+    return box
+
+
+def _box(defect: Defect, scale: float) -> Box:
+    x, y, w, h = (value * scale for value in defect.bbox)
+    return x, y, x + w, y + h
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _fit(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    width: float,
+) -> str:
+    """``text``, shortened to ``width`` pixels."""
+    text = "".join(one if one.isprintable() else " " for one in " ".join(text[:300].split()))
+    if draw.textlength(text, font=font) <= width:
+        return text
+    while text and draw.textlength(text + "…", font=font) > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _write_band(
+    draw: ImageDraw.ImageDraw, inspection: Inspection, size: tuple[int, int, int], unit: int
+) -> None:
+    """Verdict on its colour at the left, score and threshold at the right, SKU and reason between."""
+    width, top, band = size
+    pad = unit // 2
+    verdict = inspection.verdict
+    big = _font(round(unit * 1.6))
+    badge = draw.textlength(verdict.value, font=big) + 2.4 * unit
+    draw.rectangle((0, top, badge, top + band), fill=VERDICT_COLOURS[verdict])
+    draw.text((badge / 2, top + band / 2), verdict.value, _TEXT, big, anchor="mm")
+
+    right = _score_text(inspection)
+    bold, small = _font(round(unit * 1.1)), _font(max(11, round(unit * 0.85)))
+    right_width = draw.textlength(right, font=bold)
+    first, second = top + band * 0.3, top + band * 0.7
+    draw.text((width - pad, first), right, _TEXT, bold, anchor="rm")
+    left = badge + pad
+    name = _fit(draw, inspection.sku or "no SKU", bold, width - left - right_width - 2 * pad)
+    draw.text((left, first), name, _TEXT, bold, anchor="lm")
+    draw.text(
+        (left, second), _fit(draw, _note(inspection), small, width - left - pad), _FAINT, small, anchor="lm"
+    )
+
+
+def _score_text(inspection: Inspection) -> str:
+    if inspection.score is None:
+        return ""
+    threshold = "not calibrated" if inspection.threshold is None else f"{inspection.threshold:.3g}"
+    return f"{inspection.score:.3g} / {threshold}"
+
+
+def _note(inspection: Inspection) -> str:
+    count = len(inspection.defects)
+    parts = [inspection.reason]
+    if count:
+        parts.append(f"{count} defect{'' if count == 1 else 's'}")
+    parts += ["shadow"] if inspection.shadow else []
+    return "  ·  ".join([*parts, str(inspection.identity.camera)])

@@ -1,0 +1,59 @@
+"""Acknowledgements of one connection, in the order of receipt."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+
+class _Slot:
+    __slots__ = ("done", "mid")
+
+    def __init__(self, mid: int) -> None:
+        self.mid = mid
+        self.done = False
+
+
+class AckWindow:
+    """Unacknowledged QoS 1 deliveries of one connection.
+
+    MQTT asks for PUBACKs in the order of receipt (MQTT 5 section 4.6, MQTT-4.6.0-2): an acknowledgement
+    is held back until all earlier ones have been given. Closed with its connection; what comes
+    later is stale, as the broker will deliver that message again.
+    """
+
+    def __init__(self, send: Callable[[int], None], on_stale: Callable[[], None]) -> None:
+        self._send = send
+        self._on_stale = on_stale
+        self._lock = threading.Lock()
+        self._slots: deque[_Slot] = deque()
+        self._open = True
+
+    def __len__(self) -> int:
+        """Deliveries received and not yet acknowledged to the broker."""
+        return len(self._slots)
+
+    def receive(self, mid: int) -> Callable[[], None]:
+        """Note a delivery; the returned acknowledgement is idempotent and callable from any thread."""
+        slot = _Slot(mid)
+        with self._lock:
+            self._slots.append(slot)
+        return lambda: self._acknowledge(slot)
+
+    def _acknowledge(self, slot: _Slot) -> None:
+        with self._lock:
+            if slot.done:
+                return
+            slot.done = True
+            stale = not self._open
+            while not stale and self._slots and self._slots[0].done:
+                self._send(self._slots.popleft().mid)
+        if stale:
+            self._on_stale()
+
+    def close(self) -> None:
+        """The connection is gone: from now on acknowledgements are dropped and counted."""
+        with self._lock:
+            self._open = False
+            self._slots.clear()

@@ -1,0 +1,374 @@
+"""One network connection to a broker, from CONNECT to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from adapters.mqtt.acks import AckWindow
+from adapters.mqtt.options import BrokerOptions
+from adapters.mqtt.outgoing import FAILURE, Outgoing, OutgoingQueue, Ticket
+from agent.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+MQTT5 = MQTTProtocolVersion.MQTTv5
+MQTT311 = MQTTProtocolVersion.MQTTv311
+NAMES = {MQTT5: "5", MQTT311: "3.1.1"}
+
+_TICK_S = 1.0
+_SUBACK_S = 30.0
+_UNSUPPORTED = "Unsupported protocol version"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a connection ended."""
+
+    reason: str
+    accepted: bool = False
+    """The broker had accepted it."""
+    unsupported_version: bool = False
+    """Refused because of the protocol version, in so many words."""
+    unanswered: bool = False
+    """No answer to CONNECT before the end, as from brokers that do not know the version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a connection tells its owner, from its own thread."""
+
+    on_message: Callable[[Connection, mqtt.MQTTMessage], None]
+    on_ready: Callable[[Connection], None]
+    """Accepted by the broker and subscribed."""
+    on_stale: Callable[[], None]
+    """An acknowledgement came after its connection had gone."""
+
+
+class Connection:
+    """A paho client for one connection only, driven by the thread that calls :meth:`run`.
+
+    A new object for each attempt is the generation token of acknowledgements and publishes: nothing of an
+    old connection reaches a new one by accident. What was not acknowledged is sent again by
+    whoever keeps it (the broker for deliveries, the outbox for messages).
+    """
+
+    def __init__(
+        self,
+        options: BrokerOptions,
+        protocol: MQTTProtocolVersion,
+        hooks: Hooks,
+        *,
+        subscriptions: Sequence[str] = (),
+        will: Outgoing | None = None,
+    ) -> None:
+        self.protocol = protocol
+        self.session_present = False
+        self._options = options
+        self._hooks = hooks
+        self._subscriptions = tuple(subscriptions)
+        self._client = self._build(will)
+        self._outgoing = OutgoingQueue(self._client, options.max_outgoing, with_properties=protocol == MQTT5)
+        self.unacknowledged = AckWindow(self._send_ack, hooks.on_stale)
+        self._wake_read: socket.socket | None = None
+        self._wake_write: socket.socket | None = None
+        self._accepted = False
+        self._ready = False
+        self._draining = False
+        self._closing = threading.Event()
+        self._ended: Ended | None = None
+        self._subscribing: int | None = None
+        self._answer_due: float | None = None
+
+    def _build(self, will: Outgoing | None) -> mqtt.Client:
+        options = self._options
+        clean = options.session_expiry_s == 0
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            clean_session=None if self.protocol == MQTT5 else clean,
+            protocol=self.protocol,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = options.connect_timeout_s
+        client.max_inflight_messages_set(0)  # bounded here: paho cannot learn the broker's limit at CONNACK
+        client.username_pw_set(*options.credentials())
+        if options.secure:
+            self._secure(client)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        # With a write callback paho leaves all writing to our loop: its own is not thread-safe otherwise.
+        client.on_socket_register_write = self._on_register_write
+        return client
+
+    def _secure(self, client: mqtt.Client) -> None:
+        tls = self._options.tls
+        try:
+            client.tls_set(
+                ca_certs=None if tls.ca is None else str(tls.ca),
+                certfile=None if tls.cert is None else str(tls.cert),
+                keyfile=None if tls.key is None else str(tls.key),
+                tls_version=ssl.PROTOCOL_TLS_CLIENT,
+            )
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"the files under broker.tls are unusable: {error}") from None
+
+    # ------------------------------------------------------------------------------------ the loop
+
+    @property
+    def ready(self) -> bool:
+        """Accepted, subscribed, and not yet ended."""
+        return self._ready and self._ended is None
+
+    @property
+    def maximum_packet_size(self) -> int | None:
+        """The broker's limit in bytes, where it named one (MQTT 5)."""
+        return self._outgoing.maximum_packet_size
+
+    def run(self) -> Ended:
+        """Connect, and serve the connection until it ends. Blocks."""
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        try:
+            self._connect()
+            while self._ended is None:
+                self._step()
+        except OSError as error:
+            self._end(f"{type(error).__name__}: {error}")
+        finally:
+            ended = self._ended or Ended("the connection's loop was stopped", accepted=self._accepted)
+            self._ended = ended
+            self.unacknowledged.close()
+            self._outgoing.close(ended.reason)
+            self._drop_socket()
+            self._wake_read.close()
+            self._wake_write.close()
+        return ended
+
+    def close(self) -> None:
+        """Disconnect cleanly: the broker then forgets the will. Callable from any thread."""
+        self._closing.set()
+        self._wake()
+
+    def _connect(self) -> None:
+        options = self._options
+        properties = None
+        if self.protocol == MQTT5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = options.session_expiry_s
+            properties.ReceiveMaximum = options.receive_maximum
+        self._client.connect(
+            options.host,
+            options.port,
+            keepalive=options.keepalive_s,
+            clean_start=options.session_expiry_s == 0
+            if self.protocol == MQTT5
+            else mqtt.MQTT_CLEAN_START_FIRST_ONLY,
+            properties=properties,
+        )
+        self._answer_due = time.monotonic() + options.connect_timeout_s
+
+    def _step(self) -> None:
+        if self._closing.is_set():
+            self._closing.clear()
+            self._client.disconnect()
+        sock = self._client.socket()
+        if sock is None:
+            self._end("the connection was closed")
+            return
+        if not self._ready and self._answer_due is not None and time.monotonic() > self._answer_due:
+            # A broker that reads MQTT 5 as 3.1.1 (amqtt) waits for bytes that never come.
+            what = "subscription" if self._accepted else "connection"
+            text = f"the broker gave no answer to the {what} in time"
+            self._end(text, unanswered=not self._accepted)
+            return
+        readable, writable = self._select(sock)
+        code = self._read(sock) if readable else MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._outgoing.send()
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS and (writable or self._client.want_write()):
+            code = self._client.loop_write()
+        # While we do not read we cannot see the answer to a ping, and must not miss it.
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._paused:
+            code = self._client.loop_misc()
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._end(mqtt.error_string(code))
+
+    def _read(self, sock: mqtt.SocketLike) -> MQTTErrorCode:
+        code = self._client.loop_read()
+        pending = getattr(sock, "pending", None)
+        # TLS decrypts whole records: what it still holds makes no socket readable.
+        while (
+            code == MQTTErrorCode.MQTT_ERR_SUCCESS
+            and pending is not None
+            and self._client.socket() is sock
+            and not self._paused
+            and pending() > 0
+        ):
+            code = self._client.loop_read()
+        return code
+
+    @property
+    def _paused(self) -> bool:
+        """More unacknowledged than we allow: MQTT 3.1.1 has no such limit, and some brokers break that of
+        MQTT 5 (mosquitto 2.0.11 sends a whole window for each PUBACK). What we do not read, TCP holds back.
+        """
+        return not self._draining and len(self.unacknowledged) > self._options.receive_maximum
+
+    def drain(self) -> None:
+        """Read on whatever is unacknowledged: nothing of it is wanted any more, only answers."""
+        self._draining = True
+        self._wake()
+
+    def _select(self, sock: mqtt.SocketLike) -> tuple[bool, bool]:
+        """Wait for the socket or for a wake-up. Returns (readable, writable)."""
+        paused = self._paused
+        pending = getattr(sock, "pending", None)
+        if not paused and pending is not None and pending() > 0:
+            return True, False
+        wake = self._wake_read
+        assert wake is not None  # noqa: S101 - made by run(), the only caller
+        events = 0 if paused else selectors.EVENT_READ
+        if self._client.want_write():
+            events |= selectors.EVENT_WRITE
+        with selectors.DefaultSelector() as selector:
+            selector.register(wake, selectors.EVENT_READ)
+            if events:
+                selector.register(sock, events)
+            found = {key.fileobj: mask for key, mask in selector.select(_TICK_S)}
+        if wake in found:
+            with contextlib.suppress(BlockingIOError):
+                wake.recv(4096)
+        mask = found.get(sock, 0)
+        return bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE)
+
+    def _wake(self) -> None:
+        pipe = self._wake_write
+        if pipe is not None:
+            # A full pipe wakes as well as one more byte; a closed one has nobody left to wake.
+            with contextlib.suppress(OSError):
+                pipe.send(b"\0")
+
+    def _end(self, reason: str, *, unsupported_version: bool = False, unanswered: bool = False) -> None:
+        if self._ended is None:
+            self._ended = Ended(
+                reason,
+                accepted=self._accepted,
+                unsupported_version=unsupported_version,
+                unanswered=unanswered,
+            )
+
+    def _drop_socket(self) -> None:
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    # ------------------------------------------------------------------------------------ publish
+
+    def publish(self, message: Outgoing) -> Ticket:
+        """Hand over with QoS 1. Raises TransportError: not connected, too large, or too many under way."""
+        return self._outgoing.put(message)
+
+    def _send_ack(self, mid: int) -> None:
+        self._client.ack(mid, 1)
+        self._wake()
+
+    # ---------------------------------------------------------------------------------- callbacks
+
+    def _on_register_write(self, _client: mqtt.Client, _data: object, _sock: object) -> None:
+        self._wake()
+
+    def _on_connect(
+        self,
+        _client: mqtt.Client,
+        _data: object,
+        flags: mqtt.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._end(
+                f"the broker refused the connection: {reason}",
+                unsupported_version=str(reason) == _UNSUPPORTED,
+            )
+            return
+        self._accepted = True
+        # amqtt answers SUBSCRIBE only after the deliveries it had kept for us.
+        self._answer_due = time.monotonic() + _SUBACK_S
+        self.session_present = flags.session_present
+        self._outgoing.open(
+            getattr(properties, "ReceiveMaximum", None), getattr(properties, "MaximumPacketSize", None)
+        )
+        if not self._subscriptions:
+            self._become_ready()
+            return
+        code, self._subscribing = self._client.subscribe([(one, 1) for one in self._subscriptions])
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._end(f"the subscription could not be sent: {mqtt.error_string(code)}")
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        if mid != self._subscribing:
+            return
+        refused = [
+            one for one, reason in zip(self._subscriptions, reasons, strict=False) if reason.value >= FAILURE
+        ]
+        if refused:
+            self._end(
+                f"the broker refused the subscriptions {', '.join(refused)}; check the rights of this user"
+            )
+            return
+        self._become_ready()
+
+    def _become_ready(self) -> None:
+        self._ready = True
+        self._hooks.on_ready(self)
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        self._hooks.on_message(self, message)
+
+    def _on_publish(
+        self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _properties: object
+    ) -> None:
+        failed = reason.value >= FAILURE
+        if failed:
+            logger.warning("the broker refused a message: %s", reason)
+        self._outgoing.acknowledged(mid, f"the broker refused the message: {reason}" if failed else None)
+
+    def _on_disconnect(
+        self,
+        _client: mqtt.Client,
+        _data: object,
+        flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: object,
+    ) -> None:
+        by_broker = flags.is_disconnect_packet_from_server
+        text = (
+            f"the broker ended the connection: {reason}" if by_broker else f"the connection ended: {reason}"
+        )
+        if str(reason) == "Session taken over":
+            text += (
+                f"; another client uses the client id {self._options.client_id!r}, give each agent its own"
+            )
+        self._end(text, unanswered=not self._accepted and not by_broker)

@@ -1,0 +1,197 @@
+"""Messages on their way to the broker: bounded, within its limits, each with a ticket."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from agent.errors import TransportError
+
+FAILURE = 0x80
+"""MQTT 5 section 2.4: reason codes from here on say that something failed."""
+
+_FIXED_HEADER = 5
+_DEFAULT_IN_FLIGHT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message for the broker. Properties that MQTT 3.1.1 lacks are left out there."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    content_type: str | None = None
+    correlation_data: bytes | None = None
+    user_properties: tuple[tuple[str, str], ...] = ()
+    expiry_s: int | None = None
+
+    def properties(self) -> Properties:
+        """The PUBLISH properties (MQTT 5 section 3.3.2.3)."""
+        properties = Properties(PacketTypes.PUBLISH)
+        if self.content_type is not None:
+            properties.ContentType = self.content_type
+        if self.correlation_data is not None:
+            properties.CorrelationData = self.correlation_data
+        if self.user_properties:
+            properties.UserProperty = list(self.user_properties)
+        if self.expiry_s is not None:
+            properties.MessageExpiryInterval = self.expiry_s
+        return properties
+
+
+class Ticket:
+    """A publish under way (agent.ports.PublishTicket)."""
+
+    __slots__ = ("_acknowledged", "_event", "error")
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._acknowledged = False
+        self.error: str | None = None
+        """Why it failed, where it failed: refused by the broker, or the connection was lost."""
+
+    def resolve(self, error: str | None) -> None:
+        """Settle the ticket: ``error`` None means that the broker has acknowledged."""
+        self.error = error
+        self._acknowledged = error is None
+        self._event.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """True once the broker has acknowledged; False after the timeout or once it cannot any more."""
+        return self._event.wait(timeout_s) and self._acknowledged
+
+
+class Tickets:
+    """Tickets by packet identifier. Never calls out while it holds its lock: paho holds one of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Ticket] = {}
+        self._early: dict[int, str | None] = {}
+        self._closed: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def register(self, mid: int, ticket: Ticket) -> None:
+        """``ticket`` is for the message just handed to paho; its PUBACK may have come already."""
+        with self._lock:
+            if mid in self._early:
+                ticket.resolve(self._early.pop(mid))
+            elif self._closed is not None:
+                ticket.resolve(self._closed)
+            else:
+                self._waiting[mid] = ticket
+
+    def settle(self, mid: int, error: str | None) -> None:
+        """The PUBACK of ``mid`` came."""
+        with self._lock:
+            ticket = self._waiting.pop(mid, None)
+            if ticket is None:
+                self._early[mid] = error
+                return
+        ticket.resolve(error)
+
+    def close(self, reason: str) -> None:
+        """The connection is gone: whoever waits is told at once."""
+        with self._lock:
+            self._closed = reason
+            waiting, self._waiting = list(self._waiting.values()), {}
+        for ticket in waiting:
+            ticket.resolve(reason)
+
+
+class OutgoingQueue:
+    """What one connection has to send: at most ``limit`` messages unacknowledged, the broker's limits kept.
+
+    paho's own queue is unlimited and it learns nothing from CONNACK.
+    """
+
+    def __init__(self, client: mqtt.Client, limit: int, *, with_properties: bool) -> None:
+        self.maximum_packet_size: int | None = None
+        """The broker's limit in bytes, where it named one (MQTT 5)."""
+        self._client = client
+        self._limit = limit
+        self._in_flight_limit = min(_DEFAULT_IN_FLIGHT, limit)
+        self._with_properties = with_properties
+        self._lock = threading.Lock()
+        self._queue: deque[tuple[Outgoing, Properties | None, Ticket]] = deque()
+        self._tickets = Tickets()
+        self._open = False
+
+    def open(self, receive_maximum: int | None, maximum_packet_size: int | None) -> None:
+        """The broker accepted the connection and named its limits (MQTT 5 section 3.2.2.3)."""
+        with self._lock:
+            if self._with_properties:
+                self._in_flight_limit = min(receive_maximum or 65_535, self._limit)
+            self.maximum_packet_size = maximum_packet_size
+            self._open = True
+
+    def put(self, message: Outgoing) -> Ticket:
+        """Hand over. Raises TransportError: not connected, too large, or too many under way."""
+        properties = message.properties() if self._with_properties else None
+        self._check_size(message, properties)
+        ticket = Ticket()
+        with self._lock:
+            if not self._open:
+                raise TransportError("there is no connection to the broker; the message stays in the outbox")
+            if len(self._queue) + len(self._tickets) >= self._limit:
+                raise TransportError(
+                    f"{self._limit} messages wait for the broker's acknowledgement already; try again later"
+                )
+            self._queue.append((message, properties, ticket))
+            self._send()
+        return ticket
+
+    def acknowledged(self, mid: int, error: str | None) -> None:
+        """The PUBACK of packet ``mid`` came. Sends nothing: paho holds a lock of its own here."""
+        self._tickets.settle(mid, error)
+
+    def send(self) -> None:
+        """Hand to paho what the broker's Receive Maximum allows by now."""
+        if self._queue:
+            with self._lock:
+                self._send()
+
+    def close(self, reason: str) -> None:
+        """The connection is gone: every ticket fails at once."""
+        with self._lock:
+            self._open = False
+            queued, self._queue = list(self._queue), deque()
+        self._tickets.close(reason)
+        for _message, _properties, ticket in queued:
+            ticket.resolve(reason)
+
+    def _send(self) -> None:
+        while self._queue and len(self._tickets) < self._in_flight_limit:
+            message, properties, ticket = self._queue.popleft()
+            try:
+                info = self._client.publish(
+                    message.topic, message.payload, qos=1, retain=message.retain, properties=properties
+                )
+            except ValueError as error:
+                ticket.resolve(f"the broker client refuses the message on {message.topic}: {error}")
+                continue
+            if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:  # all 65,535 packet identifiers are taken
+                self._queue.appendleft((message, properties, ticket))
+                return
+            self._tickets.register(info.mid, ticket)
+
+    def _check_size(self, message: Outgoing, properties: Properties | None) -> None:
+        limit = self.maximum_packet_size
+        if limit is None:
+            return
+        size = _FIXED_HEADER + 2 + len(message.topic.encode()) + 2 + len(message.payload)
+        size += len(properties.pack()) if properties is not None else 0
+        if size > limit:
+            raise TransportError(
+                f"the message on {message.topic} has {size:,} bytes and the broker takes at most {limit:,}; "
+                "raise its max_packet_size or send a smaller picture or a reference to it"
+            )

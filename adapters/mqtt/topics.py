@@ -1,0 +1,219 @@
+"""Topics from templates: what the agent subscribes to, what it publishes on, whose camera a topic names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.errors import ConfigurationError
+from agent.frame import Camera, DeliveryKind
+
+MAX_LEVEL = 128
+"""Longest site, line or camera in characters."""
+MAX_TOPIC_BYTES = 65_535
+"""MQTT 5 section 1.5.4: a UTF-8 string has a two-byte length."""
+
+DEFAULT_LINE = "main"
+"""The line of cameras whose template names none."""
+
+DEFAULT_TEMPLATES: Mapping[str, str] = {
+    "frame": "{site}/{line}/{camera}/frame",
+    "sku": "{site}/{line}/{camera}/sku",
+    "reference": "{site}/{line}/{camera}/reference",
+    "feedback": "{site}/{line}/{camera}/feedback",
+    "verdict": "{site}/{line}/{camera}/verdict",
+    "alert": "{site}/{line}/{camera}/alert",
+    "mask": "{site}/{line}/{camera}/mask",
+    "status": "{site}/sightline/{agent}/status",
+}
+"""DESIGN section 4, after ISA-95: site, line, camera."""
+
+INCOMING = tuple(kind.value for kind in DeliveryKind)
+OUTGOING = tuple(name for name in DEFAULT_TEMPLATES if name not in INCOMING)
+
+_FIELD = re.compile(r"\{(\w*)\}")
+_FORBIDDEN = frozenset("+#$/{}")
+
+
+def check_level(text: str, what: str = "topic level") -> str:
+    """Return ``text`` where it can stand as a site, line, camera or agent in a topic.
+
+    Raises ValueError: empty, over MAX_LEVEL characters, white space, control characters, ``+ # $ / { }``.
+    """
+    if not text:
+        raise ValueError(f"the {what} is empty")
+    if len(text) > MAX_LEVEL:
+        raise ValueError(f"the {what} has {len(text)} characters, at most {MAX_LEVEL} are allowed")
+    if not text.isprintable() or any(character.isspace() or character in _FORBIDDEN for character in text):
+        raise ValueError(
+            f"the {what} {text!r} must have no white space and none of + # $ / {{ }}; "
+            "use letters, digits, - or _"
+        )
+    return text
+
+
+def filter_covers(subscription: str, topic: str) -> bool:
+    """Whether a subscription filter and a topic, or another filter, have a topic in common.
+
+    ``+`` in either stands for any one level, ``#`` for the rest (MQTT 5 section 4.7).
+    """
+    left, right = subscription.split("/"), topic.split("/")
+    for index in range(max(len(left), len(right))):
+        one = left[index] if index < len(left) else None
+        other = right[index] if index < len(right) else None
+        if "#" in (one, other):
+            return True
+        if one is None or other is None:
+            return False
+        if one != other and "+" not in (one, other):
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """One topic template, understood."""
+
+    text: str
+    names: tuple[str, ...]
+    pattern: re.Pattern[str]
+    subscription: str
+
+
+def _compile(kind: str, text: str, fixed: Mapping[str, str]) -> _Template:
+    allowed = {"site", "agent"} if kind == "status" else {"site", "line", "camera"}
+    names: list[str] = []
+    patterns: list[str] = []
+    levels: list[str] = []
+    for level in text.split("/"):
+        found = _FIELD.findall(level)
+        literal = _FIELD.sub("", level)
+        if literal:
+            _check_literal(kind, text, literal)
+        elif not found:
+            raise ConfigurationError(
+                f"the topic template {text!r} for {kind} has an empty level; remove a slash"
+            )
+        for name in found:
+            if name not in allowed:
+                known = ", ".join(f"{{{one}}}" for one in sorted(allowed))
+                raise ConfigurationError(f"{{{name}}} in the topic template {text!r} is unknown; use {known}")
+        if len(found) > 1 or any(name in names for name in found):
+            raise ConfigurationError(
+                f"the topic template {text!r} for {kind} must name each field once, and one in a level"
+            )
+        names.extend(found)
+        pieces = _FIELD.split(level)
+        patterns.append(
+            "".join(_piece(piece, fixed) if odd % 2 else re.escape(piece) for odd, piece in enumerate(pieces))
+        )
+        variable = any(name not in fixed for name in found)
+        levels.append("+" if variable else _FIELD.sub(lambda match: fixed[match.group(1)], level))
+    required = "agent" if kind == "status" else "camera"
+    if required not in names:
+        raise ConfigurationError(f"the topic template {text!r} for {kind} must contain {{{required}}}")
+    return _Template(text, tuple(names), re.compile("/".join(patterns)), "/".join(levels))
+
+
+def _check_literal(kind: str, text: str, literal: str) -> None:
+    try:
+        check_level(literal)
+    except ValueError as error:
+        raise ConfigurationError(f"the topic template {text!r} for {kind} is unusable: {error}") from None
+
+
+def _piece(name: str, fixed: Mapping[str, str]) -> str:
+    return re.escape(fixed[name]) if name in fixed else rf"(?P<{name}>[^/]+)"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one agent of one site.
+
+    ``templates`` replaces single entries of DEFAULT_TEMPLATES. The site is fixed, lines and cameras are
+    found by wildcard. A template without ``{line}`` gives cameras of the line ``main``.
+
+    Raises ConfigurationError where a template is unusable, or a subscription would cover the
+    agent's own output.
+    """
+
+    site: str = "factory"
+    agent: str = "sightline"
+    templates: Mapping[str, str] = field(default_factory=dict)
+    _compiled: dict[str, _Template] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what, level in (("site", self.site), ("agent id", self.agent)):
+            try:
+                check_level(level, what)
+            except ValueError as error:
+                raise ConfigurationError(f"{error}") from None
+        unknown = sorted(set(self.templates) - set(DEFAULT_TEMPLATES))
+        if unknown:
+            raise ConfigurationError(
+                f"there is no topic {unknown[0]!r}; the topics are {', '.join(DEFAULT_TEMPLATES)}"
+            )
+        fixed = {"site": self.site, "agent": self.agent}
+        for kind, text in {**DEFAULT_TEMPLATES, **self.templates}.items():
+            self._compiled[kind] = _compile(kind, text, fixed)
+        self._check_overlaps()
+
+    def _check_overlaps(self) -> None:
+        for index, kind in enumerate(INCOMING):
+            mine = self._compiled[kind].subscription
+            for other in (*INCOMING[index + 1 :], *OUTGOING):
+                if filter_covers(mine, self._compiled[other].subscription):
+                    raise ConfigurationError(
+                        f"the subscription {mine!r} for {kind} would also receive {other} messages; "
+                        "make the last level of their templates differ"
+                    )
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """The filters for frames, jobs, references and feedback, without the agent's own output."""
+        return tuple(self._compiled[kind].subscription for kind in INCOMING)
+
+    @property
+    def status(self) -> str:
+        """The agent's own status topic."""
+        return self._compiled["status"].subscription
+
+    def covers(self, topic: str) -> bool:
+        """Whether the agent would receive what is published on ``topic``."""
+        return any(filter_covers(one, topic) for one in self.subscriptions)
+
+    def parse(self, topic: str) -> tuple[DeliveryKind, Camera] | None:
+        """What a received topic carries and for which camera; None where it is none of ours."""
+        for kind in INCOMING:
+            match = self._compiled[kind].pattern.fullmatch(topic)
+            if match is None:
+                continue
+            found = match.groupdict()
+            line, camera = found.get("line", DEFAULT_LINE), found["camera"]
+            try:
+                check_level(line)
+                check_level(camera)
+            except ValueError:
+                return None
+            return DeliveryKind(kind), Camera(self.site, line, camera)
+        return None
+
+    def build(self, kind: str, camera: Camera) -> str:
+        """The topic of ``kind`` (``frame``, ``sku``, ``verdict``, ``mask``, ...) for a camera.
+
+        Raises ValueError where a level of the camera cannot stand in a topic.
+        """
+        values = {"site": camera.site, "line": camera.line, "camera": camera.camera, "agent": self.agent}
+        for name, value in values.items():
+            check_level(value, name)
+        return _FIELD.sub(lambda match: values[match.group(1)], self._compiled[str(kind)].text)
+
+
+def check_response_topic(topic: str) -> str:
+    """Return a response topic that one may publish on. Raises ValueError (MQTT 5 section 3.3.2.3.5)."""
+    if not topic or len(topic.encode("utf-8", "replace")) > MAX_TOPIC_BYTES:
+        raise ValueError("the response topic is empty or too long")
+    if any(character in "+#\0" for character in topic) or topic.startswith("$"):
+        raise ValueError(f"the response topic {topic[:80]!r} has a wildcard or starts with $")
+    return topic

@@ -1,0 +1,1 @@
+"""Evaluation: datasets, the authors' reference draw, metrics, and a method's figures on them."""

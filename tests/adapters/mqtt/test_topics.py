@@ -1,0 +1,116 @@
+"""Topics: built and parsed alike, and never the agent's own output."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.mqtt.topics import (
+    INCOMING,
+    OUTGOING,
+    Topics,
+    check_level,
+    check_response_topic,
+    filter_covers,
+)
+from agent.errors import ConfigurationError
+from agent.frame import Camera, DeliveryKind
+
+LEVELS = st.text(min_size=1, max_size=30).filter(
+    lambda text: text.isprintable() and not any(c.isspace() or c in "+#$/{}" for c in text)
+)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    topics = Topics("factory", "cell-7")
+    camera = Camera("factory", "line-1", "top")
+    assert topics.build("verdict", camera) == "factory/line-1/top/verdict"
+    assert topics.status == "factory/sightline/cell-7/status"
+    assert topics.subscriptions == tuple(
+        f"factory/+/+/{k}" for k in ("frame", "sku", "reference", "feedback")
+    )
+
+
+@given(LEVELS, LEVELS, LEVELS, st.sampled_from(INCOMING))
+def test_round_trip(site: str, line: str, camera: str, kind: str) -> None:
+    topics = Topics(site)
+    one = Camera(site, line, camera)
+    assert topics.parse(topics.build(kind, one)) == (DeliveryKind(kind), one)
+
+
+@given(LEVELS, LEVELS, st.sampled_from(INCOMING))
+def test_round_trip_of_a_level_shared_with_a_literal(line: str, camera: str, kind: str) -> None:
+    topics = Topics("s", templates={kind: f"plant/{{site}}/l-{{line}}/cam_{{camera}}.x/{kind}"})
+    one = Camera("s", line, camera)
+    assert topics.parse(topics.build(kind, one)) == (DeliveryKind(kind), one)
+    assert topics.covers(topics.build(kind, one))
+
+
+@given(st.text(max_size=60))
+def test_any_topic_is_parsed_or_none(topic: str) -> None:
+    found = Topics().parse(topic)
+    assert found is None or Topics().build(found[0], found[1]) == topic
+
+
+@given(LEVELS, LEVELS, st.sampled_from(OUTGOING))
+def test_own_output_is_never_covered(line: str, camera: str, kind: str) -> None:
+    topics = Topics("site", "a")
+    topic = topics.status if kind == "status" else topics.build(kind, Camera("site", line, camera))
+    assert not topics.covers(topic)
+    assert topics.parse(topic) is None
+
+
+@pytest.mark.parametrize("level", ["", "a b", "a+", "#", "$SYS", "a/b", "tab\t", "nul\0", "x" * 129])
+def test_levels_that_are_refused(level: str) -> None:
+    with pytest.raises(ValueError, match=r"level|characters"):
+        check_level(level)
+
+
+@pytest.mark.parametrize(
+    ("templates", "word"),
+    [
+        ({"frame": "{site}/{line}/{camera}/verdict"}, "verdict"),
+        ({"frame": "{site}/{line}/{camera}"}, None),
+        ({"frame": "{site}/{line}/image"}, "camera"),
+        ({"frame": "{site}//{camera}/frame"}, "empty level"),
+        ({"frame": "{site}/{machine}/{camera}/frame"}, "machine"),
+        ({"frame": "{site}/{line}{camera}/frame"}, "one in a level"),
+        ({"frame": "{site}/+/{camera}/frame"}, "unusable"),
+        ({"frames": "{site}/x"}, "no topic"),
+        ({"verdict": "{site}/{line}/{camera}/frame"}, "verdict"),
+    ],
+)
+def test_unusable_templates(templates: dict[str, str], word: str | None) -> None:
+    if word is None:
+        assert Topics(templates=templates).parse("factory/l/c") is not None
+        return
+    with pytest.raises(ConfigurationError, match=word):
+        Topics(templates=templates)
+
+
+def test_a_template_without_line() -> None:
+    topics = Topics(templates={"frame": "{site}/cams/{camera}"})
+    assert topics.parse("factory/cams/7") == (DeliveryKind.FRAME, Camera("factory", "main", "7"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("a/+/c", "a/b/c", True),
+        ("a/+/c", "a/b/d", False),
+        ("a/#", "a/b/c", True),
+        ("a/+", "+/b", True),
+        ("a/b", "a/b/c", False),
+        ("+/+", "a", False),
+    ],
+)
+def test_filters_overlap(one: str, other: str, expected: Any) -> None:
+    assert filter_covers(one, other) is expected
+    assert filter_covers(other, one) is expected
+
+
+@pytest.mark.parametrize("topic", ["", "a/+/b", "a/#", "$SYS/x", "a\0"])
+def test_response_topics_that_are_refused(topic: str) -> None:
+    with pytest.raises(ValueError, match="response topic"):
+        check_response_topic(topic)

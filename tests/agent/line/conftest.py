@@ -1,0 +1,47 @@
+"""Lines that are stopped after each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from agent import onboarding
+from agent.line import intake, judge, line, outbox_drain
+from tests.support.factory import Rooms
+from tests.support.plant import Plant
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "STORAGE_RETRY_S", 0.02)
+    monkeypatch.setattr(line, "POLL_S", 0.05)
+    monkeypatch.setattr(judge, "POLL_S", 0.05)
+    monkeypatch.setattr(intake, "JOB_GRACE_S", 0.2)
+    monkeypatch.setattr(outbox_drain, "RETRY_S", 0.05)
+    monkeypatch.setattr(onboarding, "QUIET_S", 0.1)
+    monkeypatch.setattr(onboarding, "STORAGE_RETRIES_S", (0.05, 0.05, 0.05))
+
+
+@pytest.fixture
+def build(rooms: Rooms) -> Iterator[Callable[..., Plant]]:
+    """Starts a line with the given parts and options; stops it in the end."""
+    plants: list[Plant] = []
+
+    def build(**options: Any) -> Plant:
+        plant = Plant(rooms, **options)
+        plants.append(plant)
+        plant.line.start()
+        return plant
+
+    yield build
+    for plant in plants:
+        if plant.transport.final_status is None:
+            plant.line.stop(10.0)
+
+
+@pytest.fixture
+def plant(build: Callable[..., Plant]) -> Plant:
+    """A line that runs."""
+    return build()

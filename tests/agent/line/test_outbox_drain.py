@@ -1,0 +1,193 @@
+"""The outbox goes out at least once, oldest first, and nothing stands in its way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from agent.counters import Counters
+from agent.decision import Verdict
+from agent.errors import StorageError, TransportError, UndeliverableError
+from agent.frame import FrameIdentity
+from agent.inspection import Inspection
+from agent.line import outbox_drain
+from agent.line.outbox_drain import OutboxDrain
+from agent.ports import Entry, OutboxMessage, StoredMessage
+from storage import SqlOutbox
+from tests.support.factory import Rooms, wait_until
+from tests.support.loopback import CAMERA, LoopbackTransport
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+
+
+def commit(rooms: Rooms, *numbers: int) -> None:
+    entries = []
+    for number in numbers:
+        identity = FrameIdentity(CAMERA, str(number))
+        inspection = Inspection(f"i{number}", identity, "A", Verdict.PASS, "", NOW, NOW)
+        entries.append(Entry(inspection, (OutboxMessage("verdict", f"t/{number}", b"{}"),)))
+    assert all(rooms.history.record(entries))
+
+
+class Drain:
+    """A drain with its transport, run in a thread or once to its end."""
+
+    def __init__(self, rooms: Rooms, outbox: SqlOutbox | None = None) -> None:
+        self.transport = LoopbackTransport()
+        self.transport.start(lambda delivery: None)
+        self.counters = Counters()
+        self.drain = OutboxDrain(outbox or rooms.outbox, rooms.history, self.transport, self.counters)
+        self.ending = threading.Event()
+        self._thread = threading.Thread(target=self.drain.run, args=(self.ending,))
+
+    def run_to_the_end(self) -> None:
+        self.ending.set()
+        self.drain.run(self.ending)
+
+    def __enter__(self) -> Drain:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self.drain.wake()
+        self._thread.join(20.0)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_drain, "RETRY_S", 0.02)
+
+
+def test_everything_goes_out_in_order_and_is_marked(rooms: Rooms) -> None:
+    commit(rooms, *range(150))
+    drain = Drain(rooms)
+    drain.run_to_the_end()
+    assert drain.transport.topics() == [f"t/{number}" for number in range(150)]
+    assert rooms.outbox.depth() == 0
+    assert drain.counters.get("messages_sent") == 150
+
+
+def test_new_messages_go_out_when_it_is_woken(rooms: Rooms) -> None:
+    with Drain(rooms) as drain:
+        for number in range(3):
+            commit(rooms, number)
+            drain.drain.wake()
+            wait_until(lambda number=number: f"t/{number}" in drain.transport.topics(), "the message")  # type: ignore[misc]
+        wait_until(lambda: rooms.outbox.depth() == 0, "the marks")
+    assert drain.transport.topics() == ["t/0", "t/1", "t/2"]
+
+
+def test_what_was_committed_before_the_end_goes_out_before_the_end(rooms: Rooms) -> None:
+    """The recorder's last commit and `ending` both come just after the drain found nothing."""
+
+    class Late(SqlOutbox):
+        def pending(self, limit: int) -> Sequence[StoredMessage]:
+            found = super().pending(limit)
+            if not drain.ending.is_set():
+                commit(rooms, 1)
+                drain.ending.set()
+                drain.drain.wake()
+            return found
+
+    drain = Drain(rooms, Late(rooms.database, agent_id="cell-7"))
+    drain.drain.run(drain.ending)
+    assert drain.transport.topics() == ["t/1"]
+    assert rooms.outbox.depth() == 0
+
+
+def test_without_a_connection_messages_stay_and_go_out_later(rooms: Rooms) -> None:
+    commit(rooms, 1, 2, 3)
+    drain = Drain(rooms)
+    drain.transport.refuse = lambda message: TransportError("no connection")
+    with drain:
+        wait_until(lambda: drain.counters.get("publishes_postponed") >= 2, "retries")
+        assert rooms.outbox.depth() == 3
+        drain.transport.refuse = lambda message: None
+        wait_until(lambda: rooms.outbox.depth() == 0, "the messages")
+    assert drain.transport.topics() == ["t/1", "t/2", "t/3"]
+
+
+def test_ending_without_a_connection_does_not_hang_and_loses_nothing(rooms: Rooms) -> None:
+    commit(rooms, 1)
+    drain = Drain(rooms)
+    drain.transport.refuse = lambda message: TransportError("no connection")
+    drain.run_to_the_end()
+    assert rooms.outbox.depth() == 1
+
+
+def test_a_queue_that_is_full_after_two_keeps_the_order(rooms: Rooms) -> None:
+    commit(rooms, *range(5))
+    drain = Drain(rooms)
+    room_for = [2]
+
+    def refuse(message: OutboxMessage) -> Exception | None:
+        room_for[0] -= 1
+        return TransportError("full") if room_for[0] < 0 else None
+
+    drain.transport.refuse = refuse
+    with drain:
+        wait_until(lambda: rooms.outbox.depth() == 3, "the first two")
+        room_for[0] = 100
+        wait_until(lambda: rooms.outbox.depth() == 0, "the rest")
+    assert drain.transport.topics() == [f"t/{number}" for number in range(5)]
+
+
+def test_what_is_not_acknowledged_is_sent_again(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_drain, "PUBACK_TIMEOUT_S", 0.01)
+    commit(rooms, 1)
+    drain = Drain(rooms)
+    drain.transport.acknowledges = False
+    with drain:
+        wait_until(lambda: len(drain.transport.topics()) >= 2, "a second attempt")
+        assert rooms.outbox.depth() == 1
+        drain.transport.acknowledges = True
+        wait_until(lambda: rooms.outbox.depth() == 0, "the acknowledgement")
+
+
+def test_a_message_that_no_broker_takes_lets_the_others_pass_and_leaves_an_event(rooms: Rooms) -> None:
+    commit(rooms, 1, 2, 3)
+    drain = Drain(rooms)
+    drain.transport.refuse = lambda message: (
+        UndeliverableError("too large") if message.topic == "t/2" else None
+    )
+    drain.run_to_the_end()
+    assert drain.transport.topics() == ["t/1", "t/3"]
+    assert rooms.outbox.depth() == 0
+    assert drain.counters.get("messages_undeliverable") == 1
+    event = rooms.rows("event")[0]
+    assert (event["kind"], event["severity"]) == ("undeliverable", "error")
+    assert "t/2" in event["message"]
+    assert "too large" in event["message"]
+
+
+def test_a_whole_batch_that_nobody_takes_does_not_stand_in_the_way(rooms: Rooms) -> None:
+    commit(rooms, *range(outbox_drain.BATCH + 1))
+    drain = Drain(rooms)
+    last = f"t/{outbox_drain.BATCH}"
+    drain.transport.refuse = lambda message: (
+        UndeliverableError("too large") if message.topic != last else None
+    )
+    drain.run_to_the_end()
+    assert drain.transport.topics() == [last]
+    assert rooms.outbox.depth() == 0
+
+
+def test_a_database_that_is_away_for_a_while_costs_nothing(rooms: Rooms) -> None:
+    class Flaky(SqlOutbox):
+        failures = 3
+
+        def mark_sent(self, ids: Sequence[int]) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise StorageError("locked")
+            super().mark_sent(ids)
+
+    commit(rooms, 1)
+    with Drain(rooms, Flaky(rooms.database, agent_id="cell-7")) as drain:
+        wait_until(lambda: rooms.outbox.depth() == 0, "the mark")
+    assert set(drain.transport.topics()) == {"t/1"}

@@ -1,0 +1,174 @@
+"""The waiting room: order, bounds, `latest`, jobs out of turn."""
+
+from __future__ import annotations
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.counters import Counters
+from agent.frame import Camera, Delivery, DeliveryKind
+from agent.line.waiting import Overload, WaitingRoom
+from tests.support.loopback import CAMERA, message
+
+SIDE = Camera("plant", "line-1", "side")
+
+
+def frame(name: str, camera: Camera = CAMERA) -> Delivery:
+    return message(DeliveryKind.FRAME, name.encode(), camera).delivery
+
+
+def job(name: str, camera: Camera = CAMERA) -> Delivery:
+    return message(DeliveryKind.JOB, name.encode(), camera).delivery
+
+
+class Room:
+    """A waiting room and what it told."""
+
+    def __init__(self, capacity: int = 10, *latest: Camera) -> None:
+        self.counters = Counters()
+        self.superseded: list[Delivery] = []
+        self.room = WaitingRoom(
+            capacity,
+            lambda camera: Overload.LATEST if camera in latest else Overload.WAIT,
+            self.superseded.append,
+            self.counters,
+        )
+
+    def admit(self, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            self.room.admit(delivery)
+
+    def taken(self) -> list[str]:
+        found = []
+        while (delivery := self.room.take(0.0)) is not None:
+            found.append(delivery.payload.decode())
+        return found
+
+
+def test_the_first_to_come_is_the_first_to_be_taken() -> None:
+    room = Room()
+    room.admit(frame("a"), job("j"), frame("b", SIDE), frame("c"))
+    assert len(room.room) == 4
+    assert room.taken() == ["a", "j", "b", "c"]
+    assert len(room.room) == 0
+
+
+def test_taking_waits_for_the_next() -> None:
+    room = Room()
+    taken: list[Delivery | None] = []
+    taker = threading.Thread(target=lambda: taken.append(room.room.take(20.0)))
+    taker.start()
+    room.admit(frame("a"))
+    taker.join(20.0)
+    assert [d.payload for d in taken if d is not None] == [b"a"]
+
+
+def test_taking_from_an_empty_room_ends_after_its_time() -> None:
+    assert Room().room.take(0.01) is None
+
+
+def test_what_does_not_fit_is_left_to_the_broker_and_counted() -> None:
+    room = Room(2)
+    late = message(DeliveryKind.FRAME, b"c")
+    room.admit(frame("a"), frame("b"), late.delivery)
+    assert not late.acknowledged
+    assert room.counters.get("deliveries_refused") == 1
+    assert room.taken() == ["a", "b"]
+
+
+def test_with_latest_only_the_newest_frame_of_that_camera_waits() -> None:
+    room = Room(10, CAMERA)
+    room.admit(frame("a"), frame("x", SIDE), frame("b"), frame("y", SIDE), job("j"), frame("c"))
+    assert [d.payload for d in room.superseded] == [b"a", b"b"]
+    assert room.taken() == ["x", "y", "j", "c"]
+    assert not room.counters.snapshot()
+
+
+def test_a_full_room_still_replaces() -> None:
+    room = Room(2, CAMERA)
+    room.admit(frame("x", SIDE), frame("a"), frame("b"))
+    assert [d.payload for d in room.superseded] == [b"a"]
+    assert room.taken() == ["x", "b"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([CAMERA, SIDE]), st.sampled_from("fjt")), max_size=30),
+    st.integers(1, 8),
+)
+def test_every_delivery_is_taken_superseded_or_refused(
+    events: list[tuple[Camera, str]], capacity: int
+) -> None:
+    room = Room(capacity, SIDE)
+    admitted = taken = 0
+    for index, (camera, event) in enumerate(events):
+        if event == "t":
+            taken += room.room.take(0.0) is not None
+        else:
+            room.admit(frame(str(index), camera) if event == "f" else job(str(index), camera))
+            admitted += 1
+        assert len(room.room) <= capacity
+    rest = room.taken()
+    refused = room.counters.get("deliveries_refused")
+    assert taken + len(rest) + len(room.superseded) + refused == admitted
+    assert all(d.camera == SIDE and d.kind is DeliveryKind.FRAME for d in room.superseded)
+    assert rest == sorted(rest, key=int)
+
+
+def test_a_closed_room_admits_nothing_and_gives_what_it_has() -> None:
+    room = Room()
+    room.admit(frame("a"))
+    room.room.close()
+    late = message(DeliveryKind.FRAME, b"b")
+    room.admit(late.delivery)
+    assert room.room.closed
+    assert room.taken() == ["a"]
+    assert not late.acknowledged
+    assert room.counters.get("deliveries_after_close") == 1
+
+
+def test_closing_wakes_who_waits() -> None:
+    room = Room()
+    taken: list[Delivery | None] = []
+    taker = threading.Thread(target=lambda: taken.append(room.room.take(20.0)))
+    taker.start()
+    room.room.close()
+    taker.join(5.0)
+    assert taken == [None]
+
+
+def test_the_job_of_a_camera_is_taken_out_of_turn() -> None:
+    room = Room()
+    room.admit(frame("a"), job("other", SIDE), job("first"), job("second"))
+    found = room.room.take_job_of(CAMERA, 0.0)
+    assert found is not None
+    assert found.payload == b"first"
+    assert room.taken() == ["a", "other", "second"]
+
+
+def test_a_job_that_comes_meanwhile_is_waited_for() -> None:
+    room = Room()
+    found: list[Delivery | None] = []
+    taker = threading.Thread(target=lambda: found.append(room.room.take_job_of(CAMERA, 20.0)))
+    taker.start()
+    room.admit(frame("a"), job("other", SIDE), job("mine"))
+    taker.join(20.0)
+    assert [d.payload for d in found if d is not None] == [b"mine"]
+
+
+def test_a_job_that_never_comes_is_not_waited_for_for_ever() -> None:
+    room = Room()
+    room.admit(job("other", SIDE))
+    assert room.room.take_job_of(CAMERA, 0.01) is None
+    room.room.close()
+    assert room.room.take_job_of(CAMERA, 20.0) is None
+
+
+def test_what_is_put_back_comes_next() -> None:
+    room = Room()
+    room.admit(frame("a"), job("j"))
+    found = room.room.take_job_of(CAMERA, 0.0)
+    assert found is not None
+    room.room.put_back(found)
+    assert room.taken() == ["j", "a"]

@@ -1,0 +1,151 @@
+"""Memory banks against plain nearest neighbours (METHODS 1.4 and 1.6)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.methods import memory
+from agent.methods.memory import (
+    MemoryBank,
+    build_bank,
+    coreset,
+    join_depths,
+    nearest_distances,
+    self_distances,
+)
+
+
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(*shape, generator=generator, dtype=torch.float64), dim=-1)
+
+
+def bank_of(vectors: torch.Tensor) -> MemoryBank:
+    return MemoryBank(vectors, torch.zeros(len(vectors), dtype=torch.long))
+
+
+def test_the_distance_is_half_of_one_minus_the_best_cosine() -> None:
+    bank = bank_of(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    queries = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.6, 0.8], [-0.6, -0.8]])
+    torch.testing.assert_close(nearest_distances(queries, bank), torch.tensor([0.0, 0.5, 0.1, 0.8]))
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 1000))
+@settings(max_examples=30)
+def test_a_bank_in_chunks_equals_the_whole_bank(size: int, chunk: int, seed: int) -> None:
+    vectors, queries = unit(size, 6, seed=seed), unit(3, 4, 6, seed=seed + 1)
+    whole = 0.5 * (1.0 - (queries @ vectors.T).amax(dim=-1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "_CHUNK", chunk)
+        chunked = nearest_distances(queries, bank_of(vectors))
+    assert chunked.shape == (3, 4)
+    torch.testing.assert_close(chunked, whole.clamp_min(0.0), rtol=0.0, atol=1e-12)
+
+
+def test_an_empty_bank_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one vector"):
+        nearest_distances(unit(2, 3), bank_of(torch.zeros(0, 3, dtype=torch.float64)))
+
+
+@given(st.integers(2, 5), st.integers(2, 5), st.integers(0, 1000))
+@settings(max_examples=30)
+def test_without_references_the_second_smallest_distance_counts(height: int, width: int, seed: int) -> None:
+    patches = unit(2, height, width, 7, seed=seed)
+    flat = patches.reshape(2, -1, 7)
+    distances = 0.5 * (1.0 - flat @ flat.transpose(1, 2))
+    second = distances.sort(dim=2).values[:, :, 1].reshape(2, height, width)
+    torch.testing.assert_close(self_distances(patches), second.clamp_min(0.0), rtol=0.0, atol=1e-12)
+
+
+def test_equal_patches_are_at_distance_zero_and_a_stranger_is_not() -> None:
+    patches = F.normalize(torch.ones(1, 2, 2, 3), dim=-1)
+    patches[0, 1, 1] = torch.tensor([1.0, 0.0, 0.0])
+    distances = self_distances(patches)[0]
+    torch.testing.assert_close(distances[0], torch.zeros(2), rtol=0.0, atol=1e-6)
+    assert float(distances[1, 1]) > 0.2
+
+
+def test_frames_of_a_batch_do_not_see_each_other() -> None:
+    patches = unit(3, 4, 4, 5)
+    alone = torch.cat([self_distances(patches[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(self_distances(patches), alone)
+
+
+def test_leaving_out_takes_away_every_vector_of_a_reference_and_no_other() -> None:
+    patches = unit(3, 2, 2, 5)
+    bank = build_bank(patches, limit=100)
+    left = bank.without(1)
+    expected = build_bank(patches[[0, 2]], limit=100)
+    torch.testing.assert_close(left.vectors, expected.vectors)
+    assert left.owners.tolist() == [0] * 4 + [2] * 4
+    assert float(nearest_distances(patches[1], bank).max()) < 1e-6
+    assert float(nearest_distances(patches[1], left).min()) > 0.0
+
+
+def test_a_bank_beyond_its_limit_keeps_vectors_with_their_owners() -> None:
+    patches = unit(4, 5, 5, 6)
+    bank = build_bank(patches, limit=30)
+    assert bank.vectors.shape == (30, 6)
+    flat = patches.reshape(-1, 6)
+    for vector, owner in zip(bank.vectors, bank.owners, strict=True):
+        position = int((flat == vector).all(dim=1).nonzero()[0])
+        assert position // 25 == int(owner)
+
+
+def test_a_coreset_is_the_same_every_time_and_follows_its_seed() -> None:
+    vectors = unit(200, 8)
+    first = coreset(vectors, 20, seed=3)
+    assert first.tolist() == coreset(vectors, 20, seed=3).tolist()
+    assert first.tolist() != coreset(vectors, 20, seed=4).tolist()
+    assert len(set(first.tolist())) == 20
+
+
+def test_a_coreset_finds_every_cluster_however_rare() -> None:
+    # 150 copies of one direction and five strangers: at random the strangers would hardly be drawn.
+    common = unit(1, 64).repeat(150, 1) + 0.001 * unit(150, 64, seed=1)
+    vectors = F.normalize(torch.cat([common, unit(5, 64, seed=2)]), dim=-1)
+    chosen = coreset(vectors, 40, seed=0)
+    assert set(range(150, 155)) <= set(chosen.tolist())
+
+
+def test_a_coreset_is_greedy_each_choice_is_the_farthest_from_those_before() -> None:
+    vectors = unit(60, 8)
+    chosen = coreset(vectors, 15, seed=0, projection=8)
+    generator = torch.Generator().manual_seed(0)
+    candidates = torch.randperm(60, generator=generator)[:60]
+    points = vectors @ torch.randn(8, 8, generator=generator).to(vectors)
+    assert int(chosen[0]) == int(candidates[0])
+    for i in range(1, 15):
+        nearest = torch.cdist(points[candidates], points[chosen[:i]]).amin(dim=1)
+        assert float(nearest[candidates == chosen[i]]) == pytest.approx(float(nearest.max()))
+
+
+def test_a_coreset_of_equal_vectors_ends() -> None:
+    assert len(coreset(torch.ones(50, 4), 10, seed=0)) == 10
+
+
+def test_depths_are_joined_on_the_finest_grid_with_equal_weight() -> None:
+    fine, coarse = torch.randn(2, 8, 8, 4) * 100.0, torch.randn(2, 4, 4, 40)
+    joined = join_depths([fine, coarse])
+    assert joined.shape == (2, 8, 8, 44)
+    torch.testing.assert_close(joined.norm(dim=-1), torch.ones(2, 8, 8))
+    constant = join_depths([torch.ones(1, 4, 4, 4) * 100.0, torch.ones(1, 2, 2, 40)])
+    shares = constant.split([4, 40], dim=-1)
+    torch.testing.assert_close(shares[0].norm(dim=-1), shares[1].norm(dim=-1))
+
+
+def test_smoothing_averages_neighbours_and_only_real_ones() -> None:
+    depth = torch.zeros(1, 3, 3, 2)
+    depth[..., 0] = 1.0
+    depth[0, 1, 1] = torch.tensor([1.0, 9.0])
+    corner = F.normalize(torch.tensor([1.0, 9.0 / 4.0]), dim=0)  # 2 x 2 neighbours exist there
+    centre = F.normalize(torch.tensor([1.0, 1.0]), dim=0)
+    joined = join_depths([depth], smoothing=3)
+    torch.testing.assert_close(joined[0, 0, 0], corner)
+    torch.testing.assert_close(joined[0, 1, 1], centre)
+    plain = join_depths([depth], smoothing=1)
+    torch.testing.assert_close(plain[0, 0, 0], torch.tensor([1.0, 0.0]))

@@ -1,0 +1,36 @@
+"""The null method passes everything and takes the time it is told to."""
+
+from __future__ import annotations
+
+import time
+
+from agent.cabinet import generic_recipe
+from agent.decision import Verdict
+from agent.inspector import Inspector
+from agent.methods import build_method
+from tests.support.pictures import part
+
+
+def test_everything_passes_without_a_model() -> None:
+    method = build_method("null")
+    prepared = method.prepare(generic_recipe("A", "null"), ())
+    judgements = Inspector(method).inspect([part(1), part(2)], [prepared, prepared])
+    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.PASS]
+    assert all(j.mask is None and j.score == 0.0 for j in judgements)
+
+
+def test_it_passes_for_every_recipe_it_is_lent_to() -> None:
+    method = build_method("null")
+    prepared = method.prepare(generic_recipe("A", "null"), ())
+    other = prepared.belonging_to(generic_recipe("B", "null")).leaving_out(0)
+    assert other.recipe.sku == "B"
+    assert Inspector(method).inspect([part(1)], [other])[0].verdict is Verdict.PASS
+
+
+def test_the_cost_is_paid_for_each_frame() -> None:
+    method = build_method("null", null_cost_ms=5.0)
+    prepared = method.prepare(generic_recipe("A", "null"), ())
+    started = time.monotonic()
+    method.score([part(1)] * 4, [prepared] * 4)
+    assert time.monotonic() - started >= 0.02
+    assert method.score([], []) == []

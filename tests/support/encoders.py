@@ -1,0 +1,79 @@
+"""A small, deterministic vision-language model without weights: it sees colours and reads words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from agent.frame import Image
+from agent.ports import ImageFeatures
+
+STATISTICS = 7
+
+
+class ColourEncoder:
+    """An ImageTextEncoder whose patches are colour statistics and whose texts are bags of words.
+
+    Every patch of ``patch`` x ``patch`` pixels gives the mean and deviation of its colours, which a
+    seeded matrix brings to ``dimensions``; every word is a vector that its sha256 seeds. There are two
+    depths: the statistics on the full grid, and their averages on a grid of half the side.
+    """
+
+    def __init__(
+        self, *, dimensions: int = 32, patch: int = 8, seed: int = 0, logit_scale: float = 10.0
+    ) -> None:
+        self._dimensions = dimensions
+        self._patch = patch
+        self._logit_scale = logit_scale
+        self._matrix = torch.randn(STATISTICS, dimensions, generator=torch.Generator().manual_seed(seed))
+        self._digest = hashlib.sha256(self._matrix.numpy().tobytes()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        return "colours"
+
+    @property
+    def digest(self) -> str:
+        return self._digest
+
+    @property
+    def dimensions(self) -> int:
+        return self._dimensions
+
+    @property
+    def logit_scale(self) -> float:
+        return self._logit_scale
+
+    def encode_patches(self, images: Sequence[Image], size: int) -> tuple[torch.Tensor, ...]:
+        fine = torch.stack([self._statistics(image, size) for image in images])
+        coarse = F.avg_pool2d(fine.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+        return fine, coarse
+
+    def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
+        depths = self.encode_patches(images, size)
+        projected = depths[0] @ self._matrix
+        patches = F.normalize(projected, dim=-1)
+        return ImageFeatures(F.normalize(projected.mean(dim=(1, 2)), dim=-1), patches, depths)
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        return F.normalize(torch.stack([self._text(text) for text in texts]), dim=-1)
+
+    def _statistics(self, image: Image, size: int) -> torch.Tensor:
+        grid, side = size // self._patch, self._patch * (size // self._patch)
+        pixels = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+        cells = pixels.reshape(grid, self._patch, grid, self._patch, 3)
+        mean, deviation = cells.mean(axis=(1, 3)) - 0.5, cells.std(axis=(1, 3))
+        constant = np.full((grid, grid, 1), 0.25, dtype=np.float32)
+        return torch.from_numpy(np.concatenate([mean, deviation, constant], axis=2))
+
+    def _text(self, text: str) -> torch.Tensor:
+        vector = torch.zeros(self._dimensions)
+        for word in text.lower().split():
+            seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big")
+            vector += torch.randn(self._dimensions, generator=torch.Generator().manual_seed(seed))
+        return vector

@@ -1,0 +1,71 @@
+"""The real storage of one agent on SQLite, and a clock to wait by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+from sqlalchemy import text
+
+from adapters.images.codec import CvImageCodec
+from agent.frame import Image
+from agent.methods.fade import FadeParameters
+from storage import Database, MediaFolder, SqlHistory, SqlOutbox, SqlRecipeBook
+
+PARAMETERS = FadeParameters(
+    scales=(64,), map_size=16, pool_fraction=0.01, few_shot_image_vision=0.85, clip=False, wrap_prompt=False
+)
+"""Small and quick, otherwise as the default method."""
+
+PATIENCE_S = 20.0
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Return as soon as ``condition`` holds; fail with ``what`` was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
+        time.sleep(0.005)
+
+
+def encoded(image: Image, suffix: str = ".png") -> bytes:
+    """A picture as a camera sends it."""
+    done, content = cv2.imencode(suffix, image[..., ::-1])
+    assert done
+    return content.tobytes()
+
+
+class Rooms:
+    """History, outbox, recipe book and media folder of one agent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "history.db"
+        self.database = Database(f"sqlite:///{self.path}", busy_timeout_s=0.05)
+        self.history = SqlHistory(self.database, agent_id="cell-7", agent_version="1")
+        self.outbox = SqlOutbox(self.database, agent_id="cell-7")
+        self.book = SqlRecipeBook(self.database)
+        self.media = MediaFolder(folder / "media")
+        self.codec = CvImageCodec()
+
+    def rows(self, table: str, order: str = "rowid") -> Sequence[Mapping[str, Any]]:
+        """All rows of a table or view."""
+        with self.database.read() as connection:
+            found = connection.execute(text(f"SELECT * FROM {table} ORDER BY {order}"))  # noqa: S608
+            return [dict(row) for row in found.mappings()]
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return len(self.rows(table))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.database.close()

@@ -1,0 +1,158 @@
+"""A whole line with real parts around it; only the broker and the weights are left out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from adapters.images.decoder import PayloadDecoder
+from adapters.mqtt.announcer import MqttAnnouncer
+from adapters.mqtt.parser import JsonMessageParser
+from adapters.mqtt.topics import Topics
+from agent.cabinet import Cabinet
+from agent.calibration import CalibrationPolicy
+from agent.counters import Counters
+from agent.errors import StorageError
+from agent.frame import Camera, DeliveryKind, Image
+from agent.inspector import Inspector
+from agent.line import Line, LineOptions, LineParts, Overload, RecordingOptions
+from agent.methods.fade import Fade
+from agent.methods.method import Method, Prepared, Scored
+from agent.onboarding import Onboarding
+from agent.ports import Entry, History, MediaStore
+from storage import MediaFolder, SqlHistory
+from tests.support.encoders import ColourEncoder
+from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
+from tests.support.loopback import CAMERA, LoopbackTransport, Sent, message
+from tests.support.pictures import part
+
+
+class GatedFade(Fade):
+    """Scores only while its gate is open, and raises what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(ColourEncoder(), defaults=PARAMETERS)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.scored = 0
+        self.failure: Exception | None = None
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        self.scored += len(images)
+        assert self.gate.wait(60.0)
+        if self.failure is not None:
+            raise self.failure
+        return super().score(images, prepared)
+
+
+class FlakyHistory(SqlHistory):
+    """Refuses ``failures`` transactions before it writes again."""
+
+    failures = 0
+
+    def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("the disk is full")
+        return super().record(entries)
+
+
+class FlakyMedia(MediaFolder):
+    """Refuses ``failures`` files before it writes again."""
+
+    failures = 0
+
+    def put(self, content: bytes, suffix: str) -> str:
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("the disk is full")
+        return super().put(content, suffix)
+
+
+class Plant:
+    """A line, its transport, and questions about what became of frames."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        *,
+        method: Method | None = None,
+        history: History | None = None,
+        media: MediaStore | None = None,
+        shadow: bool = False,
+        overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT,
+        **options: Any,
+    ) -> None:
+        self.rooms = rooms
+        self.transport = LoopbackTransport()
+        self.counters = Counters()
+        self.topics = Topics(site="plant", agent="cell-7")
+        self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
+        history = history or rooms.history
+        media = media or rooms.media
+        cabinet = Cabinet(rooms.book, self.inspector, media, rooms.codec, method="fade")
+        policy = CalibrationPolicy(0.01)
+        parts = LineParts(
+            transport=self.transport,
+            decoder=PayloadDecoder(),
+            parser=JsonMessageParser(),
+            history=history,
+            outbox=rooms.outbox,
+            media=media,
+            codec=rooms.codec,
+            announcer=MqttAnnouncer(self.topics, "1"),
+            inspector=self.inspector,
+            cabinet=cabinet,
+            onboarding=Onboarding(rooms.book, cabinet, self.inspector, history, method="fade", policy=policy),
+            counters=self.counters,
+        )
+        recording = RecordingOptions(shadow=lambda camera: shadow)
+        self.line = Line(parts, LineOptions(overload=overload, recording=recording, **options))
+
+    def deliver(self, *sent: Sent) -> None:
+        """Hand messages in."""
+        self.transport.deliver(*sent)
+
+    def inspected(self, *sent: Sent) -> list[dict[str, Any]]:
+        """Hand messages in, wait until all are acknowledged, and return all rows of the history."""
+        self.deliver(*sent)
+        self.acknowledged(*sent)
+        return self.rows()
+
+    def acknowledged(self, *sent: Sent) -> None:
+        """Wait until the broker was told that it may forget them."""
+        wait_until(lambda: all(one.acknowledged for one in sent) or self.line.failed, "acknowledgements")
+        assert not self.line.failed
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Inspections in the order of their rows."""
+        return [dict(row) for row in self.rooms.rows("inspection")]
+
+    def by_frame(self) -> dict[str, dict[str, Any]]:
+        """Inspections by frame id."""
+        return {row["frame_id"]: row for row in self.rows()}
+
+    def events(self) -> list[str]:
+        """Kinds of the events so far."""
+        return [event["kind"] for event in self.rooms.rows("event")]
+
+
+def frame(
+    seed: int,
+    camera: Camera = CAMERA,
+    *,
+    sku: str | None = "A",
+    named: bool = True,
+    on_acknowledge: Callable[[], None] | None = None,
+) -> Sent:
+    """A picture of a good part from a camera; ``seed`` gives the picture and its id ``f-SEED``."""
+    frame_id = f"f-{seed}" if named else None
+    return message(
+        DeliveryKind.FRAME,
+        encoded(part(seed)),
+        camera,
+        on_acknowledge=on_acknowledge,
+        sku=sku,
+        frame_id=frame_id,
+    )
