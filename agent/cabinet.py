@@ -119,9 +119,23 @@ class Cabinet:
         recipe = self._book.active(sku)
         if recipe is None:
             return self._template(sku)
+        recipe = self._checked(recipe)
         prepared = self._inspector.method.prepare(recipe, self.images(recipe.references))
         self.put(prepared)
         return prepared
+
+    def _checked(self, recipe: Recipe) -> Recipe:
+        """Without its calibration where other weights, another method or other parameters gave it."""
+        calibration, fingerprint = recipe.calibration, self._inspector.method.fingerprint
+        if calibration is None or calibration.scorer in (None, fingerprint):
+            return recipe
+        logger.warning(
+            "the threshold of %r version %d was set with another model or other parameters; its verdicts "
+            "are REVIEW until its references are enrolled again",
+            recipe.sku,
+            recipe.version,
+        )
+        return replace(recipe, calibration=None)
 
     def _load_beside(self, sku: str, version: int) -> None:
         with self._lock:

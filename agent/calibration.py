@@ -28,6 +28,9 @@ class Calibration:
     """How it was set, for the row and for people: ``leave-one-out of 16 references``."""
     map_threshold: float | None = None
     """Pixels of the anomaly map above this belong to a defect; None: the method's default."""
+    scorer: str | None = None
+    """Fingerprint of the method, its parameters and the weights that gave the scores: a threshold
+    means nothing for others."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and math.isfinite(self.review_below)):
@@ -60,6 +63,7 @@ def calibrate(
     *,
     source: str,
     map_threshold: float | None = None,
+    scorer: str | None = None,
 ) -> Calibration | None:
     """Threshold from scores of good parts; None where there are too few of them.
 
@@ -92,4 +96,5 @@ def calibrate(
         false_alarm_rate=policy.false_alarm_rate,
         source=source,
         map_threshold=map_threshold,
+        scorer=scorer,
     )

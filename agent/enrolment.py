@@ -63,6 +63,7 @@ def enrol(
         policy,
         source=source,
         map_threshold=maps.threshold if maps else None,
+        scorer=inspector.method.fingerprint,
     )
     calibrated = replace(recipe, calibration=calibration)
     return Enrolled(calibrated, prepared.belonging_to(calibrated), tuple(scores))

@@ -57,6 +57,8 @@ class Delivery:
     redelivered: bool = False
     """The broker's DUP flag: the same message may have been delivered before."""
     retained: bool = False
+    guaranteed: bool = False
+    """QoS 1: the broker keeps the message until it is acknowledged, and those behind it wait."""
     acknowledge: Callable[[], None] = _nothing
     """Tells the broker that it may forget the message; idempotent, callable from any thread."""
 

@@ -304,6 +304,8 @@ def _add_calibration(connection: Connection, recipe_id: int, calibration: Calibr
         "samples": calibration.samples,
         "false_alarm_rate": calibration.false_alarm_rate,
         "source": calibration.source,
+        "map_threshold": calibration.map_threshold,
+        "scorer": calibration.scorer,
     }
     connection.execute(insert(schema.calibration).values(row))
 
@@ -323,6 +325,8 @@ def _recipes() -> Select[Any]:
             calibration.c.samples,
             calibration.c.false_alarm_rate,
             calibration.c.source.label("calibration_source"),
+            calibration.c.map_threshold,
+            calibration.c.scorer,
         )
         .select_from(recipe)
         .join(prompts, prompts.c.id == recipe.c.prompt_set_id)
@@ -353,7 +357,8 @@ def _load(connection: Connection, query: Select[Any]) -> Recipe | None:
             version=row.version,
         )
     except (ValueError, KeyError, TypeError, RecipeError) as error:
-        raise StorageError(
+        # Not a StorageError: no waiting mends this, and other SKUs go on.
+        raise RecipeError(
             f"version {row.version} of the recipe of {row.sku!r} is damaged in the database ({error});"
             " restore a backup or activate another version"
         ) from error
@@ -378,4 +383,6 @@ def _calibration(row: Row[Any]) -> Calibration | None:
         samples=row.samples,
         false_alarm_rate=row.false_alarm_rate,
         source=row.calibration_source,
+        map_threshold=row.map_threshold,
+        scorer=row.scorer,
     )

@@ -111,6 +111,8 @@ calibration = Table(
     Column("samples", Integer, nullable=False),
     Column("false_alarm_rate", Double, nullable=False),
     Column("source", CleanText, nullable=False),
+    Column("map_threshold", Double),
+    Column("scorer", CleanText),
 )
 
 inspection = Table(

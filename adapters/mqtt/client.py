@@ -170,5 +170,6 @@ def _delivery(
         correlation_data=getattr(properties, "CorrelationData", None),
         redelivered=message.dup,
         retained=message.retain,
+        guaranteed=message.qos > 0,
         acknowledge=acknowledge,
     )

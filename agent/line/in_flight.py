@@ -29,13 +29,15 @@ class InFlight:
             StorageError: the history does not answer.
         """
         key = _key(identity)
-        if delivery.redelivered and self._history.knows(key):
+        # A retained frame comes again with every subscription, whatever the broker's flag says.
+        again = delivery.redelivered or delivery.retained
+        if again and self._history.knows(key):
             delivery.acknowledge()
             return None
         with self._lock:
             # Two stages enter frames, and a third takes them out once their rows are there: asked and
             # entered under one lock, an id cannot be given to two parts.
-            if identity.content_derived and not delivery.redelivered:
+            if identity.content_derived and not again:
                 key = self._next_free(key)
             waiting = self._deliveries.get(key)
             if waiting is not None:

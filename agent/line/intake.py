@@ -172,4 +172,4 @@ def skipped(delivery: Delivery, decoder: FrameDecoder, in_flight: InFlight) -> W
     if identity is None:
         return None
     work = Work(delivery, identity, sku=identity.sku)
-    return work.skip("a newer frame of this camera came before this one could be judged")
+    return work.skip()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from agent.cabinet import Cabinet
 from agent.errors import ModelError, RecipeError, StorageError
 from agent.inspector import Inspector
+from agent.line.ready import ReadyQueue
 from agent.line.work import Work
 from agent.methods.method import Prepared
 
@@ -19,7 +20,7 @@ POLL_S = 0.2
 class Batcher:
     """Takes frames into one batch: up to ``max_batch``, waiting at most ``max_wait_ms`` for more."""
 
-    def __init__(self, source: queue.Queue[Work], max_batch: int, max_wait_ms: float) -> None:
+    def __init__(self, source: ReadyQueue | queue.Queue[Work], max_batch: int, max_wait_ms: float) -> None:
         self._source = source
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1000.0
@@ -35,9 +36,7 @@ class Batcher:
             remaining = deadline - time.monotonic()
             try:
                 # What already waits is taken even when the time is up: it costs no waiting.
-                batch.append(
-                    self._source.get(timeout=remaining) if remaining > 0.0 else self._source.get_nowait()
-                )
+                batch.append(self._source.get(timeout=max(0.0, remaining)))
             except queue.Empty:
                 break
         return batch

@@ -19,6 +19,7 @@ from agent.line.in_flight import InFlight
 from agent.line.intake import Intake, skipped
 from agent.line.judge import POLL_S, Batcher, Judge
 from agent.line.outbox_drain import OutboxDrain
+from agent.line.ready import ReadyQueue
 from agent.line.recorder import Recorder, RecordingOptions
 from agent.line.waiting import Overload, WaitingRoom
 from agent.line.work import Work
@@ -80,11 +81,12 @@ class Line:
         self._parts = parts
         self._ending = threading.Event()
         self._failed = threading.Event()
-        self._skipped: deque[Delivery] = deque()
-        self._decoded: queue.Queue[Work] = queue.Queue(maxsize=2 * options.max_batch)
+        # Frames that a newer one of their camera replaced, before or after they were decoded.
+        self._superseded: deque[Delivery | Work] = deque()
+        self._decoded = ReadyQueue(2 * options.max_batch, options.overload, self._superseded.append)
         self._judged: queue.Queue[Work] = queue.Queue(maxsize=4 * options.max_batch)
         self._in_flight = InFlight(parts.history)
-        self.room = WaitingRoom(options.capacity, options.overload, self._skipped.append, parts.counters)
+        self.room = WaitingRoom(options.capacity, options.overload, self._superseded.append, parts.counters)
         self._intake = Intake(
             self.room,
             parts.decoder,
@@ -214,10 +216,13 @@ class Line:
 
     def _skips(self) -> list[Work]:
         works: list[Work] = []
-        while self._skipped:
-            delivery = self._skipped.popleft()
+        while self._superseded:
+            item = self._superseded.popleft()
+            if isinstance(item, Work):
+                works.append(item.skip())
+                continue
             work = self._retried(
-                lambda delivery=delivery: skipped(delivery, self._parts.decoder, self._in_flight)  # type: ignore[misc]
+                lambda item=item: skipped(item, self._parts.decoder, self._in_flight)  # type: ignore[misc]
             )
             if work is not None:
                 works.append(work)
@@ -243,7 +248,7 @@ class Line:
         logger.error("waiting for storage: %s", error)
         return not self._ending.wait(STORAGE_RETRY_S)
 
-    def _put(self, stage: queue.Queue[Work], work: Work) -> None:
+    def _put(self, stage: queue.Queue[Work] | ReadyQueue, work: Work) -> None:
         while not self.failed:
             try:
                 stage.put(work, timeout=POLL_S)

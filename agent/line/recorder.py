@@ -120,7 +120,6 @@ class Recorder:
     ) -> tuple[Inspection, bytes | None]:
         frame = work.frame
         if frame is None:
-            # What could not be read is what somebody will want to look at.
             return inspection, None
         image = self._media.put(frame.encoded, _SUFFIXES.get(frame.media_type, ".img"))
         mask_png = mask_path = overlay_path = None

@@ -45,8 +45,10 @@ class WaitingRoom:
     def admit(self, delivery: Delivery) -> None:
         """Let a delivery wait.
 
-        Where the room is full or closed it is left unacknowledged and counted: the broker keeps a
-        QoS 1 message and delivers it again.
+        A guaranteed one is always admitted: the window of unacknowledged messages bounds how many
+        there are, and one left out would hold back every acknowledgement behind it. Others are
+        refused and counted where the room is full. Nothing is admitted after :meth:`close`; what
+        comes then stays unacknowledged, and the broker delivers it again.
         """
         superseded = None
         with self._changed:
@@ -58,7 +60,8 @@ class WaitingRoom:
             )
             if latest_only:
                 superseded = self._take_frame_of(delivery.camera)
-            if superseded is None and len(self._waiting) >= self._capacity:
+            full = len(self._waiting) >= self._capacity
+            if superseded is None and full and not delivery.guaranteed:
                 self._counters.add("deliveries_refused")
                 return
             self._waiting.append(delivery)

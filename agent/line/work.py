@@ -34,7 +34,10 @@ class Work:
         self.judgement = Judgement(Verdict.ERROR, reason)
         return self
 
-    def skip(self, reason: str) -> Work:
-        """End as skipped."""
-        self.judgement = Judgement(Verdict.SKIPPED, reason)
+    def skip(self) -> Work:
+        """End as skipped; the picture is not kept."""
+        self.judgement = Judgement(
+            Verdict.SKIPPED, "a newer frame of this camera came before this one could be judged"
+        )
+        self.frame = None
         return self

@@ -127,6 +127,11 @@ class Fade:
             return self._encoder.digest
         return hashlib.sha256(f"{self._encoder.digest}+{self._backbone.digest}".encode()).hexdigest()
 
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return hashlib.sha256(f"{self.digest} {self._defaults}".encode()).hexdigest()
+
     # ------------------------------------------------------------------------------------ preparing
 
     @torch.inference_mode()

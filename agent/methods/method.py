@@ -60,6 +60,11 @@ class Method(Protocol):
         """Of the weights that the scores depend on."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all that scores depend on beside the recipe: method, default parameters, weights."""
+        ...
+
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
         """Embed the words and memorise the references. Raises RecipeError, ModelError."""
         ...

@@ -47,6 +47,7 @@ class Null:
     """Takes ``cost_ms`` a frame and finds nothing."""
 
     digest = "null"
+    fingerprint = "null"
 
     def __init__(self, cost_ms: float = 0.0) -> None:
         self._cost_s = cost_ms / 1000.0

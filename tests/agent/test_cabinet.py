@@ -9,6 +9,7 @@ import pytest
 
 from agent import cabinet as cabinet_module
 from agent.cabinet import Cabinet, generic_recipe
+from agent.calibration import Calibration
 from agent.errors import RecipeError, StorageError
 from agent.frame import Image
 from agent.inspector import Inspector
@@ -207,3 +208,22 @@ def test_a_database_that_is_away_is_told(rooms: Rooms, method: CountingFade) -> 
     with pytest.raises(StorageError):
         cabinet.current("A")
     cabinet.close()
+
+
+def test_a_threshold_of_another_model_judges_nobody(
+    rooms: Rooms, cabinet: Cabinet, method: CountingFade
+) -> None:
+    recipe = add(rooms, "A", shots=1)
+    own = Calibration(0.5, 0.4, 16, 0.01, "test", scorer=method.fingerprint)
+    rooms.book.add(replace(recipe, calibration=own))
+    assert cabinet.current("A").recipe.calibration == own
+    rooms.book.add(replace(recipe, sku="B", calibration=replace(own, scorer="another model")))
+    assert cabinet.current("B").recipe.calibration is None
+
+
+def test_the_fingerprint_changes_with_parameters_and_weights() -> None:
+    encoder = ColourEncoder()
+    plain = Fade(encoder, defaults=PARAMETERS).fingerprint
+    assert Fade(encoder, defaults=PARAMETERS).fingerprint == plain
+    assert Fade(encoder, defaults=replace(PARAMETERS, map_size=32)).fingerprint != plain
+    assert Fade(encoder, ColourEncoder(), defaults=PARAMETERS).fingerprint != plain

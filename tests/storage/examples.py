@@ -88,6 +88,8 @@ def bolt_recipe(**fields: Any) -> Recipe:
             Reference("cd" * 32, "cd/cd/x.png", "good-1.png"),
             Reference("ef" * 32, "ef/ef/y.png", "2"),
         ),
-        "calibration": Calibration(0.5, 0.4, 16, 0.01, "leave-one-out of 16 references"),
+        "calibration": Calibration(
+            0.5, 0.4, 16, 0.01, "leave-one-out of 16 references", map_threshold=0.45, scorer="f" * 64
+        ),
     }
     return Recipe(**{**defaults, **fields})

@@ -157,7 +157,7 @@ def test_a_recipe_that_was_damaged_says_so(book: SqlRecipeBook, database: Databa
     book.add(bolt_recipe())
     with database.write() as connection:
         connection.execute(schema.prompt_set.update().values(normal=[]))
-    with pytest.raises(StorageError, match=r"version 1 of the recipe of 'bolt' is damaged"):
+    with pytest.raises(RecipeError, match=r"version 1 of the recipe of 'bolt' is damaged"):
         book.active("bolt")
 
 
@@ -175,7 +175,15 @@ parameters = st.dictionaries(
 @st.composite
 def calibrations(draw: st.DrawFn) -> Calibration:
     low, high = sorted((draw(finite), draw(finite)))
-    return Calibration(high, low, draw(st.integers(0, 10_000)), draw(finite), draw(words))
+    return Calibration(
+        high,
+        low,
+        draw(st.integers(0, 10_000)),
+        draw(finite),
+        draw(words),
+        draw(st.none() | finite),
+        draw(st.none() | words),
+    )
 
 
 recipes = st.builds(

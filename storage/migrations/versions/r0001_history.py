@@ -112,6 +112,8 @@ def _recipes() -> None:
         sa.Column("samples", sa.Integer, nullable=False),
         sa.Column("false_alarm_rate", sa.Double, nullable=False),
         sa.Column("source", CleanText, nullable=False),
+        sa.Column("map_threshold", sa.Double),
+        sa.Column("scorer", CleanText),
         sa.PrimaryKeyConstraint("recipe_id", name="pk_calibration"),
         sa.ForeignKeyConstraint(["recipe_id"], ["recipe.id"], name="fk_calibration_recipe_id_recipe"),
     )

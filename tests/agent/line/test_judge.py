@@ -123,7 +123,7 @@ def test_frames_of_all_skus_share_one_pass(rooms: Rooms) -> None:
 
 def test_what_failed_before_is_left_alone(rooms: Rooms) -> None:
     court = Court(rooms)
-    batch = [work(1), work(2).fail("unreadable"), work(3, None).skip("old"), work(4)]
+    batch = [work(1), work(2).fail("unreadable"), work(3, None).skip(), work(4)]
     assert court.judge.judge(batch)
     assert verdicts(batch) == ["REVIEW", "ERROR", "SKIPPED", "REVIEW"]
     assert court.method.batches == [["A", "A"]]

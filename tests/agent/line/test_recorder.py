@@ -108,7 +108,7 @@ def test_an_unreadable_frame_is_a_row_without_picture(rooms: Rooms) -> None:
 def test_a_skipped_frame_is_a_row_without_message(rooms: Rooms) -> None:
     desk = Desk(rooms)
     work, _sent = desk.work(1, PASSED)
-    desk.recorder.record([work.skip("a newer one came")])
+    desk.recorder.record([work.skip()])
     assert rooms.rows("inspection")[0]["verdict"] == "SKIPPED"
     assert rooms.outbox.depth() == 0
 

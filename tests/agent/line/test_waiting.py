@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,3 +173,11 @@ def test_what_is_put_back_comes_next() -> None:
     assert found is not None
     room.room.put_back(found)
     assert room.taken() == ["j", "a"]
+
+
+def test_what_awaits_an_acknowledgement_is_admitted_although_the_room_is_full() -> None:
+    room = Room(1)
+    guaranteed = replace(frame("b"), guaranteed=True)
+    room.admit(frame("a"), guaranteed, frame("c"))
+    assert room.taken() == ["a", "b"]
+    assert room.counters.get("deliveries_refused") == 1

@@ -1,0 +1,63 @@
+"""The ready queue: order, bounds, and only the newest frame of a camera that wants only that."""
+
+from __future__ import annotations
+
+import queue
+
+import pytest
+
+from agent.frame import Camera, FrameIdentity
+from agent.line.ready import ReadyQueue
+from agent.line.waiting import Overload
+from agent.line.work import Work
+from tests.support.loopback import CAMERA, message
+
+SIDE = Camera("plant", "line-1", "side")
+
+
+def work(name: str, camera: Camera = CAMERA) -> Work:
+    return Work(message("frame", b"", camera).delivery, FrameIdentity(camera, name))
+
+
+class Ready:
+    def __init__(self, capacity: int = 4, *latest: Camera) -> None:
+        self.superseded: list[Work] = []
+        self.queue = ReadyQueue(
+            capacity,
+            lambda camera: Overload.LATEST if camera in latest else Overload.WAIT,
+            self.superseded.append,
+        )
+
+    def put(self, *works: Work) -> None:
+        for one in works:
+            self.queue.put(one, 0.01)
+
+    def taken(self) -> list[str]:
+        names = []
+        while True:
+            try:
+                names.append(self.queue.get(0.0).identity.frame_id)
+            except queue.Empty:
+                return names
+
+
+def test_the_order_is_kept_and_the_bound_holds() -> None:
+    ready = Ready(2)
+    ready.put(work("a"), work("b"))
+    with pytest.raises(queue.Full):
+        ready.put(work("c"))
+    assert ready.taken() == ["a", "b"]
+
+
+def test_of_a_latest_camera_only_the_newest_waits_even_where_the_queue_is_full() -> None:
+    ready = Ready(2, CAMERA)
+    ready.put(work("a"), work("s", SIDE), work("b"), work("c"))
+    assert [one.identity.frame_id for one in ready.superseded] == ["a", "b"]
+    assert ready.taken() == ["s", "c"]
+
+
+def test_a_frame_that_failed_already_is_not_replaced() -> None:
+    ready = Ready(4, CAMERA)
+    ready.put(work("bad").fail("unreadable"), work("b"))
+    assert not ready.superseded
+    assert ready.taken() == ["bad", "b"]
