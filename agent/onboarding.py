@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 QUIET_S = 0.5
 """References come in bursts; a recipe is built once the burst has paused for so long."""
+
+PATIENCE_S = 10.0
+"""A burst without end is enrolled in parts."""
 
 STORAGE_RETRIES_S = (0.5, 2.0, 8.0)
 """Pauses before a task that storage refused is tried again."""
@@ -120,14 +124,15 @@ class Onboarding:
     def _first_recipe(self, job: Job) -> None:
         if self._book.active_version(job.sku) is not None:
             return
-        recipe = self._book.add(generic_recipe(job.sku, self._method, noun_of(job)))
+        recipe = self._book.add(generic_recipe(job.sku, self._method, self._noun(job.sku)))
         self._tell("recipe", f"first recipe of {job.sku!r}, from the template prompts", job.sku)
         self._cabinet.put(self._inspector.method.prepare(recipe, ()))
 
     def _enrol_held(self, sku: str) -> None:
         # `waiting` is cleared before the rows are read: a reference that comes in from here on
         # schedules a task of its own, one that came before is read below.
-        while not self._closing.is_set() and self._arrived.wait(QUIET_S):
+        patience = time.monotonic() + PATIENCE_S
+        while not self._closing.is_set() and time.monotonic() < patience and self._arrived.wait(QUIET_S):
             self._arrived.clear()
         with self._lock:
             self._waiting.discard(sku)

@@ -1,0 +1,269 @@
+"""``sightline check``: is everything there that the agent needs?"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
+from adapters.cli.screen import stderr, stdout, table
+from agent import __version__
+from agent.errors import SightlineError
+
+if TYPE_CHECKING:
+    from adapters.cli.composition import Composition
+    from adapters.mqtt.link import Link
+    from config import Loaded, Settings
+
+_CONNECT_S = 8.0
+_FALLBACK_S = 1.0
+_POLL_S = 0.1
+_OLLAMA_S = 2.0
+
+
+class State(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """Works without, or will be there once the agent runs."""
+    FAILED = "failed"
+
+
+_SIGNS = {State.OK: ("✓", "green"), State.WARNING: ("!", "yellow"), State.FAILED: ("✗", "bold red")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the table."""
+
+    part: str
+    state: State
+    detail: str
+
+
+def check(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Look at configuration, broker, database, media, Ollama, weights and device. Changes nothing."""
+    findings: list[Finding] = []
+    console = stderr()
+    with console.status("") as status:
+        for part, look in _parts(composition_of(context), config, profile, overrides):
+            status.update(f"[dim]{part} ...[/]")
+            findings.append(_guarded(part, look))
+            if part == "config" and findings[0].state is State.FAILED:
+                break
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _show(findings)
+    if any(finding.state is State.FAILED for finding in findings):
+        raise typer.Exit(1)
+
+
+def _parts(
+    composition: Composition, config: Path | None, profile: str | None, overrides: list[str] | None
+) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    loaded: list[Loaded] = []
+
+    def read() -> Finding:
+        # What the parts log about failing stands in the table.
+        loaded.append(configure(config, profile, overrides, level="ERROR"))
+        settings = loaded[0].settings
+        where = str(config) if config else "no file of your own"
+        changed = f"{len(loaded[0].sources)} keys differ from the defaults"
+        return Finding("config", State.OK, f"{where}, profile {settings.agent.profile}, {changed}")
+
+    yield "config", read
+    settings = loaded[0].settings if loaded else None
+    if settings is None:
+        return
+    yield "broker", lambda: check_broker(settings)
+    yield "database", lambda: check_database(settings, composition)
+    yield "media", lambda: check_media(settings.media.path)
+    yield "ollama", lambda: check_ollama(settings)
+    yield "models", lambda: check_models(settings, composition)
+
+
+def _guarded(part: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except SightlineError as error:
+        return Finding(part, State.FAILED, str(error))
+
+
+def _show(findings: list[Finding]) -> None:
+    shown = table("", "part", "finding", title=f"Sightline {__version__}")
+    for finding in findings:
+        sign, style = _SIGNS[finding.state]
+        shown.add_row(Text(sign, style=style), finding.part, Text(finding.detail))
+    stdout().print(shown)
+
+
+# --------------------------------------------------------------------------------------- the checks
+
+
+def check_broker(settings: Settings) -> Finding:
+    """Connect as a client would and say what the broker speaks."""
+    from adapters.cli.broker import client_options, reachable_url
+    from adapters.mqtt.link import Link
+    from agent.counters import Counters
+
+    address = f"{settings.broker.host}:{settings.broker.port}"
+    if settings.broker.embedded and not _answers(settings.broker.host, settings.broker.port):
+        return Finding("broker", State.OK, f"embedded at {address}, starts with the agent")
+    link = Link(client_options(settings, reachable_url(settings), "check"), Counters(), name="check")
+    try:
+        link.start()
+        if not _connects(link):
+            return Finding(
+                "broker", State.FAILED, f"no connection to {address}: {link.last_error or 'no answer'}"
+            )
+        limit = link.maximum_packet_size
+        size = f"packets up to {limit:,} bytes" if limit else "no limit on packets named"
+        state, note = State.OK, ""
+        # base64 makes a JSON frame a third larger than its picture.
+        if limit and limit < settings.frames.max_bytes:
+            state, note = State.WARNING, f", less than frames.max_bytes ({settings.frames.max_bytes:,})"
+        return Finding("broker", state, f"{address} speaks MQTT {link.version}, {size}{note}")
+    finally:
+        link.stop()
+
+
+def _connects(link: Link) -> bool:
+    """Whether there is a connection in time; a refusal is believed once the older MQTT was tried as well."""
+    deadline = time.monotonic() + _CONNECT_S
+    while not link.wait_connected(_POLL_S):
+        if link.last_error is not None:
+            deadline = min(deadline, time.monotonic() + _FALLBACK_S)
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def _answers(host: str, port: int) -> bool:
+    import socket
+
+    if port == 0:
+        return False
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def check_database(settings: Settings, composition: Composition) -> Finding:
+    """Whether it is reachable, complete and up to date; it is not created."""
+    url = settings.database.url
+    if settings.database.is_sqlite:
+        file = Path(url.removeprefix("sqlite:///"))
+        if not file.exists():
+            problem = _unwritable(file.parent)
+            if problem:
+                return Finding("database", State.FAILED, problem)
+            return Finding("database", State.WARNING, f"{url} is not there yet; the agent creates it")
+    problems = composition.database(settings).check()
+    if problems:
+        return Finding("database", State.FAILED, "; ".join(problems))
+    return Finding("database", State.OK, f"{url}, schema up to date")
+
+
+def check_media(folder: Path) -> Finding:
+    """Whether pictures can be written."""
+    problem = _unwritable(folder)
+    if problem:
+        return Finding("media", State.FAILED, problem)
+    note = "writable" if folder.is_dir() else "is not there yet; the agent creates it"
+    return Finding("media", State.OK, f"{folder} {note}")
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why ``folder``, or the nearest one above that exists, cannot be written; None where it can."""
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"{folder} cannot be written: {error.strerror or error}"
+
+
+def ollama_models(url: str, timeout_s: float = _OLLAMA_S) -> list[str] | None:
+    """The models that an Ollama server has; None where none answers."""
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url}/api/tags", timeout=timeout_s)
+        answer.raise_for_status()
+        return [str(model["name"]) for model in answer.json()["models"]]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_ollama(settings: Settings) -> Finding:
+    """Whether it answers and has the model. Without it, prompts are templates."""
+    ollama = settings.ollama
+    if not ollama.enabled:
+        return Finding("ollama", State.OK, "switched off; prompts are templates")
+    models = ollama_models(ollama.url)
+    if models is None:
+        return Finding("ollama", State.WARNING, f"nobody answers at {ollama.url}; prompts are templates")
+    if ollama.model not in models and f"{ollama.model}:latest" not in models:
+        return Finding(
+            "ollama", State.WARNING, f"{ollama.url} lacks the model; run: ollama pull {ollama.model}"
+        )
+    return Finding("ollama", State.OK, f"{ollama.url} has {ollama.model}")
+
+
+def check_models(settings: Settings, composition: Composition) -> Finding:
+    """Load the weights and judge one grey picture on the device."""
+    import numpy as np
+
+    from agent.cabinet import generic_recipe
+
+    started = time.monotonic()
+    method = composition.inspector(settings).method
+    loaded_s = time.monotonic() - started
+    prepared = method.prepare(generic_recipe("check", settings.inspection.method), ())
+    picture = np.full((480, 480, 3), 128, np.uint8)
+    method.score([picture], [prepared])
+    started = time.monotonic()
+    method.score([picture], [prepared])
+    frame_ms = (time.monotonic() - started) * 1000.0
+    names = settings.models.clip
+    if settings.inspection.backbone != "clip":
+        names += f" and {settings.inspection.backbone}"
+    return Finding(
+        "models",
+        State.OK,
+        f"{names} on {_device(settings)}, sha256 {method.digest[:16]}…, loaded in {loaded_s:.1f} s, "
+        f"{frame_ms:.0f} ms a frame",
+    )
+
+
+def _device(settings: Settings) -> str:
+    import torch
+
+    wanted = settings.models.device
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    if chosen.startswith("cuda"):
+        return f"{chosen} ({torch.cuda.get_device_name(chosen)})"
+    return f"cpu ({settings.models.threads or os.cpu_count()} threads)"

@@ -1,0 +1,65 @@
+"""All commands put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from adapters.cli.camera import camera
+from adapters.cli.check import check
+from adapters.cli.config import config_commands
+from adapters.cli.db import db_commands
+from adapters.cli.demo import demo
+from adapters.cli.enroll import enroll
+from adapters.cli.errors import Commands
+from adapters.cli.evaluate import evaluate
+from adapters.cli.inspect import inspect
+from adapters.cli.recipe import recipe_commands
+from adapters.cli.run import run
+from agent import __version__
+
+_HELP = """
+Event-driven inspection for production lines: frames in by MQTT, verdicts and masks out, history in SQL.
+
+Start with [bold]sightline demo[/]: a whole factory in one process.
+"""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sightline {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Only here to carry ``--version``."""
+
+
+def application() -> typer.Typer:
+    """The command line; its context object is a Composition."""
+    app = typer.Typer(
+        cls=Commands,
+        name="sightline",
+        help=_HELP,
+        rich_markup_mode="rich",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    app.command(rich_help_panel="Try it")(demo)
+    app.command(rich_help_panel="Try it")(inspect)
+    app.command(rich_help_panel="In the factory")(run)
+    app.command(rich_help_panel="In the factory")(check)
+    app.command(rich_help_panel="In the factory")(enroll)
+    app.command(rich_help_panel="In the factory")(camera)
+    app.command(rich_help_panel="Care")(evaluate)
+    app.add_typer(recipe_commands, name="recipe", rich_help_panel="Care")
+    app.add_typer(config_commands, name="config", rich_help_panel="Care")
+    app.add_typer(db_commands, name="db", rich_help_panel="Care")
+    return app

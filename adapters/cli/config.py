@@ -1,0 +1,40 @@
+"""``sightline config show | schema``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from adapters.cli.options import ConfigFile, Overrides, Profile, configure
+from config import json_schema, show
+
+config_commands = typer.Typer(
+    help="The configuration: what is in force, and what may be written.", no_args_is_help=True
+)
+
+
+@config_commands.command("show")
+def show_command(config: ConfigFile = None, profile: Profile = None, overrides: Overrides = None) -> None:
+    """Print all that is in force as YAML, secrets masked, each value with where it came from."""
+    loaded = configure(config, profile, overrides)
+    typer.echo(show(loaded.settings, loaded.sources), nl=False)
+
+
+@config_commands.command("schema")
+def schema_command(
+    verdict: Annotated[bool, typer.Option("--verdict", help="Of the verdict message instead.")] = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Print the JSON Schema of the configuration file."""
+    configure(config, profile, overrides)
+    typer.echo(json.dumps(_verdict_schema() if verdict else json_schema(), indent=2, ensure_ascii=False))
+
+
+def _verdict_schema() -> dict[str, object]:
+    from adapters.mqtt.payloads import verdict_schema
+
+    return verdict_schema()

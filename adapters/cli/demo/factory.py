@@ -1,0 +1,208 @@
+"""The factory of the demonstration: teaches the products to be enrolled, then lets every camera run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from adapters.cli.broker import camera_publisher
+from adapters.cli.composition import RunningAgent
+from adapters.cli.demo.board import Board
+from adapters.cli.demo.observer import Heard, Observer
+from adapters.cli.demo.plan import SHOTS, CameraPlan, Plan, Shot
+from adapters.cli.demo.summary import Key
+from adapters.mqtt.camera import CameraPublisher
+from adapters.mqtt.camera import Shot as Message
+from agent.errors import SightlineError, TransportError
+from agent.frame import Camera
+from agent.ports import PublishTicket
+from config import Settings
+
+WINDOW = 3
+"""A line stops while so many of its pictures wait for a verdict, as a full buffer of parts would stop it."""
+READY_S = 60.0
+TAUGHT_S = 600.0
+QUIET_S = 90.0
+"""Without any new verdict for so long, what is missing is lost."""
+ACKNOWLEDGED_S = 30.0
+POLL_S = 0.05
+
+_FAILURES = "SELECT message FROM event WHERE kind = 'enrolment-failed' AND sku = :sku"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """What was published, and what the observer heard of it."""
+
+    shots: dict[Key, Shot]
+    heard: list[Heard]
+    seconds: float
+    """From the first picture to the last verdict."""
+
+
+class Factory:
+    """One run of a plan against a started agent."""
+
+    def __init__(
+        self, plan: Plan, agent: RunningAgent, settings: Settings, board: Board, rate_hz: float
+    ) -> None:
+        self._plan = plan
+        self._agent = agent
+        self._settings = settings
+        self._board = board
+        self._rate_hz = rate_hz
+        # Names this run's frames, so that a second run over the same history (--keep) is news to it.
+        self._run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+
+    def teach(self, say: Say) -> None:
+        """Publish references of the products to be enrolled and wait for their recipes.
+
+        Raises TransportError or SightlineError where that takes too long.
+        """
+        self._wait(lambda: self._agent.connected, READY_S, "the agent did not reach the broker")
+        with ExitStack() as stack:
+            for camera in self._plan.cameras:
+                publisher = stack.enter_context(self._publisher(camera, "teach"))
+                for article in reversed(camera.articles):
+                    _announce(publisher, camera, article.sku)
+                    if article.enrolled and not self._known(article.sku):
+                        for number, encoded in enumerate(camera.references(article.sku), start=1):
+                            name = f"reference-{number:02d}"
+                            _settle(publisher.enrol(Message(encoded, sku=article.sku, frame_id=name)))
+            for article in (one for one in self._plan.articles if one.enrolled):
+                problem = f"{article.sku} was not enrolled in time"
+                self._wait(lambda sku=article.sku: self._taught(sku), TAUGHT_S, problem)  # type: ignore[misc]
+                say(f"{article.sku} enrolled with {SHOTS} references and calibrated")
+
+    def produce(self, observer: Observer) -> Production:
+        """Let all cameras run to their end and wait for the verdicts."""
+        stopping = threading.Event()
+        producers = [self._producer(camera, stopping) for camera in self._plan.cameras]
+        self._board.start_clock()
+        started = time.monotonic()
+        for producer in producers:
+            producer.start()
+        try:
+            while any(producer.is_alive() for producer in producers):
+                if self._agent.wait(POLL_S):
+                    raise SightlineError("a part of the agent died; its log says why")
+        finally:
+            stopping.set()
+            for producer in producers:
+                producer.join()
+        for producer in producers:
+            if producer.error is not None:
+                raise producer.error
+        shots = {key: shot for producer in producers for key, shot in producer.published.items()}
+        observer.wait_for(set(shots), QUIET_S)
+        seconds = time.monotonic() - started
+        # Masks follow their verdicts; a repeated message would come now as well.
+        self._until(lambda: self._agent.store.outbox.depth() == 0, READY_S)
+        return Production(shots, observer.heard, seconds)
+
+    def _producer(self, camera: CameraPlan, stopping: threading.Event) -> Producer:
+        publisher = self._publisher(camera, "camera")
+        return Producer(camera, publisher, self._board, f"{self._run}-{camera.line}", self._rate_hz, stopping)
+
+    def _publisher(self, camera: CameraPlan, role: str) -> CameraPublisher:
+        identity = Camera(self._settings.agent.site, camera.line, camera.camera)
+        # JSON frames: MQTT 3.1.1, which is what the embedded broker speaks, has no user properties.
+        return camera_publisher(self._settings, self._agent.broker_url, identity, form="json", role=role)
+
+    def _taught(self, sku: str) -> bool:
+        for event in self._agent.store.query(_FAILURES, {"sku": sku}):
+            raise SightlineError(str(event["message"]))
+        return self._known(sku)
+
+    def _known(self, sku: str) -> bool:
+        recipe = self._agent.store.book.active(sku)
+        return recipe is not None and recipe.calibration is not None and recipe.shots >= SHOTS
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float, problem: str) -> None:
+        if not self._until(condition, timeout_s):
+            raise TransportError(problem)
+
+    def _until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            if self._agent.wait(POLL_S):
+                raise SightlineError("a part of the agent died; its log says why")
+        return True
+
+
+class Producer(threading.Thread):
+    """One line with its camera: takes a picture at a steady rate while parts are not piling up."""
+
+    def __init__(
+        self,
+        camera: CameraPlan,
+        publisher: CameraPublisher,
+        board: Board,
+        prefix: str,
+        rate_hz: float,
+        stopping: threading.Event,
+    ) -> None:
+        super().__init__(name=f"camera {camera.name}", daemon=True)
+        self.published: dict[Key, Shot] = {}
+        self.error: Exception | None = None
+        self._camera = camera
+        self._publisher = publisher
+        self._board = board
+        self._prefix = prefix
+        self._period_s = 1.0 / rate_hz
+        self._stopping = stopping
+
+    def run(self) -> None:
+        """Publish every picture, each acknowledged by the broker."""
+        try:
+            with self._publisher as publisher:
+                self._produce(publisher)
+        except Exception as error:  # noqa: BLE001 - the thread's edge: produce() raises it again
+            self.error = error
+
+    def _produce(self, publisher: CameraPublisher) -> None:
+        sku, due = None, time.monotonic()
+        for shot in self._camera.shots():
+            if shot.sku != sku:
+                self._change_over(publisher, shot.sku)
+                sku, due = shot.sku, time.monotonic()
+            self._wait_for_room(WINDOW)
+            if self._stopping.wait(max(0.0, due - time.monotonic())):
+                return
+            due = max(due, time.monotonic() - self._period_s) + self._period_s
+            frame_id = f"{self._prefix}-{shot.index:04d}"
+            self.published[self._camera.name, frame_id] = shot
+            # The SKU is left to the retained job, as on a line whose camera knows nothing of products.
+            ticket = publisher.publish(Message(shot.encoded, frame_id=frame_id, part_id=shot.part_id))
+            self._board.published(self._camera.name)
+            _settle(ticket)
+
+    def _change_over(self, publisher: CameraPublisher, sku: str) -> None:
+        self._wait_for_room(1)
+        article = next(one for one in self._camera.articles if one.sku == sku)
+        _announce(publisher, self._camera, sku)
+        self._board.job(self._camera.name, sku, self._camera.noun(sku), enrolled=article.enrolled)
+
+    def _wait_for_room(self, limit: int) -> None:
+        deadline = time.monotonic() + QUIET_S
+        while not self._board.wait_until_open(self._camera.name, limit, 0.5):
+            if self._stopping.is_set() or time.monotonic() > deadline:
+                return
+
+
+def _announce(publisher: CameraPublisher, camera: CameraPlan, sku: str) -> None:
+    """The retained job of a camera."""
+    publisher.announce_job(sku, camera.noun(sku))
+
+
+def _settle(ticket: PublishTicket) -> None:
+    if not ticket.wait(ACKNOWLEDGED_S):
+        raise TransportError("the broker did not acknowledge a picture in time")

@@ -1,0 +1,183 @@
+"""``sightline inspect``: pictures from disk, no broker and no database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapters.cli.errors import complain
+from adapters.cli.options import (
+    ConfigFile,
+    Method,
+    Overrides,
+    Profile,
+    chosen_method,
+    composition_of,
+    configure,
+)
+from adapters.cli.screen import number, plural, stderr, stdout, table, verdict
+
+if TYPE_CHECKING:
+    from adapters.cli.composition import Composition
+    from agent.frame import Frame
+    from agent.inspection import Inspection
+    from agent.inspector import Inspector, Judgement
+    from agent.methods.method import Prepared
+    from agent.ports import ImageCodec
+    from config import Settings
+
+
+def inspect(
+    context: typer.Context,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them.")],
+    sku: Annotated[str, typer.Option(metavar="S", help="What they show.")] = "part",
+    noun: Annotated[
+        str | None, typer.Option(metavar="N", help='What people call it, such as "gear"; prompts use it.')
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Good parts; with eight or more there is a verdict.")
+    ] = None,
+    method: Method = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write mask and overlay of each picture there.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Inspect pictures from disk, without a broker and without a database."""
+    from adapters.cli import pictures
+
+    settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
+    composition = composition_of(context)
+    files = pictures.find(images)
+    good = pictures.find([references]) if references is not None else []
+    with stderr().status("[dim]loading the model ...[/]"):
+        inspector = composition.inspector(settings)
+    prepared = _prepare(composition, inspector, settings, sku, noun or "object", good)
+    results, failed = [], 0
+    for file, frame in zip(files, pictures.read(files, composition.decoder(settings)), strict=True):
+        if isinstance(frame, pictures.Unreadable):
+            failed += 1
+            results.append({"image": str(file.path), "verdict": "ERROR", "reason": frame.reason})
+            continue
+        judgement = inspector.inspect([frame.image], [prepared])[0]
+        failed += judgement.verdict == "ERROR"
+        result = _result(str(file.path), judgement, prepared)
+        if out is not None:
+            result |= _write(
+                out, file.name, composition.codec(), _inspection(frame, judgement, prepared), frame, judgement
+            )
+        results.append(result)
+    if as_json:
+        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+    else:
+        _show(results, prepared)
+    if failed:
+        complain(f"{plural(failed, 'picture')} could not be inspected")
+        raise typer.Exit(1)
+
+
+def _prepare(
+    composition: Composition, inspector: Inspector, settings: Settings, sku: str, noun: str, good: list[Any]
+) -> Prepared:
+    """The recipe in memory only: from references where there are some, else from words alone."""
+    from adapters.cli.enrolment import enrol_pictures, read_references, unstored
+    from agent.cabinet import generic_recipe
+
+    recipe = generic_recipe(sku, settings.inspection.method, noun)
+    if not good:
+        return inspector.method.prepare(recipe, ())
+    taken = read_references(good, composition.decoder(settings))
+    draft = replace(recipe, references=unstored(taken))
+    return enrol_pictures(inspector, draft, taken, settings).prepared
+
+
+def _result(image: str, judgement: Judgement, prepared: Prepared) -> dict[str, Any]:
+    calibration = prepared.recipe.calibration
+    return {
+        "image": image,
+        "verdict": judgement.verdict.value,
+        "score": judgement.score,
+        "threshold": calibration.threshold if calibration else None,
+        "calibrated": calibration is not None,
+        "reason": judgement.reason,
+        "defects": [
+            {
+                "index": defect.index,
+                "label": defect.label,
+                "score": defect.score,
+                "bbox": list(defect.bbox),
+                "area_px": defect.area_px,
+                "area_fraction": defect.area_fraction,
+            }
+            for defect in judgement.defects
+        ],
+        "infer_ms": round(judgement.infer_ms, 1),
+    }
+
+
+def _inspection(frame: Frame, judgement: Judgement, prepared: Prepared) -> Inspection:
+    """As the overlay wants it."""
+    import uuid
+    from datetime import UTC, datetime
+
+    from agent.inspection import Inspection
+
+    calibration = prepared.recipe.calibration
+    return Inspection(
+        inspection_id=str(uuid.uuid4()),
+        identity=frame.identity,
+        sku=prepared.recipe.sku,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        received_at=frame.received_at,
+        inspected_at=datetime.now(UTC),
+        score=judgement.score,
+        threshold=calibration.threshold if calibration else None,
+        calibrated=calibration is not None,
+        defects=judgement.defects,
+        size=(frame.width, frame.height),
+    )
+
+
+def _write(
+    folder: Path, name: str, codec: ImageCodec, inspection: Inspection, frame: Frame, judgement: Judgement
+) -> dict[str, str]:
+    """Mask and overlay beside each other, named after the picture."""
+    import numpy as np
+
+    mask = judgement.mask if judgement.mask is not None else np.zeros(frame.image.shape[:2], np.uint8)
+    stem = folder / Path(name).with_suffix("")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    mask_file = stem.with_name(f"{stem.name}.mask.png")
+    overlay_file = stem.with_name(f"{stem.name}.overlay.jpg")
+    mask_file.write_bytes(codec.encode_mask(mask))
+    overlay_file.write_bytes(codec.encode_overlay(frame.image, mask, inspection))
+    return {"mask": str(mask_file), "overlay": str(overlay_file)}
+
+
+def _show(results: list[dict[str, Any]], prepared: Prepared) -> None:
+    shown = table("picture", "verdict", "score", "threshold", "defects", right=("score", "threshold"))
+    for result in results:
+        defects = result.get("defects") or []
+        words = ", ".join(f"{one['label']} {one['area_fraction']:.1%}" for one in defects) or "-"
+        shown.add_row(
+            result["image"],
+            verdict(result["verdict"]),
+            number(result.get("score")),
+            number(result.get("threshold")),
+            result["reason"] if result["verdict"] == "ERROR" else words,
+        )
+    console = stdout()
+    console.print(shown)
+    if prepared.recipe.calibration is None:
+        console.print(
+            "[dim]Without a threshold every verdict is REVIEW: name a folder of eight or more good parts "
+            "with --references.[/]"
+        )

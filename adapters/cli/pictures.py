@@ -1,0 +1,84 @@
+"""Picture files: found in a stable order, read through the same limits as frames from a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.errors import FrameError, SightlineError
+from agent.frame import Camera, Delivery, DeliveryKind, Frame
+from agent.ports import FrameDecoder
+
+MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
+"""What cameras send (DESIGN section 4, MQTT)."""
+
+_DESK = Camera("local", "files", "desk")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture on disk."""
+
+    path: Path
+    name: str
+    """Relative to the folder that was named, with slashes: the same on every run and machine."""
+
+    @property
+    def media_type(self) -> str:
+        """By the file's suffix."""
+        return MEDIA_TYPES[self.path.suffix.lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A picture that could not be taken, and why."""
+
+    file: PictureFile
+    reason: str
+
+
+def find(paths: Sequence[Path]) -> list[PictureFile]:
+    """Pictures among files and, recursively, in folders; sorted within each.
+
+    Raises SightlineError: nothing there, no picture in a folder, or a file that is no picture by its name.
+    """
+    found: list[PictureFile] = []
+    for path in paths:
+        if path.is_dir():
+            files = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in MEDIA_TYPES and file.is_file()
+            )
+            if not files:
+                raise SightlineError(f"there is no JPEG or PNG in {path}")
+            found += [PictureFile(file, file.relative_to(path).as_posix()) for file in files]
+        elif not path.exists():
+            raise SightlineError(f"there is no file or folder {path}")
+        elif path.suffix.lower() not in MEDIA_TYPES:
+            raise SightlineError(f"{path} is no JPEG or PNG by its name")
+        else:
+            found.append(PictureFile(path, path.name))
+    return found
+
+
+def read(files: Sequence[PictureFile], decoder: FrameDecoder) -> Iterator[Frame | Unreadable]:
+    """Each file decoded, or why it could not be."""
+    for file in files:
+        try:
+            payload = file.path.read_bytes()
+        except OSError as error:
+            yield Unreadable(file, str(error.strerror or error))
+            continue
+        delivery = Delivery(
+            DeliveryKind.FRAME,
+            _DESK,
+            payload,
+            datetime.now(UTC),
+            properties={"frame_id": file.name[-200:]},
+            content_type=file.media_type,
+        )
+        try:
+            yield decoder.decode(delivery)
+        except FrameError as error:
+            yield Unreadable(file, error.reason)

@@ -1,0 +1,60 @@
+"""``sightline run``: the agent."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from adapters.cli.errors import complain
+from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 0.2
+
+
+def run(
+    context: typer.Context, config: ConfigFile = None, profile: Profile = None, overrides: Overrides = None
+) -> None:
+    """Run the agent until SIGTERM or Ctrl-C: frames are finished, the status says [bold]stopped[/]."""
+    settings = configure(config, profile, overrides, level=None).settings
+    with stop_signals() as stopping:
+        agent = composition_of(context).agent(settings)
+        try:
+            agent.start()
+            for name, value in agent.description.items():
+                logger.info("%s: %s", name, value)
+            died = False
+            while not stopping.is_set() and not died:
+                died = agent.wait(_POLL_S)
+            logger.info("stopping: finishing what was admitted")
+        finally:
+            agent.stop()
+        logger.info("stopped")
+    if died:
+        complain("a part of the agent died, see the log above; start it again")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; a second one ends the process the hard way."""
+    stopping = threading.Event()
+
+    def handle(number: int, _frame: object) -> None:
+        if stopping.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stopping.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

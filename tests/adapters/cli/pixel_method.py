@@ -1,0 +1,69 @@
+"""A method without weights: blurred pixels against those of the references. Quick, and equal everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agent.frame import Image
+from agent.methods.method import Prepared, Scored
+from agent.recipe import Recipe
+
+SIZE = 64
+
+
+@dataclass(frozen=True)
+class PixelPrepared:
+    """References as small pictures, (k, SIZE, SIZE, 3)."""
+
+    recipe: Recipe
+    bank: NDArray[np.float32] | None
+    mask_threshold: float = 0.05
+    pool_fraction: float = 0.0
+
+    def leaving_out(self, reference: int) -> PixelPrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        assert self.bank is not None
+        return replace(self, bank=np.delete(self.bank, reference, axis=0))
+
+    def belonging_to(self, recipe: Recipe) -> PixelPrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        return replace(self, recipe=recipe)
+
+    def label(self, region: torch.Tensor) -> str | None:
+        """Pixels have no names."""
+        return None
+
+
+class PixelMethod:
+    """The largest difference to the nearest reference; without any, to the picture's mean colour."""
+
+    digest = "pixels"
+    fingerprint = "pixels"
+
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PixelPrepared:
+        """See :class:`agent.methods.method.Method`."""
+        assert len(references) == len(recipe.references), "a recipe names each of its references"
+        return PixelPrepared(recipe, np.stack([_small(one) for one in references]) if references else None)
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """See :class:`agent.methods.method.Method`."""
+        return [_score(_small(image), recipe) for image, recipe in zip(images, prepared, strict=True)]
+
+
+def _small(image: Image) -> NDArray[np.float32]:
+    blurred = cv2.GaussianBlur(image, (0, 0), max(1.0, image.shape[0] / 96))
+    small = cv2.resize(blurred, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32) / np.float32(255)
+
+
+def _score(small: NDArray[np.float32], prepared: Prepared) -> Scored:
+    assert isinstance(prepared, PixelPrepared)
+    bank = small.mean((0, 1))[None, None, None] if prepared.bank is None else prepared.bank
+    distance = np.abs(bank - small).min(0).max(-1)
+    return Scored(float(distance.max()) + 1e-3, torch.from_numpy(distance))
