@@ -60,8 +60,10 @@ class InspectionSettings(Section):
     null_cost_ms: float = Field(
         0, title="Cost of null, ms", ge=0, description='What a frame costs under method "null".'
     )
-    parameters: dict[str, Parameter] = Field(
-        default_factory=dict, title="Method parameters", description="Overrides of the method's own defaults."
+    parameters: dict[str, dict[str, Parameter]] = Field(
+        default_factory=dict,
+        title="Method parameters",
+        description="By method: what stands in place of its own defaults.",
     )
 
     @field_validator("method", mode="before")

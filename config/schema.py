@@ -37,6 +37,8 @@ class Shape:
     nullable: bool = False
     verbatim: bool = True
     """Text is the value itself; otherwise it is read as YAML."""
+    item: Shape | None = None
+    """What stands below each free key, where that is a mapping again."""
 
 
 ROOT = Shape(Kind.SECTION, Settings)
@@ -54,7 +56,7 @@ def below(shape: Shape, key: str) -> Shape | None:
     if shape.kind is Kind.NAMED_SECTIONS:
         return Shape(Kind.SECTION, shape.model)
     if shape.kind is Kind.MAPPING:
-        return Shape(Kind.VALUE, verbatim=shape.verbatim)
+        return shape.item or Shape(Kind.VALUE, verbatim=shape.verbatim)
     return None
 
 
@@ -91,6 +93,8 @@ def _shape(annotation: Any) -> Shape:
         value, _ = _without_none(arguments[1])
         if isinstance(value, type) and issubclass(value, BaseModel):
             return Shape(Kind.NAMED_SECTIONS, value)
+        if get_origin(value) is dict:
+            return Shape(Kind.MAPPING, item=_shape(value))
         # A union of scalars takes the type that YAML gives; a single type is read by pydantic.
         return Shape(Kind.MAPPING, verbatim=get_origin(value) not in (Union, types.UnionType))
     if origin is list:

@@ -75,7 +75,9 @@ def _resolve(parts: Sequence[str], joint: str, *, fold: bool) -> tuple[tuple[str
     path: list[str] = []
     shape = ROOT
     for index, part in enumerate(parts):
-        if shape.kind is Kind.MAPPING:  # the rest is one name, whatever it holds: vit_small.lvd142m
+        if (
+            shape.kind is Kind.MAPPING and shape.item is None
+        ):  # the rest is one name, whatever it holds: vit_small.lvd142m
             path.append(joint.join(parts[index:]))
             return tuple(path), below(shape, path[-1])
         name = part.lower() if fold and shape.kind is Kind.SECTION else part

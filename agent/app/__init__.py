@@ -57,7 +57,9 @@ class Application:
         backbone = None
         if options.backbone != "clip":
             backbone = load_backbone(options.backbone, models.path, files, device=device)
-        method = build_method(options.method, encoder, backbone, parameters=options.parameters)
+        method = build_method(
+            options.method, encoder, backbone, parameters=options.parameters.get(options.method, {})
+        )
         return Inspector(method)
 
     def decoder(self, settings: Settings) -> PayloadDecoder:

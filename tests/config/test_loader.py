@@ -273,15 +273,15 @@ def test_overrides_take_any_key() -> None:
         overrides=[
             "inspection.backbone=timm:vit_small.lvd142m",
             "models.files.vit_small.lvd142m=a=b.safetensors",
-            "inspection.parameters.shots=4",
-            "inspection.parameters.mode=fast",
+            "inspection.parameters.own.shots=4",
+            "inspection.parameters.own.scales=[240, 448]",
             "cameras.press/top.overload=latest",
             "inspection.method=null",
             "broker.version=5",
         ]
     ).settings
     assert settings.models.files == {"vit_small.lvd142m": Path("a=b.safetensors")}
-    assert settings.inspection.parameters == {"shots": 4, "mode": "fast"}
+    assert settings.inspection.parameters["own"] == {"shots": 4, "scales": [240, 448]}
     assert (settings.overload("press", "top"), settings.overload("press", "side")) == ("latest", "wait")
     assert settings.inspection.method == "null"
     assert settings.broker.version == "5"
@@ -346,3 +346,13 @@ def _loaded_or_refused(file: Path) -> str:
     except ConfigurationError as error:
         return str(error)
     return str(file)
+
+
+def test_each_profile_gives_parameters_that_its_method_has() -> None:
+    """A misspelt parameter in a shipped profile would only be noticed by the first agent that starts."""
+    from agent.methods import PRESETS
+    from agent.methods.parameters import override
+
+    for name in profiles():
+        for method, parameters in load(profile=name).settings.inspection.parameters.items():
+            override(PRESETS[method], parameters)

@@ -19,7 +19,13 @@ from tests.storage.examples import NOON, bolt_recipe, defect, inspected
 
 PASS, FAIL, REVIEW, ERROR, SKIPPED = Verdict
 README = (Path(storage.__file__).parent / "README.md").read_text()
-QUERIES = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+FRONT_PAGE = (Path(storage.__file__).parents[1] / "README.md").read_text()
+QUERIES = [
+    statement
+    for block in re.findall(r"```sql\n(.*?)```", README + FRONT_PAGE, re.DOTALL)
+    for statement in block.split(";")
+    if statement.strip()
+]
 
 
 def rows(database: Database, query: str) -> list[dict[str, Any]]:

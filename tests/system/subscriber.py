@@ -54,7 +54,9 @@ class Subscriber:
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The JSON messages on topics that end in ``kind``, in order of arrival."""
-        return [json.loads(payload) for topic, payload, _ in list(self.messages) if topic.endswith(f"/{kind}")]
+        return [
+            json.loads(payload) for topic, payload, _ in list(self.messages) if topic.endswith(f"/{kind}")
+        ]
 
     def frame_ids(self, kind: str = "verdict") -> set[str]:
         """Frames of which a message came."""

@@ -32,7 +32,9 @@ def test_every_frame_has_one_row_after_a_kill_in_mid_stream(
             agent.kill()
             assert publisher.run(shots[FRAMES // 2 :]).acknowledged == FRAMES // 2
             agent.start()
-        customer.wait_for(lambda s: len(s.frame_ids()) == FRAMES, 120, f"a verdict for each of {FRAMES} frames")
+        customer.wait_for(
+            lambda s: len(s.frame_ids()) == FRAMES, 120, f"a verdict for each of {FRAMES} frames"
+        )
         assert agent.stop() == 0
     found = rows(database_url, "SELECT frame_id, verdict FROM inspection_history")
     assert len(found) == FRAMES
