@@ -47,6 +47,8 @@ class Segmentation:
     minimum_area: float = 0.0002
     """Smallest defect as a fraction of the frame."""
     most_defects: int = 16
+    outline: float = 0.5
+    """A defect's outline takes in what is above this share of its highest pixel."""
 
 
 class Inspector:
@@ -115,7 +117,13 @@ class Inspector:
         if calibration is not None and calibration.map_threshold is not None:
             threshold = calibration.map_threshold
         options = self._segmentation
-        mask, found = regions(pixels, threshold, minimum_area=options.minimum_area, most=options.most_defects)
+        mask, found = regions(
+            pixels,
+            threshold,
+            minimum_area=options.minimum_area,
+            most=options.most_defects,
+            outline=options.outline,
+        )
         if not found and certain:
             # A verdict of FAIL without a place to look at helps nobody.
             highest = pixels.max()

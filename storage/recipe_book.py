@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from agent.calibration import Calibration
-from agent.errors import RecipeError, StorageError
+from agent.errors import RecipeError
 from agent.frame import Job
 from agent.prompts import NamedDefect, PromptSet, PromptSource
 from agent.recipe import Recipe, Reference

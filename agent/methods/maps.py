@@ -49,7 +49,7 @@ class Region:
 
 
 def regions(
-    pixels: FloatMap, threshold: float, *, minimum_area: float, most: int
+    pixels: FloatMap, threshold: float, *, minimum_area: float, most: int, outline: float = 0.0
 ) -> tuple[NDArray[np.uint8], list[Region]]:
     """Connected regions (8 neighbours) above ``threshold``, the highest score first.
 
@@ -57,6 +57,8 @@ def regions(
         pixels: (H, W) anomaly map.
         minimum_area: smallest region, as a fraction of the frame; specks below it are left out.
         most: at most so many regions (and at most 255: the mask has 8 bits).
+        outline: a region keeps its pixels above this share of its own highest one. A threshold set
+            from good parts is low against a plain defect, whose halo would be outlined with it.
 
     Returns:
         (H, W) labels, i for the i-th region, and the regions.
@@ -65,17 +67,24 @@ def regions(
         (pixels > threshold).astype(np.uint8), connectivity=8
     )
     smallest = max(1.0, minimum_area * pixels.size)
-    found: list[tuple[int, Region]] = []
+    found: list[tuple[float, slice, slice, NDArray[np.bool_]]] = []
     for label in range(1, count):
         x, y, w, h, area = (int(value) for value in stats[label])
         if area < smallest:
             continue
-        window = pixels[y : y + h, x : x + w]
-        score = float(window[labels[y : y + h, x : x + w] == label].max())
-        found.append((label, Region(score, (x, y, w, h), area)))
-    found.sort(key=lambda item: -item[1].score)
-    found = found[: min(most, 255)]
-    lookup = np.zeros(count, dtype=np.uint8)
-    for index, (label, _region) in enumerate(found, start=1):
-        lookup[label] = index
-    return lookup[labels], [region for _label, region in found]
+        rows, columns = slice(y, y + h), slice(x, x + w)
+        window, inside = pixels[rows, columns], labels[rows, columns] == label
+        peak = float(window[inside].max())
+        found.append((peak, rows, columns, inside & (window >= outline * peak)))
+    found.sort(key=lambda item: -item[0])
+    mask = np.zeros(pixels.shape, dtype=np.uint8)
+    kept: list[Region] = []
+    for index, (peak, rows, columns, inside) in enumerate(found[: min(most, 255)], start=1):
+        mask[rows, columns][inside] = index
+        kept.append(Region(peak, _box(inside, rows.start, columns.start), int(inside.sum())))
+    return mask, kept
+
+
+def _box(inside: NDArray[np.bool_], top: int, left: int) -> tuple[int, int, int, int]:
+    x, y, w, h = cv2.boundingRect(inside.astype(np.uint8))
+    return left + x, top + y, w, h

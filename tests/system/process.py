@@ -37,8 +37,6 @@ def write_config(folder: Path, broker_url: str, database_url: str, **sections: d
         "metrics": {"enabled": False},
         "models": {"threads": 1},
     }
-    if os.environ.get("SL_W"):
-        content["models"]["files"] = {"sightline-tiny": os.environ["SL_W"]}
     for name, section in sections.items():
         content[name] = {**content.get(name, {}), **section}
     path = folder / "sightline.yaml"

@@ -1,4 +1,4 @@
-"""Real input: a folder of pictures through a real broker into a real database, one row and one verdict each."""
+"""Real input: a folder of pictures through a real broker into a real database, one row and verdict each."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from agent.methods.maps import average_maps, pool_map, regions, to_pixels
+from agent.methods.maps import Region, average_maps, pool_map, regions, to_pixels
 
 
 @pytest.mark.parametrize(("side", "size"), [(15, 56), (28, 56), (7, 56), (5, 5)])
@@ -119,3 +119,12 @@ def test_regions_agree_with_another_labelling(seed: int, threshold: float, most:
         assert region.bbox == (int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1)
         assert region.area_px == inside.sum()
         assert region.score == pixels[inside].max()
+
+
+def test_a_plain_defect_is_outlined_without_its_halo() -> None:
+    pixels = np.zeros((5, 7), np.float32)
+    pixels[1:4, 1:6] = 0.3
+    pixels[2, 2:4] = (1.0, 0.6)
+    mask, found = regions(pixels, 0.2, minimum_area=0.0, most=10, outline=0.5)
+    assert found == [Region(1.0, (2, 2, 2, 1), 2)]
+    assert np.argwhere(mask).tolist() == [[2, 2], [2, 3]]

@@ -1,0 +1,112 @@
+"""Few-shot features from any timm network with local weights (METHODS section 8.1 for DINOv2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapters.models.depths import is_transformer, reductions, stages_at, take_stages
+from adapters.models.preprocessing import Preprocessing, prepare
+from adapters.models.weights import load_state, mismatch, verify
+from agent.errors import ModelError
+from agent.frame import Image
+
+
+class TimmBackbone:
+    """An :class:`agent.ports.PatchEncoder` over a timm architecture and a local weights file.
+
+    Convolutional networks give the last map at each stride of ``strides``; plain vision transformers the
+    normalised patch tokens of the chosen ``blocks`` (the last one where None). A transformer takes sizes that
+    are multiples of its patch; others are rounded to the nearest one.
+
+    Args:
+        name: what timm calls the architecture, with or without a weights tag.
+        weights: safetensors, or a PyTorch file that loads with ``weights_only=True``. Every tensor that the
+            features need must be there; classifier and later stages may be missing.
+        preprocessing: how the network was shown its pictures; None for what timm says of the name.
+
+    Raises:
+        ModelError: the file is missing, damaged, of another architecture or has another digest.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights: Path,
+        preprocessing: Preprocessing | None = None,
+        *,
+        sha256: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        strides: tuple[int, ...] = (8, 16),
+        blocks: tuple[int, ...] | None = None,
+    ) -> None:
+        self.name = f"timm:{name}"
+        self.digest = verify(weights, sha256)
+        self._device, self._dtype = torch.device(device), dtype
+        self._trunk = _create(name)
+        self._transformer = is_transformer(self._trunk)
+        count = len(reductions(self._trunk))
+        if self._transformer:
+            self._stages = tuple(block % count for block in blocks or (count - 1,))
+            self._multiple = reductions(self._trunk)[0]
+        else:
+            self._stages, self._multiple = stages_at(self._trunk, strides), 1
+        self._preprocessing = preprocessing or _declared_preprocessing(self._trunk)
+        self._load(name, weights)
+        self._trunk.eval().requires_grad_(False).to(self._device, dtype, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def encode_patches(self, images: Sequence[Image], size: int) -> tuple[torch.Tensor, ...]:
+        """Features of several depths, each (B, h_i, w_i, C_i) float32, of pictures resized to size x size."""
+        side = max(1, round(size / self._multiple)) * self._multiple
+        batch = prepare(images, side, self._preprocessing, self._device, self._dtype)
+        maps = take_stages(self._trunk, batch, self._stages, norm=self._transformer)
+        return tuple(each.permute(0, 2, 3, 1).float() for each in maps)
+
+    def _load(self, name: str, weights: Path) -> None:
+        """Strict about what the features need, lenient about the rest of the same architecture."""
+        known = set(self._trunk.state_dict())
+        classifier = self._trunk.pretrained_cfg.get("classifier") or "classifier"
+        heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+        if hasattr(self._trunk, "prune_intermediate_layers"):
+            self._trunk.prune_intermediate_layers(list(self._stages), prune_norm=False, prune_head=True)
+        own = self._trunk.state_dict()
+        state = load_state(weights)
+        foreign = [key for key in state if key not in known and not key.startswith(heads)]
+        missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+        wrong = [key for key in own if key in state and state[key].shape != own[key].shape]
+        if foreign or missing or wrong:
+            raise mismatch(weights, name, [*missing, *wrong], foreign)
+        self._trunk.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
+
+
+def _create(name: str) -> Any:
+    import timm
+
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
+        raise ModelError(
+            f"timm knows no architecture {name!r}; for example: mobilenetv2_100, vit_small_patch14_dinov2"
+        )
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
+    except TypeError:  # only vision transformers know the option
+        pass
+    except RuntimeError as error:
+        raise ModelError(f"timm cannot build {name!r}: {error}") from error
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0)
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(f"timm cannot build {name!r}: {error}") from error
+
+
+def _declared_preprocessing(trunk: Any) -> Preprocessing:
+    declared = trunk.pretrained_cfg
+    return Preprocessing(
+        mean=tuple(declared["mean"]),
+        std=tuple(declared["std"]),
+        interpolation="bilinear" if declared.get("interpolation") == "bilinear" else "bicubic",
+    )

@@ -1,0 +1,1 @@
+"""How the bundled tiny model is made: drawn pictures, distillation, words. Not imported at run time."""

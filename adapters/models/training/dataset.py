@@ -1,0 +1,84 @@
+"""Pools of drawn pictures on disk, and seeded random crops of them in batches."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+RESERVED_SEED = 1_000_000
+"""Training draws below it; demo, tests and evaluation at and above it."""
+
+
+def render_pool(path: Path, count: int, size: int, draw: Callable[[int], Picture]) -> NDArray[np.uint8]:
+    """(count, size, size, 3) pictures ``draw(0) ... draw(count - 1)`` as a memory-mapped ``.npy`` file.
+
+    A finished file is reused: drawing is a function of the index alone.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        pool = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
+        for index in range(count):
+            pool[index] = draw(index)
+        pool.flush()
+        del pool
+        partial.rename(path)
+    return np.load(path, mmap_mode="r")
+
+
+def crop(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
+    """A square crop of 60 to 100 % of the side, flipped and transposed at random, resized to ``size``."""
+    side = picture.shape[0]
+    take = max(8, round(side * rng.uniform(0.6, 1.0)))
+    top, left = rng.integers(0, side - take + 1, 2)
+    part = picture[top : top + take, left : left + take]
+    if rng.random() < 0.5:
+        part = part[:, ::-1]
+    if rng.random() < 0.5:
+        part = part.transpose(1, 0, 2)
+    shrink = cv2.INTER_AREA if take > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=shrink), np.uint8)
+
+
+def colour_jitter(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Gain and offset, one for each picture and channel, on (B, 3, H, W) in [0, 1]."""
+    count = len(batch)
+    gain = 1 + 0.15 * torch.randn(count, 3, 1, 1, generator=generator)
+    gain = gain * (1 + 0.15 * torch.randn(count, 1, 1, 1, generator=generator))
+    offset = 0.08 * torch.randn(count, 3, 1, 1, generator=generator)
+    return (batch * gain + offset).clamp(0, 1)
+
+
+def mix(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each picture blended with its neighbour, weights uniform in [0, 1]."""
+    weight = torch.rand(len(batch), 1, 1, 1, generator=generator)
+    return batch * weight + batch.roll(1, 0) * (1 - weight)
+
+
+def batches(
+    pools: Sequence[NDArray[np.uint8]], count: int, batch: int, size: int, seed: int
+) -> Iterator[torch.Tensor]:
+    """``count`` batches (B, 3, size, size) in [0, 1], drawn from the pools in equal shares by one seeded
+    thread.
+    """
+    ready: queue.Queue[Picture | None] = queue.Queue(maxsize=8)
+
+    def work() -> None:
+        rng = np.random.default_rng([seed, 0xDA7A])
+        for _ in range(count):
+            chosen = [pools[index % len(pools)] for index in range(batch)]
+            ready.put(np.stack([crop(pool[rng.integers(len(pool))], size, rng) for pool in chosen]))
+        ready.put(None)
+
+    threading.Thread(target=work, daemon=True).start()
+    while (pictures := ready.get()) is not None:
+        yield torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
