@@ -46,6 +46,7 @@ class BrightestPixel:
     """
 
     digest = "plain"
+    fingerprint = "plain"
 
     def __init__(self, failure: Exception | float | None = None, maps: bool = True) -> None:
         self.failure = failure

@@ -11,13 +11,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 
 class Subscriber:
     """Collects the messages of some topics; wait on what came instead of sleeping."""
 
-    def __init__(self, url: str, *topics: str, protocol: int = paho.MQTTv5) -> None:
+    def __init__(self, url: str, *topics: str, protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> None:
         self._topics = topics
         self._changed = threading.Condition()
         self._subscribed = threading.Event()

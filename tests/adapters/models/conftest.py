@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def save_model(folder: Path, name: str, configuration: dict) -> tuple[Path, Path]:
+def save_model(folder: Path, name: str, configuration: dict[str, Any]) -> tuple[Path, Path]:
     """Configuration and random weights on disk."""
     architecture, weights = folder / f"{name}.json", folder / f"{name}.safetensors"
     architecture.write_text(json.dumps(configuration))

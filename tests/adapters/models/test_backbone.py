@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -29,7 +30,7 @@ def weights(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
-def test_features_are_those_of_timm(network: torch.nn.Module, weights: Path, pictures: list[Image]) -> None:
+def test_features_are_those_of_timm(network: Any, weights: Path, pictures: list[Image]) -> None:
     backbone = TimmBackbone("mobilenetv2_035", weights, SIGNED_PREPROCESSING, strides=(16, 8))
     batch = prepare(pictures, 64, SIGNED_PREPROCESSING, torch.device("cpu"), torch.float32)
     with torch.inference_mode():
@@ -78,7 +79,7 @@ def test_unknown_names_strides_and_digests_are_refused(weights: Path) -> None:
 
 def test_a_transformer_gives_normalised_tokens_at_any_size(tmp_path: Path, pictures: list[Image]) -> None:
     torch.manual_seed(6)
-    network = timm.create_model("test_vit", pretrained=False, dynamic_img_size=True).eval()
+    network: Any = timm.create_model("test_vit", pretrained=False, dynamic_img_size=True).eval()
     path = tmp_path / "test_vit.safetensors"
     save_file(network.state_dict(), path)
     backbone = TimmBackbone("test_vit", path, IMAGENET_PREPROCESSING)

@@ -6,7 +6,7 @@ import queue
 
 import pytest
 
-from agent.frame import Camera, FrameIdentity
+from agent.frame import Camera, DeliveryKind, FrameIdentity
 from agent.line.ready import ReadyQueue
 from agent.line.waiting import Overload
 from agent.line.work import Work
@@ -16,7 +16,7 @@ SIDE = Camera("plant", "line-1", "side")
 
 
 def work(name: str, camera: Camera = CAMERA) -> Work:
-    return Work(message("frame", b"", camera).delivery, FrameIdentity(camera, name))
+    return Work(message(DeliveryKind.FRAME, b"", camera).delivery, FrameIdentity(camera, name))
 
 
 class Ready:
