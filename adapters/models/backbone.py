@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from adapters.models.centres import lags, recentre
 from adapters.models.depths import is_transformer, reductions, stages_at, take_stages
 from adapters.models.preprocessing import Preprocessing, prepare
 from adapters.models.weights import load_state, mismatch, verify
@@ -58,14 +59,30 @@ class TimmBackbone:
         self._preprocessing = preprocessing or _declared_preprocessing(self._trunk)
         self._load(name, weights)
         self._trunk.eval().requires_grad_(False).to(self._device, dtype, memory_format=torch.channels_last)
+        self._lags = self._find_lags()
 
     @torch.inference_mode()
-    def encode_patches(self, images: Sequence[Image], size: int) -> tuple[torch.Tensor, ...]:
-        """Features of several depths, each (B, h_i, w_i, C_i) float32, of pictures resized to size x size."""
+    def encode_patches(
+        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+    ) -> tuple[torch.Tensor, ...]:
+        """Features of several depths, each (B, h_i, w_i, C_i) float32, of pictures resized to size x size.
+
+        ``keep_aspect``: see :class:`agent.ports.PatchEncoder`.
+        """
         side = max(1, round(size / self._multiple)) * self._multiple
-        batch = prepare(images, side, self._preprocessing, self._device, self._dtype)
+        multiple = self._multiple if keep_aspect else None
+        batch = prepare(
+            images, side, self._preprocessing, self._device, self._dtype, keep_aspect=multiple
+        )
         maps = take_stages(self._trunk, batch, self._stages, norm=self._transformer)
-        return tuple(each.permute(0, 2, 3, 1).float() for each in maps)
+        pairs = zip(maps, self._lags, strict=True)
+        return tuple(recentre(each, lag).permute(0, 2, 3, 1).float() for each, lag in pairs)
+
+    def _find_lags(self) -> tuple[float, ...]:
+        if self._transformer:  # a token stands for its patch, which it lies in the middle of
+            return (0.0,) * len(self._stages)
+        like = next(self._trunk.parameters())
+        return lags(lambda picture: take_stages(self._trunk, picture, self._stages), like)
 
     def _load(self, name: str, weights: Path) -> None:
         """Strict about what the features need, lenient about the rest of the same architecture."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from adapters.models.centres import lags, recentre
 from adapters.models.depths import interleaved, stages_at, take_stages
 from adapters.models.gem import run_blocks
 from agent.errors import ModelError
@@ -16,6 +18,9 @@ from agent.ports import ImageFeatures
 
 class Tower(Protocol):
     """An image tower of a CLIP model; all outputs channels last, float32."""
+
+    multiple: int
+    """Side lengths in pixels are multiples of this."""
 
     def encode(self, batch: torch.Tensor) -> ImageFeatures: ...
 
@@ -32,9 +37,12 @@ class ConvolutionalTower:
 
     def __init__(self, visual: Any, strides: tuple[int, ...], output_stride: int | None) -> None:
         self._trunk, self._head = visual.trunk, visual.head
+        self.multiple = 1
         if output_stride is not None:
             densify(self._trunk, output_stride)
         self._stages = stages_at(self._trunk, strides)
+        like = next(self._trunk.parameters())
+        self._lags = lags(lambda picture: take_stages(self._trunk, picture, self._stages), like)
 
     def encode(self, batch: torch.Tensor) -> ImageFeatures:
         order = sorted(set(self._stages))
@@ -46,12 +54,15 @@ class ConvolutionalTower:
         return ImageFeatures(
             image=F.normalize(self._project(last).float(), dim=-1),
             patches=F.normalize(patches.float(), dim=-1),
-            depths=tuple(depth.permute(0, 2, 3, 1).float() for depth in depths),
+            depths=self._recentred(depths),
         )
 
     def encode_depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        depths = take_stages(self._trunk, batch, self._stages)
-        return tuple(depth.permute(0, 2, 3, 1).float() for depth in depths)
+        return self._recentred(take_stages(self._trunk, batch, self._stages))
+
+    def _recentred(self, depths: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        pairs = zip(depths, self._lags, strict=True)
+        return tuple(recentre(depth, lag).permute(0, 2, 3, 1).float() for depth, lag in pairs)
 
     def _project(self, last: torch.Tensor) -> torch.Tensor:
         projected: torch.Tensor = self._head(self._trunk.forward_head(last))
@@ -93,19 +104,20 @@ class TransformerTower:
         if blocks is not None and not all(-count <= block < count for block in blocks):
             raise ModelError(f"the image tower has {count} blocks; depths {blocks} are not among them")
         self._visual = visual
+        self.multiple = int(visual.patch_size[0])
         self._blocks = None if blocks is None else tuple(block % count for block in blocks)
 
     def encode(self, batch: torch.Tensor) -> ImageFeatures:
-        tokens, grid = self._embed(batch)
+        tokens, grid = self.embed(batch)
         tokens, gem, kept = run_blocks(self._visual.transformer.resblocks, tokens, self._blocks or ())
         return ImageFeatures(
-            image=F.normalize(self._pooled(tokens).float(), dim=-1),
+            image=F.normalize(self.pooled(tokens).float(), dim=-1),
             patches=F.normalize(_to_grid(self._projected(gem), grid), dim=-1),
             depths=self._depths(tokens, kept, grid),
         )
 
     def encode_depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        tokens, grid = self._embed(batch)
+        tokens, grid = self.embed(batch)
         last = len(self._visual.transformer.resblocks) - 1
         wanted = (last,) if self._blocks is None else self._blocks
         kept: dict[int, torch.Tensor] = {}
@@ -122,7 +134,8 @@ class TransformerTower:
             return (_to_grid(self._projected(tokens), grid),)
         return tuple(_to_grid(kept[block], grid) for block in self._blocks)
 
-    def _embed(self, batch: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+    def embed(self, batch: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        """(B, 1 + h w, C) tokens with their positions, normalised, and the grid (h, w)."""
         visual = self._visual
         patches = visual.conv1(batch)
         grid = (patches.shape[2], patches.shape[3])
@@ -137,7 +150,19 @@ class TransformerTower:
         projected: torch.Tensor = normed if self._visual.proj is None else normed @ self._visual.proj
         return projected
 
-    def _pooled(self, tokens: torch.Tensor) -> torch.Tensor:
+    def run(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T, C) tokens through all blocks; they attend to each other and to nothing else."""
+        for block in self._visual.transformer.resblocks:
+            tokens = block(tokens)
+        return tokens
+
+    def normed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens of the last block after the final layer norm, before the projection."""
+        normed: torch.Tensor = self._visual.ln_post(tokens)
+        return normed
+
+    def pooled(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, D) embeddings, not normalised, of (B, T, C) tokens of the last block."""
         visual = self._visual
         if not visual.final_ln_after_pool:
             tokens = visual.ln_post(tokens)

@@ -47,7 +47,7 @@ def test_bad_frames_end_as_errors_between_good_ones(
             if index < len(bad):
                 customer.publish(f"{BASE}/frame", bad[index])
         customer.publish(f"{BASE}/feedback", b"not json")
-        customer.publish(f"{BASE}/sku", b'{"sku": 7}')
+        customer.publish(f"{BASE}/sku", b'{"sku": ["gear"]}')
         total = len(good) + len(bad)
         customer.wait_for(lambda s: len(s.of("verdict")) == total, 60, f"{total} verdicts")
         # An equal picture, no redelivery: another part that looks the same.
