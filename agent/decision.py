@@ -24,8 +24,12 @@ def decide(score: float, calibration: Calibration | None, samples: int = 0) -> t
     """
     if calibration is None:
         missing = max(0, MINIMUM_SAMPLES - samples)
-        hint = f"; {missing} more good parts are needed" if missing else ""
-        return Verdict.REVIEW, f"the recipe is not calibrated{hint}"
+        if missing:
+            return Verdict.REVIEW, f"the recipe is not calibrated; {missing} more good parts are needed"
+        # Enough parts and yet no threshold: it was set with what no longer scores (agent/cabinet.py).
+        return Verdict.REVIEW, (
+            "the recipe is not calibrated for this model and its parameters; enrol its good parts again"
+        )
     if score > calibration.threshold:
         return Verdict.FAIL, f"score {score:.4g} is above the threshold {calibration.threshold:.4g}"
     if score > calibration.review_below:

@@ -21,13 +21,14 @@ def reachable_url(settings: Settings) -> str:
 def client_options(settings: Settings, url: str, role: str, version: str | None = None) -> BrokerOptions:
     """As the agent logs in, with a client id of its own and no session that would stay behind."""
     broker = settings.broker
+    tls = Tls(broker.tls.ca, broker.tls.cert, broker.tls.key, broker.tls.verify_hostname)
     return BrokerOptions(
         url=url,
         client_id=f"sightline-{role}-{os.getpid()}-{secrets.token_hex(3)}",
         version=version or broker.version,
         username=broker.username,
         password=broker.read_password(),
-        tls=Tls(broker.tls.ca, broker.tls.cert, broker.tls.key) if url.startswith("mqtts") else Tls(),
+        tls=tls if url.startswith("mqtts") else Tls(),
         keepalive_s=broker.keepalive_s,
         session_expiry_s=0,
         max_outgoing=broker.max_outgoing,

@@ -26,13 +26,17 @@ StatusProvider = Callable[[], Mapping[str, Any]]
 """What stands in the status beside ``status``, ``agent`` and ``at``: version, models, cameras..."""
 
 _FINAL_STATUS_S = 3.0
+_CAMERAS_CHARACTERS = 8_000
+"""Of all names in the status together: a will has at most 65,535 bytes, and anybody may invent cameras."""
 
 
 class MqttTransport:
     """Deliveries in, messages out, presence kept (agent.ports.Transport).
 
     Presence: the will ``offline`` and a retained ``online`` on every connect, published last, after the
-    subscriptions stand; a retained ``stopped`` on :meth:`stop`. Deliveries of QoS 1 are acknowledged by hand.
+    subscriptions stand; a retained ``stopped`` on :meth:`stop`. All name the cameras (``LINE/CAMERA``) of the
+    provider and those that have sent something; ``online`` is published again when one is new. Deliveries
+    of QoS 1 are acknowledged by hand.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class MqttTransport:
         self._topics = topics
         self._status = status
         self._counters = counters if counters is not None else Counters()
+        self._cameras: frozenset[str] = frozenset()
         self._on_delivery: Callable[[Delivery], None] | None = None
         self._link = Link(
             options,
@@ -122,6 +127,7 @@ class MqttTransport:
 
     def _presence(self, status: str) -> Outgoing:
         body = {"status": status, "agent": self._topics.agent, **self._status()}
+        body["cameras"] = sorted({*body.get("cameras", ()), *self._cameras})
         body["at"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return Outgoing(
             self._topics.status, json.dumps(body).encode(), retain=True, content_type="application/json"
@@ -142,7 +148,24 @@ class MqttTransport:
             return
         if message.dup:
             self._counters.add("mqtt_redelivered")
+        self._notice(connection, parsed[1])
         consume(_delivery(*parsed, message, acknowledge))
+
+    def _notice(self, connection: Connection, camera: Camera) -> None:
+        """Tell of a camera that was not heard of before."""
+        name = f"{camera.line}/{camera.camera}"
+        if name in self._cameras:
+            return
+        if sum(map(len, self._cameras)) + len(name) > _CAMERAS_CHARACTERS:
+            self._counters.add("mqtt_cameras_unlisted")
+            return
+        self._cameras |= {name}
+        if not connection.ready:  # the greeting, which comes last, names it
+            return
+        try:
+            connection.publish(self._presence("online"))
+        except TransportError as error:
+            logger.debug("the status waits for the next connect or camera: %s", error)
 
     def _parse(self, message: mqtt.MQTTMessage) -> tuple[DeliveryKind, Camera] | None:
         try:

@@ -21,6 +21,8 @@ class Tls:
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    verify_hostname: bool = True
+    """Whether the broker's certificate must carry the name in ``url``; it must be trusted anyway."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    WithJsonSchema,
 )
 
 from agent.errors import MessageError
@@ -71,7 +72,11 @@ OptionalIdentifier = Annotated[
     Annotated[str, Field(min_length=1, max_length=MAX_SKU)] | None, BeforeValidator(_optional_identifier)
 ]
 OptionalText = Annotated[str, Field(max_length=MAX_TEXT)] | None
-Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
+Time = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 
 
 # ------------------------------------------------------------------------------------------ incoming
@@ -114,7 +119,10 @@ class FrameMessage(_Incoming):
 
 
 class _Outgoing(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # Every key is always sent, so the published schema requires every key.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, json_schema_serialization_defaults_required=True
+    )
 
     def encode(self) -> bytes:
         """JSON in UTF-8."""

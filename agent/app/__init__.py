@@ -42,25 +42,9 @@ class Application:
 
     def inspector(self, settings: Settings) -> Inspector:
         """Load the models. Raises ModelError, RecipeError."""
-        from adapters.models.device import pick_device
-        from adapters.models.registry import load_backbone, load_clip
-        from agent.inspector import Inspector
-        from agent.methods import build_method
+        from agent.app.models import build_inspector
 
-        options = settings.inspection
-        if options.method == "null":
-            return Inspector(build_method("null", null_cost_ms=options.null_cost_ms))
-        models = settings.models
-        device = pick_device(models.device, models.threads)
-        files = {name: str(file) for name, file in models.files.items()}
-        encoder = load_clip(models.clip, models.path, files, device=device)
-        backbone = None
-        if options.backbone != "clip":
-            backbone = load_backbone(options.backbone, models.path, files, device=device)
-        method = build_method(
-            options.method, encoder, backbone, parameters=options.parameters.get(options.method, {})
-        )
-        return Inspector(method)
+        return build_inspector(settings)
 
     def decoder(self, settings: Settings) -> PayloadDecoder:
         """Payloads to pictures."""

@@ -119,5 +119,6 @@ class Agent:
         return {
             "version": __version__,
             "models": {"clip": settings.models.clip, "backbone": settings.inspection.backbone},
+            "cameras": sorted(settings.cameras),
             "host": platform.node(),
         }

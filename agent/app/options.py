@@ -31,7 +31,7 @@ def broker_options(settings: Settings, url: str) -> BrokerOptions:
         version=broker.version,
         username=broker.username,
         password=broker.read_password(),
-        tls=Tls(broker.tls.ca, broker.tls.cert, broker.tls.key),
+        tls=Tls(broker.tls.ca, broker.tls.cert, broker.tls.key, broker.tls.verify_hostname),
         keepalive_s=broker.keepalive_s,
         session_expiry_s=int(broker.session_expiry.total_seconds()),
         receive_maximum=broker.receive_maximum,

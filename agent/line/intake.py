@@ -22,7 +22,7 @@ from agent.recipe import Reference
 logger = logging.getLogger(__name__)
 
 JOB_GRACE_S = 2.0
-"""How long the first frame without a SKU waits for its camera's retained job."""
+"""How long the first frames without a SKU wait for the retained jobs of their cameras."""
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 
@@ -53,6 +53,7 @@ class Intake:
         self._counters = counters
         self._clock = clock
         self._jobs: dict[Camera, Job | None] = {}
+        self._grace_ends: float | None = None
 
     def handle(self, delivery: Delivery) -> Work | None:
         """Work for the inspector or the recorder; None where the delivery is dealt with.
@@ -101,6 +102,8 @@ class Intake:
 
     def _name_sku(self, work: Work) -> None:
         if work.judgement is not None:
+            # Its row tells whose product it was, where that is known; nobody is made to wait for it.
+            work.sku = work.identity.sku or self.known_sku(work.identity.camera)
             return
         work.sku = work.identity.sku or self._sku_of_job(work.identity.camera)
         if work.sku is None:
@@ -113,7 +116,7 @@ class Intake:
 
     def _sku_of_job(self, camera: Camera) -> str | None:
         if camera not in self._jobs:
-            announced = self._room.take_job_of(camera, JOB_GRACE_S)
+            announced = self._room.take_job_of(camera, self._grace_left())
             if announced is not None:
                 try:
                     self.handle(announced)
@@ -121,8 +124,19 @@ class Intake:
                     self._room.put_back(announced)
                     raise
             self._jobs.setdefault(camera, None)
-        job = self._jobs[camera]
+        return self.known_sku(camera)
+
+    def known_sku(self, camera: Camera) -> str | None:
+        """The SKU of the camera's job, as far as its job has come."""
+        job = self._jobs.get(camera)
         return job.sku if job else None
+
+    def _grace_left(self) -> float:
+        """Retained jobs come together, right after the subscription: all cameras share one wait."""
+        now = time.monotonic()
+        if self._grace_ends is None:
+            self._grace_ends = now + JOB_GRACE_S
+        return max(0.0, self._grace_ends - now)
 
     # --------------------------------------------------------------------------------------- others
 
@@ -166,10 +180,15 @@ class Intake:
         )
 
 
-def skipped(delivery: Delivery, decoder: FrameDecoder, in_flight: InFlight) -> Work | None:
+def skipped(
+    delivery: Delivery,
+    decoder: FrameDecoder,
+    in_flight: InFlight,
+    known_sku: Callable[[Camera], str | None] = lambda camera: None,
+) -> Work | None:
     """The work of a frame that a newer one of its camera replaced before it was decoded."""
     identity = in_flight.enter(decoder.identify(delivery), delivery)
     if identity is None:
         return None
-    work = Work(delivery, identity, sku=identity.sku)
+    work = Work(delivery, identity, sku=identity.sku or known_sku(identity.camera))
     return work.skip()

@@ -222,7 +222,7 @@ class Line:
                 works.append(item.skip())
                 continue
             work = self._retried(
-                lambda item=item: skipped(item, self._parts.decoder, self._in_flight)  # type: ignore[misc]
+                lambda item=item: skipped(item, self._parts.decoder, self._in_flight, self._intake.known_sku)  # type: ignore[misc]
             )
             if work is not None:
                 works.append(work)

@@ -82,13 +82,15 @@ def test_retained_job_will_and_stopped(broker: EmbeddedBroker) -> None:
         with plain_client(broker.url, agent.topics.status, version="3.1.1") as (other, seen):
             assert other.publish(Outgoing(agent.topic("sku"), b'{"sku": "A"}', retain=True)).wait(5)
             assert until(lambda: agent.deliveries)
+            assert until(lambda: len(seen) >= 2)  # the second names the camera
             agent.sever()
-            assert until(lambda: len(seen) >= 3)
-            assert [json.loads(one.payload)["status"] for one in seen][:3] == ["online", "offline", "online"]
+            assert until(lambda: len(seen) >= 4)
+            told = [json.loads(one.payload)["status"] for one in seen]
+            assert told[:4] == ["online", "online", "offline", "online"]
             assert until(lambda: agent.transport.connected)
             agent.transport.stop()
-            assert until(lambda: len(seen) >= 4)
-            assert json.loads(seen[3].payload)["status"] == "stopped"
+            assert until(lambda: len(seen) >= 5)
+            assert json.loads(seen[4].payload)["status"] == "stopped"
     with Agent(options(broker.url), agent.topics.site, prompt=True) as later:
         assert until(lambda: later.deliveries)
         assert later.deliveries[0].retained

@@ -117,6 +117,32 @@ def test_presence_online_and_stopped_are_retained(mosquitto: Mosquitto, version:
         assert json.loads(received[0].payload)["status"] == "stopped"
 
 
+def test_the_status_names_the_cameras_that_have_sent_something(mosquitto: Mosquitto) -> None:
+    with Agent(options(mosquitto.url)) as agent:
+        assert connected(agent)
+        with plain_client(mosquitto.url, agent.topics.status) as (other, received):
+            assert until(lambda: received)
+            assert json.loads(received[0].payload)["cameras"] == []
+            for camera in ("two", "one", "two"):
+                assert other.publish(Outgoing(agent.topic(camera=camera), b"x")).wait(5)
+            assert until(lambda: agent.has(3))
+            assert until(lambda: len(received) == 3)
+            last = json.loads(received[2].payload)
+            assert (last["status"], last["cameras"]) == ("online", ["line/one", "line/two"])
+
+
+def test_invented_cameras_do_not_make_the_status_larger_than_a_will_may_be(mosquitto: Mosquitto) -> None:
+    with Agent(options(mosquitto.url), prompt=True) as agent:
+        assert connected(agent)
+        with plain_client(mosquitto.url) as (other, _):
+            for number in range(100):
+                assert other.publish(Outgoing(agent.topic(camera=f"{number:04}{'é' * 120}"), b"x")).wait(5)
+            assert until(lambda: agent.has(100))
+        assert agent.counters.get("mqtt_cameras_unlisted") > 0
+        agent.sever()
+        assert until(lambda: agent.counters.get("mqtt_connections") == 2)
+
+
 KILLED = """
 import sys, time
 from adapters.mqtt.client import MqttTransport

@@ -67,6 +67,19 @@ def test_tls_with_client_certificates(start_mosquitto: StartMosquitto, tmp_path:
         assert not stranger.transport.connected
 
 
+def test_the_name_in_the_certificate_may_go_unverified_but_not_who_signed_it(
+    start_mosquitto: StartMosquitto, tmp_path: Path
+) -> None:
+    made = make_certificates(tmp_path, names="DNS:broker.example")
+    broker = start_mosquitto(tls=made)
+    for tls in (Tls(made.ca), Tls(None, verify_hostname=False)):
+        with Agent(options(broker.url, tls=tls)) as refused:
+            assert until(lambda: refused.counters.get("mqtt_connection_failures"))
+            assert "CERTIFICATE_VERIFY_FAILED" in (refused.transport.last_error or "")
+    with Agent(options(broker.url, tls=Tls(made.ca, verify_hostname=False))) as agent:
+        assert connected(agent), agent.transport.last_error
+
+
 def test_nobody_there() -> None:
     with Agent(options(f"mqtt://127.0.0.1:{free_port()}")) as agent:
         assert until(lambda: agent.counters.get("mqtt_connection_failures") >= 2)

@@ -243,3 +243,13 @@ def test_a_superseded_frame_is_skipped_without_decoding_it(gate: Gate) -> None:
     assert work.judgement.verdict is Verdict.SKIPPED
     assert (work.sku, work.identity.frame_id) == ("A", "f-1")
     assert skipped(sent.again().delivery, PayloadDecoder(), gate.in_flight) is None
+
+
+def test_a_frame_that_is_no_picture_still_belongs_to_its_product(gate: Gate) -> None:
+    works = [gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="a", sku="gear"))]
+    gate.handle(message(DeliveryKind.JOB, json.dumps({"sku": "plate"}).encode()))
+    works.append(gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="b")))
+    works.append(gate.handle(message(DeliveryKind.FRAME, b"no picture", SIDE, frame_id="c")))
+    assert [work.sku for work in works if work is not None] == ["gear", "plate", None]
+    # Nobody enrols a product because of bytes that are none of it.
+    assert "gear" not in {row["sku"] for row in gate.rooms.rows("sku")}
