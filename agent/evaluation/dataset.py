@@ -1,8 +1,8 @@
-"""Datasets on disk: one category is good training pictures and labelled test pictures."""
+"""What a dataset is: categories of good training pictures and labelled test pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,11 @@ class Category:
 
     name: str
     train: tuple[Path, ...]
-    """Good pictures to draw references from, sorted."""
+    """Good pictures to draw references from, in the dataset's own order. They may be test pictures
+    where the dataset has no split: drawn ones are then left out of the test."""
     test: tuple[Sample, ...]
+    noun: str = ""
+    """What the product is called in prompts, where the name says little."""
 
 
 def pictures(folder: Path) -> tuple[Path, ...]:
@@ -39,37 +42,32 @@ def pictures(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
 
 
-def _mvtec_category(folder: Path) -> Category:
-    samples: list[Sample] = []
-    for kind in sorted(path for path in (folder / "test").iterdir() if path.is_dir()):
-        good = kind.name == "good"
-        for path in pictures(kind):
-            mask = folder / "ground_truth" / kind.name / f"{path.stem}_mask.png"
-            samples.append(
-                Sample(path, None if good else kind.name, mask if not good and mask.is_file() else None)
-            )
-    return Category(folder.name, pictures(folder / "train" / "good"), tuple(samples))
+def folders(folder: Path) -> tuple[Path, ...]:
+    """The folders directly inside a folder, sorted; empty where there is none."""
+    return tuple(sorted(path for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
 
 
-def _is_mvtec(folder: Path) -> bool:
-    return (folder / "train" / "good").is_dir() and (folder / "test").is_dir()
+def by_stem(folder: Path) -> dict[str, Path]:
+    """The picture files directly inside a folder by their names without suffix."""
+    return {path.stem: path for path in pictures(folder)}
 
 
-def mvtec(root: Path) -> list[Category]:
-    """MVTec's layout: ``CATEGORY/train/good``, ``test/KIND``, ``ground_truth/KIND/NAME_mask.png``.
+def mask_of(masks: Mapping[str, Path], stem: str, endings: Iterable[str] = ("_mask", "")) -> Path | None:
+    """The mask of picture ``stem``: its name with the first of the endings that there is."""
+    return next((masks[stem + ending] for ending in endings if stem + ending in masks), None)
 
-    ``root`` holds the categories, or is one.
+
+def locate(root: Path, fits: Callable[[Path], bool], expected: str) -> Path:
+    """``root``, or the one folder inside it, that has a layout: archives unpack into either.
 
     Raises:
-        ConfigurationError: there is no category of this layout.
+        ConfigurationError: neither has; the sentence says what was expected.
     """
-    folders = [root] if _is_mvtec(root) else sorted(path for path in root.glob("*") if _is_mvtec(path))
-    if not folders:
-        raise ConfigurationError(
-            f"{root} has no category in MVTec's layout (train/good and test); check --root and --dataset"
-        )
-    return [_mvtec_category(folder) for folder in folders]
-
-
-FORMATS: Mapping[str, Callable[[Path], list[Category]]] = {"mvtec": mvtec}
-"""Dataset formats by name."""
+    if not root.is_dir():
+        raise ConfigurationError(f"there is no folder {root}; --root names {expected}")
+    if fits(root):
+        return root
+    inside = [folder for folder in folders(root) if fits(folder)]
+    if len(inside) != 1:
+        raise ConfigurationError(f"{root} is not {expected}; check --root and --dataset")
+    return inside[0]

@@ -1,12 +1,14 @@
-"""The reference draw of the FADE authors, without their data loader."""
+"""Reference draws: which good training pictures a seed stands for, as the authors drew them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import torch
 
 
 def draw_references(count: int, shots: int, seed: int) -> list[int]:
-    """Indices of ``shots`` of ``count`` good training pictures (METHODS 1.5).
+    """FADE's draw: indices of ``shots`` of ``count`` good training pictures (METHODS 1.5).
 
     The authors shuffle with a seeded DataLoader: its first random number seeds the workers, the
     second seeds the permutation. Sets of one seed are nested: the first k of a longer draw.
@@ -21,3 +23,29 @@ def draw_references(count: int, shots: int, seed: int) -> list[int]:
     permutation_seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
     shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(permutation_seed))
     return [int(index) for index in shuffled[:shots]]
+
+
+def draw_block(count: int, shots: int, seed: int) -> list[int]:
+    """AnomalyDINO's draw: the pictures ``[seed * k : (seed + 1) * k]`` (METHODS 8.1).
+
+    Raises:
+        ValueError: the block does not lie within the pictures. The authors would get a shorter one.
+    """
+    if (seed + 1) * shots > count:
+        raise ValueError(
+            f"seed {seed} at {shots} references means pictures {seed * shots} to {(seed + 1) * shots - 1}, "
+            f"and there are {count} good training pictures; use a smaller seed or the draw 'fade'"
+        )
+    return list(range(seed * shots, (seed + 1) * shots))
+
+
+DRAWS: Mapping[str, Callable[[int, int, int], list[int]]] = {
+    "fade": draw_references,
+    "anomaly-dino": draw_block,
+}
+"""Draws by whose they are: (count, shots, seed) to indices."""
+
+
+def draw_of(method: str) -> str:
+    """Whose draw a method's published figures used; FADE's where nothing else is known."""
+    return method if method in DRAWS else "fade"

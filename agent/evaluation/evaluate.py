@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
+import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.cabinet import generic_recipe
+from agent.errors import ConfigurationError, ModelError
 from agent.evaluation.dataset import Category, Sample
-from agent.evaluation.draw import draw_references
-from agent.evaluation.metrics import image_metrics, pixel_auroc
+from agent.evaluation.draw import DRAWS
+from agent.evaluation.mapstore import MapStore
+from agent.evaluation.masks import Mask, read_mask, resize_mask
+from agent.evaluation.metrics import image_metrics
+from agent.evaluation.pixels import BYTE, FINE, PixelHistogram, Scale
+from agent.evaluation.protocol import PROTOCOLS, Map, Protocol
 from agent.frame import Image
 from agent.inspector import Inspector
-from agent.methods.maps import to_pixels
 from agent.methods.method import Prepared
+from agent.prompts import PromptSet
 from agent.recipe import Recipe, Reference
-
-MAP_SIZE = 256
-"""Maps and masks are compared at this side length, in pixels."""
 
 Figures = Mapping[str, float | int | None]
 
@@ -37,11 +38,51 @@ class Options:
     seeds: tuple[int, ...] = (0,)
     batch: int = 8
     nouns: Mapping[str, str] = field(default_factory=dict)
-    """A category's noun for the prompts; its name where none is given."""
+    """A category's noun for the prompts, before the dataset's own word for it and its name."""
+    prompts: Callable[[str], PromptSet] | None = None
+    """Prompts for a noun, in place of the compositional ensemble."""
+    draw: str = "fade"
+    """Whose reference draw; see :data:`agent.evaluation.draw.DRAWS`."""
+    protocol: Protocol = PROTOCOLS["exact"]
 
 
-Progress = Callable[[str, int, int], None]
-"""Called with (category, done, total)."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One category under one draw of references, while its maps are still at hand."""
+
+    category: Category
+    seed: int
+    samples: tuple[Sample, ...]
+    """The pictures that were scored; drawn references are not among them."""
+    scores: NDArray[np.float64]
+    maps: MapStore | None
+    """One map for each sample, as the protocol keeps them; None where the method has none."""
+    protocol: Protocol
+    figures: Figures
+    pixel_threshold: float | None
+    """The value of the map at the highest pixel F1; None without masks."""
+    notes: tuple[str, ...] = ()
+    """What was left out, a sentence each."""
+
+    def map(self, index: int) -> Map | None:
+        """The map of one sample at (size, size)."""
+        return None if self.maps is None else self.protocol.enlarge(self.maps[index])
+
+    def truth(self, index: int) -> Mask | None:
+        """The mask of one sample at (size, size); None where the dataset does not say."""
+        return _truth(self.samples[index], self.protocol)
+
+
+class Observer(typing.Protocol):
+    """Told what happens while it happens."""
+
+    def scored(self, category: Category, seed: int, done: int, total: int) -> None:
+        """``done`` of ``total`` pictures of a run are scored."""
+        ...
+
+    def finished(self, run: Run) -> None:
+        """A run is through; its maps are gone after this call."""
+        ...
 
 
 def evaluate(
@@ -49,94 +90,147 @@ def evaluate(
     categories: Sequence[Category],
     options: Options,
     load: Callable[[Path], Image],
-    progress: Progress = lambda category, done, total: None,
+    observer: Observer | None = None,
 ) -> dict[str, list[Figures]]:
-    """Figures of every category, one entry for each seed.
+    """Figures of every category, one entry for each seed (one alone without references).
 
     Args:
         load: reads a picture file as RGB. Raises what it raises.
+
+    Raises:
+        ConfigurationError: a category has too few good pictures for a draw, or a mask is unreadable.
+        ModelError: the method gave a score or a map that is no number.
     """
-    return {
-        category.name: [
-            _run(inspector, category, options, seed, load, progress)
-            for seed in (options.seeds if options.shots else (0,))
-        ]
-        for category in categories
-    }
-
-
-def mean_of(figures: Sequence[Figures]) -> dict[str, float | None]:
-    """The mean of each figure over those that have it."""
-    return {key: _mean([one.get(key) for one in figures]) for key in _keys(figures)}
-
-
-def deviation_of(figures: Sequence[Figures]) -> dict[str, float | None]:
-    """The sample deviation of each figure; None with fewer than two."""
-    result: dict[str, float | None] = {}
-    for key in _keys(figures):
-        values = [float(value) for one in figures if (value := one.get(key)) is not None]
-        result[key] = stdev(values) if len(values) > 1 else None
-    return result
-
-
-def _keys(figures: Sequence[Figures]) -> list[str]:
-    return list(dict.fromkeys(key for one in figures for key in one))
-
-
-def _mean(values: Sequence[float | int | None]) -> float | None:
-    known = [float(value) for value in values if value is not None]
-    return fmean(known) if known else None
-
-
-def _run(
-    inspector: Inspector,
-    category: Category,
-    options: Options,
-    seed: int,
-    load: Callable[[Path], Image],
-    progress: Progress,
-) -> Figures:
-    prepared = _prepare(inspector, category, options, seed, load)
-    scores: list[float] = []
-    maps: list[NDArray[np.float32]] = []
-    elapsed = 0.0
-    for start in range(0, len(category.test), options.batch):
-        chunk = category.test[start : start + options.batch]
-        images = [load(sample.path) for sample in chunk]
-        begun = time.perf_counter()
-        scored = inspector.score(images, [prepared] * len(images))
-        elapsed += time.perf_counter() - begun
-        scores += [one.score for one in scored]
-        maps += [
-            to_pixels(one.anomaly_map, MAP_SIZE, MAP_SIZE) for one in scored if one.anomaly_map is not None
-        ]
-        progress(category.name, start + len(chunk), len(category.test))
-    truth = np.array([sample.defect is not None for sample in category.test])
-    figures: dict[str, float | int | None] = dict(image_metrics(truth, np.array(scores)).as_dict())
-    if maps and all(sample.mask is not None for sample in category.test if sample.defect is not None):
-        masks = np.stack([_mask(sample, load) for sample in category.test])
-        figures["pixel_auroc"] = pixel_auroc(masks, np.stack(maps).astype(np.float64))
-    figures["ms_per_image"] = elapsed * 1000.0 / max(1, len(category.test))
+    seeds = options.seeds if options.shots else (0,)
+    drawn = {(one.name, seed): _drawn(one, options, seed) for one in categories for seed in seeds}
+    figures: dict[str, list[Figures]] = {}
+    for category in categories:
+        for seed in seeds:
+            references = drawn[category.name, seed]
+            run = _Running(inspector, category, options, seed, references, load, observer)
+            figures.setdefault(category.name, []).append(run.figures())
     return figures
 
 
-def _prepare(
-    inspector: Inspector, category: Category, options: Options, seed: int, load: Callable[[Path], Image]
-) -> Prepared:
-    noun = options.nouns.get(category.name, category.name)
-    recipe = generic_recipe(category.name, options.method, noun)
+def _drawn(category: Category, options: Options, seed: int) -> tuple[Path, ...]:
+    """The references of a seed, before anything costs time. Raises ConfigurationError."""
     if options.shots == 0:
-        return inspector.method.prepare(recipe, ())
-    chosen = [category.train[index] for index in draw_references(len(category.train), options.shots, seed)]
-    references = tuple(Reference("", str(path), path.name) for path in chosen)
-    recipe = Recipe(recipe.sku, recipe.noun, recipe.prompts, recipe.method, references=references)
-    return inspector.method.prepare(recipe, [load(path) for path in chosen])
+        return ()
+    try:
+        indices = DRAWS[options.draw](len(category.train), options.shots, seed)
+    except ValueError as error:
+        raise ConfigurationError(f"category {category.name!r}: {error}") from error
+    return tuple(category.train[index] for index in indices)
 
 
-def _mask(sample: Sample, load: Callable[[Path], Image]) -> NDArray[np.bool_]:
-    """The truth at MAP_SIZE: antialiased and cut at one half (METHODS 0.3); all False where good."""
-    if sample.mask is None:
-        return np.zeros((MAP_SIZE, MAP_SIZE), dtype=bool)
-    defective = (load(sample.mask).max(axis=2) > 0).astype(np.float32)
-    resized = cv2.resize(defective, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized > 0.5, dtype=bool)
+class _Running:
+    """One category under one draw, while it is measured."""
+
+    def __init__(
+        self,
+        inspector: Inspector,
+        category: Category,
+        options: Options,
+        seed: int,
+        references: tuple[Path, ...],
+        load: Callable[[Path], Image],
+        observer: Observer | None,
+    ) -> None:
+        self._inspector, self._options, self._load, self._observer = inspector, options, load, observer
+        self._category, self._seed, self._references = category, seed, references
+        taken = set(references)
+        self._samples = tuple(sample for sample in category.test if sample.path not in taken)
+        self._scores: list[float] = []
+        self._notes: list[str] = []
+
+    def figures(self) -> Figures:
+        with MapStore() as store:
+            elapsed = self._score(store)
+            maps = store if len(store) == len(self._samples) else None  # some methods have no map
+            truth = np.array([sample.defect is not None for sample in self._samples], dtype=bool)
+            scores = np.array(self._scores, dtype=np.float64)
+            figures: dict[str, float | int | None] = dict(image_metrics(truth, scores).as_dict())
+            pixels, threshold = self._pixels(maps)
+            figures |= pixels
+            figures["ms_per_image"] = elapsed * 1000.0 / max(1, len(self._samples))
+            left_out = len(self._category.test) - len(self._samples)
+            if left_out:
+                self._notes.append(f"{left_out} drawn references are left out of the test")
+            run = Run(
+                category=self._category,
+                seed=self._seed,
+                samples=self._samples,
+                scores=scores,
+                maps=maps,
+                protocol=self._options.protocol,
+                figures=figures,
+                pixel_threshold=threshold,
+                notes=tuple(self._notes),
+            )
+            if self._observer is not None:
+                self._observer.finished(run)
+            return figures
+
+    def _score(self, maps: MapStore) -> float:
+        """Score all pictures; the seconds that the method took."""
+        prepared, total, elapsed = self._prepare(), len(self._samples), 0.0
+        for start in range(0, total, self._options.batch):
+            chunk = self._samples[start : start + self._options.batch]
+            images = [self._load(sample.path) for sample in chunk]
+            begun = time.perf_counter()
+            scored = self._inspector.score(images, [prepared] * len(images))
+            elapsed += time.perf_counter() - begun
+            for sample, one in zip(chunk, scored, strict=True):
+                values = None
+                if one.anomaly_map is not None:
+                    values = one.anomaly_map.detach().cpu().float().numpy()
+                if not np.isfinite(one.score) or (values is not None and not np.isfinite(values).all()):
+                    raise ModelError(f"the method's score or map of {sample.path} is not a number")
+                self._scores.append(float(one.score))
+                if values is not None:
+                    maps.append(self._options.protocol.shrink(values))
+            if self._observer is not None:
+                self._observer.scored(self._category, self._seed, start + len(chunk), total)
+        return elapsed
+
+    def _prepare(self) -> Prepared:
+        options, name = self._options, self._category.name
+        noun = options.nouns.get(name) or self._category.noun or name
+        noun = noun.replace("_", " ")
+        recipe: Recipe = generic_recipe(name, options.method, noun)
+        if options.prompts is not None:
+            recipe = replace(recipe, prompts=options.prompts(noun))
+        references = tuple(Reference("", str(path), path.name) for path in self._references)
+        recipe = replace(recipe, references=references)
+        return self._inspector.method.prepare(recipe, [self._load(path) for path in self._references])
+
+    def _pixels(self, maps: MapStore | None) -> tuple[dict[str, float], float | None]:
+        """Pixel figures of the pictures whose truth is known, and the threshold of the highest F1."""
+        if maps is None or not any(sample.mask is not None for sample in self._samples):
+            return {}, None
+        protocol = self._options.protocol
+        levels = BYTE if protocol.byte_maps else FINE
+        scale, histogram, unknown = Scale(maps.low, maps.high), PixelHistogram(levels), 0
+        for sample, kept in zip(self._samples, maps, strict=True):
+            truth = _truth(sample, protocol)
+            if truth is None:
+                unknown += 1
+            elif sample.defect is not None or protocol.good_pixels:
+                histogram.add(scale.levels(protocol.enlarge(kept)), truth)
+        if unknown:
+            self._notes.append(f"{unknown} defective pictures have no mask and are left out of the pixels")
+        metrics, best = histogram.metrics(), histogram.best_level()
+        if metrics is None or best is None:
+            return {}, None
+        figures = metrics.as_dict()
+        if protocol.thresholds is not None:
+            even = np.linspace(0.0, levels - 1, protocol.thresholds)
+            figures["pixel_f1max"] = histogram.f1_at(even)
+        return figures, scale.value(best, levels)
+
+
+def _truth(sample: Sample, protocol: Protocol) -> Mask | None:
+    if sample.mask is not None:
+        mask = read_mask(sample.mask, above=protocol.mask_above)
+        return resize_mask(mask, protocol.size, smooth=protocol.smooth_masks)
+    return None if sample.defect is not None else np.zeros((protocol.size, protocol.size), dtype=bool)

@@ -1,0 +1,195 @@
+"""Figures of an evaluation as a table on the screen and in Markdown, published rows beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from adapters.cli.screen import stdout, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from agent.evaluation.evaluate import Figures, Options
+    from agent.evaluation.published import Published
+
+HEADINGS: Mapping[str, str] = {
+    "image_auroc": "image AUROC",
+    "image_aupr": "image AUPR",
+    "image_ap": "image AP",
+    "image_f1max": "image F1",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1max": "pixel F1",
+    "pro": "pixel PRO",
+    "false_alarms_at_2pct_escapes": "false 2%",
+    "escapes_at_2pct_false_alarms": "esc. 2%",
+    "images": "pictures",
+    "ms_per_image": "ms a picture",
+}
+"""Columns in their order; narrow enough for all of them on one line of a terminal."""
+
+LEGEND = (
+    "F1: at its best threshold. AUPR: trapezoid, AP: step-wise. PRO: to 0.3 false positives. "
+    "false 2%: false alarms at 2 % escapes; esc. 2%: escapes at 2 % false alarms."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    title: str
+    cells: Mapping[str, str]
+    """Ready to print, by figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that is said of an evaluation."""
+
+    report: dict[str, Any]
+    """The evaluation JSON."""
+    title: str
+    published: tuple[Published, ...]
+    comparable: bool
+    """Whether our mean is over all categories of the published dataset."""
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        runs: Mapping[str, Sequence[Figures]],
+        options: Options,
+        dataset: str,
+        root: Path,
+        profile: str,
+        machine: str,
+        notes: Sequence[str],
+    ) -> Outcome:
+        """Sum up, and look for published rows."""
+        from agent.evaluation.published import CATEGORIES, dataset_of, is_whole, published
+        from agent.evaluation.report import report
+
+        known = dataset_of(runs)
+        rows = published(known, options.method, options.shots) if known else ()
+        whole = known is not None and is_whole(known, runs)
+        said = list(notes)
+        if known and rows and not whole:
+            said.append(
+                f"published rows are means over all {len(CATEGORIES[known])} categories of {known}, "
+                f"ours over {len(runs)} of them: no differences are given"
+            )
+        said += [f"{row.title}: {row.note}" for row in rows if row.note]
+        made = report(
+            runs,
+            dataset=dataset,
+            root=str(root),
+            method=options.method,
+            shots=options.shots,
+            seeds=options.seeds,
+            profile=profile,
+            machine=machine,
+            published=rows[0].figures if rows and whole else None,
+        )
+        draws = ""
+        if options.shots:
+            named = ", ".join(map(str, options.seeds))
+            draws = f" drawn as by {options.draw}'s authors with seeds {named}"
+        title = (
+            f"{options.method}, {options.shots} references{draws}; pixels: {options.protocol.name}; {machine}"
+        )
+        return cls(made, title, rows, whole, tuple(dict.fromkeys(said)))
+
+
+def show(outcome: Outcome) -> None:
+    """Print the table to stdout; in two parts where the terminal is too narrow for one."""
+    console, columns = stdout(), _columns(outcome)
+    console.print(Text(outcome.title))
+    parts = [columns]
+    if _table(outcome, columns).__rich_measure__(console, console.options).maximum > console.width:
+        images = [name for name in columns if not name.startswith(("pixel", "pro"))]
+        parts = [images, [name for name in columns if name not in images]]
+    for part in parts:
+        if part:
+            console.print(_table(outcome, part))
+    console.print(Text(LEGEND, style="dim"))
+    for note in outcome.notes:
+        console.print(Text(f"- {note}", style="dim"))
+
+
+def _table(outcome: Outcome, columns: Sequence[str]) -> Table:
+    headings = [HEADINGS[name].replace(" ", "\n", 1) for name in columns]
+    made = table("category", *headings, right=tuple(headings))
+    made.columns[0].no_wrap = True
+    made.padding = (0, 1, 0, 0)
+    for row in _rows(outcome):
+        style = "" if row.title in outcome.report["categories"] else "bold" if row.title == "mean" else "dim"
+        made.add_row(Text(row.title), *(row.cells.get(name, "-") for name in columns), style=style)
+    return made
+
+
+def markdown(outcome: Outcome) -> str:
+    """The same as a document."""
+    columns, report = _columns(outcome), outcome.report
+    lines = [
+        f"# {report['method']} on {report['dataset']}",
+        "",
+        f"{outcome.title}; profile {report['profile']}. Rates are fractions of one.",
+        "",
+        "| category | " + " | ".join(HEADINGS[name] for name in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
+    for row in _rows(outcome):
+        title = row.title.replace("|", "\\|")
+        lines.append(f"| {title} | " + " | ".join(row.cells.get(name, "-") for name in columns) + " |")
+    lines += ["", LEGEND, *(f"\n- {note}" for note in outcome.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(outcome: Outcome) -> list[str]:
+    report = outcome.report
+    shown = [*report["categories"].values(), *(row.figures for row in outcome.published)]
+    return [name for name in HEADINGS if any(figures.get(name) is not None for figures in shown)]
+
+
+def _rows(outcome: Outcome) -> Iterator[Row]:
+    report = outcome.report
+    for name, figures in report["categories"].items():
+        yield Row(name, _cells(figures))
+    yield Row("mean", _cells(report["mean"]))
+    if report["std"]:
+        yield Row("deviation", _cells(report["std"]))
+    for published in outcome.published:
+        deviations = published.deviations
+        yield Row(
+            published.title,
+            {
+                name: f"{value:.3f}" + (f"±{deviations[name] / 100:.3f}" if deviations.get(name) else "")
+                for name, value in published.figures.items()
+            },
+        )
+        if outcome.comparable:
+            mean = report["mean"]
+            yield Row(
+                "difference",
+                {
+                    name: f"{mean[name] - value:+.3f}"
+                    for name, value in published.figures.items()
+                    if mean.get(name) is not None
+                },
+            )
+
+
+def _cells(figures: Figures) -> dict[str, str]:
+    return {name: _cell(name, value) for name, value in figures.items() if value is not None}
+
+
+def _cell(name: str, value: float) -> str:
+    if name == "images":
+        return f"{value:.0f}"
+    return f"{value:.1f}" if name == "ms_per_image" else f"{value:.3f}"
