@@ -45,8 +45,14 @@ class PatchEncoder(Protocol):
         """sha256 over the weights: equal digests give equal features."""
         ...
 
-    def encode_patches(self, images: Sequence[Image], size: int) -> tuple[torch.Tensor, ...]:
-        """Patch features of several depths, each (B, h_i, w_i, C_i); pictures resized to size x size."""
+    def encode_patches(
+        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+    ) -> tuple[torch.Tensor, ...]:
+        """Patch features of several depths, each (B, h_i, w_i, C_i); pictures resized to size x size.
+
+        With ``keep_aspect`` their shorter side becomes ``size`` and what the last whole patch leaves over at
+        the right and at the bottom is cut off; pictures of one batch then have one shape.
+        """
         ...
 
 
@@ -68,6 +74,101 @@ class ImageTextEncoder(PatchEncoder, Protocol):
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """(N, D) text embeddings of unit length."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFeatures:
+    """Embeddings of all windows of one side length over the grid of patches."""
+
+    embeddings: torch.Tensor
+    """(B, n, D) unit vectors comparable with text."""
+    covered: torch.Tensor
+    """(n, k) which patches each window covers, counted row by row."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPass:
+    """What WinCLIP needs of a batch of B pictures."""
+
+    image: torch.Tensor
+    """(B, D) image embeddings of unit length."""
+    patches: torch.Tensor
+    """(B, h, w, C) patch tokens of the last block, normalised by its layer norm, before the projection."""
+    windows: tuple[WindowFeatures, ...]
+    """One for each side length asked for."""
+
+
+class WindowEncoder(ImageTextEncoder, Protocol):
+    """A vision-language model that can look at windows of patches (WinCLIP)."""
+
+    def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
+        """Pictures resized to size x size; windows of side x side patches at every place (stride 1).
+
+        Raises ModelError where the image tower is no vision transformer, or a window exceeds its grid.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector found in one picture, the highest score first."""
+
+    boxes: NDArray[np.float32]
+    """(n, 4) x0, y0, x1, y1 in pixels of the picture."""
+    scores: NDArray[np.float32]
+    """(n,) in [0, 1]."""
+    phrases: tuple[str, ...]
+    """The words of the caption that each box answers to."""
+
+    def __post_init__(self) -> None:
+        if not len(self.boxes) == len(self.scores) == len(self.phrases):
+            raise ValueError("each box has one score and one phrase")
+
+
+class Detector(Protocol):
+    """Open-vocabulary detection: words to boxes (Grounding DINO)."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        phrases: Sequence[Sequence[str]],
+        *,
+        box_threshold: float,
+        text_threshold: float,
+    ) -> list[Detections]:
+        """Boxes for the phrases of each picture, before any suppression.
+
+        Phrases that do not fit the text encoder together are asked in several passes, never cut.
+        """
+        ...
+
+
+class Segmenter(Protocol):
+    """Boxes and points to outlines (SAM)."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def segment(
+        self,
+        image: Image,
+        boxes: NDArray[np.float32],
+        points: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.bool_]:
+        """(n, H, W) masks of the (n, 4) boxes in pixels, with one (n, 2) point each where given.
+
+        The picture is embedded once, however many boxes there are; none asks for nothing.
+        """
+        ...
+
+
+class Tagger(Protocol):
+    """Words for what a picture shows, the likeliest first."""
+
+    def tags(self, image: Image, most: int) -> tuple[str, ...]: ...
 
 
 # ------------------------------------------------------------------------------------------- media

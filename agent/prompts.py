@@ -102,3 +102,17 @@ def compositional_ensemble(noun: str) -> PromptSet:
         defects=COMMON_DEFECTS,
         provenance={"template": "winclip-compositional", "noun": noun},
     )
+
+
+def combine(*sets: PromptSet) -> PromptSet:
+    """The descriptions of all sets, duplicates kept: FADE's mean counts them (METHODS section 1.3).
+
+    Defects, source and provenance are those of the last set.
+    """
+    return PromptSet(
+        normal=tuple(text for each in sets for text in each.normal),
+        anomalous=tuple(text for each in sets for text in each.anomalous),
+        defects=sets[-1].defects,
+        source=sets[-1].source,
+        provenance=dict(sets[-1].provenance),
+    )

@@ -117,6 +117,18 @@ class ModelsSettings(Section):
     clip: str = Field(
         "sightline-tiny", title="Vision-language model", description="sightline-tiny is bundled."
     )
+    preprocessing: Literal["clip", "imagenet", "signed"] | None = Field(
+        None,
+        title="Preprocessing",
+        description="How a file of your own for models.clip was shown its pictures. null: as its name says, "
+        "else as CLIP.",
+    )
+    detector: str | None = Field(
+        None, title="Detector", description="Finds products and defects by their nouns. null: none."
+    )
+    segmenter: str | None = Field(
+        None, title="Segmenter", description="Outlines what the detector or the map points at. null: none."
+    )
     device: Annotated[str, Matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:N")] = Field(
         "auto",
         title="Device",

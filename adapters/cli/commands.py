@@ -15,6 +15,7 @@ from adapters.cli.enroll import enroll
 from adapters.cli.errors import Commands
 from adapters.cli.evaluate import evaluate
 from adapters.cli.inspect import inspect
+from adapters.cli.models import models_commands
 from adapters.cli.recipe import recipe_commands
 from adapters.cli.run import run
 from agent import __version__
@@ -59,6 +60,7 @@ def application() -> typer.Typer:
     app.command(rich_help_panel="In the factory")(enroll)
     app.command(rich_help_panel="In the factory")(camera)
     app.command(rich_help_panel="Care")(evaluate)
+    app.add_typer(models_commands, name="models", rich_help_panel="Care")
     app.add_typer(recipe_commands, name="recipe", rich_help_panel="Care")
     app.add_typer(config_commands, name="config", rich_help_panel="Care")
     app.add_typer(db_commands, name="db", rich_help_panel="Care")

@@ -71,9 +71,7 @@ class TimmBackbone:
         """
         side = max(1, round(size / self._multiple)) * self._multiple
         multiple = self._multiple if keep_aspect else None
-        batch = prepare(
-            images, side, self._preprocessing, self._device, self._dtype, keep_aspect=multiple
-        )
+        batch = prepare(images, side, self._preprocessing, self._device, self._dtype, keep_aspect=multiple)
         maps = take_stages(self._trunk, batch, self._stages, norm=self._transformer)
         pairs = zip(maps, self._lags, strict=True)
         return tuple(recentre(each, lag).permute(0, 2, 3, 1).float() for each, lag in pairs)

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from adapters.models.preprocessing import Preprocessing, prepare
 from adapters.models.towers import ConvolutionalTower, Tower, TransformerTower
 from adapters.models.weights import load_into, load_state, verify
+from adapters.models.windows import encode_windows
 from agent.errors import ModelError
 from agent.frame import Image
-from agent.ports import ImageFeatures
+from agent.ports import ImageFeatures, WindowPass
 
 TEXT_BATCH = 256
 """Texts encoded in one pass."""
@@ -78,9 +79,25 @@ class OpenClipEncoder:
         return self._tower.encode(self._prepare(images, size))
 
     @torch.inference_mode()
-    def encode_patches(self, images: Sequence[Image], size: int) -> tuple[torch.Tensor, ...]:
-        """The depths alone, each (B, h_i, w_i, C_i); the pass ends at the deepest of them."""
-        return self._tower.encode_depths(self._prepare(images, size))
+    def encode_patches(
+        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+    ) -> tuple[torch.Tensor, ...]:
+        """The depths alone, each (B, h_i, w_i, C_i); the pass ends at the deepest of them.
+
+        ``keep_aspect``: see :class:`agent.ports.PatchEncoder`.
+        """
+        multiple = self._tower.multiple if keep_aspect else None
+        return self._tower.encode_depths(self._prepare(images, size, keep_aspect=multiple))
+
+    @torch.inference_mode()
+    def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
+        """WinCLIP's windows (:class:`agent.ports.WindowEncoder`). Raises ModelError without a ViT tower."""
+        if not isinstance(self._tower, TransformerTower):
+            raise ModelError(
+                f"{self.name} has no windows of patches: its image tower is no vision transformer; "
+                "choose ViT-B-16-plus-240 for winclip"
+            )
+        return encode_windows(self._tower, self._prepare(images, size), sides)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -93,8 +110,8 @@ class OpenClipEncoder:
             embedded.append(F.normalize(self._model.encode_text(tokens).float(), dim=-1))
         return torch.cat(embedded)
 
-    def _prepare(self, images: Sequence[Image], size: int) -> torch.Tensor:
-        return prepare(images, size, self._preprocessing, self._device, self._dtype)
+    def _prepare(self, images: Sequence[Image], size: int, *, keep_aspect: int | None = None) -> torch.Tensor:
+        return prepare(images, size, self._preprocessing, self._device, self._dtype, keep_aspect=keep_aspect)
 
 
 def read_architecture(architecture: str | Path) -> tuple[dict[str, Any], str]:

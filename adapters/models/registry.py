@@ -1,187 +1,200 @@
-"""The models that Sightline knows by name, and where their weights lie."""
+"""Models by name, built from weights on this machine."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from adapters.models.backbone import TimmBackbone
+from adapters.models.catalogue import BUNDLED, KNOWN, TIMM_PREFIX, KnownModel, find, names
 from adapters.models.clip import OpenClipEncoder
-from adapters.models.preprocessing import (
-    CLIP_PREPROCESSING,
-    IMAGENET_PREPROCESSING,
-    SIGNED_PREPROCESSING,
-    Preprocessing,
-)
-from adapters.models.weights import PULL_HINT
+from adapters.models.grounding_dino import GroundingDino
+from adapters.models.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Preprocessing
+from adapters.models.sam import BUILDERS, Sam
+from adapters.models.store import WeightStore, bundled_folder
 from agent.errors import ModelError
 
-TIMM_PREFIX = "timm:"
-BUNDLED = "sightline-tiny"
+__all__ = [
+    "BUNDLED",
+    "KNOWN",
+    "TIMM_PREFIX",
+    "KnownModel",
+    "bundled_folder",
+    "load_backbone",
+    "load_clip",
+    "load_detector",
+    "load_segmenter",
+    "resolve",
+]
+
+_log = logging.getLogger(__name__)
+
+Files = Mapping[str, str] | Mapping[str, Path]
+Device = str | torch.device
 
 
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """What has to be known of a model before its weights can be used."""
-
-    name: str
-    kind: Literal["clip", "timm"]
-    architecture: str
-    """A name of open_clip or timm; for a bundled model the file of its configuration."""
-    file_name: str
-    licence: str
-    preprocessing: Preprocessing
-    sha256: str | None = None
-    """None where it is pinned when the file is first pulled."""
-    bundled: bool = False
-    output_stride: int | None = None
-    note: str = ""
-
-
-KNOWN: dict[str, KnownModel] = {
-    model.name: model
-    for model in (
-        KnownModel(
-            name=BUNDLED,
-            kind="clip",
-            architecture="sightline-tiny.json",
-            file_name="sightline-tiny.safetensors",
-            licence="Apache-2.0",
-            preprocessing=SIGNED_PREPROCESSING,
-            sha256="bf70e0a9b804e0db97f6f56e0f35c3160c803f643885a3f07cfd41ad6ff4db9a",
-            bundled=True,
-            output_stride=16,
-            note="made from drawn pictures; good for few-shot, weak at zero-shot on objects",
-        ),
-        KnownModel(
-            name="ViT-B-16-plus-240",
-            kind="clip",
-            architecture="ViT-B-16-plus-240",
-            file_name="vit_b_16_plus_240-laion400m_e31-8fb26589.pt",
-            licence="MIT",
-            preprocessing=CLIP_PREPROCESSING,
-            note="the backbone of FADE and WinCLIP: the file laion400m_e31, not e32",
-        ),
-        KnownModel(
-            name="ViT-B-16",
-            kind="clip",
-            architecture="ViT-B-16",
-            file_name="ViT-B-16-laion400m_e32.safetensors",
-            licence="MIT",
-            preprocessing=CLIP_PREPROCESSING,
-        ),
-        KnownModel(
-            name="mobilenetv2_100",
-            kind="timm",
-            architecture="mobilenetv2_100",
-            file_name="mobilenetv2_100.safetensors",
-            licence="Apache-2.0",
-            preprocessing=SIGNED_PREPROCESSING,
-            note="ImageNet, pictures in [-1, 1]; timm's own weights are mobilenetv2_100.ra_in1k",
-        ),
-        KnownModel(
-            name="mobilenetv2_100.ra_in1k",
-            kind="timm",
-            architecture="mobilenetv2_100.ra_in1k",
-            file_name="mobilenetv2_100.ra_in1k.safetensors",
-            licence="Apache-2.0",
-            preprocessing=IMAGENET_PREPROCESSING,
-        ),
-        KnownModel(
-            name="vit_small_patch14_dinov2",
-            kind="timm",
-            architecture="vit_small_patch14_dinov2.lvd142m",
-            file_name="vit_small_patch14_dinov2.lvd142m.safetensors",
-            licence="Apache-2.0",
-            preprocessing=IMAGENET_PREPROCESSING,
-            note="the backbone of AnomalyDINO",
-        ),
-    )
-}
-"""Every known model by name. Others work too: a timm name with a local file under ``models.files``."""
-
-
-def resolve(name: str, models_path: Path, files: Mapping[str, str]) -> Path:
-    """The weights file of a model: the one that ``files`` names, the bundled one, or one in ``models_path``.
-
-    Raises ModelError where there is none, saying how to get it.
-    """
-    plain = name.removeprefix(TIMM_PREFIX)
-    known = KNOWN.get(plain)
-    named = files.get(plain) or files.get(name)
-    if named is not None:
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise ModelError(f"models.files names {path} for {plain}, but there is no such file")
-        return path
-    if known is not None and known.bundled:
-        return bundled_folder() / known.file_name
-    candidates = [models_path / known.file_name] if known else []
-    candidates += [models_path / f"{plain}{suffix}" for suffix in (".safetensors", ".pt", ".pth")]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise ModelError(f"there are no weights of {plain} in {models_path}: {PULL_HINT}")
-
-
-def bundled_folder() -> Path:
-    """The package folder with the bundled model."""
-    return Path(str(package_files("adapters.models"))) / "tiny"
+def resolve(name: str, models_path: Path, files: Files) -> Path:
+    """The weights of a model: see :meth:`WeightStore.locate`."""
+    return WeightStore(models_path, dict(files)).locate(name)
 
 
 def load_clip(
     name: str,
     models_path: Path,
-    files: Mapping[str, str] | None = None,
+    files: Files | None = None,
     *,
-    device: str | torch.device = "cpu",
+    preprocessing: str | None = None,
+    device: Device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> OpenClipEncoder:
-    """A vision-language model by name. Raises ModelError where it is unknown or its weights are unusable."""
+    """A vision-language model: a known name, or any of open_clip's with a file under ``models.files``.
+
+    Args:
+        preprocessing: a name in ``PREPROCESSINGS`` for weights that Sightline does not know; None for
+            CLIP's own, said in the log. Known models keep theirs unless their file is the user's own.
+
+    Raises:
+        ModelError: there is no such model, or its weights are missing, altered or of another architecture.
+    """
     known = KNOWN.get(name)
-    if known is None or known.kind != "clip":
-        raise ModelError(f"there is no vision-language model {name!r}; known are {', '.join(_names('clip'))}")
-    own_file = bool(files and name in files)
+    if known is not None and known.kind != "clip":
+        known_names = ", ".join(names("clip"))
+        raise ModelError(
+            f"there is no vision-language model {name!r} but a {known.kind}; known are {known_names}"
+        )
+    if known is None:
+        _check_architecture(name)
+    store = WeightStore(models_path, dict(files or {}))
+    weights = store.locate(name)
+    architecture: str | Path = name if known is None else known.architecture
     return OpenClipEncoder(
-        bundled_folder() / known.architecture if known.bundled else known.architecture,
-        resolve(name, models_path, files or {}),
-        known.preprocessing,
+        bundled_folder() / architecture if known is not None and known.bundled else architecture,
+        weights,
+        _preprocessing(name, known, preprocessing),
         name=name,
-        sha256=None if own_file else known.sha256,  # a file that the user names is the user's choice
+        sha256=store.lock.expected(weights) if known is None else store.expected(known, weights),
         device=device,
         dtype=dtype,
-        output_stride=known.output_stride,
+        output_stride=known.output_stride if known is not None else None,
     )
+
+
+def _check_architecture(name: str) -> None:
+    import open_clip
+
+    if open_clip.get_model_config(name) is None:
+        raise ModelError(
+            f"there is no vision-language model {name!r}; known are {', '.join(names('clip'))}, and any "
+            "architecture of open_clip with a local file under models.files"
+        )
+
+
+def _preprocessing(name: str, known: KnownModel | None, wanted: str | None) -> Preprocessing:
+    if wanted is not None:
+        if wanted not in PREPROCESSINGS:
+            raise ModelError(f"there is no preprocessing {wanted!r}; there is {', '.join(PREPROCESSINGS)}")
+        return PREPROCESSINGS[wanted]
+    if known is not None and known.preprocessing is not None:
+        return known.preprocessing
+    _log.warning(
+        "%s is a model of your own: its pictures are normalised as CLIP's are, unless another preprocessing "
+        "is named (%s)", name, ", ".join(PREPROCESSINGS),
+    )  # fmt: skip
+    return CLIP_PREPROCESSING
 
 
 def load_backbone(
     name: str,
     models_path: Path,
-    files: Mapping[str, str] | None = None,
+    files: Files | None = None,
     *,
-    device: str | torch.device = "cpu",
+    preprocessing: str | None = None,
+    device: Device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> TimmBackbone:
-    """A few-shot backbone by ``timm:NAME``. Raises ModelError where its weights are missing or unusable."""
+    """A few-shot backbone by ``timm:NAME``. Raises ModelError where its weights are missing or unusable.
+
+    ``preprocessing`` names one of ``PREPROCESSINGS``; None for the known one, or what timm says of the name.
+    """
     plain = name.removeprefix(TIMM_PREFIX)
-    known = KNOWN.get(plain)
+    known = find(f"{TIMM_PREFIX}{plain}")
     if known is not None and known.kind != "timm":
-        raise ModelError(f"{plain} is a vision-language model; use the backbone `clip` with it")
-    own_file = bool(files and (plain in files or name in files))
+        what = "a vision-language model; use the backbone `clip` with it"
+        raise ModelError(f"{plain} is {what if known.kind == 'clip' else f'a {known.kind}, no backbone'}")
+    store = WeightStore(models_path, dict(files or {}))
+    weights = store.locate(name if name.startswith(TIMM_PREFIX) else f"{TIMM_PREFIX}{plain}")
+    chosen = known.preprocessing if known else None
     return TimmBackbone(
         known.architecture if known else plain,
-        resolve(name, models_path, files or {}),
-        known.preprocessing if known else None,
-        sha256=known.sha256 if known and not own_file else None,
+        weights,
+        chosen if preprocessing is None else _preprocessing(plain, known, preprocessing),
+        sha256=store.expected(known, weights) if known else store.lock.expected(weights),
         device=device,
         dtype=dtype,
     )
 
 
-def _names(kind: str) -> list[str]:
-    return [model.name for model in KNOWN.values() if model.kind == kind]
+def load_detector(
+    name: str,
+    models_path: Path,
+    files: Files | None = None,
+    *,
+    device: Device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    batch: int = 4,
+) -> GroundingDino:
+    """A Grounding DINO by name, or by any name whose folder stands under ``models.files``.
+
+    Raises ModelError where it is unknown, or its files are missing, altered or of another architecture.
+    """
+    store = WeightStore(models_path, dict(files or {}))
+    known = _known(name, "detector", store)
+    folder = store.locate(name)
+    if not folder.is_dir():
+        raise ModelError(f"models.files names {folder} for {name}; a detector is a folder of several files")
+    expected = {}
+    if known is not None:
+        digests = {path.name: store.expected(known, path) for path in folder.iterdir() if path.is_file()}
+        expected = {file: digest for file, digest in digests.items() if digest is not None}
+    return GroundingDino(folder, name=name, expected=expected, device=device, dtype=dtype, batch=batch)
+
+
+def load_segmenter(
+    name: str,
+    models_path: Path,
+    files: Files | None = None,
+    *,
+    device: Device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Sam:
+    """A SAM by name: ``sam_vit_b``, ``sam_vit_l``, ``sam_vit_h``, or ``sam_vit_b...`` under ``models.files``.
+
+    Raises ModelError where it is unknown, or its weights are missing, altered or of another architecture.
+    """
+    store = WeightStore(models_path, dict(files or {}))
+    known = _known(name, "segmenter", store)
+    weights = store.locate(name)
+    if known is not None:
+        architecture, expected = known.architecture, store.expected(known, weights)
+    else:
+        architecture, expected = _sam_architecture(name), None
+    return Sam(architecture, weights, sha256=expected, device=device, dtype=dtype)
+
+
+def _sam_architecture(name: str) -> str:
+    for architecture in BUILDERS:
+        if architecture in name:
+            return architecture
+    raise ModelError(f"the name {name!r} does not say which size of SAM it is: {', '.join(BUILDERS)}")
+
+
+def _known(name: str, kind: str, store: WeightStore) -> KnownModel | None:
+    known = KNOWN.get(name)
+    fitting = known is not None and known.kind == kind
+    if not fitting and (known is not None or store.own_file(name) is None):
+        listed = ", ".join(model.name for model in KNOWN.values() if model.kind == kind)
+        raise ModelError(f"there is no {kind} {name!r}; known are {listed}")
+    return known

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 
+from adapters.models.checksums import PULL_HINT, sha256_of, verify
 from agent.errors import ModelError
 
-PULL_HINT = "run `sightline models pull` or name a local file under models.files"
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file. Raises ModelError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise ModelError(f"there is no weights file {path}: {PULL_HINT}") from None
-    except OSError as error:
-        raise ModelError(f"the weights file {path} cannot be read ({error.strerror}): {PULL_HINT}") from error
-
-
-def verify(path: Path, expected: str | None) -> str:
-    """The digest of a file; refuses one that differs from ``expected``. Raises ModelError."""
-    digest = sha256_of(path)
-    if expected is not None and digest != expected.lower():
-        raise ModelError(
-            f"the weights file {path} has sha256 {digest[:12]}... but {expected[:12]}... was expected: "
-            "it is damaged or another version; delete it and run `sightline models pull`"
-        )
-    return digest
+__all__ = ["PULL_HINT", "load_into", "load_state", "mismatch", "sha256_of", "verify"]
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
@@ -71,7 +49,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     first_line = (str(error).splitlines() or [""])[0][:160]
     return (
         f"the weights file {path} cannot be read as safetensors or as a weights-only PyTorch file "
-        f"({first_line}); a damaged one: delete it and run `sightline models pull`; an older format: "
+        f"({first_line}); a damaged one: run `sightline models pull --force`; an older format: "
         "convert it to safetensors"
     )
 

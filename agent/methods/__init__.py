@@ -3,29 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 
 from agent.errors import RecipeError
-from agent.methods.fade import Fade, FadeParameters
+from agent.methods.anomaly_dino import AnomalyDino, AnomalyDinoParameters
+from agent.methods.apg_gd import ApgGd, ApgGdParameters
+from agent.methods.fade import FADE, Fade, FadeParameters
+from agent.methods.iap_as import IapAs, IapAsParameters
 from agent.methods.method import Method, Prepared, Scored
 from agent.methods.null import Null
 from agent.methods.parameters import override
-from agent.methods.sightline import SIGHTLINE
-from agent.ports import ImageTextEncoder, PatchEncoder
+from agent.methods.sightline import SIGHTLINE, Sightline
+from agent.methods.winclip import WinClip, WinClipParameters
+from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter, WindowEncoder
 from agent.recipe import Parameter
 
-PRESETS: Mapping[str, FadeParameters] = {
-    "fade": FadeParameters(),
+T = TypeVar("T")
+
+PRESETS: Mapping[str, Any] = {
+    "fade": FADE,
     "sightline": SIGHTLINE,
+    "winclip": WinClipParameters(),
+    "anomaly-dino": AnomalyDinoParameters(),
+    "apg-gd": ApgGdParameters(),
+    "iap-as": IapAsParameters(),
 }
-"""The methods that are FADE's arithmetic with constants of their own."""
+"""The parameters of every method, a frozen dataclass each, with the values of its paper."""
 
 NAMES = (*PRESETS, "null")
+
+NEEDS: Mapping[str, frozenset[str]] = {
+    "fade": frozenset({"encoder"}),
+    "sightline": frozenset({"encoder"}),
+    "winclip": frozenset({"encoder"}),
+    "anomaly-dino": frozenset({"backbone"}),
+    "apg-gd": frozenset({"encoder", "detector"}),
+    "iap-as": frozenset({"detector", "segmenter"}),
+    "null": frozenset(),
+}
+"""The models without which a method cannot run; anomaly-dino takes the encoder where no backbone is given."""
+
+_TITLES = {
+    "encoder": "a vision-language model",
+    "backbone": "a few-shot backbone",
+    "detector": "a detector",
+    "segmenter": "a segmenter",
+}
 
 
 def build_method(
     name: str,
     encoder: ImageTextEncoder | None = None,
     backbone: PatchEncoder | None = None,
+    detector: Detector | None = None,
+    segmenter: Segmenter | None = None,
     *,
     parameters: Mapping[str, Parameter] | None = None,
     null_cost_ms: float = 0.0,
@@ -33,15 +64,62 @@ def build_method(
     """The method called ``name``. ``parameters`` (of the profile) stand between preset and recipe.
 
     Raises:
-        RecipeError: no such method, or a parameter that it does not have.
+        RecipeError: no such method, a model that it needs is missing, or a parameter that it does not have.
     """
     if name == "null":
         return Null(null_cost_ms)
     if name not in PRESETS:
         raise RecipeError(f"there is no method {name!r}; known are {', '.join(NAMES)}")
-    if encoder is None:
-        raise RecipeError(f"method {name!r} needs a vision-language model")
-    return Fade(encoder, backbone, override(PRESETS[name], parameters or {}))
+    defaults = override(PRESETS[name], parameters or {})
+    if name == "anomaly-dino":
+        return AnomalyDino(_required(name, "backbone", backbone or encoder), defaults)
+    if name == "iap-as":
+        return IapAs(_required(name, "detector", detector), _required(name, "segmenter", segmenter), defaults)
+    return _of_words(name, _required(name, "encoder", encoder), backbone, detector, segmenter, defaults)
 
 
-__all__ = ["NAMES", "PRESETS", "Fade", "Method", "Null", "Prepared", "Scored", "build_method"]
+def _of_words(
+    name: str,
+    encoder: ImageTextEncoder,
+    backbone: PatchEncoder | None,
+    detector: Detector | None,
+    segmenter: Segmenter | None,
+    defaults: Any,
+) -> Method:
+    """The methods that compare pictures with words."""
+    if name == "apg-gd":
+        return ApgGd(encoder, _required(name, "detector", detector), defaults)
+    if name == "winclip":
+        if not hasattr(encoder, "encode_windows"):
+            raise RecipeError(
+                f"method 'winclip' needs windows of patches, which {encoder.name} does not give"
+            )
+        return WinClip(cast(WindowEncoder, encoder), defaults)
+    if name == "sightline" and (detector is not None or segmenter is not None):
+        return Sightline(encoder, backbone, detector, segmenter, defaults)
+    return Fade(encoder, backbone, defaults)
+
+
+def _required(method: str, role: str, model: T | None) -> T:
+    if model is None:
+        raise RecipeError(f"method {method!r} needs {_TITLES[role]}; none is configured")
+    return model
+
+
+__all__ = [
+    "NAMES",
+    "NEEDS",
+    "PRESETS",
+    "AnomalyDino",
+    "ApgGd",
+    "Fade",
+    "FadeParameters",
+    "IapAs",
+    "Method",
+    "Null",
+    "Prepared",
+    "Scored",
+    "Sightline",
+    "WinClip",
+    "build_method",
+]

@@ -5,31 +5,31 @@ The arithmetic here is shared by the preset ``fade`` (the paper's constants) and
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from agent.errors import RecipeError
 from agent.frame import Image
-from agent.methods.language import Words, anomaly_probability, best_label, embed_words
+from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
+from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label
 from agent.methods.maps import average_maps, pool_map
 from agent.methods.memory import MemoryBank, build_bank, join_depths, nearest_distances, self_distances
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
 from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
-from agent.prompts import PromptSet
+from agent.prompt_library import library
+from agent.prompts import PromptSet, PromptSource, combine, compositional_ensemble
 from agent.recipe import Recipe
 
-_WORDS_KEPT = 256
+GENERIC_NOUN = "object"
+"""The noun of the map's descriptions, whatever the product (METHODS 1.3), and of products nobody named."""
 
 
 @dataclass(frozen=True, slots=True)
 class FadeParameters:
-    """The constants of FADE; the defaults are the paper's (METHODS 1.4)."""
+    """The constants of FADE; the defaults are the paper's (METHODS 1.4) but for the three that
+    :data:`FADE` sets, which a single set of descriptions and convolutional features ask for."""
 
     scales: tuple[int, ...] = (240, 448, 896)
     """Side lengths in pixels that frames are resized to. The image score by language uses the first."""
@@ -57,10 +57,21 @@ class FadeParameters:
     """Limit scores and maps to [0, 1]."""
     wrap_prompt: bool = True
     """Put prompts into "a photo of a ..." as the authors' implementation did."""
+    image_words: str = "recipe"
+    """Which descriptions give the image score: those of the ``recipe``, or the compositional ``ensemble``
+    with its noun whatever the recipe describes, as in the paper."""
+    map_words: str = "recipe"
+    """Which descriptions give the map: those of the ``recipe``, or the ``library``: the compositional
+    ensemble with the noun "object" and, as in the paper, sentences that name no product (the recipe's own
+    where a person or a language model wrote them, or else Sightline's)."""
     mask_threshold: float = 0.5
     """Pixels above this are defective where no calibration says otherwise."""
 
     def __post_init__(self) -> None:
+        if self.image_words not in ("recipe", "ensemble"):
+            raise ValueError(f"image_words is 'recipe' or 'ensemble', not {self.image_words!r}")
+        if self.map_words not in ("recipe", "library"):
+            raise ValueError(f"map_words is 'recipe' or 'library', not {self.map_words!r}")
         if not self.scales or any(scale < 32 for scale in self.scales):
             raise ValueError("scales are side lengths of at least 32 pixels, one or more of them")
         if self.bank_limit < 1:
@@ -71,6 +82,23 @@ class FadeParameters:
             raise ValueError("pool_fraction is a share of the pixels, 0 to 1")
 
 
+FADE = FadeParameters(smoothing=1, image_words="ensemble", map_words="library")
+"""The preset ``fade``: single patch tokens, and the paper's two sets of descriptions (METHODS 1.3)."""
+
+
+def describing(recipe: Recipe, parameters: FadeParameters) -> tuple[PromptSet, PromptSet]:
+    """The descriptions for the image score and for the map (METHODS 1.3)."""
+    own = recipe.prompts
+    image = own
+    if parameters.image_words == "ensemble":
+        image = replace(compositional_ensemble(recipe.noun), defects=own.defects)
+    if parameters.map_words == "recipe":
+        return image, own
+    sentences = library() if own.source is PromptSource.TEMPLATE else own
+    # Regions are named by the defects of the first set; the second need not embed any.
+    return image, replace(combine(compositional_ensemble(GENERIC_NOUN), sentences), defects=())
+
+
 @dataclass(frozen=True, slots=True)
 class FadePrepared:
     """A recipe as FADE needs it."""
@@ -78,6 +106,8 @@ class FadePrepared:
     recipe: Recipe
     parameters: FadeParameters
     words: Words
+    """For the image score, and the named defects."""
+    map_words: Words
     banks: tuple[MemoryBank, ...] = ()
     """One a scale; empty without references."""
 
@@ -117,37 +147,33 @@ class Fade:
         self._encoder = encoder
         self._backbone = backbone
         self._defaults = defaults or FadeParameters()
-        self._words: OrderedDict[tuple[str, bool], Words] = OrderedDict()
-        self._lock = threading.Lock()  # recipes are prepared beside the line
+        self._vocabulary = Vocabulary(encoder)
 
     @property
     def digest(self) -> str:
         """sha256 over the digests of every model that takes part."""
-        if self._backbone is None:
-            return self._encoder.digest
-        return hashlib.sha256(f"{self._encoder.digest}+{self._backbone.digest}".encode()).hexdigest()
+        return combined_digest(self._encoder, self._backbone)
 
     @property
     def fingerprint(self) -> str:
         """See :class:`agent.methods.method.Method`."""
-        return hashlib.sha256(f"{self.digest} {self._defaults}".encode()).hexdigest()
+        written = library().digest if self._defaults.map_words == "library" else ""
+        return fingerprint_of(self.digest, self._defaults, written)
 
     # ------------------------------------------------------------------------------------ preparing
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
         """See :class:`agent.methods.method.Method`."""
-        if len(references) != recipe.shots:
-            raise RecipeError(
-                f"recipe {recipe.sku!r} version {recipe.version} names {recipe.shots} references, "
-                f"{len(references)} were read; restore the missing media files or enrol again"
-            )
+        require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
+        for_image, for_map = describing(recipe, parameters)
         banks = tuple(self._bank(references, scale, parameters) for scale in parameters.scales)
         return FadePrepared(
             recipe=recipe,
             parameters=parameters,
-            words=self._embedded(recipe.prompts, parameters.wrap_prompt),
+            words=self._vocabulary.words(for_image, wrap=parameters.wrap_prompt),
+            map_words=self._vocabulary.words(for_map, wrap=parameters.wrap_prompt),
             banks=banks if references else (),
         )
 
@@ -157,20 +183,6 @@ class Fade:
         # One picture at a time: enrolment runs beside the line and must not take the device for long.
         patches = [self._vision([image], scale, parameters) for image in references]
         return build_bank(torch.cat(patches), limit=parameters.bank_limit)
-
-    def _embedded(self, prompts: PromptSet, wrap: bool) -> Words:
-        key = (prompts.digest, wrap)
-        with self._lock:
-            words = self._words.get(key)
-            if words is not None:
-                self._words.move_to_end(key)
-                return words
-        words = embed_words(self._encoder, prompts, wrap=wrap)
-        with self._lock:
-            self._words[key] = words
-            while len(self._words) > _WORDS_KEPT:
-                self._words.popitem(last=False)
-        return words
 
     def _vision(
         self,
@@ -192,31 +204,17 @@ class Fade:
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """See :class:`agent.methods.method.Method`. Frames with equal parameters share their passes."""
-        results: list[Scored | None] = [None] * len(images)
-        groups: dict[FadeParameters, list[int]] = {}
-        recipes: list[FadePrepared] = []
-        for index, item in enumerate(prepared):
-            if not isinstance(item, FadePrepared):
-                raise RecipeError("a recipe of another method reached FADE")
-            recipes.append(item)
-            groups.setdefault(item.parameters, []).append(index)
-        for parameters, indices in groups.items():
-            scored = self._score_group(
-                [images[i] for i in indices], [recipes[i] for i in indices], parameters
-            )
-            for index, one in zip(indices, scored, strict=True):
-                results[index] = one
-        return [one for one in results if one is not None]
+        return score_by_parameters(images, prepared, FadePrepared, self._score_group)
 
-    def _score_group(
-        self, images: list[Image], recipes: list[FadePrepared], parameters: FadeParameters
-    ) -> list[Scored]:
+    def _score_group(self, images: list[Image], recipes: list[FadePrepared]) -> list[Scored]:
+        parameters = recipes[0].parameters
         passes = [self._encoder.encode_images(images, scale) for scale in parameters.scales]
         first, temperature = passes[0], self._encoder.logit_scale
         directions = torch.stack([recipe.words.direction for recipe in recipes]).to(first.image)
         language = anomaly_probability(first.image, directions, temperature)
+        places = torch.stack([recipe.map_words.direction for recipe in recipes]).to(first.image)
         language_map = average_maps(
-            [anomaly_probability(p.patches, directions[:, None, None, :], temperature) for p in passes],
+            [anomaly_probability(p.patches, places[:, None, None, :], temperature) for p in passes],
             parameters.map_size,
         )
         vision_map = average_maps(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +17,18 @@ from agent.prompts import NamedDefect, PromptSet
 class Words:
     """A prompt set in the model's space, all that scoring needs of it."""
 
-    direction: torch.Tensor
-    """(D,) mean anomalous minus mean normal text embedding, the means not re-normalised."""
+    normal: torch.Tensor
+    """(D,) mean of the unit embeddings of the normal descriptions, not re-normalised."""
+    anomalous: torch.Tensor
+    """(D,) the same of the anomalous ones."""
     defect_names: tuple[str, ...]
     defects: torch.Tensor
     """(n, D) unit vectors, one for each named defect; (0, D) where none is named."""
+
+    @property
+    def direction(self) -> torch.Tensor:
+        """(D,) anomalous minus normal."""
+        return self.anomalous - self.normal
 
 
 def embed_words(encoder: ImageTextEncoder, prompts: PromptSet, *, wrap: bool = False) -> Words:
@@ -27,13 +36,37 @@ def embed_words(encoder: ImageTextEncoder, prompts: PromptSet, *, wrap: bool = F
 
     ``wrap`` puts every prompt into "a photo of a ...", as the reference implementation did.
     """
-    normal = _mean(encoder, prompts.normal, wrap)
-    anomalous = _mean(encoder, prompts.anomalous, wrap)
     return Words(
-        direction=anomalous - normal,
+        normal=_mean(encoder, prompts.normal, wrap),
+        anomalous=_mean(encoder, prompts.anomalous, wrap),
         defect_names=tuple(defect.name for defect in prompts.defects),
         defects=_defect_vectors(encoder, prompts.defects),
     )
+
+
+class Vocabulary:
+    """Embedded prompt sets, the least recently used forgotten first; any thread may ask."""
+
+    def __init__(self, encoder: ImageTextEncoder, *, capacity: int = 256) -> None:
+        self._encoder = encoder
+        self._capacity = capacity
+        self._words: OrderedDict[tuple[str, bool], Words] = OrderedDict()
+        self._lock = threading.Lock()  # recipes are prepared beside the line
+
+    def words(self, prompts: PromptSet, *, wrap: bool = False) -> Words:
+        """:func:`embed_words`, once for each set of words."""
+        key = (prompts.digest, wrap)
+        with self._lock:
+            words = self._words.get(key)
+            if words is not None:
+                self._words.move_to_end(key)
+                return words
+        words = embed_words(self._encoder, prompts, wrap=wrap)
+        with self._lock:
+            self._words[key] = words
+            while len(self._words) > self._capacity:
+                self._words.popitem(last=False)
+        return words
 
 
 def _mean(encoder: ImageTextEncoder, texts: Sequence[str], wrap: bool) -> torch.Tensor:

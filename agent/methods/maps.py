@@ -29,8 +29,45 @@ def average_maps(maps: Sequence[torch.Tensor], size: int) -> torch.Tensor:
 def pool_map(maps: torch.Tensor, fraction: float) -> torch.Tensor:
     """Image scores of (B, H, W) maps: the mean of the highest ``fraction`` of pixels, 0 the maximum."""
     flat = maps.flatten(1)
-    count = max(1, round(fraction * flat.shape[1]))
-    return flat.topk(count, dim=1).values.mean(dim=1)
+    return highest_mean(flat, round(fraction * flat.shape[1]))
+
+
+def highest_mean(values: torch.Tensor, count: int) -> torch.Tensor:
+    """(B,) means of the ``count`` highest of (B, n) values, the maximum where ``count`` is below one."""
+    return values.topk(max(1, count), dim=1).values.mean(dim=1)
+
+
+def harmonic_mean(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    """n over the sum of reciprocals along ``dim``; zero where one of the values is zero."""
+    return values.shape[dim] / values.reciprocal().sum(dim=dim)
+
+
+def window_map(values: torch.Tensor, covered: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Harmonic mean, for each patch, over the windows that cover it (WinCLIP, METHODS section 2).
+
+    Args:
+        values: (B, n) one non-negative value a window.
+        covered: (n, k) which patches each window covers, counted row by row; each patch at least once.
+
+    Returns:
+        (B, h, w).
+    """
+    count = _covering(torch.ones_like(values[:1]), covered, grid)
+    return count / _covering(values.reciprocal(), covered, grid)
+
+
+def window_mean(vectors: torch.Tensor, covered: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """(B, h, w, D) unit vectors: for each patch the mean of the (B, n, D) windows that cover it."""
+    batch, _, channels = vectors.shape
+    planes = _covering(vectors.permute(0, 2, 1).flatten(0, 1), covered, grid)
+    return F.normalize(planes.view(batch, channels, *grid), dim=1).permute(0, 2, 3, 1)
+
+
+def _covering(values: torch.Tensor, covered: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """(B, h, w) sums of the (B, n) values of the windows that cover each patch."""
+    sums = values.new_zeros(len(values), grid[0] * grid[1])
+    sums.index_add_(1, covered.flatten(), values.repeat_interleave(covered.shape[1], dim=1))
+    return sums.view(-1, *grid)
 
 
 def to_pixels(anomaly_map: torch.Tensor, width: int, height: int) -> FloatMap:

@@ -57,10 +57,16 @@ def join_depths(depths: Sequence[torch.Tensor], *, smoothing: int = 3) -> torch.
 
 def build_bank(patches: torch.Tensor, *, limit: int, seed: int = 0) -> MemoryBank:
     """A bank of at most ``limit`` vectors from the (k, h, w, C) unit patches of k references."""
-    k, height, width, channels = patches.shape
-    vectors = patches.reshape(-1, channels)
-    owners = torch.arange(k, device=patches.device).repeat_interleave(height * width)
-    if vectors.shape[0] > limit:
+    return bank_of(list(patches), limit=limit, seed=seed)
+
+
+def bank_of(references: Sequence[torch.Tensor], *, limit: int, seed: int = 0) -> MemoryBank:
+    """The same from one tensor (..., C) of unit vectors for each reference; 0 as limit keeps all of them."""
+    flat = [each.reshape(-1, each.shape[-1]) for each in references]
+    counts = torch.tensor([len(each) for each in flat])
+    vectors = torch.cat(flat)
+    owners = torch.arange(len(flat)).repeat_interleave(counts).to(vectors.device)
+    if limit and vectors.shape[0] > limit:
         kept = coreset(vectors, limit, seed=seed)
         vectors, owners = vectors[kept], owners[kept]
     return MemoryBank(vectors.contiguous(), owners)

@@ -1,18 +1,287 @@
-"""The default method: FADE's arithmetic with constants that do not depend on test data.
+"""The default method: locate the product, score it and the whole frame, outline what was found.
 
-Scores are not clipped (a threshold is calibrated for each recipe, and clipping would tie the worst
-defects), prompts are used as written, and a map is summed up by the mean of its highest 1 % of
-pixels, which a single hot pixel does not move (AnomalyDINO; METHODS 8.3).
+Scores are FADE's arithmetic with constants that do not depend on test data: they are not clipped (a
+threshold is calibrated for each recipe, and clipping would tie the worst defects), prompts are used as
+written, and a map is summed up by the mean of its highest 1 % of pixels, which a single hot pixel does
+not move (AnomalyDINO; METHODS 8.3). Where a detector is at hand and the product has a noun, its crop is
+scored like the frame, against crops of the references, and both say half (APG-GD; METHODS 4). Where a
+segmenter is at hand, the regions of a suspicious frame get their outlines from it (IAP-AS; METHODS 3).
 """
 
 from __future__ import annotations
 
-from agent.methods.fade import FadeParameters
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-SIGHTLINE = FadeParameters(
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from agent.frame import Image
+from agent.methods.batching import combined_digest, fingerprint_of, score_by_parameters
+from agent.methods.boxes import clamp
+from agent.methods.fade import GENERIC_NOUN, Fade, FadeParameters, FadePrepared
+from agent.methods.maps import FloatMap, Region, regions, to_pixels
+from agent.methods.method import Prepared, Scored
+from agent.methods.parameters import override
+from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
+from agent.recipe import Recipe
+
+_SPECK = 0.02
+"""An outline of less than this share of its region is noise."""
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class SightlineParameters(FadeParameters):
+    """FADE's constants, and those of locating and outlining."""
+
+    locate: bool = True
+    """Score the product's crop as well, where a detector is configured and the noun is not generic."""
+    box_threshold: float = 0.35
+    text_threshold: float = 0.25
+    product_weight: float = 0.5
+    """What the crop says in score and map; the frame says the rest."""
+    product_margin: float = 0.05
+    """The crop is so much larger than the box, as a share of each side: defects sit at edges too."""
+    outline: bool = True
+    """Outline regions with the segmenter, where one is configured."""
+    outline_side: int = 1024
+    """Frames with a longer side are outlined at this one."""
+    outline_inside: float = 0.5
+    """An outline with less than this share inside of its region is the product's, not the defect's."""
+
+    def __post_init__(self) -> None:
+        FadeParameters.__post_init__(self)
+        if not 0.0 <= self.product_weight <= 1.0:
+            raise ValueError("product_weight is a weight, 0 to 1")
+        if self.product_margin < 0.0 or self.outline_side < 32:
+            raise ValueError("product_margin is not negative and outline_side at least 32 pixels")
+        if not 0.0 <= self.outline_inside <= 1.0:
+            raise ValueError("outline_inside is a share of the outline, 0 to 1")
+
+
+SIGHTLINE = SightlineParameters(
     scales=(240, 448),
     pool_fraction=0.01,
     few_shot_image_vision=0.85,
     clip=False,
     wrap_prompt=False,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SightlinePrepared:
+    """A recipe as the default method needs it."""
+
+    recipe: Recipe
+    parameters: SightlineParameters
+    frame: FadePrepared
+    product: FadePrepared | None
+    """With the crops of the references in memory; None where the product is not located."""
+
+    def leaving_out(self, reference: int) -> SightlinePrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        product = None if self.product is None else self.product.leaving_out(reference)
+        return replace(self, frame=self.frame.leaving_out(reference), product=product)
+
+    def belonging_to(self, recipe: Recipe) -> SightlinePrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        return replace(self, recipe=recipe)
+
+    def label(self, region: torch.Tensor) -> str | None:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.frame.label(region)
+
+    @property
+    def mask_threshold(self) -> float:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.parameters.mask_threshold
+
+    @property
+    def pool_fraction(self) -> float:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.parameters.pool_fraction
+
+
+class Sightline:
+    """FADE on the frame and on the located product, outlined; with neither model it is FADE alone."""
+
+    def __init__(
+        self,
+        encoder: ImageTextEncoder,
+        backbone: PatchEncoder | None = None,
+        detector: Detector | None = None,
+        segmenter: Segmenter | None = None,
+        defaults: SightlineParameters = SIGHTLINE,
+    ) -> None:
+        self._fade = Fade(encoder, backbone, defaults)
+        self._detector = detector
+        self._segmenter = segmenter
+        self._defaults = defaults
+
+    @property
+    def digest(self) -> str:
+        """Of every model that takes part in scores; outlines come after the threshold."""
+        return combined_digest(self._fade, self._detector)
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return fingerprint_of(self.digest, self._defaults)
+
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> SightlinePrepared:
+        """See :class:`agent.methods.method.Method`."""
+        parameters = override(self._defaults, recipe.parameters)
+        frame = self._fade.prepare(recipe, references)
+        product = None
+        if self._detector is not None and parameters.locate and recipe.noun.lower() != GENERIC_NOUN:
+            # One picture at a time: enrolment runs beside the line.
+            boxes = [self._locate([image], [recipe.noun], parameters)[0] for image in references]
+            crops = [cropped(image, box) for image, box in zip(references, boxes, strict=True)]
+            product = self._fade.prepare(recipe, crops)
+        return SightlinePrepared(recipe, parameters, frame, product)
+
+    @torch.inference_mode()
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """See :class:`agent.methods.method.Method`."""
+        return score_by_parameters(images, prepared, SightlinePrepared, self._score_group)
+
+    def _score_group(self, images: list[Image], recipes: list[SightlinePrepared]) -> list[Scored]:
+        p = recipes[0].parameters
+        located = [i for i, recipe in enumerate(recipes) if recipe.product is not None]
+        boxes = self._locate([images[i] for i in located], [recipes[i].recipe.noun for i in located], p)
+        crops = [cropped(images[i], box) for i, box in zip(located, boxes, strict=True)]
+        products = [recipe.product for recipe in recipes if recipe.product is not None]
+        scored = self._fade.score([*images, *crops], [*(recipe.frame for recipe in recipes), *products])
+        frames, rest = scored[: len(images)], scored[len(images) :]
+        for i, box, product in zip(located, boxes, rest, strict=True):
+            frames[i] = blend(frames[i], product, box, images[i].shape[:2], p.product_weight)
+        return [
+            self._outlined(image, one, recipe)
+            for image, one, recipe in zip(images, frames, recipes, strict=True)
+        ]
+
+    def _locate(self, images: Sequence[Image], nouns: Sequence[str], p: SightlineParameters) -> list[Box]:
+        """The best box of each picture with its margin; the whole picture where there is none."""
+        if self._detector is None or not images:
+            return []
+        found = self._detector.detect(
+            images,
+            [(noun,) for noun in nouns],
+            box_threshold=p.box_threshold,
+            text_threshold=p.text_threshold,
+        )
+        return [
+            product_box(each.boxes[int(np.argmax(each.scores))] if len(each.scores) else None, image, p)
+            for image, each in zip(images, found, strict=True)
+        ]
+
+    def _outlined(self, image: Image, scored: Scored, recipe: SightlinePrepared) -> Scored:
+        """The map with the segmenter's outlines, where the frame is suspicious and has a map threshold."""
+        p, calibration = recipe.parameters, recipe.recipe.calibration
+        if self._segmenter is None or not p.outline or scored.anomaly_map is None:
+            return scored
+        if calibration is None or calibration.map_threshold is None:
+            return scored
+        if scored.score <= calibration.review_below:
+            return scored
+        outlined = outline(image, scored.anomaly_map, calibration.map_threshold, self._segmenter, p)
+        return replace(scored, anomaly_map=outlined)
+
+
+def product_box(box: NDArray[np.float32] | None, image: Image, p: SightlineParameters) -> Box:
+    """A box with its margin inside the picture; the whole picture for none and for one without an area."""
+    height, width = image.shape[:2]
+    if box is None:
+        return 0, 0, width, height
+    x0, y0, x1, y1 = (float(side) for side in box)
+    across, down = p.product_margin * (x1 - x0), p.product_margin * (y1 - y0)
+    grown = np.array([[x0 - across, y0 - down, x1 + across, y1 + down]], dtype=np.float32)
+    left, top, right, bottom = (float(side) for side in clamp(grown, width, height)[0])
+    inside = (int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom)))
+    if inside[2] - inside[0] < 2 or inside[3] - inside[1] < 2:
+        return 0, 0, width, height
+    return inside
+
+
+def cropped(image: Image, box: Box) -> Image:
+    """The pixels inside a box."""
+    x0, y0, x1, y1 = box
+    return image[y0:y1, x0:x1]
+
+
+def blend(frame: Scored, product: Scored, box: Box, shape: tuple[int, ...], weight: float) -> Scored:
+    """The frame's score and map with the product's say; outside of its box the map is the frame's."""
+    score = (1.0 - weight) * frame.score + weight * product.score
+    if frame.anomaly_map is None or product.anomaly_map is None:
+        return replace(frame, score=score)
+    height, width = shape[:2]
+    rows, columns = (2 * side for side in frame.anomaly_map.shape)  # the crop's map is the finer one
+    whole = _resized(frame.anomaly_map, rows, columns)
+    top, bottom = _span(box[1], box[3], rows / height, rows)
+    left, right = _span(box[0], box[2], columns / width, columns)
+    inside = _resized(product.anomaly_map, bottom - top, right - left)
+    whole[top:bottom, left:right] = torch.lerp(whole[top:bottom, left:right], inside, weight)
+    return replace(frame, score=score, anomaly_map=whole)
+
+
+def _span(start: int, stop: int, factor: float, most: int) -> tuple[int, int]:
+    first = min(round(start * factor), most - 1)
+    return first, max(first + 1, min(round(stop * factor), most))
+
+
+def _resized(anomaly_map: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    planes = anomaly_map[None, None]
+    return F.interpolate(planes, size=(rows, columns), mode="bilinear", align_corners=False)[0, 0]
+
+
+def outline(
+    image: Image, anomaly_map: torch.Tensor, threshold: float, segmenter: Segmenter, p: SightlineParameters
+) -> torch.Tensor:
+    """The (H, W) map whose regions above ``threshold`` take the segmenter's outlines.
+
+    A region is asked for by its box and its highest pixel. Maps are coarse, so a defect's outline lies
+    inside of its region; one that mostly does not is the product's and is not believed, nor is a speck. A
+    believed outline gets the region's highest value, and the rest of what was above the threshold around
+    it falls below.
+    """
+    height, width = image.shape[:2]
+    factor = min(1.0, p.outline_side / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    picture = image
+    if factor < 1.0:
+        picture = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    pixels = to_pixels(anomaly_map, *size)
+    labels, found = regions(pixels, threshold, minimum_area=0.0002, most=16, outline=0.5)
+    if not found:
+        return anomaly_map
+    boxes = np.array([_corners(region) for region in found], dtype=np.float32)
+    points = np.array([_peak(pixels, labels == i) for i in range(1, len(found) + 1)], dtype=np.float32)
+    masks = segmenter.segment(picture, boxes, points)
+    _, components = cv2.connectedComponents((pixels > threshold).astype(np.uint8), connectivity=8)
+    below = np.nextafter(np.float32(threshold), np.float32(-np.inf))  # 32 bits may round a threshold up
+    refined = pixels.copy()
+    for index, (region, mask) in enumerate(zip(found, masks, strict=True), start=1):
+        size_px = int(mask.sum())
+        inside = int((mask & (labels == index)).sum())
+        if inside < p.outline_inside * size_px or size_px < _SPECK * region.area_px:
+            continue
+        x, y = points[index - 1].astype(int)
+        refined[(components == components[y, x]) & ~mask] = below
+        refined[mask] = np.maximum(refined[mask], np.float32(region.score))
+    return torch.from_numpy(refined)
+
+
+def _corners(region: Region) -> tuple[int, int, int, int]:
+    x, y, w, h = region.bbox
+    return x, y, x + w, y + h
+
+
+def _peak(pixels: FloatMap, inside: NDArray[np.bool_]) -> tuple[int, int]:
+    y, x = np.unravel_index(int(np.where(inside, pixels, -np.inf).argmax()), pixels.shape)
+    return int(x), int(y)

@@ -49,8 +49,10 @@ class ColourEncoder:
     def logit_scale(self) -> float:
         return self._logit_scale
 
-    def encode_patches(self, images: Sequence[Image], size: int) -> tuple[torch.Tensor, ...]:
-        fine = torch.stack([self._statistics(image, size) for image in images])
+    def encode_patches(
+        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+    ) -> tuple[torch.Tensor, ...]:
+        fine = torch.stack([self._statistics(image, size, keep_aspect) for image in images])
         coarse = F.avg_pool2d(fine.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
         return fine, coarse
 
@@ -63,12 +65,15 @@ class ColourEncoder:
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         return F.normalize(torch.stack([self._text(text) for text in texts]), dim=-1)
 
-    def _statistics(self, image: Image, size: int) -> torch.Tensor:
-        grid, side = size // self._patch, self._patch * (size // self._patch)
-        pixels = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-        cells = pixels.reshape(grid, self._patch, grid, self._patch, 3)
+    def _statistics(self, image: Image, size: int, keep_aspect: bool) -> torch.Tensor:
+        patch, shorter = self._patch, min(image.shape[:2])
+        sides = [size * length // shorter if keep_aspect else size for length in image.shape[:2]]
+        rows, columns = (side // patch for side in sides)
+        target = (columns * patch, rows * patch)
+        pixels = cv2.resize(image, target, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+        cells = pixels.reshape(rows, patch, columns, patch, 3)
         mean, deviation = cells.mean(axis=(1, 3)) - 0.5, cells.std(axis=(1, 3))
-        constant = np.full((grid, grid, 1), 0.25, dtype=np.float32)
+        constant = np.full((rows, columns, 1), 0.25, dtype=np.float32)
         return torch.from_numpy(np.concatenate([mean, deviation, constant], axis=2))
 
     def _text(self, text: str) -> torch.Tensor:

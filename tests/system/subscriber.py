@@ -17,7 +17,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 class Subscriber:
     """Collects the messages of some topics; wait on what came instead of sleeping."""
 
-    def __init__(self, url: str, *topics: str, protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> None:
+    def __init__(
+        self, url: str, *topics: str, protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+    ) -> None:
         self._topics = topics
         self._changed = threading.Condition()
         self._subscribed = threading.Event()

@@ -220,7 +220,7 @@ def random_encoder(folder: Path) -> OpenClipEncoder:
     path = folder / "random.safetensors"
     save_file(model.state_dict(), path)
     return OpenClipEncoder(
-        architecture, path, known.preprocessing, name="random", output_stride=known.output_stride
+        architecture, path, SIGNED_PREPROCESSING, name="random", output_stride=known.output_stride
     )
 
 
@@ -228,7 +228,7 @@ def load_checkpoint(path: Path) -> OpenClipEncoder:
     """A checkpoint of the bundled architecture."""
     known = KNOWN["sightline-tiny"]
     return OpenClipEncoder(
-        bundled_folder() / known.architecture, path, known.preprocessing, output_stride=known.output_stride
+        bundled_folder() / known.architecture, path, SIGNED_PREPROCESSING, output_stride=known.output_stride
     )
 
 

@@ -8,7 +8,18 @@ import pytest
 import torch
 
 from adapters.models.clip import OpenClipEncoder
-from adapters.models.registry import BUNDLED, KNOWN, bundled_folder, load_backbone, load_clip, resolve
+from adapters.models.preprocessing import CLIP_PREPROCESSING, IMAGENET_PREPROCESSING
+from adapters.models.registry import (
+    BUNDLED,
+    KNOWN,
+    bundled_folder,
+    load_backbone,
+    load_clip,
+    load_detector,
+    load_segmenter,
+    resolve,
+)
+from adapters.models.store import WeightStore
 from adapters.models.weights import sha256_of
 from agent.errors import ModelError
 from agent.frame import Image
@@ -69,3 +80,76 @@ def test_names_of_the_wrong_kind_are_refused(tmp_path: Path) -> None:
         load_clip("mobilenetv2_100", tmp_path)
     with pytest.raises(ModelError, match="vision-language model"):
         load_backbone(f"timm:{BUNDLED}", tmp_path)
+
+
+def test_any_architecture_of_open_clip_with_a_local_file(
+    vit_files: tuple[Path, Path],
+    pictures: list[Image],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import open_clip
+
+    architecture, weights = vit_files
+    open_clip.add_model_config(architecture)  # as if open_clip had published it
+    name, files = architecture.stem, {architecture.stem: weights}
+    encoder = load_clip(name, tmp_path, files)
+    assert encoder.name == name
+    assert encoder._preprocessing == CLIP_PREPROCESSING
+    assert "normalised as CLIP's are" in caplog.text
+    assert encoder.encode_images(pictures, 32).patches.shape == (2, 4, 4, 24)
+    caplog.clear()
+    assert load_clip(name, tmp_path, files, preprocessing="imagenet")._preprocessing == IMAGENET_PREPROCESSING
+    assert not caplog.text
+    with pytest.raises(ModelError, match="clip, imagenet, signed"):
+        load_clip(name, tmp_path, files, preprocessing="imagnet")
+    with pytest.raises(ModelError, match=r"small-vit.*models.files"):
+        load_clip(name, tmp_path)
+    with pytest.raises(ModelError, match=r"no vision-language model 'ViT-Z'.*models.files"):
+        load_clip("ViT-Z", tmp_path)
+
+
+def test_a_pinned_file_is_compared_whenever_it_is_loaded(
+    vit_files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    import open_clip
+
+    architecture, weights = vit_files
+    open_clip.add_model_config(architecture)
+    placed = tmp_path / f"{architecture.stem}.safetensors"
+    placed.write_bytes(weights.read_bytes())
+    store = WeightStore(tmp_path)
+    store.lock.pin({placed.name: sha256_of(weights)})
+    assert load_clip(architecture.stem, tmp_path).digest == sha256_of(weights)
+    store.lock.pin({placed.name: "0" * 64})
+    with pytest.raises(ModelError, match=r"000000000000... was expected.*sightline models pull"):
+        load_clip(architecture.stem, tmp_path)
+
+
+def test_detectors_and_segmenters_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="sightline models pull grounding-dino-tiny"):
+        load_detector("grounding-dino-tiny", tmp_path)
+    with pytest.raises(ModelError, match="no detector 'sam_vit_b'"):
+        load_detector("sam_vit_b", tmp_path)
+    with pytest.raises(
+        ModelError, match=r"sam_vit_b_01ec64.pth by hand.*sightline models pull sam_vit_b --from"
+    ):
+        load_segmenter("sam_vit_b", tmp_path)
+    with pytest.raises(ModelError, match="no segmenter 'sam_vit_g'"):
+        load_segmenter("sam_vit_g", tmp_path)
+    own = tmp_path / "own.pth"
+    own.touch()
+    with pytest.raises(ModelError, match="folder of several files"):
+        load_detector("mine", tmp_path, {"mine": own})
+    with pytest.raises(ModelError, match="vit_b, vit_l, vit_h"):
+        load_segmenter("mine", tmp_path, {"mine": own})
+
+
+def test_every_known_model_is_complete() -> None:
+    for name, known in KNOWN.items():
+        assert known.name == name
+        assert known.size > 0
+        assert known.licence
+        assert known.bundled or known.repo or known.url or known.note
+        assert all(part.remote and part.local for part in known.parts)
+    assert "e32" not in str(KNOWN["ViT-B-16-plus-240"].repo)

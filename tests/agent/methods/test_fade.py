@@ -11,11 +11,12 @@ import torch.nn.functional as F
 
 from agent.errors import RecipeError
 from agent.frame import Image
-from agent.methods import NAMES, PRESETS, Fade, build_method
-from agent.methods.fade import FadeParameters, aggregate
+from agent.methods import NAMES, NEEDS, PRESETS, Fade, build_method
+from agent.methods.fade import FADE, FadeParameters, aggregate, describing
 from agent.methods.language import embed_words
 from agent.methods.method import Prepared, Scored
-from agent.prompts import NamedDefect, PromptSet
+from agent.prompt_library import library
+from agent.prompts import NamedDefect, PromptSet, PromptSource, compositional_ensemble
 from agent.recipe import Parameter, Recipe, Reference
 from tests.support.encoders import ColourEncoder
 from tests.support.pictures import part, spotted
@@ -275,12 +276,51 @@ def test_a_region_is_named_by_the_recipes_own_defects() -> None:
     assert prepared.label(ColourEncoder().encode_texts(["red spot"])[0]) == "spot"
 
 
+# ------------------------------------------------------------------------------------ two word sets
+
+
+def test_the_preset_scores_the_frame_by_its_noun_and_places_by_a_library_that_names_none() -> None:
+    generic = compositional_ensemble("object")
+    for_image, for_map = describing(replace(recipe("A"), prompts=compositional_ensemble("part")), FADE)
+    assert for_image == compositional_ensemble("part")
+    assert for_map.normal == generic.normal + library().normal
+    assert for_map.anomalous == generic.anomalous + library().anomalous
+    written = replace(PROMPTS, source=PromptSource.MANUAL)
+    for_image, for_map = describing(recipe("A", prompts=written), FADE)
+    assert for_image.anomalous == compositional_ensemble("part").anomalous
+    assert for_image.defects == PROMPTS.defects, "regions are named by the recipe's own"
+    assert for_map.normal == generic.normal + PROMPTS.normal
+    assert describing(recipe("A"), PRESETS["sightline"]) == (PROMPTS, PROMPTS)
+
+
+def test_each_word_set_moves_its_own_output() -> None:
+    image, plain = spotted(1), method()
+    one = plain.score([image], [plain.prepare(recipe("A"), ())])[0]
+    both = plain.prepare(recipe("A", image_words="ensemble", map_words="library"), ())
+    places = plain.prepare(recipe("A", map_words="library"), ())
+    other, third = plain.score([image, image], [both, places])
+    assert other.score != pytest.approx(one.score, abs=1e-3)
+    assert third.score == pytest.approx(one.score, abs=1e-6)
+    assert one.anomaly_map is not None
+    assert third.anomaly_map is not None
+    assert not torch.allclose(one.anomaly_map, third.anomaly_map, atol=1e-3)
+    expected = embed_words(ColourEncoder(), compositional_ensemble("part"), wrap=True)
+    torch.testing.assert_close(both.words.direction, expected.direction)
+
+
+def test_unknown_word_sets_are_refused() -> None:
+    with pytest.raises(RecipeError, match="map_words is 'recipe' or 'library'"):
+        method().prepare(recipe("A", map_words="mine"), ())
+    with pytest.raises(RecipeError, match="image_words is 'recipe' or 'ensemble'"):
+        method().prepare(recipe("A", image_words="mine"), ())
+
+
 # --------------------------------------------------------------------------------------- registry
 
 
 def test_every_preset_can_be_built_and_parameters_stand_between() -> None:
-    assert set(NAMES) == {*PRESETS, "null"}
-    for name in PRESETS:
+    assert set(NAMES) == {*PRESETS, "null"} == set(NEEDS)
+    for name in ("fade", "sightline"):
         built = build_method(name, ColourEncoder(), parameters={"scales": [64], "map_size": 8})
         prepared = built.prepare(recipe("A", map_size=10), ())
         scored = built.score([part(0)], [prepared])[0]

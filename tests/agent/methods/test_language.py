@@ -83,7 +83,7 @@ def test_a_region_gets_the_name_whose_words_fit_best(text: str, name: str) -> No
 def test_the_part_that_all_defects_share_does_not_choose() -> None:
     common = torch.tensor([10.0, 0.0, 0.0])
     vectors = F.normalize(torch.stack([common + torch.eye(3)[1] * 2, common + torch.eye(3)[2]]), dim=1)
-    words = Words(torch.zeros(3), ("first", "second"), vectors)
+    words = Words(torch.zeros(3), torch.zeros(3), ("first", "second"), vectors)
     # Its cosine to the second is higher only because the second lies nearer to the common part.
     region = torch.tensor([1.0, 0.15, 0.14])
     assert best_label(region, words) == "first"

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from agent.methods.maps import Region, average_maps, pool_map, regions, to_pixels
+from agent.methods.maps import (
+    Region,
+    average_maps,
+    harmonic_mean,
+    pool_map,
+    regions,
+    to_pixels,
+    window_map,
+    window_mean,
+)
 
 
 @pytest.mark.parametrize(("side", "size"), [(15, 56), (28, 56), (7, 56), (5, 5)])
@@ -128,3 +137,28 @@ def test_a_plain_defect_is_outlined_without_its_halo() -> None:
     mask, found = regions(pixels, 0.2, minimum_area=0.0, most=10, outline=0.5)
     assert found == [Region(1.0, (2, 2, 2, 1), 2)]
     assert np.argwhere(mask).tolist() == [[2, 2], [2, 3]]
+
+
+def test_harmonic_means_of_plain_numbers() -> None:
+    stacked = torch.tensor([[1.0, 0.5], [0.25, 0.0]])
+    assert harmonic_mean(stacked).tolist() == pytest.approx([2 / (1 + 4), 0.0])
+
+
+@given(st.integers(2, 6), st.integers(2, 6), st.integers(1, 2), st.integers(0, 1000))
+def test_windows_to_patches_by_brute_force(height: int, width: int, side: int, seed: int) -> None:
+    starts = [(y, x) for y in range(height - side + 1) for x in range(width - side + 1)]
+    covered = torch.tensor(
+        [[(y + i) * width + x + j for i in range(side) for j in range(side)] for y, x in starts]
+    )
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand(2, len(starts), generator=generator, dtype=torch.float64)
+    vectors = torch.randn(2, len(starts), 3, generator=generator, dtype=torch.float64)
+    found = window_map(values, covered, (height, width))
+    means = window_mean(vectors, covered, (height, width))
+    for y in range(height):
+        for x in range(width):
+            held = [n for n, (a, b) in enumerate(starts) if a <= y < a + side and b <= x < b + side]
+            expected = len(held) / (1.0 / values[:, held]).sum(dim=1)
+            torch.testing.assert_close(found[:, y, x], expected)
+            mean = torch.nn.functional.normalize(vectors[:, held].mean(dim=1), dim=1)
+            torch.testing.assert_close(means[:, y, x], mean)

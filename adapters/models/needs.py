@@ -1,0 +1,48 @@
+"""Which models a configuration needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from adapters.models.catalogue import Kind
+
+DEFAULT_DETECTOR = "grounding-dino-tiny"
+DEFAULT_SEGMENTER = "sam_vit_b"
+
+METHOD_KINDS: Mapping[str, tuple[Kind, ...]] = {
+    "sightline": ("clip", "timm"),
+    "fade": ("clip", "timm"),
+    "winclip": ("clip",),
+    "apg-gd": ("clip", "detector"),
+    "iap-as": ("detector", "segmenter"),
+    "anomaly-dino": ("timm",),
+    "null": (),
+}
+"""What each method cannot do without; ``timm`` only where the backbone is not the tower of CLIP."""
+
+
+def needed(
+    method: str,
+    *,
+    clip: str,
+    backbone: str,
+    detector: str | None = None,
+    segmenter: str | None = None,
+) -> tuple[str, ...]:
+    """Names of the models without which a configuration does not start.
+
+    Args:
+        detector: named by the configuration: needed whatever the method; None: only where the method asks.
+        segmenter: as ``detector``.
+    """
+    kinds = METHOD_KINDS.get(method, ("clip", "timm"))
+    names = [clip] if "clip" in kinds else []
+    if "timm" in kinds and backbone != "clip":
+        names.append(backbone)
+    elif kinds == ("timm",):
+        names.append(clip)  # the tower of CLIP is the backbone
+    if detector or "detector" in kinds:
+        names.append(detector or DEFAULT_DETECTOR)
+    if segmenter or "segmenter" in kinds:
+        names.append(segmenter or DEFAULT_SEGMENTER)
+    return tuple(names)

@@ -1,0 +1,216 @@
+"""AnomalyDINO: the nearest patch of rotated references, by DINOv2 features (METHODS section 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+
+from agent.errors import RecipeError
+from agent.frame import Image
+from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
+from agent.methods.maps import FloatMap, highest_mean, to_pixels
+from agent.methods.memory import MemoryBank, bank_of, join_depths, nearest_distances
+from agent.methods.method import Prepared, Scored
+from agent.methods.parameters import override
+from agent.ports import PatchEncoder
+from agent.recipe import Recipe
+
+_CENTRE_BORDER = 0.2
+"""The middle 60 % of the grid, where the product is expected."""
+_CENTRE_SHARE = 0.35
+"""With no more of the middle than this in the foreground, foreground and background are swapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyDinoParameters:
+    """The constants of AnomalyDINO; the defaults are the paper's."""
+
+    size: int = 448
+    """The shorter side in pixels (448 or 672); the aspect ratio is kept."""
+    rotations: int = 8
+    """Every reference is memorised in so many orientations, evenly spaced; 1: as it is."""
+    masking: bool = False
+    """Leave the background out. The paper decides it for each class: for products on a plain ground."""
+    mask_level: float = 10.0
+    """Patches above this on the first principal component are the product."""
+    top_fraction: float = 0.01
+    """The image score is the mean of this share of the highest patch distances, at least one."""
+    sigma: float = 4.0
+    """Deviation of the Gaussian over the map, in pixels of the frame."""
+    map_side: int = 1024
+    """Maps of larger frames are made at this longer side, ``sigma`` with them."""
+    smoothing: int = 1
+    """Patch features are averaged over so many neighbours a side before they are compared."""
+    bank_limit: int = 0
+    """Most vectors in the memory bank, beyond it a coreset is kept; 0: all of them, as in the paper."""
+    mask_threshold: float = 0.5
+    """Pixels above this are defective where no calibration says otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.map_side < 32:
+            raise ValueError("size and map_side are side lengths of at least 32 pixels")
+        if self.rotations < 1 or self.smoothing < 1:
+            raise ValueError("rotations and smoothing are at least 1")
+        if not 0.0 <= self.top_fraction <= 1.0:
+            raise ValueError("top_fraction is a share of the patches, 0 to 1")
+        if self.sigma < 0.0 or self.bank_limit < 0:
+            raise ValueError("sigma and bank_limit are not negative")
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyDinoPrepared:
+    """A recipe as AnomalyDINO needs it."""
+
+    recipe: Recipe
+    parameters: AnomalyDinoParameters
+    bank: MemoryBank | None
+    """None without references: then nothing can be scored."""
+
+    def leaving_out(self, reference: int) -> AnomalyDinoPrepared:
+        """See :class:`agent.methods.method.Prepared`. All orientations of the reference go."""
+        return self if self.bank is None else replace(self, bank=self.bank.without(reference))
+
+    def belonging_to(self, recipe: Recipe) -> AnomalyDinoPrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        return replace(self, recipe=recipe)
+
+    def label(self, region: torch.Tensor) -> str | None:
+        """Nothing has a name: the features are not comparable with words."""
+        return None
+
+    @property
+    def mask_threshold(self) -> float:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.parameters.mask_threshold
+
+    @property
+    def pool_fraction(self) -> float:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.parameters.top_fraction
+
+
+class AnomalyDino:
+    """Scores by the distance of each patch to the nearest one of the references; needs references."""
+
+    def __init__(self, backbone: PatchEncoder, defaults: AnomalyDinoParameters | None = None) -> None:
+        """``backbone`` is DINOv2 ViT-S/14 in the paper; any features of one or more depths serve."""
+        self._backbone = backbone
+        self._defaults = defaults or AnomalyDinoParameters()
+
+    @property
+    def digest(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return self._backbone.digest
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return fingerprint_of(self.digest, self._defaults)
+
+    @torch.inference_mode()
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> AnomalyDinoPrepared:
+        """See :class:`agent.methods.method.Method`."""
+        require_references(recipe, references)
+        parameters = override(self._defaults, recipe.parameters)
+        # One picture at a time: enrolment runs beside the line and must not take the device for long.
+        vectors = [
+            torch.cat([self._patches(turned, parameters)[0].flatten(0, 1) for turned in each])
+            for each in (rotated(image, parameters.rotations) for image in references)
+        ]
+        bank = bank_of(vectors, limit=parameters.bank_limit) if vectors else None
+        return AnomalyDinoPrepared(recipe, parameters, bank)
+
+    def _patches(
+        self, image: Image, parameters: AnomalyDinoParameters
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """(h, w, C) unit vectors and the depths that they are made of."""
+        depths = self._backbone.encode_patches([image], parameters.size, keep_aspect=True)
+        return join_depths(depths, smoothing=parameters.smoothing)[0], depths
+
+    @torch.inference_mode()
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """See :class:`agent.methods.method.Method`.
+
+        Raises:
+            RecipeError: a recipe has no references.
+        """
+        return score_by_parameters(images, prepared, AnomalyDinoPrepared, self._score_group)
+
+    def _score_group(self, images: list[Image], recipes: list[AnomalyDinoPrepared]) -> list[Scored]:
+        return [self._score_one(image, recipe) for image, recipe in zip(images, recipes, strict=True)]
+
+    def _score_one(self, image: Image, recipe: AnomalyDinoPrepared) -> Scored:
+        p = recipe.parameters
+        if recipe.bank is None:
+            raise RecipeError(
+                f"anomaly-dino compares with references and {recipe.recipe.sku!r} has none; "
+                "enrol pictures of good parts, or choose another method for it"
+            )
+        patches, depths = self._patches(image, p)
+        distances = 2.0 * nearest_distances(patches, recipe.bank)  # 1 - cosine
+        if p.masking:
+            inside = foreground(depths[-1][0], p.mask_level).to(distances.device)
+            distances = distances * _on_grid(inside, distances.shape)
+        count = int(p.top_fraction * distances.numel())
+        score = float(highest_mean(distances.flatten()[None], count)[0])
+        return Scored(score, torch.from_numpy(_smooth_map(distances, image, p)))
+
+
+def rotated(image: Image, count: int) -> list[Image]:
+    """The picture in ``count`` orientations, the first as it is; bilinear, mirrored at the border."""
+    height, width = image.shape[:2]
+    centre = ((width - 1) / 2.0, (height - 1) / 2.0)
+    turned = [image]
+    for index in range(1, count):
+        matrix = cv2.getRotationMatrix2D(centre, index * 360.0 / count, 1.0)
+        pixels = cv2.warpAffine(
+            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
+        turned.append(np.asarray(pixels, dtype=np.uint8))
+    return turned
+
+
+def foreground(tokens: torch.Tensor, level: float) -> torch.Tensor:
+    """(h, w) bool: the patches above ``level`` on the first principal component of the (h, w, C) tokens.
+
+    The sign of a component means nothing: where the middle of the picture comes out as background, the
+    other sign is taken. Gaps are dilated and closed with a 3 x 3 square.
+    """
+    height, width, channels = tokens.shape
+    flat = tokens.reshape(-1, channels).double()
+    centred = flat - flat.mean(dim=0)
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    component = (centred @ vectors[:, -1]).view(height, width).cpu().numpy()
+    mask = component > level
+    top, left = int(height * _CENTRE_BORDER), int(width * _CENTRE_BORDER)
+    middle = mask[top : height - top, left : width - left]
+    if middle.sum() <= _CENTRE_SHARE * middle.size:
+        mask = -component > level
+    square = np.ones((3, 3), dtype=np.uint8)
+    grown = cv2.dilate(mask.astype(np.uint8), square)
+    return torch.from_numpy(cv2.morphologyEx(grown, cv2.MORPH_CLOSE, square) > 0)
+
+
+def _on_grid(mask: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The mask on the grid of the finest depth, where depths differ."""
+    if mask.shape == shape:
+        return mask.float()
+    resized = torch.nn.functional.interpolate(mask[None, None].float(), size=tuple(shape), mode="nearest")
+    return resized[0, 0]
+
+
+def _smooth_map(distances: torch.Tensor, image: Image, p: AnomalyDinoParameters) -> FloatMap:
+    """Bilinear to the frame's size (at most ``map_side``), then the Gaussian."""
+    height, width = image.shape[:2]
+    factor = min(1.0, p.map_side / max(height, width))
+    pixels = to_pixels(distances, max(1, round(width * factor)), max(1, round(height * factor)))
+    if p.sigma == 0.0:
+        return pixels
+    sigma = p.sigma * factor
+    reach = 2 * int(4.0 * sigma + 0.5) + 1  # four deviations a side
+    smooth = cv2.GaussianBlur(pixels, (reach, reach), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(smooth, dtype=np.float32)

@@ -1,0 +1,75 @@
+"""What all methods do alike: check the references, score frames of equal parameters together, sign."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from agent.errors import RecipeError
+from agent.frame import Image
+from agent.methods.method import Prepared, Scored
+from agent.recipe import Recipe
+
+
+class Parametrised(Prepared, Protocol):
+    """A prepared recipe with the parameters that it is scored by."""
+
+    @property
+    def parameters(self) -> Hashable: ...
+
+
+class Digested(Protocol):
+    """A model that is known by its weights."""
+
+    @property
+    def digest(self) -> str: ...
+
+
+P = TypeVar("P", bound=Parametrised)
+
+
+def require_references(recipe: Recipe, references: Sequence[Image]) -> None:
+    """Raises RecipeError unless all references that the recipe names were read."""
+    if len(references) != recipe.shots:
+        raise RecipeError(
+            f"recipe {recipe.sku!r} version {recipe.version} names {recipe.shots} references, "
+            f"{len(references)} were read; restore the missing media files or enrol again"
+        )
+
+
+def score_by_parameters(
+    images: Sequence[Image],
+    prepared: Sequence[Prepared],
+    kind: type[P],
+    score: Callable[[list[Image], list[P]], list[Scored]],
+) -> list[Scored]:
+    """Scores in the order of ``images``; ``score`` is called once for all frames of equal parameters.
+
+    Raises:
+        RecipeError: a recipe was prepared by another method.
+    """
+    groups: dict[Hashable, list[tuple[int, P]]] = {}
+    for index, item in enumerate(prepared):
+        if not isinstance(item, kind):
+            raise RecipeError(f"a recipe of another method reached {kind.__name__.removesuffix('Prepared')}")
+        groups.setdefault(item.parameters, []).append((index, item))
+    results: dict[int, Scored] = {}
+    for members in groups.values():
+        indices, recipes = [index for index, _ in members], [item for _, item in members]
+        results.update(zip(indices, score([images[i] for i in indices], recipes), strict=True))
+    return [results[index] for index in range(len(images))]
+
+
+def combined_digest(*models: Digested | None) -> str:
+    """sha256 over the digests of every model that takes part; of one model its own."""
+    digests = [model.digest for model in models if model is not None]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("+".join(digests).encode()).hexdigest()
+
+
+def fingerprint_of(digest: str, parameters: Any, *more: str) -> str:
+    """Of weights, default parameters and whatever else scores depend on beside the recipe."""
+    parts = [digest, str(parameters), *(each for each in more if each)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()

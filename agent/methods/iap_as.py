@@ -1,0 +1,237 @@
+"""IAP-AS: defect nouns to boxes, boxes to outlines, outlines to a score map (METHODS section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from agent.frame import Image
+from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
+from agent.methods.boxes import areas, clamp, select, suppress
+from agent.methods.maps import FloatMap
+from agent.methods.method import Prepared, Scored
+from agent.methods.parameters import override
+from agent.ports import Detections, Detector, Segmenter
+from agent.recipe import Recipe
+
+ALWAYS_ASKED = ("abnormal", "defect")
+"""Nouns that the authors append to those of the language model."""
+PAPER_SIDE = 400
+"""Side length in pixels of the authors' maps."""
+_NAME_GRID = 64
+
+
+@dataclass(frozen=True, slots=True)
+class IapAsParameters:
+    """The constants of IAP-AS; the defaults are the paper's for objects (0.1 and 0.1 for textures)."""
+
+    box_threshold: float = 0.2
+    text_threshold: float = 0.2
+    overlap: float = 0.5
+    """Of two boxes with a higher intersection over union the better one stays, whatever their phrases."""
+    object_fraction: float = 0.8
+    """A defect is strictly smaller than this share of the product's box."""
+    ask_object: bool = True
+    """Ask for the product beside the defects, so that its own box need not answer to a defect noun."""
+    legacy_caption: bool = False
+    """Join the product to the last defect noun by a comma, as the authors' implementation did."""
+    map_side: int = 1024
+    """Frames with a longer side are outlined at this one."""
+    paper_eval: bool = False
+    """Stretch each frame's map to [0, 1] and to 400 x 400 as the authors did before they measured. Every
+    frame with a box then scores 1: only for reproducing their table."""
+    mask_threshold: float = 0.1
+    """Pixels above this are defective where no calibration says otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.object_fraction <= 0.0:
+            raise ValueError("object_fraction is above 0")
+        if self.map_side < 32:
+            raise ValueError("map_side is a side length of at least 32 pixels")
+
+
+@dataclass(frozen=True, slots=True)
+class IapAsPrepared:
+    """A recipe as IAP-AS needs it."""
+
+    recipe: Recipe
+    parameters: IapAsParameters
+    phrases: tuple[str, ...]
+    """What the detector is asked for."""
+    names: tuple[str, ...]
+    """The defects that regions can be named after, as channels of ``Scored.patches``."""
+    pool_fraction: float = 0.0
+
+    def leaving_out(self, reference: int) -> IapAsPrepared:
+        """Nothing is memorised: references only set the threshold."""
+        return self
+
+    def belonging_to(self, recipe: Recipe) -> IapAsPrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        return replace(self, recipe=recipe)
+
+    def label(self, region: torch.Tensor) -> str | None:
+        """The defect noun whose boxes weigh most in a region."""
+        if not self.names or float(region.max()) <= 0.0:
+            return None
+        return self.names[int(region.argmax())]
+
+    @property
+    def mask_threshold(self) -> float:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.parameters.mask_threshold
+
+
+class IapAs:
+    """Zero-shot segmentation by open-vocabulary detection; the image score is the map's maximum."""
+
+    def __init__(
+        self, detector: Detector, segmenter: Segmenter, defaults: IapAsParameters | None = None
+    ) -> None:
+        self._detector = detector
+        self._segmenter = segmenter
+        self._defaults = defaults or IapAsParameters()
+
+    @property
+    def digest(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return combined_digest(self._detector, self._segmenter)
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return fingerprint_of(self.digest, self._defaults)
+
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> IapAsPrepared:
+        """See :class:`agent.methods.method.Method`."""
+        require_references(recipe, references)
+        parameters = override(self._defaults, recipe.parameters)
+        names = tuple(dict.fromkeys(defect.name.lower() for defect in recipe.prompts.defects))
+        return IapAsPrepared(recipe, parameters, asked(names, recipe.noun.lower(), parameters), names)
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """See :class:`agent.methods.method.Method`."""
+        return score_by_parameters(images, prepared, IapAsPrepared, self._score_group)
+
+    def _score_group(self, images: list[Image], recipes: list[IapAsPrepared]) -> list[Scored]:
+        p = recipes[0].parameters
+        anomalies = self._detect(images, [recipe.phrases for recipe in recipes], p)
+        # The product's size only matters where there is a defect to compare it with.
+        wanted = [i for i, each in enumerate(anomalies) if len(each.scores)]
+        asked_for = [(recipes[i].recipe.noun.lower(),) for i in wanted]
+        products = self._detect([images[i] for i in wanted], asked_for, p) if wanted else []
+        by_frame = dict(zip(wanted, products, strict=True))
+        scored = []
+        for i, image in enumerate(images):
+            kept = anomalies[i]
+            if i in by_frame:
+                kept = smaller_than_product(kept, by_frame[i], image.shape[:2], p.object_fraction)
+            scored.append(self._scored(image, kept, recipes[i].names, p))
+        return scored
+
+    def _detect(
+        self, images: Sequence[Image], phrases: Sequence[Sequence[str]], p: IapAsParameters
+    ) -> list[Detections]:
+        found = self._detector.detect(
+            images, phrases, box_threshold=p.box_threshold, text_threshold=p.text_threshold
+        )
+        return [suppress(each, p.overlap) for each in found]
+
+    def _scored(self, image: Image, found: Detections, names: tuple[str, ...], p: IapAsParameters) -> Scored:
+        picture, factor = _bounded(image, p.map_side)
+        height, width = picture.shape[:2]
+        if not len(found.scores):
+            return Scored(0.0, torch.zeros(height, width))
+        boxes = clamp(found.boxes * np.float32(factor), width, height)
+        masks = self._segmenter.segment(picture, boxes)
+        summed = score_map(masks, found.scores)
+        if p.paper_eval:
+            stretched = cv2.resize(min_max(summed), (PAPER_SIDE, PAPER_SIDE), interpolation=cv2.INTER_CUBIC)
+            summed = np.asarray(stretched, dtype=np.float32)
+        named = _named_grid(masks, found, names)
+        return Scored(float(summed.max()), torch.from_numpy(np.ascontiguousarray(summed)), named)
+
+
+def asked(names: Sequence[str], noun: str, p: IapAsParameters) -> tuple[str, ...]:
+    """What the detector is asked for: defect nouns, "abnormal", "defect" and the product."""
+    nouns = tuple(dict.fromkeys([*names, *ALWAYS_ASKED]))
+    if p.legacy_caption:
+        return (*nouns[:-1], f"{nouns[-1]}, {noun}")
+    return (*nouns, noun) if p.ask_object and noun not in nouns else nouns
+
+
+def smaller_than_product(
+    anomalies: Detections, products: Detections, shape: tuple[int, ...], fraction: float
+) -> Detections:
+    """The boxes strictly smaller than ``fraction`` of the highest-scoring product's area.
+
+    Where no product was found, the whole frame of (height, width) stands in for it.
+    """
+    product = float(shape[0] * shape[1])
+    if len(products.scores):
+        best = int(np.argmax(products.scores))
+        product = float(areas(products.boxes[best : best + 1])[0])
+    # Shares of one frame compare as areas in pixels do; at equality no rounding may decide.
+    limit = fraction * product * (1.0 - 1e-9)
+    return select(anomalies, areas(anomalies.boxes) < limit)
+
+
+def score_map(masks: NDArray[np.bool_], scores: NDArray[np.float32]) -> FloatMap:
+    """(H, W) sum of score times mask over the (n, H, W) masks: overlaps add up and may exceed 1."""
+    summed = np.zeros(masks.shape[1:], dtype=np.float32)
+    for mask, score in zip(masks, scores, strict=True):
+        summed[mask] += np.float32(score)
+    return summed
+
+
+def min_max(values: FloatMap) -> FloatMap:
+    """Stretched to [0, 1]; a constant map becomes zero."""
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return np.zeros_like(values)
+    return np.asarray((values - low) / (high - low), dtype=np.float32)
+
+
+def normalise_together(maps: Sequence[FloatMap]) -> list[FloatMap]:
+    """The authors' last step: all maps of a class stretched to [0, 1] by their common extremes."""
+    low, high = min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)
+    if high <= low:
+        return [np.zeros_like(m) for m in maps]
+    return [np.asarray((m - low) / (high - low), dtype=np.float32) for m in maps]
+
+
+def _bounded(image: Image, side: int) -> tuple[Image, float]:
+    """The picture with its longer side at most ``side``, and the factor that boxes are scaled by."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if longer <= side:
+        return image, 1.0
+    factor = side / longer
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), factor
+
+
+def _named_grid(masks: NDArray[np.bool_], found: Detections, names: tuple[str, ...]) -> torch.Tensor | None:
+    """(64, 64, n) how much each defect noun covers a place, in place of features compared with words."""
+    if not names:
+        return None
+    grid = torch.zeros(_NAME_GRID, _NAME_GRID, len(names))
+    for mask, score, phrase in zip(masks, found.scores, found.phrases, strict=True):
+        name = _name_in(phrase.lower(), names)
+        if name is not None:
+            covered = torch.from_numpy(mask.astype(np.float32))[None, None]
+            share = F.interpolate(covered, size=(_NAME_GRID, _NAME_GRID), mode="area")[0, 0]
+            grid[..., name] += float(score) * share
+    return grid
+
+
+def _name_in(phrase: str, names: tuple[str, ...]) -> int | None:
+    """The longest defect noun that a phrase holds, or that holds the phrase: tokens may be left out."""
+    candidates = [i for i, name in enumerate(names) if name in phrase or (phrase and phrase in name)]
+    return max(candidates, key=lambda i: len(names[i]), default=None)

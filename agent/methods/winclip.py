@@ -1,0 +1,173 @@
+"""WinCLIP: windows of patches compared with words, and with windows of references (METHODS section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from agent.frame import Image
+from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
+from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label
+from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
+from agent.methods.memory import MemoryBank, bank_of, nearest_distances
+from agent.methods.method import Prepared, Scored
+from agent.methods.parameters import override
+from agent.ports import WindowEncoder, WindowPass
+from agent.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class WinClipParameters:
+    """The constants of WinCLIP; the defaults are the paper's."""
+
+    size: int = 240
+    """Side length in pixels that frames are resized to."""
+    windows: tuple[int, ...] = (2, 3)
+    """Side lengths of the windows in patches; the whole picture is one more scale."""
+    image_vision: float = 0.5
+    """Weight of the highest distance to the references in the few-shot image score."""
+    map_vision: float = 0.5
+    """Weight of the distances to the references in the few-shot map."""
+    bank_limit: int = 0
+    """Most vectors in a memory bank of one scale; 0: all of them."""
+    wrap_prompt: bool = False
+    """Put prompts into "a photo of a ..." once more, as FADE's authors did."""
+    mask_threshold: float = 0.5
+    """Pixels above this are defective where no calibration says otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.size < 32:
+            raise ValueError("size is a side length of at least 32 pixels")
+        if not self.windows or any(side < 1 for side in self.windows):
+            raise ValueError("windows are side lengths of at least 1 patch, one or more of them")
+        if not (0.0 <= self.image_vision <= 1.0 and 0.0 <= self.map_vision <= 1.0):
+            raise ValueError("image_vision and map_vision are weights, 0 to 1")
+        if self.bank_limit < 0:
+            raise ValueError("bank_limit is at least 1, or 0 for no limit")
+
+
+@dataclass(frozen=True, slots=True)
+class WinClipPrepared:
+    """A recipe as WinCLIP needs it."""
+
+    recipe: Recipe
+    parameters: WinClipParameters
+    words: Words
+    banks: tuple[MemoryBank, ...] = ()
+    """One for each window side and one for single patches, in this order; empty without references."""
+    pool_fraction: float = 0.0
+
+    def leaving_out(self, reference: int) -> WinClipPrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
+
+    def belonging_to(self, recipe: Recipe) -> WinClipPrepared:
+        """See :class:`agent.methods.method.Prepared`."""
+        return replace(self, recipe=recipe)
+
+    def label(self, region: torch.Tensor) -> str | None:
+        """See :class:`agent.methods.method.Prepared`."""
+        return best_label(region, self.words)
+
+    @property
+    def mask_threshold(self) -> float:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.parameters.mask_threshold
+
+
+class WinClip:
+    """Scores by the compositional ensemble over windows, with references also by their windows."""
+
+    def __init__(self, encoder: WindowEncoder, defaults: WinClipParameters | None = None) -> None:
+        self._encoder = encoder
+        self._defaults = defaults or WinClipParameters()
+        self._vocabulary = Vocabulary(encoder)
+
+    @property
+    def digest(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return self._encoder.digest
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`agent.methods.method.Method`."""
+        return fingerprint_of(self.digest, self._defaults)
+
+    @torch.inference_mode()
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> WinClipPrepared:
+        """See :class:`agent.methods.method.Method`."""
+        require_references(recipe, references)
+        parameters = override(self._defaults, recipe.parameters)
+        # One picture at a time: enrolment runs beside the line and must not take the device for long.
+        passes = [_features(self._pass([image], parameters)) for image in references]
+        banks = [bank_of(scale, limit=parameters.bank_limit) for scale in zip(*passes, strict=True)]
+        words = self._vocabulary.words(recipe.prompts, wrap=parameters.wrap_prompt)
+        return WinClipPrepared(recipe, parameters, words, tuple(banks))
+
+    @torch.inference_mode()
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """See :class:`agent.methods.method.Method`. Raises ModelError without a vision transformer."""
+        return score_by_parameters(images, prepared, WinClipPrepared, self._score_group)
+
+    def _pass(self, images: Sequence[Image], parameters: WinClipParameters) -> WindowPass:
+        return self._encoder.encode_windows(images, parameters.size, parameters.windows)
+
+    def _score_group(self, images: list[Image], recipes: list[WinClipPrepared]) -> list[Scored]:
+        parameters = recipes[0].parameters
+        seen = self._pass(images, parameters)
+        directions = torch.stack([recipe.words.direction for recipe in recipes]).to(seen.image)
+        language, maps = language_scores(seen, directions, self._encoder.logit_scale)
+        scores = language.clone()
+        features = _features(seen)
+        for i, recipe in enumerate(recipes):
+            if recipe.banks:
+                vision = vision_map([each[i] for each in features], recipe.banks, seen)
+                highest = highest_mean(vision.flatten()[None], 1)[0]
+                scores[i] = torch.lerp(language[i], highest, parameters.image_vision)
+                maps[i] = torch.lerp(maps[i], vision, parameters.map_vision)
+        smallest = min(seen.windows, key=lambda window: window.covered.shape[1])
+        grid = (seen.patches.shape[1], seen.patches.shape[2])
+        patches = window_mean(smallest.embeddings, smallest.covered, grid)
+        return [Scored(float(scores[i]), maps[i], patches[i]) for i in range(len(images))]
+
+
+def _features(seen: WindowPass) -> list[torch.Tensor]:
+    """Unit vectors of each window side (B, n, D), and of single patches (B, h, w, C)."""
+    return [window.embeddings for window in seen.windows] + [F.normalize(seen.patches, dim=-1)]
+
+
+def language_scores(
+    seen: WindowPass, directions: torch.Tensor, logit_scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image scores (B,) and maps (B, h, w) by words.
+
+    A patch takes the harmonic mean over the windows that cover it, then over the scales, of which the
+    whole picture is one.
+    """
+    grid = (seen.patches.shape[1], seen.patches.shape[2])
+    image = anomaly_probability(seen.image, directions, logit_scale)
+    scales = [image[:, None, None].expand(-1, *grid)]
+    for window in seen.windows:
+        values = anomaly_probability(window.embeddings, directions[:, None, :], logit_scale)
+        scales.append(window_map(values, window.covered, grid))
+    return image, harmonic_mean(torch.stack(scales))
+
+
+def vision_map(
+    features: Sequence[torch.Tensor], banks: Sequence[MemoryBank], seen: WindowPass
+) -> torch.Tensor:
+    """(h, w) mean over the scales of one picture's distances 0.5 (1 - cosine) to the references.
+
+    Args:
+        features: of each window side (n, D), then of single patches (h, w, C).
+    """
+    grid = (seen.patches.shape[1], seen.patches.shape[2])
+    maps = [
+        window_map(nearest_distances(own, bank)[None], window.covered, grid)[0]
+        for own, bank, window in zip(features, banks, seen.windows, strict=False)
+    ]
+    maps.append(nearest_distances(features[-1], banks[-1]))
+    return torch.stack(maps).mean(dim=0)

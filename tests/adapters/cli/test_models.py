@@ -1,0 +1,137 @@
+"""``sightline models``: what is needed, brought, compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters.models.catalogue import BUNDLED, KNOWN
+from adapters.models.needs import METHOD_KINDS, needed
+from agent.methods import NAMES
+from tests.adapters.cli.conftest import CommandLine
+from tests.adapters.models.hub_server import HubServer
+
+CLIP = KNOWN["ViT-B-16-plus-240"]
+WITH_CLIP = ("--set", f"models.clip={CLIP.name}")
+
+
+@pytest.fixture(autouse=True)
+def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    with HubServer({f"{CLIP.repo}/open_clip_model.safetensors": b"weights" * 1000}) as started:
+        monkeypatch.setenv("HF_ENDPOINT", started.url)
+        yield started
+
+
+def _listed(sightline: CommandLine, *options: str) -> dict[str, dict[str, object]]:
+    rows = json.loads(sightline("models", "list", "--json", *options).stdout)
+    return {row["name"]: row for row in rows}
+
+
+def test_the_list_says_what_each_profile_needs_and_what_is_here(sightline: CommandLine) -> None:
+    rows = _listed(sightline)
+    assert set(KNOWN) <= set(rows)
+    assert rows[BUNDLED]["state"] == "bundled"
+    assert "embedded" in rows[BUNDLED]["needed_by"]  # type: ignore[operator]
+    assert rows[CLIP.name]["state"] == "missing"
+    assert rows[CLIP.name]["licence"] == "MIT"
+    shown = sightline("models", "list", *WITH_CLIP).stdout
+    assert "grounding-dino-tiny" in shown
+    assert "834 MB" in shown
+    assert "needed: there are no weights of ViT-B-16-plus-240" in shown
+    assert "sightline models pull ViT-B-16-plus-240" in shown
+    assert "needed:" not in sightline("models", "list").stdout
+
+
+def test_a_model_of_the_users_own_is_listed(sightline: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "own.pt").write_bytes(b"x")
+    rows = _listed(
+        sightline,
+        "--set",
+        "models.clip=ViT-L-14",
+        "--set",
+        f'models.files={{"ViT-L-14": "{tmp_path}/own.pt"}}',
+    )
+    assert rows["ViT-L-14"]["own_file"] is True
+    assert rows["ViT-L-14"]["state"] == "present"
+
+
+def test_pull_brings_what_the_configuration_needs(sightline: CommandLine, server: HubServer) -> None:
+    assert "bundled" in sightline("models", "pull").stdout
+    server.cut_after = [1000]
+    pulled = sightline("models", "pull", *WITH_CLIP).stdout
+    assert "ViT-B-16-plus-240  pulled  var/models/" in pulled
+    assert server.ranges == ["", "bytes=1000-"]
+    assert "already there" in sightline("models", "pull", CLIP.name).stdout
+    row = _listed(sightline)[CLIP.name]
+    assert row["state"] == "present"
+    assert row["size_bytes"] == 7000
+    assert "needed:" not in sightline("models", "list", *WITH_CLIP).stdout
+
+
+def test_verify_finds_what_is_altered_and_names_the_command(
+    sightline: CommandLine, server: HubServer
+) -> None:
+    sightline("models", "pull", CLIP.name)
+    assert "altered" not in sightline("models", "verify").stdout
+    path = Path("var/models") / CLIP.file_name
+    path.write_bytes(b"altered")
+    result = sightline("models", "verify", code=1)
+    assert "run `sightline models pull ViT-B-16-plus-240`" in result.stderr
+    states = {
+        row["model"]: row["state"]
+        for row in json.loads(sightline("models", "verify", "--json", code=1).stdout)
+    }
+    assert states == {BUNDLED: "ok", CLIP.name: "altered"}
+    assert "replaced" in sightline("models", "pull", CLIP.name).stdout
+    sightline("models", "verify")
+
+
+def test_offline_and_by_hand(
+    sightline: CommandLine, server: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result = sightline("models", "pull", CLIP.name, "sam_vit_b", code=1)
+    assert "HF_HUB_OFFLINE" in result.stderr
+    assert "segment_anything/sam_vit_b_01ec64.pth" in result.stderr
+    assert not server.ranges
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (stick / CLIP.file_name).write_bytes(b"clip")
+    (stick / "sam_vit_b_01ec64.pth").write_bytes(b"sam")
+    sightline("models", "pull", CLIP.name, "sam_vit_b", "--from", str(stick))
+    assert _listed(sightline)["sam_vit_b"]["state"] == "present"
+
+
+def test_what_was_carried_here_is_pinned(sightline: CommandLine) -> None:
+    folder = Path("var/models")
+    folder.mkdir(parents=True)
+    (folder / "sam_vit_b_01ec64.pth").write_bytes(b"sam")
+    assert "sightline models verify --pin" in sightline("models", "verify").stdout
+    sightline("models", "verify", "--pin")
+    assert "unpinned" not in sightline("models", "verify").stdout
+    (folder / "sam_vit_b_01ec64.pth").write_bytes(b"other")
+    assert "sightline models pull sam_vit_b --from FOLDER" in sightline("models", "verify", code=1).stderr
+
+
+def test_an_unknown_name(sightline: CommandLine) -> None:
+    assert "nothing to pull by the name 'vgg'" in sightline("models", "pull", "vgg", code=1).stderr
+
+
+def test_every_method_says_what_it_needs() -> None:
+    assert set(NAMES) <= set(METHOD_KINDS)
+    assert needed("fade", clip="c", backbone="clip") == ("c",)
+    assert needed("sightline", clip="c", backbone="timm:t", detector="d") == ("c", "timm:t", "d")
+    assert needed("iap-as", clip="c", backbone="clip") == ("grounding-dino-tiny", "sam_vit_b")
+    assert needed("anomaly-dino", clip="c", backbone="timm:t") == ("timm:t",)
+    assert needed("anomaly-dino", clip="c", backbone="clip") == ("c",)
+    assert needed("null", clip="c", backbone="clip") == ()
