@@ -330,6 +330,11 @@ class PublishTicket(Protocol):
         """True once the broker has acknowledged."""
         ...
 
+    @property
+    def failed(self) -> bool:
+        """Whether no acknowledgement can come any more; one that is only late has not failed."""
+        ...
+
 
 class Publisher(Protocol):
     """The way out."""

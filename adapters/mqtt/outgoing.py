@@ -63,6 +63,11 @@ class Ticket:
         self._acknowledged = error is None
         self._event.set()
 
+    @property
+    def failed(self) -> bool:
+        """Whether no acknowledgement can come any more: refused, or the connection is gone."""
+        return self._event.is_set() and not self._acknowledged
+
     def wait(self, timeout_s: float) -> bool:
         """True once the broker has acknowledged; False after the timeout or once it cannot any more."""
         return self._event.wait(timeout_s) and self._acknowledged

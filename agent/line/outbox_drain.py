@@ -16,12 +16,20 @@ from agent.ports import History, Outbox, Publisher, PublishTicket, StoredMessage
 logger = logging.getLogger(__name__)
 
 BATCH = 64
-PUBACK_TIMEOUT_S = 10.0
 RETRY_S = 1.0
+"""How long until what could not be sent is tried again."""
+SETTLE_S = 0.02
+"""How often acknowledgements are looked for while some are due."""
+FAREWELL_S = 10.0
+"""How long the end waits for acknowledgements that are due."""
 
 
 class OutboxDrain:
-    """Sends what the history left in the outbox, the oldest first, until the broker has it."""
+    """Sends what the history left in the outbox, the oldest first, until the broker has it.
+
+    A message is handed over once a connection: an acknowledgement that is late, because the broker's
+    answer waits behind a window of frames, is waited for and not answered by sending again.
+    """
 
     def __init__(self, outbox: Outbox, history: History, publisher: Publisher, counters: Counters) -> None:
         self._outbox = outbox
@@ -29,13 +37,15 @@ class OutboxDrain:
         self._publisher = publisher
         self._counters = counters
         self._filled = threading.Event()
+        self._under_way: dict[int, PublishTicket] = {}
 
     def wake(self) -> None:
         """New messages were committed."""
         self._filled.set()
 
     def run(self, ending: threading.Event) -> None:
-        """Drain until ``ending`` is set and nothing more can be sent."""
+        """Drain until ``ending`` is set and nothing more can be sent or is due in time."""
+        farewell = None
         while True:
             # Asked first: what was committed before the end is then seen by the round below.
             last = ending.is_set()
@@ -43,42 +53,48 @@ class OutboxDrain:
             if self._drain_once():
                 continue
             if last:
-                return
-            # Woken by the recorder; the time limit retries what could not be sent.
-            self._filled.wait(RETRY_S)
+                farewell = farewell or time.monotonic() + FAREWELL_S
+                if not self._under_way or time.monotonic() > farewell:
+                    return
+            self._filled.wait(SETTLE_S if self._under_way else RETRY_S)
 
     def _drain_once(self) -> bool:
         """Whether messages went out and more may be pending."""
         try:
-            pending = self._outbox.pending(BATCH)
-            tickets, undeliverable = self._publish(pending)
-            deadline = time.monotonic() + PUBACK_TIMEOUT_S
-            sent = [
-                number for number, ticket in tickets if ticket.wait(max(0.0, deadline - time.monotonic()))
-            ]
-            self._outbox.mark_sent([*sent, *undeliverable])
+            self._settle()
+            waiting = self._outbox.pending(BATCH + len(self._under_way))
+            fresh = [stored for stored in waiting if stored.id not in self._under_way]
+            return self._publish(fresh[:BATCH]) and len(fresh) >= BATCH
         except StorageError as error:
             logger.warning("the outbox cannot be read or marked: %s", error)
             return False
-        self._counters.add("messages_sent", len(sent))
-        return bool(sent or undeliverable) and len(tickets) + len(undeliverable) == len(pending)
 
-    def _publish(self, pending: Sequence[StoredMessage]) -> tuple[list[tuple[int, PublishTicket]], list[int]]:
-        tickets: list[tuple[int, PublishTicket]] = []
-        undeliverable: list[int] = []
-        for stored in pending:
+    def _settle(self) -> None:
+        """Mark what was acknowledged; what failed is pending again."""
+        sent = [number for number, ticket in self._under_way.items() if ticket.wait(0.0)]
+        failed = [number for number, ticket in self._under_way.items() if ticket.failed]
+        if sent:
+            self._outbox.mark_sent(sent)
+            self._counters.add("messages_sent", len(sent))
+        for number in (*sent, *failed):
+            self._under_way.pop(number, None)
+
+    def _publish(self, messages: Sequence[StoredMessage]) -> bool:
+        """Hand over, the oldest first; False where one has to wait."""
+        for stored in messages:
             try:
-                tickets.append((stored.id, self._publisher.publish(stored.message)))
+                self._under_way[stored.id] = self._publisher.publish(stored.message)
             except UndeliverableError as error:
-                # It must not stand in the way of those behind it; the row of the event tells.
-                self._counters.add("messages_undeliverable")
-                message = f"a {stored.message.kind} for {stored.message.topic} cannot be sent: {error}"
-                self._history.record_event(
-                    Event("undeliverable", message, datetime.now(UTC), severity="error")
-                )
-                undeliverable.append(stored.id)
+                self._give_up(stored, error)
             except TransportError as error:
                 logger.debug("message %d stays in the outbox: %s", stored.id, error)
                 self._counters.add("publishes_postponed")
-                break
-        return tickets, undeliverable
+                return False
+        return True
+
+    def _give_up(self, stored: StoredMessage, error: UndeliverableError) -> None:
+        """It must not stand in the way of those behind it; the row of the event tells."""
+        self._counters.add("messages_undeliverable")
+        message = f"a {stored.message.kind} for {stored.message.topic} cannot be sent: {error}"
+        self._history.record_event(Event("undeliverable", message, datetime.now(UTC), severity="error"))
+        self._outbox.mark_sent([stored.id])

@@ -74,9 +74,10 @@ def message(
 
 @dataclass(slots=True)
 class Ticket:
-    """A publish that the broker acknowledges at once, or never."""
+    """A publish that the broker has acknowledged, or will later, or never."""
 
     acknowledged: bool
+    failed: bool = False
 
     def wait(self, timeout_s: float) -> bool:
         return self.acknowledged
@@ -90,6 +91,7 @@ class LoopbackTransport:
     """What a publish raises, None where it is taken."""
     acknowledges: bool = True
     published: list[OutboxMessage] = field(default_factory=list)
+    tickets: list[Ticket] = field(default_factory=list)
     final_status: str | None = None
     _on_delivery: Callable[[Delivery], None] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -113,7 +115,18 @@ class LoopbackTransport:
             raise refused
         with self._lock:
             self.published.append(message)
-        return Ticket(self.acknowledges)
+            self.tickets.append(Ticket(self.acknowledges))
+            return self.tickets[-1]
+
+    def acknowledge_all(self) -> None:
+        """The late acknowledgements come."""
+        for ticket in list(self.tickets):
+            ticket.acknowledged = not ticket.failed
+
+    def lose_connection(self) -> None:
+        """What was not acknowledged cannot be any more."""
+        for ticket in list(self.tickets):
+            ticket.failed = not ticket.acknowledged
 
     def deliver(self, *sent: Sent) -> None:
         """Hand messages in as the network thread would, one after the other."""

@@ -137,16 +137,42 @@ def test_a_queue_that_is_full_after_two_keeps_the_order(rooms: Rooms) -> None:
     assert drain.transport.topics() == [f"t/{number}" for number in range(5)]
 
 
-def test_what_is_not_acknowledged_is_sent_again(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_drain, "PUBACK_TIMEOUT_S", 0.01)
+def test_a_late_acknowledgement_is_waited_for_and_not_answered_by_sending_again(rooms: Rooms) -> None:
+    """The broker's answers wait behind a window of frames that the agent has yet to read."""
     commit(rooms, 1)
     drain = Drain(rooms)
     drain.transport.acknowledges = False
     with drain:
-        wait_until(lambda: len(drain.transport.topics()) >= 2, "a second attempt")
-        assert rooms.outbox.depth() == 1
+        wait_until(lambda: drain.transport.topics() == ["t/1"], "the message")
+        commit(rooms, 2)
+        drain.drain.wake()
+        wait_until(lambda: "t/2" in drain.transport.topics(), "the one behind it")
+        drain.transport.acknowledge_all()
+        wait_until(lambda: rooms.outbox.depth() == 0, "the marks")
+    assert drain.transport.topics() == ["t/1", "t/2"]
+
+
+def test_what_a_lost_connection_left_open_is_sent_again(rooms: Rooms) -> None:
+    commit(rooms, 1)
+    drain = Drain(rooms)
+    drain.transport.acknowledges = False
+    with drain:
+        wait_until(lambda: drain.transport.topics() == ["t/1"], "the message")
         drain.transport.acknowledges = True
+        drain.transport.lose_connection()
         wait_until(lambda: rooms.outbox.depth() == 0, "the acknowledgement")
+    assert drain.transport.topics() == ["t/1", "t/1"]
+
+
+def test_the_end_waits_for_no_acknowledgement_that_does_not_come(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_drain, "FAREWELL_S", 0.05)
+    commit(rooms, 1)
+    drain = Drain(rooms)
+    drain.transport.acknowledges = False
+    drain.run_to_the_end()
+    assert rooms.outbox.depth() == 1, "it is sent again after the next start"
 
 
 def test_a_message_that_no_broker_takes_lets_the_others_pass_and_leaves_an_event(rooms: Rooms) -> None:
