@@ -50,3 +50,16 @@ class TransportError(SightlineError):
 
 class UndeliverableError(TransportError):
     """A message that this broker will never take, too large for it for instance."""
+
+
+class WriterError(SightlineError):
+    """The language model gave no usable prompts; the message says why, for the row of the recipe.
+
+    ``again`` says whether a later try may do better (it was away, slow or wordless) or a person has to
+    act first (the model is not there).
+    """
+
+    def __init__(self, reason: str, *, again: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.again = again

@@ -1,0 +1,51 @@
+"""What the agent needs from outside, as Protocols.
+
+Adapters and storage implement them; :mod:`agent.app` is the one place that puts them together.
+"""
+
+from agent.ports.history import Entry, History, Outbox, OutboxMessage, RecipeBook, StoredMessage
+from agent.ports.media import FrameDecoder, ImageCodec, MediaStore
+from agent.ports.models import (
+    Detections,
+    Detector,
+    ImageFeatures,
+    ImageTextEncoder,
+    PatchEncoder,
+    Segmenter,
+    Tagger,
+    WindowEncoder,
+    WindowFeatures,
+    WindowPass,
+)
+from agent.ports.transport import Announcer, MessageParser, Publisher, PublishTicket, Transport
+from agent.ports.words import Brief, Description, PromptWriter
+
+__all__ = [
+    "Announcer",
+    "Brief",
+    "Description",
+    "Detections",
+    "Detector",
+    "Entry",
+    "FrameDecoder",
+    "History",
+    "ImageCodec",
+    "ImageFeatures",
+    "ImageTextEncoder",
+    "MediaStore",
+    "MessageParser",
+    "Outbox",
+    "OutboxMessage",
+    "PatchEncoder",
+    "PromptWriter",
+    "PublishTicket",
+    "Publisher",
+    "RecipeBook",
+    "Segmenter",
+    "StoredMessage",
+    "Tagger",
+    "Transport",
+    "WindowEncoder",
+    "WindowFeatures",
+    "WindowPass",
+]

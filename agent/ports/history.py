@@ -1,0 +1,116 @@
+"""The history: inspections, outgoing messages and recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.frame import FrameIdentity, Job
+from agent.inspection import Event, Feedback, Inspection
+from agent.recipe import Recipe, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A message that goes out after the commit, at least once (QoS 1)."""
+
+    kind: str
+    """``verdict``, ``mask`` or ``alert``."""
+    topic: str
+    payload: bytes
+    content_type: str = "application/json"
+    retain: bool = False
+    correlation_data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one frame adds to the history."""
+
+    inspection: Inspection
+    messages: tuple[OutboxMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """An outbox row that was not yet acknowledged by the broker."""
+
+    id: int
+    message: OutboxMessage
+
+
+class History(Protocol):
+    """The inspection history."""
+
+    def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        """Inspections, their defects and outbox messages in one transaction.
+
+        True for each entry that was new; False where (camera, frame_id) already had its row, then
+        nothing of that entry is written. Raises StorageError, and then nothing is written at all.
+        """
+        ...
+
+    def knows(self, identity: FrameIdentity) -> bool:
+        """Whether (camera, frame_id) already has its row."""
+        ...
+
+    def occurrences(self, identity: FrameIdentity) -> int:
+        """How many rows have this frame id or one derived from it (``id``, ``id-2``, ``id-3``...)."""
+        ...
+
+    def record_event(self, event: Event) -> None: ...
+
+    def record_feedback(self, feedback: Feedback) -> bool:
+        """False where no inspection matches; nothing is written then."""
+        ...
+
+
+class Outbox(Protocol):
+    """Messages written with the history and not yet acknowledged by the broker."""
+
+    def pending(self, limit: int) -> Sequence[StoredMessage]:
+        """The oldest first."""
+        ...
+
+    def mark_sent(self, ids: Sequence[int]) -> None: ...
+
+    def depth(self) -> int: ...
+
+
+class RecipeBook(Protocol):
+    """Recipes of all SKUs, versioned; one version of each SKU is active."""
+
+    def active(self, sku: str) -> Recipe | None: ...
+
+    def active_version(self, sku: str) -> int | None:
+        """Cheap enough to ask before each batch."""
+        ...
+
+    def register(self, job: Job) -> bool:
+        """Write down a SKU; True for the one caller, of all agents, that made the row."""
+        ...
+
+    def without_recipe(self) -> Sequence[Job]:
+        """SKUs that were registered and never got a recipe: whoever registered them was stopped."""
+        ...
+
+    def job(self, sku: str) -> Job | None:
+        """Name and description of a SKU, as last registered."""
+        ...
+
+    def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
+        """Store as the next version of its SKU and return it with id and version."""
+        ...
+
+    def hold_reference(self, sku: str, reference: Reference) -> None:
+        """Write down a reference that came in and is in no recipe yet; repeating it changes nothing."""
+        ...
+
+    def held_references(self, sku: str) -> Sequence[Reference]:
+        """References of ``sku`` that no version of its recipe holds yet, in the order they came."""
+        ...
+
+    def skus_with_held_references(self) -> Sequence[str]:
+        """SKUs whose references came in and are in no recipe yet (after a restart)."""
+        ...

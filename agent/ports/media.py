@@ -1,0 +1,49 @@
+"""Media: payloads to pictures, pictures to files."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.frame import Delivery, Frame, FrameIdentity, Image
+from agent.inspection import Inspection
+
+
+class FrameDecoder(Protocol):
+    """Payloads to pictures, within limits of bytes and pixels."""
+
+    def identify(self, delivery: Delivery) -> FrameIdentity:
+        """Whose frame this is, without decoding the picture; never raises (an id is derived if need be)."""
+        ...
+
+    def decode(self, delivery: Delivery) -> Frame:
+        """Raises FrameError, carrying as much identity as could be read."""
+        ...
+
+
+class ImageCodec(Protocol):
+    """Pictures to files and back."""
+
+    def decode(self, encoded: bytes) -> Image: ...
+
+    def encode_mask(self, mask: NDArray[np.uint8]) -> bytes:
+        """(H, W) labels, 0 background and i the i-th defect, as an 8-bit PNG."""
+        ...
+
+    def encode_overlay(self, image: Image, mask: NDArray[np.uint8], inspection: Inspection) -> bytes:
+        """A JPEG for people: the frame with the outlines of its defects, verdict and score."""
+        ...
+
+
+class MediaStore(Protocol):
+    """Content-addressed files: equal bytes are stored once; names never come from outside."""
+
+    def put(self, content: bytes, suffix: str) -> str:
+        """Store and return the path relative to the media folder. Raises StorageError."""
+        ...
+
+    def get(self, path: str) -> bytes:
+        """Raises StorageError where the file is missing."""
+        ...

@@ -1,0 +1,164 @@
+"""Models: pictures and words to features, boxes, masks and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.frame import Image
+
+if TYPE_CHECKING:
+    import torch  # only named in annotations: commands that need no model stay quick to start
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """What one pass of an image tower gives for a batch of B pictures."""
+
+    image: torch.Tensor
+    """(B, D) image embeddings of unit length, comparable with text."""
+    patches: torch.Tensor
+    """(B, h, w, D) patch embeddings of unit length, comparable with text."""
+    depths: tuple[torch.Tensor, ...]
+    """Patch features of several depths, each (B, h_i, w_i, C_i), as they leave the tower."""
+
+
+class PatchEncoder(Protocol):
+    """A backbone whose patch features are compared with those of references (few-shot)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the weights: equal digests give equal features."""
+        ...
+
+    def encode_patches(
+        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+    ) -> tuple[torch.Tensor, ...]:
+        """Patch features of several depths, each (B, h_i, w_i, C_i); pictures resized to size x size.
+
+        With ``keep_aspect`` their shorter side becomes ``size`` and what the last whole patch leaves over at
+        the right and at the bottom is cut off; pictures of one batch then have one shape.
+        """
+        ...
+
+
+class ImageTextEncoder(PatchEncoder, Protocol):
+    """A vision-language model: pictures and words in one space of D dimensions (CLIP)."""
+
+    @property
+    def dimensions(self) -> int: ...
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor on cosines that the model was trained with (100 for CLIP: temperature 0.01)."""
+        ...
+
+    def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
+        """One pass at size x size pixels for pictures of any sizes."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """(N, D) text embeddings of unit length."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFeatures:
+    """Embeddings of all windows of one side length over the grid of patches."""
+
+    embeddings: torch.Tensor
+    """(B, n, D) unit vectors comparable with text."""
+    covered: torch.Tensor
+    """(n, k) which patches each window covers, counted row by row."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPass:
+    """What WinCLIP needs of a batch of B pictures."""
+
+    image: torch.Tensor
+    """(B, D) image embeddings of unit length."""
+    patches: torch.Tensor
+    """(B, h, w, C) patch tokens of the last block, normalised by its layer norm, before the projection."""
+    windows: tuple[WindowFeatures, ...]
+    """One for each side length asked for."""
+
+
+class WindowEncoder(ImageTextEncoder, Protocol):
+    """A vision-language model that can look at windows of patches (WinCLIP)."""
+
+    def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
+        """Pictures resized to size x size; windows of side x side patches at every place (stride 1).
+
+        Raises ModelError where the image tower is no vision transformer, or a window exceeds its grid.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector found in one picture, the highest score first."""
+
+    boxes: NDArray[np.float32]
+    """(n, 4) x0, y0, x1, y1 in pixels of the picture."""
+    scores: NDArray[np.float32]
+    """(n,) in [0, 1]."""
+    phrases: tuple[str, ...]
+    """The words of the caption that each box answers to."""
+
+    def __post_init__(self) -> None:
+        if not len(self.boxes) == len(self.scores) == len(self.phrases):
+            raise ValueError("each box has one score and one phrase")
+
+
+class Detector(Protocol):
+    """Open-vocabulary detection: words to boxes (Grounding DINO)."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        phrases: Sequence[Sequence[str]],
+        *,
+        box_threshold: float,
+        text_threshold: float,
+    ) -> list[Detections]:
+        """Boxes for the phrases of each picture, before any suppression.
+
+        Phrases that do not fit the text encoder together are asked in several passes, never cut.
+        """
+        ...
+
+
+class Segmenter(Protocol):
+    """Boxes and points to outlines (SAM)."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def segment(
+        self,
+        image: Image,
+        boxes: NDArray[np.float32],
+        points: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.bool_]:
+        """(n, H, W) masks of the (n, 4) boxes in pixels, with one (n, 2) point each where given.
+
+        The picture is embedded once, however many boxes there are; none asks for nothing.
+        """
+        ...
+
+
+class Tagger(Protocol):
+    """Words for what a picture shows, the likeliest first."""
+
+    def tags(self, image: Image, most: int) -> tuple[str, ...]: ...

@@ -1,0 +1,49 @@
+"""Words: a language model that describes a product nobody has described before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.frame import Image
+from agent.prompts import PromptSet
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What is known of a product before its prompts are written."""
+
+    sku: str
+    name: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    """Words for what its first frames show, the likeliest first."""
+    images: tuple[Image, ...] = ()
+    """Its first frames, for a model that can see; none is shown to one that cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A product in words, as a language model wrote and the agent checked them."""
+
+    noun: str
+    """What the product is called in prompts."""
+    nouns: tuple[str, ...]
+    """What a detector may look for, the likeliest first; ``noun`` among them."""
+    prompts: PromptSet
+    """Its provenance names model, digest, seed and the hash of the instruction."""
+    notes: tuple[str, ...] = ()
+    """What was repaired or left out on the way, a sentence each."""
+
+
+class PromptWriter(Protocol):
+    """Writes the prompts of a new product. Never in the path of a frame."""
+
+    def describe(self, brief: Brief) -> Description:
+        """Ask, check, repair, ask again within its budget of tries and time.
+
+        Raises:
+            WriterError: nothing usable came; its ``reason`` is a sentence for the recipe's row and
+                ``again`` says whether a later try may do better.
+        """
+        ...
