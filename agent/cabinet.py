@@ -59,7 +59,7 @@ class Cabinet:
         self._refused: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recipes")
-        self._generic = inspector.method.prepare(generic_recipe("generic", method), ())
+        self._generic = inspector.prepare(generic_recipe("generic", method), ())
 
     def close(self) -> None:
         """Stop preparing; what is under way is finished first."""
@@ -120,13 +120,13 @@ class Cabinet:
         if recipe is None:
             return self._template(sku)
         recipe = self._checked(recipe)
-        prepared = self._inspector.method.prepare(recipe, self.images(recipe.references))
+        prepared = self._inspector.prepare(recipe, self.images(recipe.references))
         self.put(prepared)
         return prepared
 
     def _checked(self, recipe: Recipe) -> Recipe:
         """Without its calibration where other weights, another method or other parameters gave it."""
-        calibration, fingerprint = recipe.calibration, self._inspector.method.fingerprint
+        calibration, fingerprint = recipe.calibration, self._inspector.fingerprint(recipe)
         if calibration is None or calibration.scorer in (None, fingerprint):
             return recipe
         logger.warning(

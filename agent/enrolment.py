@@ -46,7 +46,7 @@ def enrol(
     """
     if not images:
         raise RecipeError(f"enrolling {recipe.sku!r} needs at least one picture of a good part")
-    prepared = inspector.method.prepare(recipe, images)
+    prepared = inspector.prepare(recipe, images)
     scores: list[float] = []
     pooled: list[float] = []
     for index, image in enumerate(images if len(images) > 1 else ()):
@@ -63,7 +63,7 @@ def enrol(
         policy,
         source=source,
         map_threshold=maps.threshold if maps else None,
-        scorer=inspector.method.fingerprint,
+        scorer=inspector.fingerprint(recipe),
     )
     calibrated = replace(recipe, calibration=calibration)
     return Enrolled(calibrated, prepared.belonging_to(calibrated), tuple(scores))

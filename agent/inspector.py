@@ -17,8 +17,10 @@ from agent.decision import Verdict, decide
 from agent.errors import SightlineError
 from agent.frame import Image
 from agent.inspection import Defect
+from agent.methods.choice import Methods
 from agent.methods.maps import FloatMap, regions, to_pixels
 from agent.methods.method import Method, Prepared, Scored
+from agent.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Judgement:
     """(H, W) labels, i the i-th defect; None where nothing is outlined."""
     infer_ms: float = 0.0
     """This frame's share of its batch."""
+    model_digest: str | None = None
+    """Of the weights that scored it; None where no method did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +58,53 @@ class Segmentation:
 class Inspector:
     """Owns the device: one batch at a time, whoever asks."""
 
-    def __init__(self, method: Method, segmentation: Segmentation | None = None) -> None:
-        self._method = method
+    def __init__(self, methods: Methods | Method, segmentation: Segmentation | None = None) -> None:
+        """``methods``: those that recipes may name; a single one scores every recipe."""
+        self._methods = methods if isinstance(methods, Methods) else Methods.only(methods)
         self._segmentation = segmentation or Segmentation()
         self._device = threading.Lock()
 
     @property
     def method(self) -> Method:
-        """The method that scores."""
-        return self._method
+        """The method of recipes that are still to be written. Raises RecipeError, ModelError."""
+        return self._methods.get(self._methods.default)
+
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
+        """The recipe with its words embedded and its references memorised by its own method.
+
+        Raises RecipeError, ModelError.
+        """
+        return self._methods.of(recipe).prepare(recipe, references)
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Of all that the recipe's scores depend on beside itself. Raises RecipeError, ModelError."""
+        return self._methods.of(recipe).fingerprint
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """Scores of a batch; blocks while another batch runs."""
+        """Scores of a batch, whose recipes may name different methods; blocks while another batch runs."""
+        groups: dict[int, tuple[Method, list[int]]] = {}
+        for index, recipe in enumerate(prepared):
+            method = self._methods.of(recipe.recipe)
+            groups.setdefault(id(method), (method, []))[1].append(index)
+        scored: dict[int, Scored] = {}
         with self._device:
-            return self._method.score(images, prepared)
+            for method, rows in groups.values():
+                results = method.score([images[row] for row in rows], [prepared[row] for row in rows])
+                scored.update(zip(rows, results, strict=True))
+        return [scored[index] for index in range(len(images))]
 
     def inspect(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Judgement]:
         """Judge a batch. A frame that the model fails on ends as ERROR, its neighbours are judged."""
         started = time.perf_counter()
         scored = self._score_each(images, prepared)
         share = (time.perf_counter() - started) * 1000.0 / max(1, len(images))
-        judgements = []
+        judgements: list[Judgement] = []
         for image, recipe, one in zip(images, prepared, scored, strict=True):
             begun = time.perf_counter()
             judgement = one if isinstance(one, Judgement) else self._judge(image, recipe, one)
             own = (time.perf_counter() - begun) * 1000.0
-            judgements.append(replace(judgement, infer_ms=share + own))
+            digest = self._methods.of(recipe.recipe).digest
+            judgements.append(replace(judgement, infer_ms=share + own, model_digest=digest))
         return judgements
 
     def _score_each(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored | Judgement]:

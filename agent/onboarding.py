@@ -126,7 +126,7 @@ class Onboarding:
             return
         recipe = self._book.add(generic_recipe(job.sku, self._method, self._noun(job.sku)))
         self._tell("recipe", f"first recipe of {job.sku!r}, from the template prompts", job.sku)
-        self._cabinet.put(self._inspector.method.prepare(recipe, ()))
+        self._cabinet.put(self._inspector.prepare(recipe, ()))
 
     def _enrol_held(self, sku: str) -> None:
         # `waiting` is cleared before the rows are read: a reference that comes in from here on

@@ -92,7 +92,7 @@ def _prepare(
 
     recipe = generic_recipe(sku, settings.inspection.method, noun)
     if not good:
-        return inspector.method.prepare(recipe, ())
+        return inspector.prepare(recipe, ())
     taken = read_references(good, composition.decoder(settings))
     draft = replace(recipe, references=unstored(taken))
     return enrol_pictures(inspector, draft, taken, settings).prepared

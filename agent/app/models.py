@@ -1,43 +1,104 @@
-"""The models and the method of one configuration."""
+"""The models of one configuration, each loaded once, and the methods that share them."""
 
 from __future__ import annotations
+
+import threading
+from functools import cached_property
+
+import torch
 
 from adapters.models.device import pick_device
 from adapters.models.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
 from agent.inspector import Inspector
-from agent.methods import NEEDS, build_method
+from agent.methods import NEEDS, TAKES, build_method
+from agent.methods.choice import Methods
+from agent.methods.method import Method
+from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 from config import Settings
 
 
-def build_inspector(settings: Settings) -> Inspector:
-    """Load what the method needs and what the configuration names. Raises ModelError, RecipeError."""
-    options, models = settings.inspection, settings.models
-    needs = NEEDS.get(options.method, frozenset())
-    if options.method == "null":
-        return Inspector(build_method("null", null_cost_ms=options.null_cost_ms))
-    device = pick_device(models.device, models.threads)
-    files = {name: str(file) for name, file in models.files.items()}
-    own_backbone = options.backbone != "clip"
-    encoder = backbone = detector = segmenter = None
-    if "encoder" in needs or ("backbone" in needs and not own_backbone):
-        encoder = load_clip(
-            models.clip, models.path, files, preprocessing=models.preprocessing, device=device
+class Models:
+    """Loads a model when the first method asks for it. Every property raises ModelError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._models = settings.models
+        self._backbone_name = settings.inspection.backbone
+        self._files = {name: str(file) for name, file in settings.models.files.items()}
+
+    @property
+    def own_backbone(self) -> bool:
+        """Whether few-shot features come from a model of their own."""
+        return self._backbone_name != "clip"
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where all of them run."""
+        return pick_device(self._models.device, self._models.threads)
+
+    @cached_property
+    def encoder(self) -> ImageTextEncoder:
+        """The vision-language model."""
+        models = self._models
+        return load_clip(
+            models.clip, models.path, self._files, preprocessing=models.preprocessing, device=self.device
         )
-    if own_backbone:
-        backbone = load_backbone(options.backbone, models.path, files, device=device)
-    if models.detector or "detector" in needs:
-        name = models.detector or DEFAULT_DETECTOR
-        detector = load_detector(name, models.path, files, device=device)
-    if models.segmenter or "segmenter" in needs:
-        name = models.segmenter or DEFAULT_SEGMENTER
-        segmenter = load_segmenter(name, models.path, files, device=device)
-    method = build_method(
-        options.method,
-        encoder,
-        backbone,
-        detector,
-        segmenter,
-        parameters=options.parameters.get(options.method, {}),
-    )
-    return Inspector(method)
+
+    @cached_property
+    def backbone(self) -> PatchEncoder:
+        """The model of few-shot features, where it is not the encoder."""
+        return load_backbone(self._backbone_name, self._models.path, self._files, device=self.device)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The configured detector, or the default one where a recipe's method needs one."""
+        name = self._models.detector or DEFAULT_DETECTOR
+        return load_detector(name, self._models.path, self._files, device=self.device)
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The configured segmenter, or the default one where a recipe's method needs one."""
+        name = self._models.segmenter or DEFAULT_SEGMENTER
+        return load_segmenter(name, self._models.path, self._files, device=self.device)
+
+
+def build_methods(settings: Settings) -> Methods:
+    """The methods that recipes may name, built as they are asked for.
+
+    ``inspection.method: "null"`` stands in place of all of them: it measures the agent around the models.
+    """
+    options, models = settings.inspection, Models(settings)
+    if options.method == "null":
+        return Methods.only(build_method("null", null_cost_ms=options.null_cost_ms), "null")
+    configured = {
+        "backbone": models.own_backbone,
+        "detector": settings.models.detector is not None,
+        "segmenter": settings.models.segmenter is not None,
+    }
+    loading = threading.Lock()
+
+    def build(name: str) -> Method:
+        wanted = NEEDS.get(name, frozenset()) | {role for role in TAKES.get(name, ()) if configured[role]}
+        if wanted >= {"backbone"} and not models.own_backbone:
+            wanted = (wanted - {"backbone"}) | {"encoder"}  # the image tower gives the features
+        with loading:  # two methods may ask for the same model at once
+            return build_method(
+                name,
+                models.encoder if "encoder" in wanted else None,
+                models.backbone if "backbone" in wanted else None,
+                models.detector if "detector" in wanted else None,
+                models.segmenter if "segmenter" in wanted else None,
+                parameters=options.parameters.get(name, {}),
+            )
+
+    return Methods(options.method, build)
+
+
+def build_inspector(settings: Settings) -> Inspector:
+    """Load what the configured method needs; what recipes need beside it is loaded when they come.
+
+    Raises ModelError, RecipeError.
+    """
+    inspector = Inspector(build_methods(settings))
+    _ = inspector.method  # a missing model is told at start, not with the first frame
+    return inspector

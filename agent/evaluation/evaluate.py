@@ -202,7 +202,7 @@ class _Running:
             recipe = replace(recipe, prompts=options.prompts(noun))
         references = tuple(Reference("", str(path), path.name) for path in self._references)
         recipe = replace(recipe, references=references)
-        return self._inspector.method.prepare(recipe, [self._load(path) for path in self._references])
+        return self._inspector.prepare(recipe, [self._load(path) for path in self._references])
 
     def _pixels(self, maps: MapStore | None) -> tuple[dict[str, float], float | None]:
         """Pixel figures of the pictures whose truth is known, and the threshold of the highest F1."""

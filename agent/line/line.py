@@ -106,7 +106,6 @@ class Line:
             parts.announcer,
             self._in_flight,
             parts.counters,
-            model_digest=parts.inspector.method.digest,
             options=options.recording,
         )
         self._drain = OutboxDrain(parts.outbox, parts.history, parts.transport, parts.counters)

@@ -44,7 +44,6 @@ class Recorder:
         in_flight: InFlight,
         counters: Counters,
         *,
-        model_digest: str,
         options: RecordingOptions,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -54,7 +53,6 @@ class Recorder:
         self._announcer = announcer
         self._in_flight = in_flight
         self._counters = counters
-        self._model_digest = model_digest
         self._options = options
         self._clock = clock
 
@@ -110,7 +108,7 @@ class Recorder:
             recipe=None
             if recipe is None
             else RecipeStamp(recipe.id, recipe.version, recipe.method, recipe.prompts.source, recipe.shots),
-            model_digest=self._model_digest if recipe is not None else None,
+            model_digest=judgement.model_digest,
             timings=Timings(work.queue_ms + waited_ms, work.decode_ms, judgement.infer_ms),
             size=(work.frame.width, work.frame.height) if work.frame is not None else None,
         )

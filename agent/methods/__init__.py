@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from agent.errors import RecipeError
 from agent.methods.anomaly_dino import AnomalyDino, AnomalyDinoParameters
 from agent.methods.apg_gd import ApgGd, ApgGdParameters
+from agent.methods.choice import Methods
 from agent.methods.fade import FADE, Fade, FadeParameters
 from agent.methods.iap_as import IapAs, IapAsParameters
 from agent.methods.method import Method, Prepared, Scored
@@ -42,6 +43,13 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "null": frozenset(),
 }
 """The models without which a method cannot run; anomaly-dino takes the encoder where no backbone is given."""
+
+TAKES: Mapping[str, frozenset[str]] = {
+    "fade": frozenset({"backbone"}),
+    "sightline": frozenset({"backbone", "detector", "segmenter"}),
+    "anomaly-dino": frozenset({"backbone"}),
+}
+"""The models that a method uses where they are configured, and does without where they are not."""
 
 _TITLES = {
     "encoder": "a vision-language model",
@@ -110,12 +118,14 @@ __all__ = [
     "NAMES",
     "NEEDS",
     "PRESETS",
+    "TAKES",
     "AnomalyDino",
     "ApgGd",
     "Fade",
     "FadeParameters",
     "IapAs",
     "Method",
+    "Methods",
     "Null",
     "Prepared",
     "Scored",

@@ -13,10 +13,12 @@ import torch
 from agent.cabinet import generic_recipe
 from agent.calibration import Calibration
 from agent.decision import Verdict
-from agent.errors import ModelError
+from agent.errors import ModelError, RecipeError
 from agent.frame import Image
 from agent.inspector import Inspector, Segmentation
+from agent.methods import Methods, build_method
 from agent.methods.method import Prepared, Scored
+from agent.methods.null import NullPrepared
 from agent.recipe import Recipe
 from tests.support.encoders import ColourEncoder
 
@@ -233,3 +235,34 @@ def test_no_frames_no_judgements() -> None:
 def test_each_frame_is_told_its_share_of_the_time() -> None:
     judgements = Inspector(BrightestPixel()).inspect([picture(0.1)] * 3, [prepared()] * 3)
     assert all(judgement.infer_ms > 0.0 for judgement in judgements)
+
+
+def of_method(name: str) -> PlainPrepared:
+    return PlainPrepared(replace(generic_recipe("A", name), calibration=CALIBRATION))
+
+
+def test_frames_of_one_batch_are_scored_by_the_methods_of_their_recipes() -> None:
+    built = {"first": BrightestPixel(), "second": BrightestPixel(maps=False)}
+    built["second"].digest = "other weights"
+    inspector = Inspector(Methods("first", built.__getitem__))
+    recipes = [of_method(name) for name in ("first", "second", "first")]
+    judgements = inspector.inspect([picture(score) for score in (0.1, 0.9, 0.8)], recipes)
+    assert [judgement.score for judgement in judgements] == [0.1, 0.9, 0.8]
+    assert [judgement.model_digest for judgement in judgements] == ["plain", "other weights", "plain"]
+    assert (built["first"].batches, built["second"].batches) == ([2], [1])
+
+
+def test_a_method_that_fails_leaves_the_frames_of_the_other_alone() -> None:
+    built = {"first": BrightestPixel(), "second": BrightestPixel(ModelError("out of memory"))}
+    inspector = Inspector(Methods("first", built.__getitem__))
+    judgements = inspector.inspect(
+        [picture(0.1), picture(0.9, broken=True)], [of_method("first"), of_method("second")]
+    )
+    assert [judgement.verdict for judgement in judgements] == [Verdict.PASS, Verdict.ERROR]
+
+
+def test_a_recipe_is_prepared_by_its_own_method() -> None:
+    inspector = Inspector(Methods("null", build_method))
+    assert isinstance(inspector.prepare(generic_recipe("A", "null"), ()), NullPrepared)
+    with pytest.raises(RecipeError, match="there is no method 'guess'"):
+        inspector.prepare(generic_recipe("A", "guess"), ())

@@ -42,7 +42,6 @@ class Desk:
             MqttAnnouncer(Topics(site="plant", agent="cell-7"), "1"),
             self.in_flight,
             self.counters,
-            model_digest="d" * 64,
             options=RecordingOptions(**options),  # type: ignore[arg-type]
             clock=lambda: self._received + self.late_by,
         )

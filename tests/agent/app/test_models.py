@@ -1,0 +1,46 @@
+"""The models of a configuration: recipes choose their method, and methods share what is loaded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.app.models import build_inspector, build_methods
+from agent.cabinet import generic_recipe
+from agent.errors import ModelError
+from agent.methods import Fade, Null
+from config import Settings, load
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return load(profile="embedded").settings
+
+
+def test_products_of_one_line_are_inspected_by_methods_of_their_own(settings: Settings) -> None:
+    inspector = build_inspector(settings)
+    part = np.full((64, 64, 3), 128, np.uint8)
+    recipes = [generic_recipe("A", "sightline"), generic_recipe("B", "fade"), generic_recipe("C", "null")]
+    prepared = [inspector.prepare(recipe, ()) for recipe in recipes]
+    judgements = inspector.inspect([part] * 3, prepared)
+    assert judgements[2].score == 0.0
+    assert judgements[0].model_digest == judgements[1].model_digest != judgements[2].model_digest
+    assert len({inspector.fingerprint(recipe) for recipe in recipes}) == 3
+
+
+def test_methods_share_their_models(settings: Settings) -> None:
+    methods = build_methods(settings)
+    first, second = methods.get("fade"), methods.get("sightline")
+    assert isinstance(first, Fade)
+    assert isinstance(second, Fade)
+    assert first._encoder is second._encoder
+
+
+def test_a_method_whose_weights_are_missing_says_how_to_get_them(settings: Settings) -> None:
+    with pytest.raises(ModelError, match="sightline models pull"):
+        build_methods(settings).get("apg-gd")
+
+
+def test_null_in_the_configuration_stands_in_place_of_every_recipes_method() -> None:
+    settings = load(profile="embedded", overrides=["inspection.method=null"]).settings
+    assert isinstance(build_methods(settings).get("sightline"), Null)
