@@ -24,6 +24,8 @@ class NamedDefect:
 
     name: str
     phrases: tuple[str, ...]
+    severity: str = ""
+    """How bad it is, in the words of whoever named it (``minor``, ``critical``); empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,26 @@
 """The inspection history in SQL (SQLite or PostgreSQL) and the media files beside it.
 
-Implements the ports History, Outbox, RecipeBook and MediaStore of :mod:`agent.ports`.
+Implements the ports History, OnboardingDesk, Outbox, RecipeBook and MediaStore of :mod:`agent.ports`.
 """
 
 from storage.database import Database, parse_url
 from storage.history import SqlHistory
 from storage.maintenance import backup, check, upgrade
 from storage.media import MediaFolder
+from storage.onboarding_desk import SqlOnboardingDesk
 from storage.outbox import SqlOutbox
 from storage.queries import Summary, defects, inspections, query, summary
-from storage.recipe_book import RecipeListing, SqlRecipeBook
+from storage.recipe_book import SqlRecipeBook
+from storage.samples import SqlSamples
 
 __all__ = [
     "Database",
     "MediaFolder",
-    "RecipeListing",
     "SqlHistory",
+    "SqlOnboardingDesk",
     "SqlOutbox",
     "SqlRecipeBook",
+    "SqlSamples",
     "Summary",
     "backup",
     "check",

@@ -19,6 +19,9 @@ from storage.types import storable
 
 _log = logging.getLogger(__name__)
 
+_NO_INSPECTION = ""
+"""What stands in the outbox for a message that is no inspection's."""
+
 
 class SqlHistory:
     """:class:`agent.ports.History` on SQLite and PostgreSQL.
@@ -100,6 +103,10 @@ class SqlHistory:
 
     def record_event(self, event: Event) -> None:
         """One row in ``event``. Raises StorageError."""
+        self.announce(event, ())
+
+    def announce(self, event: Event, messages: Sequence[OutboxMessage]) -> None:
+        """An event and its messages in one transaction. Raises StorageError."""
         row = {
             "kind": event.kind,
             "severity": event.severity,
@@ -112,6 +119,12 @@ class SqlHistory:
         }
         with self._database.write() as connection:
             connection.execute(insert(schema.event).values(row))
+            agent_id, now = self._agent["agent_id"], datetime.now(UTC)
+            _insert_all(
+                connection,
+                schema.outbox,
+                [_outbox_row(one, _NO_INSPECTION, agent_id, now) for one in messages],
+            )
 
     def record_feedback(self, feedback: Feedback) -> bool:
         """False where no inspection matches, or where a frame id without camera fits several."""

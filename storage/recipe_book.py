@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, and_, func, insert, select, update
 
-from agent.calibration import Calibration
 from agent.errors import RecipeError
 from agent.frame import Job
-from agent.prompts import NamedDefect, PromptSet, PromptSource
-from agent.recipe import Recipe, Reference
+from agent.recipe import Recipe, RecipeListing, Reference
 from storage import schema
 from storage.database import Database, insert_into
+from storage.recipe_rows import (
+    add_calibration,
+    add_references,
+    is_held,
+    listings,
+    load,
+    recipes,
+    reference_row,
+    share_prompts,
+)
 
 _JOB_FIELDS = ("name", "description", "gtin", "lot")
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeListing:
-    """One line of a list of recipes."""
-
-    sku: str
-    version: int
-    active: bool
-    noun: str
-    method: str
-    prompt_source: str
-    shots: int
-    threshold: float | None
-    """None where the version is not calibrated."""
-    created_at: datetime
 
 
 class SqlRecipeBook:
@@ -61,11 +38,11 @@ class SqlRecipeBook:
     def active(self, sku: str) -> Recipe | None:
         """The active version of a SKU. Raises StorageError."""
         recipe, registered = schema.recipe.c, schema.sku.c
-        query = _recipes().join(
+        query = recipes().join(
             schema.sku, and_(registered.sku == recipe.sku, registered.active_version == recipe.version)
         )
         with self._database.read() as connection:
-            return _load(connection, query.where(recipe.sku == sku))
+            return load(connection, query.where(recipe.sku == sku))
 
     def active_version(self, sku: str) -> int | None:
         """One lookup by primary key. Raises StorageError."""
@@ -130,14 +107,19 @@ class SqlRecipeBook:
                 "noun": recipe.noun,
                 "method": recipe.method,
                 "parameters": dict(recipe.parameters),
-                "prompt_set_id": _share_prompts(connection, recipe.prompts, now),
+                "prompt_set_id": share_prompts(connection, recipe.prompts, now),
                 "created_at": now,
+                "origin": recipe.origin,
+                "note": recipe.note,
+                "parent_version": recipe.parent,
+                "audition": None if recipe.audition is None else dict(recipe.audition),
+                "margin": recipe.margin,
             }
             identifier = connection.execute(
                 insert(schema.recipe).values(row).returning(columns.id)
             ).scalar_one()
-            _add_references(connection, recipe.sku, identifier, recipe.references, now)
-            _add_calibration(connection, identifier, recipe.calibration)
+            add_references(connection, recipe.sku, identifier, recipe.references, now)
+            add_calibration(connection, identifier, recipe.calibration)
             if activate:
                 _activate(connection, recipe.sku, version, now)
         return replace(recipe, id=identifier, version=version)
@@ -148,7 +130,7 @@ class SqlRecipeBook:
         The SKU is not registered by it: whoever sees its first frame still learns that it is new.
         """
         table = schema.reference
-        row = {"sku": sku, **_reference_row(reference), "created_at": datetime.now(UTC)}
+        row = {"sku": sku, **reference_row(reference), "created_at": datetime.now(UTC)}
         with self._database.write() as connection:
             statement = insert_into(connection, table).values(row)
             connection.execute(
@@ -160,24 +142,32 @@ class SqlRecipeBook:
     def held_references(self, sku: str) -> Sequence[Reference]:
         """References that no version of the SKU's recipe holds yet, as they came. Raises StorageError."""
         columns = schema.reference.c
-        query = select(columns.sha256, columns.path, columns.name).where(columns.sku == sku, _is_held())
+        query = select(columns.sha256, columns.path, columns.name).where(columns.sku == sku, is_held())
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(columns.id))
             return [Reference(**row._mapping) for row in rows]
+
+    def reference(self, sha256: str) -> Reference | None:
+        """A reference with these bytes, of any SKU. Raises StorageError."""
+        columns = schema.reference.c
+        query = select(columns.sha256, columns.path, columns.name).where(columns.sha256 == sha256)
+        with self._database.read() as connection:
+            row = connection.execute(query.order_by(columns.id).limit(1)).one_or_none()
+        return None if row is None else Reference(**row._mapping)
 
     def skus_with_held_references(self) -> Sequence[str]:
         """SKUs whose references wait for a version, sorted. Raises StorageError."""
         sku = schema.reference.c.sku
         with self._database.read() as connection:
-            return connection.execute(select(sku).where(_is_held()).distinct().order_by(sku)).scalars().all()
+            return connection.execute(select(sku).where(is_held()).distinct().order_by(sku)).scalars().all()
 
     # --------------------------------------------------------------------------------- for people
 
     def get(self, sku: str, version: int) -> Recipe | None:
         """One version, active or not. Raises StorageError."""
-        query = _recipes().where(schema.recipe.c.sku == sku, schema.recipe.c.version == version)
+        query = recipes().where(schema.recipe.c.sku == sku, schema.recipe.c.version == version)
         with self._database.read() as connection:
-            return _load(connection, query)
+            return load(connection, query)
 
     def activate(self, sku: str, version: int) -> None:
         """Make an existing version the active one.
@@ -196,40 +186,11 @@ class SqlRecipeBook:
 
     def listing(self, sku: str | None = None) -> Sequence[RecipeListing]:
         """All versions of one SKU or of all, by SKU and version. Raises StorageError."""
-        recipe = schema.recipe.c
-        shots = (
-            select(func.count())
-            .select_from(schema.reference)
-            .where(schema.reference.c.recipe_id == recipe.id)
-            .scalar_subquery()
-        )
-        query = (
-            select(
-                recipe.sku,
-                recipe.version,
-                func.coalesce(schema.sku.c.active_version == recipe.version, False).label("active"),
-                recipe.noun,
-                recipe.method,
-                schema.prompt_set.c.source.label("prompt_source"),
-                shots.label("shots"),
-                schema.calibration.c.threshold,
-                recipe.created_at,
-            )
-            .join(schema.sku, schema.sku.c.sku == recipe.sku)
-            .join(schema.prompt_set, schema.prompt_set.c.id == recipe.prompt_set_id)
-            .outerjoin(schema.calibration, schema.calibration.c.recipe_id == recipe.id)
-            .order_by(recipe.sku, recipe.version)
-        )
+        query = listings()
         if sku is not None:
-            query = query.where(recipe.sku == sku)
+            query = query.where(schema.recipe.c.sku == sku)
         with self._database.read() as connection:
             return [RecipeListing(**row._mapping) for row in connection.execute(query)]
-
-
-def prompt_identity(prompts: PromptSet) -> str:
-    """sha256 over words, source and provenance: equal ones share their row."""
-    parts = [prompts.digest, prompts.source.value, sorted(prompts.provenance.items())]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _make_sku(connection: Connection, sku: str, told: dict[str, str]) -> bool:
@@ -248,141 +209,3 @@ def _lock_sku(connection: Connection, sku: str) -> None:
 def _activate(connection: Connection, sku: str, version: int, now: datetime) -> None:
     changes = {"active_version": version, "updated_at": now}
     connection.execute(update(schema.sku).where(schema.sku.c.sku == sku).values(changes))
-
-
-def _share_prompts(connection: Connection, prompts: PromptSet, now: datetime) -> int:
-    table, identity = schema.prompt_set, prompt_identity(prompts)
-    row = {
-        "digest": prompts.digest,
-        "identity": identity,
-        "normal": list(prompts.normal),
-        "anomalous": list(prompts.anomalous),
-        "defects": [{"name": defect.name, "phrases": list(defect.phrases)} for defect in prompts.defects],
-        "source": prompts.source.value,
-        "provenance": dict(prompts.provenance),
-        "created_at": now,
-    }
-    statement = insert_into(connection, table).values(row)
-    connection.execute(statement.on_conflict_do_nothing(index_elements=[table.c.identity]))
-    shared = select(table.c.id).where(table.c.identity == identity)
-    return int(connection.execute(shared).scalar_one())
-
-
-def _reference_row(reference: Reference) -> dict[str, Any]:
-    return {"sha256": reference.sha256, "path": reference.path, "name": reference.name}
-
-
-def _is_held() -> ColumnElement[bool]:
-    """In no version of its SKU's recipe, also where a person enrolled the same picture meanwhile."""
-    columns, taken = schema.reference.c, schema.reference.alias("taken")
-    same = and_(taken.c.sku == columns.sku, taken.c.sha256 == columns.sha256, taken.c.recipe_id.is_not(None))
-    return and_(columns.recipe_id.is_(None), ~exists().where(same))
-
-
-def _add_references(
-    connection: Connection, sku: str, recipe_id: int, references: Sequence[Reference], now: datetime
-) -> None:
-    if not references:
-        return
-    common = {"sku": sku, "recipe_id": recipe_id, "created_at": now}
-    rows = [{**common, "position": p, **_reference_row(r)} for p, r in enumerate(references)]
-    connection.execute(insert(schema.reference), rows)
-    columns = schema.reference.c
-    taken_up = and_(
-        columns.sku == sku, columns.recipe_id.is_(None), columns.sha256.in_([r.sha256 for r in references])
-    )
-    connection.execute(delete(schema.reference).where(taken_up))
-
-
-def _add_calibration(connection: Connection, recipe_id: int, calibration: Calibration | None) -> None:
-    if calibration is None:
-        return
-    row = {
-        "recipe_id": recipe_id,
-        "threshold": calibration.threshold,
-        "review_below": calibration.review_below,
-        "samples": calibration.samples,
-        "false_alarm_rate": calibration.false_alarm_rate,
-        "source": calibration.source,
-        "map_threshold": calibration.map_threshold,
-        "scorer": calibration.scorer,
-    }
-    connection.execute(insert(schema.calibration).values(row))
-
-
-def _recipes() -> Select[Any]:
-    recipe, prompts, calibration = schema.recipe, schema.prompt_set, schema.calibration
-    return (
-        select(
-            recipe,
-            prompts.c.normal,
-            prompts.c.anomalous,
-            prompts.c.defects,
-            prompts.c.source.label("prompt_source"),
-            prompts.c.provenance,
-            calibration.c.threshold,
-            calibration.c.review_below,
-            calibration.c.samples,
-            calibration.c.false_alarm_rate,
-            calibration.c.source.label("calibration_source"),
-            calibration.c.map_threshold,
-            calibration.c.scorer,
-        )
-        .select_from(recipe)
-        .join(prompts, prompts.c.id == recipe.c.prompt_set_id)
-        .outerjoin(calibration, calibration.c.recipe_id == recipe.c.id)
-    )
-
-
-def _load(connection: Connection, query: Select[Any]) -> Recipe | None:
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    columns = schema.reference.c
-    references = connection.execute(
-        select(columns.sha256, columns.path, columns.name)
-        .where(columns.recipe_id == row.id)
-        .order_by(columns.position)
-    ).all()
-    try:
-        return Recipe(
-            sku=row.sku,
-            noun=row.noun,
-            prompts=_prompts(row),
-            method=row.method,
-            parameters=row.parameters,
-            references=tuple(Reference(**reference._mapping) for reference in references),
-            calibration=_calibration(row),
-            id=row.id,
-            version=row.version,
-        )
-    except (ValueError, KeyError, TypeError, RecipeError) as error:
-        # Not a StorageError: no waiting mends this, and other SKUs go on.
-        raise RecipeError(
-            f"version {row.version} of the recipe of {row.sku!r} is damaged in the database ({error});"
-            " restore a backup or activate another version"
-        ) from error
-
-
-def _prompts(row: Row[Any]) -> PromptSet:
-    return PromptSet(
-        normal=tuple(row.normal),
-        anomalous=tuple(row.anomalous),
-        defects=tuple(NamedDefect(d["name"], tuple(d["phrases"])) for d in row.defects),
-        source=PromptSource(row.prompt_source),
-        provenance=row.provenance,
-    )
-
-
-def _calibration(row: Row[Any]) -> Calibration | None:
-    if row.threshold is None:
-        return None
-    return Calibration(
-        threshold=row.threshold,
-        review_below=row.review_below,
-        samples=row.samples,
-        false_alarm_rate=row.false_alarm_rate,
-        source=row.calibration_source,
-        map_threshold=row.map_threshold,
-        scorer=row.scorer,
-    )

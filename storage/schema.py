@@ -78,6 +78,12 @@ recipe = Table(
     Column("parameters", JSON, nullable=False),
     Column("prompt_set_id", RowId, ForeignKey("prompt_set.id"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # agent.recipe.ORIGINS says which there are; the list may grow without a migration.
+    Column("origin", String(16), nullable=False, server_default=text("'template'")),
+    Column("note", CleanText),
+    Column("parent_version", Integer),
+    Column("audition", JSON(none_as_null=True)),
+    Column("margin", Double),  # stands in `audition` too; here for people who ask in SQL
     UniqueConstraint("sku", "version"),
     CheckConstraint("version >= 1", name="version"),
 )
@@ -113,6 +119,24 @@ calibration = Table(
     Column("source", CleanText, nullable=False),
     Column("map_threshold", Double),
     Column("scorer", CleanText),
+)
+
+onboarding = Table(
+    "onboarding",
+    metadata,
+    # No foreign key: who claims a SKU may do so before it is registered.
+    Column("sku", Name(SKU_BYTES), primary_key=True),
+    Column("state", String(8), nullable=False),
+    Column("claimed_by", CleanText),
+    Column("claimed_until", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", UtcDateTime),  # NULL: not again unless somebody asks
+    Column("reason", CleanText),
+    Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("state IN ('waiting', 'claimed', 'done', 'failed')", name="state"),
+    CheckConstraint(
+        "state <> 'claimed' OR (claimed_by IS NOT NULL AND claimed_until IS NOT NULL)", name="claim"
+    ),
 )
 
 inspection = Table(
@@ -204,7 +228,7 @@ outbox = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("agent_id", CleanText, nullable=False),
-    Column("inspection_id", Name, nullable=False),  # for tracing; a pruned inspection leaves it as it is
+    Column("inspection_id", Name, nullable=False),  # for tracing; empty: of none. Pruning leaves it
     Column("kind", CleanText, nullable=False),
     Column("topic", CleanText, nullable=False),
     Column("payload", LargeBinary),  # dropped once sent: masks would fill the database a second time

@@ -17,12 +17,17 @@ from agent.ports.models import (
     WindowFeatures,
     WindowPass,
 )
+from agent.ports.onboarding import OnboardingDesk, OnboardingRecord, OnboardingState
+from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
+from agent.ports.samples import ConfirmedScore, RecordedFrame, Samples
+from agent.ports.schedule import Scheduler
 from agent.ports.transport import Announcer, MessageParser, Publisher, PublishTicket, Transport
 from agent.ports.words import Brief, Description, PromptWriter
 
 __all__ = [
     "Announcer",
     "Brief",
+    "ConfirmedScore",
     "Description",
     "Detections",
     "Detector",
@@ -34,13 +39,23 @@ __all__ = [
     "ImageTextEncoder",
     "MediaStore",
     "MessageParser",
+    "OnboardingDesk",
+    "OnboardingRecord",
+    "OnboardingState",
     "Outbox",
     "OutboxMessage",
     "PatchEncoder",
+    "Pictures",
     "PromptWriter",
     "PublishTicket",
     "Publisher",
     "RecipeBook",
+    "RecipeCodec",
+    "RecipeFile",
+    "RecordedFrame",
+    "ReferenceEntry",
+    "Samples",
+    "Scheduler",
     "Segmenter",
     "StoredMessage",
     "Tagger",

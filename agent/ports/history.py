@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agent.frame import FrameIdentity, Job
 from agent.inspection import Event, Feedback, Inspection
-from agent.recipe import Recipe, Reference
+from agent.recipe import Recipe, RecipeListing, Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class OutboxMessage:
     """A message that goes out after the commit, at least once (QoS 1)."""
 
     kind: str
-    """``verdict``, ``mask`` or ``alert``."""
+    """``verdict``, ``mask``, ``alert`` or ``reply``."""
     topic: str
     payload: bytes
     content_type: str = "application/json"
@@ -61,6 +61,10 @@ class History(Protocol):
 
     def record_event(self, event: Event) -> None: ...
 
+    def announce(self, event: Event, messages: Sequence[OutboxMessage]) -> None:
+        """An event and the messages that tell of it, in one transaction. Raises StorageError."""
+        ...
+
     def record_feedback(self, feedback: Feedback) -> bool:
         """False where no inspection matches; nothing is written then."""
         ...
@@ -99,8 +103,21 @@ class RecipeBook(Protocol):
         """Name and description of a SKU, as last registered."""
         ...
 
+    def get(self, sku: str, version: int) -> Recipe | None:
+        """One version, active or not."""
+        ...
+
+    def listing(self, sku: str | None = None) -> Sequence[RecipeListing]:
+        """All versions of one SKU or of all, by SKU and version; those kept and never used too."""
+        ...
+
     def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
         """Store as the next version of its SKU and return it with id and version."""
+        ...
+
+    def activate(self, sku: str, version: int) -> None:
+        """Make a version the active one, for frames from the next batch on. Raises RecipeError where
+        there is no such version."""
         ...
 
     def hold_reference(self, sku: str, reference: Reference) -> None:
@@ -109,6 +126,10 @@ class RecipeBook(Protocol):
 
     def held_references(self, sku: str) -> Sequence[Reference]:
         """References of ``sku`` that no version of its recipe holds yet, in the order they came."""
+        ...
+
+    def reference(self, sha256: str) -> Reference | None:
+        """A reference with these bytes, whichever SKU it belongs to; held ones too."""
         ...
 
     def skus_with_held_references(self) -> Sequence[str]:

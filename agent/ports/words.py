@@ -47,3 +47,7 @@ class PromptWriter(Protocol):
                 ``again`` says whether a later try may do better.
         """
         ...
+
+    def close(self) -> None:
+        """Break off what is asked now; a description under way ends with WriterError at once."""
+        ...

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from storage import Database, SqlHistory, SqlOutbox, SqlRecipeBook, schema, upgrade
+from storage import Database, SqlHistory, SqlOnboardingDesk, SqlOutbox, SqlRecipeBook, schema, upgrade
 from tests.fixtures.postgresql import PostgresqlServer, postgresql_server, postgresql_url
 
 __all__ = ["postgresql_server", "postgresql_url"]
@@ -65,6 +65,11 @@ def history(database: Database) -> SqlHistory:
 @pytest.fixture
 def outbox(database: Database) -> SqlOutbox:
     return SqlOutbox(database, agent_id="cell-7")
+
+
+@pytest.fixture
+def desk(database: Database) -> SqlOnboardingDesk:
+    return SqlOnboardingDesk(database)
 
 
 @pytest.fixture

@@ -240,3 +240,17 @@ def test_an_event_keeps_its_details(history: SqlHistory, database: Database) -> 
 
 def test_nothing_to_record_is_nothing_done(history: SqlHistory) -> None:
     assert list(history.record([])) == []
+
+
+def test_an_event_and_its_messages_are_written_together_or_not_at_all(
+    history: SqlHistory, outbox: SqlOutbox, database: Database
+) -> None:
+    event = Event("command", "recipe.list: done", NOON)
+    reply = replace(message(), kind="reply", correlation_data=b"7")
+    history.announce(event, (reply,))
+    assert [stored.message for stored in outbox.pending(9)] == [reply]
+    with pytest.raises(StorageError):
+        history.announce(replace(event, severity="fatal"), (reply,))
+    with pytest.raises(StorageError):
+        history.announce(event, (replace(reply, topic=None),))  # type: ignore[arg-type]
+    assert (outbox.depth(), count(database, "event")) == (1, 1)

@@ -16,14 +16,14 @@ from tests.storage.examples import entry
 
 TABLES = {
     *("sku", "recipe", "prompt_set", "reference", "calibration"),
-    *("inspection", "defect", "feedback", "outbox", "event"),
+    *("inspection", "defect", "feedback", "outbox", "event", "onboarding"),
 }
 
 
 def test_an_upgrade_makes_the_tables_and_the_views(empty_url: str) -> None:
     assert check(empty_url) != []
-    assert upgrade(empty_url) == "0001"
-    assert upgrade(empty_url) == "0001"
+    assert upgrade(empty_url) == "0002"
+    assert upgrade(empty_url) == "0002"
     assert check(empty_url) == []
     with Database(empty_url) as database, database.read() as connection:
         inspector = inspect(connection)
@@ -71,7 +71,7 @@ def test_two_processes_may_upgrade_at_once(empty_url: str) -> None:
     for process in processes:
         output, errors = process.communicate(timeout=60)
         results.append((process.returncode, output.strip(), errors))
-    assert results == [(0, "0001", "")] * 2
+    assert results == [(0, "0002", "")] * 2
     assert check(empty_url) == []
 
 

@@ -16,7 +16,7 @@ from agent.calibration import Calibration
 from agent.errors import RecipeError, StorageError
 from agent.frame import Job
 from agent.prompts import NamedDefect, PromptSet, PromptSource
-from agent.recipe import Recipe, Reference
+from agent.recipe import ORIGINS, Recipe, Reference
 from storage import Database, SqlRecipeBook, schema, upgrade
 from tests.storage.examples import bolt_recipe
 
@@ -28,6 +28,7 @@ def test_a_recipe_comes_back_as_it_was_added(book: SqlRecipeBook) -> None:
     assert stored == replace(recipe, id=stored.id, version=1)
     assert book.active("bolt") == stored
     assert book.get("bolt", 1) == stored
+    assert (stored.origin, stored.note, stored.parent, stored.margin) == ("template", None, None, None)
     assert isinstance(book.active("bolt").parameters["exact"], float)  # type: ignore[union-attr]
 
 
@@ -127,6 +128,30 @@ def test_equal_prompt_sets_share_a_row(book: SqlRecipeBook, database: Database) 
         assert connection.execute(query.select_from(schema.prompt_set)).one() == (3, 1)
 
 
+def test_words_that_differ_in_severity_only_are_kept_apart(book: SqlRecipeBook, database: Database) -> None:
+    for severity in ("", "minor", "critical"):
+        prompts = PromptSet(("good",), ("bad",), (NamedDefect("dent", ("a dent",), severity),))
+        stored = book.add(bolt_recipe(prompts=prompts))
+        assert book.get("bolt", stored.version) == stored
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(schema.prompt_set)).scalar_one() == 3
+
+
+def test_a_version_tells_why_it_was_written(book: SqlRecipeBook, database: Database) -> None:
+    first = book.add(bolt_recipe(note="Ollama did not answer within 60 s"))
+    audition = {"margin": 0.125, "winner": "template", "auroc": {"template": 0.9, "ollama": 0.775}}
+    second = book.add(bolt_recipe(origin="audition", parent=first.version, audition=audition), activate=False)
+    assert book.get("bolt", 2) == second
+    kept, tried = book.listing("bolt")
+    assert (kept.origin, kept.note, kept.parent, kept.margin) == (
+        "template", "Ollama did not answer within 60 s", None, None,
+    )  # fmt: skip
+    assert (tried.active, tried.origin, tried.parent, tried.margin) == (False, "audition", 1, 0.125)
+    with database.read() as connection:  # none is SQL's NULL, not JSON's null
+        found = connection.execute(text("SELECT audition IS NULL, margin FROM recipe ORDER BY version")).all()
+    assert [tuple(row) for row in found] == [(True, None), (False, 0.125)]
+
+
 def test_references_wait_until_a_version_takes_them_up(book: SqlRecipeBook) -> None:
     first, second, third = (Reference(letter * 64, f"{letter}.png", f"frame-{letter}") for letter in "cab")
     for reference in (first, second, replace(first, name="sent again"), third):
@@ -194,7 +219,7 @@ recipes = st.builds(
         PromptSet,
         normal=phrases,
         anomalous=phrases,
-        defects=st.lists(st.builds(NamedDefect, words, phrases), max_size=2).map(tuple),
+        defects=st.lists(st.builds(NamedDefect, words, phrases, words | st.just("")), max_size=2).map(tuple),
         source=st.sampled_from(PromptSource),
         provenance=st.dictionaries(words, words, max_size=2),
     ),
@@ -204,6 +229,11 @@ recipes = st.builds(
         tuple
     ),
     calibration=st.none() | calibrations(),
+    origin=st.sampled_from(ORIGINS),
+    note=st.none() | words,
+    parent=st.none() | st.integers(1, 1000),
+    audition=st.none()
+    | st.dictionaries(words | st.just("margin"), finite | words | st.lists(words), max_size=3),
 )
 
 
@@ -242,3 +272,14 @@ def test_a_sku_without_recipe_is_found_again(book: SqlRecipeBook) -> None:
     book.register(Job("left-half-done", name="gear"))
     book.add(bolt_recipe())
     assert book.without_recipe() == [Job("left-half-done", name="gear")]
+
+
+def test_a_reference_is_found_by_its_bytes_wherever_it_is(book: SqlRecipeBook) -> None:
+    held, taken = (Reference(letter * 64, f"{letter}.png", letter) for letter in "ab")
+    book.hold_reference("nut", held)
+    book.add(bolt_recipe(references=(taken,)))
+    assert (book.reference("a" * 64), book.reference("b" * 64), book.reference("c" * 64)) == (
+        held,
+        taken,
+        None,
+    )

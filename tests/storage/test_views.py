@@ -97,13 +97,21 @@ def test_sku_quality(database: Database) -> None:
     )
     first, second = found
     verdicts = ("inspections", "passed", "failed", "review", "errors", "skipped")
-    truths = ("truth_good", "truth_defective", "false_alarms", "escapes", "false_alarm_rate", "escape_rate")
+    truths = (
+        "feedback",
+        "truth_good",
+        "truth_defective",
+        "false_alarms",
+        "escapes",
+        "false_alarm_rate",
+        "escape_rate",
+    )
     assert [first[name] for name in verdicts] == [4, 2, 1, 1, 0, 0]
-    assert [first[name] for name in truths] == [1, 1, 0, 1, 0.0, 1.0]
+    assert [first[name] for name in truths] == [2, 1, 1, 0, 1, 0.0, 1.0]
     assert [second[name] for name in verdicts] == [3, 0, 2, 1, 0, 0]
-    assert [second[name] for name in truths] == [1, 2, 1, 0, 1.0, 0.0]
+    assert [second[name] for name in truths] == [3, 1, 2, 1, 0, 1.0, 0.0]
     (nut,) = rows(database, "SELECT * FROM sku_quality WHERE sku = 'nut'")
-    assert [nut[name] for name in truths] == [0, 0, 0, 0, None, None]
+    assert [nut[name] for name in truths] == [0, 0, 0, 0, 0, None, None]
 
 
 @pytest.mark.usefixtures("a_shift")
@@ -145,7 +153,7 @@ COLUMNS = {
     "inspection_history": HISTORY_COLUMNS,
     "hourly_yield": "hour site line camera sku shadow inspections passed failed review errors skipped yield",
     "sku_quality": "sku recipe_version inspections passed failed review errors skipped"
-    " truth_good truth_defective false_alarms escapes false_alarm_rate escape_rate",
+    " feedback truth_good truth_defective false_alarms escapes false_alarm_rate escape_rate",
     "defect_pareto": "sku label defects inspections rank share cumulative_share",
 }
 

@@ -1,0 +1,49 @@
+"""Recipes as files that people read and edit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.recipe import Recipe
+from agent.recipe_edit import Digests
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceEntry:
+    """A reference as a file names it; its picture travels beside the file."""
+
+    name: str
+    sha256: str | None = None
+    """None where a person added the picture by its name alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """What a file says."""
+
+    recipe: Recipe
+    """Without its references, whose pictures have still to be found."""
+    references: tuple[ReferenceEntry, ...] = ()
+    exported: Digests | None = None
+    """The digests of the version that was exported; None where a person wrote the file."""
+    version: int | None = None
+    """The version that was exported."""
+
+
+class RecipeCodec(Protocol):
+    """Recipes to text and back."""
+
+    def write(self, recipe: Recipe) -> str: ...
+
+    def read(self, text: str, source: str) -> RecipeFile:
+        """Raises RecipeError: all that is wrong, each with its line. ``source``: what the text is called."""
+        ...
+
+
+class Pictures(Protocol):
+    """Pictures that travel with a recipe file."""
+
+    def find(self, entry: ReferenceEntry) -> bytes | None:
+        """The bytes of a reference; None where it did not travel along. Raises RecipeError."""
+        ...

@@ -1,0 +1,49 @@
+"""Samples: what the history holds of parts that are known or said to be good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFrame:
+    """The picture of one inspected frame."""
+
+    frame_id: str
+    sha256: str
+    path: str
+    """Relative to the media folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedScore:
+    """The score of a frame that a person has judged."""
+
+    score: float
+    good: bool
+    recipe_version: int
+
+
+class Samples(Protocol):
+    """Questions to the history. Every method raises StorageError."""
+
+    def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
+        """The first ``most`` different pictures of ``sku`` that were inspected, the oldest first.
+
+        Without those that a person called defective, and without frames that failed or were skipped.
+        """
+        ...
+
+    def confirmed(self, sku: str, versions: Sequence[int]) -> Sequence[ConfirmedScore]:
+        """Scores under these recipe versions of frames with feedback; the latest word on each counts."""
+        ...
+
+    def skus_with_feedback(self) -> Sequence[str]:
+        """SKUs on whose inspections people have given their word."""
+        ...
+
+    def skus_without_references(self) -> Sequence[str]:
+        """SKUs whose active recipe has no reference."""
+        ...

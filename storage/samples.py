@@ -1,0 +1,96 @@
+"""Pictures and scores of parts that are known or said to be good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from sqlalchemy import ScalarSelect, and_, exists, func, select
+
+from agent.ports.samples import ConfirmedScore, RecordedFrame
+from storage import schema
+from storage.database import Database
+
+_JUDGED = ("PASS", "FAIL", "REVIEW")
+
+
+def _latest_truth() -> ScalarSelect[str]:
+    """The latest word on an inspection, as a correlated subquery; None where there is none."""
+    feedback = schema.feedback.c
+    return (
+        select(feedback.truth)
+        .where(feedback.inspection_id == schema.inspection.c.inspection_id)
+        .order_by(feedback.given_at.desc(), feedback.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+class SqlSamples:
+    """:class:`agent.ports.Samples` on SQLite and PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
+        """See the port. Raises StorageError."""
+        columns = schema.inspection.c
+        first = func.min(columns.received_at)
+        query = (
+            select(func.min(columns.frame_id), columns.image_path)
+            .where(
+                columns.sku == sku,
+                columns.verdict.in_(_JUDGED),
+                columns.image_path.is_not(None),
+                func.coalesce(_latest_truth(), "good") == "good",
+            )
+            .group_by(columns.image_path)
+            .order_by(first, columns.image_path)
+            .limit(most)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [RecordedFrame(frame_id, PurePosixPath(path).stem, path) for frame_id, path in rows]
+
+    def confirmed(self, sku: str, versions: Sequence[int]) -> Sequence[ConfirmedScore]:
+        """See the port. Raises StorageError."""
+        columns, truth = schema.inspection.c, _latest_truth()
+        query = (
+            select(columns.score, truth.label("truth"), columns.recipe_version)
+            .where(
+                columns.sku == sku,
+                columns.recipe_version.in_(list(versions)),
+                columns.score.is_not(None),
+                exists().where(schema.feedback.c.inspection_id == columns.inspection_id),
+            )
+            .order_by(columns.received_at, columns.inspection_id)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [ConfirmedScore(row.score, row.truth == "good", row.recipe_version) for row in rows]
+
+    def skus_with_feedback(self) -> Sequence[str]:
+        """See the port. Raises StorageError."""
+        sku = schema.inspection.c.sku
+        query = (
+            select(sku)
+            .join(schema.feedback, schema.feedback.c.inspection_id == schema.inspection.c.inspection_id)
+            .where(sku.is_not(None))
+            .distinct()
+            .order_by(sku)
+        )
+        with self._database.read() as connection:
+            return [str(one) for one in connection.execute(query).scalars()]
+
+    def skus_without_references(self) -> Sequence[str]:
+        """See the port. Raises StorageError."""
+        recipe, sku = schema.recipe.c, schema.sku.c
+        held = exists().where(schema.reference.c.recipe_id == recipe.id)
+        query = (
+            select(sku.sku)
+            .join(schema.recipe, and_(recipe.sku == sku.sku, recipe.version == sku.active_version))
+            .where(~held)
+            .order_by(sku.sku)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalars().all()
