@@ -55,8 +55,8 @@ class UndeliverableError(TransportError):
 class WriterError(SightlineError):
     """The language model gave no usable prompts; the message says why, for the row of the recipe.
 
-    ``again`` says whether a later try may do better (it was away, slow or wordless) or a person has to
-    act first (the model is not there).
+    ``again`` says whether a later try may do better without more knowledge of the product (the model was
+    away, not pulled yet, slow or wordless), or a person has to say what the product is.
     """
 
     def __init__(self, reason: str, *, again: bool = True) -> None:

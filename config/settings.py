@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from config.broker import BrokerSettings, TopicSettings
+from config.drift import DriftSettings
 from config.history import DatabaseSettings, MediaSettings
 from config.inspection import CameraSettings, FramesSettings, InspectionSettings, ModelsSettings, Overload
+from config.ollama import OllamaSettings
+from config.onboarding import OnboardingSettings
+from config.references import ReferencesSettings
 from config.section import Matching, Section
-from config.units import Duration
 
 TopicLevel = Annotated[
     str,
@@ -41,36 +42,6 @@ class AgentSettings(Section):
     shadow: bool = Field(
         False, title="Shadow mode", description="Inspect and record everything, alarm about nothing."
     )
-
-
-class OllamaSettings(Section):
-    """The language model that writes prompts for a new SKU, never in the path of a frame."""
-
-    enabled: bool = Field(
-        True, title="Use it", description="false: template prompts only, nothing is asked over the network."
-    )
-    url: str = Field("http://127.0.0.1:11434", title="URL", description="http://HOST:PORT of the server.")
-    model: str = Field(
-        "qwen2.5:7b-instruct", title="Model", min_length=1, description="As `ollama list` says."
-    )
-    timeout_s: float = Field(60, title="Timeout, s", gt=0, description="Longest wait for one answer.")
-    keep_alive: Duration = Field(
-        timedelta(0),
-        title="Keep alive",
-        description="How long the model stays in memory after an answer. 0 leaves the GPU to inspection.",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _url(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            parts.port  # noqa: B018 - raises where the port is no number
-        except ValueError:
-            raise ValueError("should be http://HOST:PORT") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise ValueError("should be http://HOST:PORT, without a user")
-        return url.rstrip("/")
 
 
 class MetricsSettings(Section):
@@ -117,6 +88,17 @@ class Settings(Section):
     )
     ollama: OllamaSettings = Field(
         default_factory=OllamaSettings, title="Ollama", description="Who writes prompts for a new SKU."
+    )
+    onboarding: OnboardingSettings = Field(
+        default_factory=OnboardingSettings,
+        title="Onboarding",
+        description="How the recipe of a new product is written.",
+    )
+    references: ReferencesSettings = Field(
+        default_factory=ReferencesSettings, title="References", description="Photographs of good parts."
+    )
+    drift: DriftSettings = Field(
+        default_factory=DriftSettings, title="Drift", description="When slowly changing scores alert."
     )
     inspection: InspectionSettings = Field(
         default_factory=InspectionSettings, title="Inspection", description="How frames are judged."

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from adapters.cli.models import lacking, pull_words
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
 from adapters.cli.screen import stderr, stdout, table
 from agent import __version__
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _CONNECT_S = 8.0
 _FALLBACK_S = 1.0
 _POLL_S = 0.1
-_OLLAMA_S = 2.0
 
 
 class State(StrEnum):
@@ -97,7 +97,7 @@ def _parts(
     yield "database", lambda: check_database(settings, composition)
     yield "media", lambda: check_media(settings.media.path)
     yield "ollama", lambda: check_ollama(settings)
-    yield "models", lambda: check_models(settings, composition)
+    yield "models", lambda: check_models(settings, composition, pull_words(config, profile, overrides))
 
 
 def _guarded(part: str, look: Callable[[], Finding]) -> Finding:
@@ -206,35 +206,25 @@ def _unwritable(folder: Path) -> str | None:
         return f"{folder} cannot be written: {error.strerror or error}"
 
 
-def ollama_models(url: str, timeout_s: float = _OLLAMA_S) -> list[str] | None:
-    """The models that an Ollama server has; None where none answers."""
-    import httpx
-
-    try:
-        answer = httpx.get(f"{url}/api/tags", timeout=timeout_s)
-        answer.raise_for_status()
-        return [str(model["name"]) for model in answer.json()["models"]]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        return None
-
-
 def check_ollama(settings: Settings) -> Finding:
-    """Whether it answers and has the model. Without it, prompts are templates."""
-    ollama = settings.ollama
-    if not ollama.enabled:
+    """Whether it answers and has the models. Without it, prompts are templates."""
+    wanted = settings.ollama.enabled
+    if wanted is False:
         return Finding("ollama", State.OK, "switched off; prompts are templates")
-    models = ollama_models(ollama.url)
-    if models is None:
-        return Finding("ollama", State.WARNING, f"nobody answers at {ollama.url}; prompts are templates")
-    if ollama.model not in models and f"{ollama.model}:latest" not in models:
-        return Finding(
-            "ollama", State.WARNING, f"{ollama.url} lacks the model; run: ollama pull {ollama.model}"
-        )
-    return Finding("ollama", State.OK, f"{ollama.url} has {ollama.model}")
+    from adapters.ollama import OllamaOptions, look
+
+    health = look(OllamaOptions.of(settings.ollama))
+    if health.ready:
+        return Finding("ollama", State.OK, health.sentence)
+    state = State.FAILED if wanted is True else State.WARNING
+    return Finding("ollama", state, f"{health.sentence}; until then prompts are templates")
 
 
-def check_models(settings: Settings, composition: Composition) -> Finding:
-    """Load the weights and judge one grey picture on the device."""
+def check_models(settings: Settings, composition: Composition, pull: str) -> Finding:
+    """Load the weights and judge one grey picture on the device. ``pull`` brings those that are missing."""
+    problem = lacking(settings, pull)
+    if problem:
+        return Finding("models", State.FAILED, problem)
     import numpy as np
 
     from agent.cabinet import generic_recipe

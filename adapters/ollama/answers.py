@@ -1,0 +1,178 @@
+"""The answers that are asked for, and how a model's text becomes one of them.
+
+The server's grammar should guarantee the shape, and does not. Everything that can be understood without
+guessing is understood: prose and code fences around the JSON, keys in another case or by another common name,
+one object around it, a text where a list of one was meant. What the texts say is checked elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
+
+from adapters.ollama.errors import UnusableAnswerError
+
+SEVERITIES = ("minor", "major", "critical")
+LONGEST = 100_000
+"""Characters of an answer that are looked at."""
+MOST_ITEMS = 200
+"""Items of a list that are looked at."""
+
+_SYNONYMS = {
+    "noun": "nouns",
+    "names": "nouns",
+    "objects": "nouns",
+    "good": "normal",
+    "normal_prompts": "normal",
+    "anomaly": "anomalous",
+    "anomalies": "anomalous",
+    "abnormal": "anomalous",
+    "defective": "anomalous",
+    "anomalous_prompts": "anomalous",
+    "defect": "defects",
+    "defect_nouns": "defects",
+    "noun_phrase": "name",
+    "descriptions": "phrases",
+    "description": "phrases",
+    "phrase": "phrases",
+    "tag": "tags",
+    "objects_seen": "tags",
+}
+
+
+def _texts(value: Any) -> Any:
+    """A list of texts from what models write instead of one; other things are left to be refused."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        return value
+    return [text for item in value[:MOST_ITEMS] if (text := _text(item)) is not None]
+
+
+def _text(item: Any) -> str | None:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, dict) and len(item) == 1:
+        (only,) = item.values()
+        return only if isinstance(only, str) else None
+    return None
+
+
+def _severity(value: Any) -> str:
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return word if word in SEVERITIES else ""
+
+
+def _named(value: Any) -> Any:
+    """Defects that only have a name; what is none is dropped here and missed where they are counted."""
+    if not isinstance(value, list):
+        return value
+    named = [{"name": item} if isinstance(item, str) else item for item in value[:MOST_ITEMS]]
+    return [item for item in named if isinstance(item, dict) and isinstance(_folded(item).get("name"), str)]
+
+
+def _folded(value: dict[str, Any]) -> dict[str, Any]:
+    """Keys in lower case and by the name that was asked for; of two that mean the same the first counts."""
+    folded: dict[str, Any] = {}
+    for key, item in value.items():
+        name = str(key).strip().lower().replace(" ", "_").replace("-", "_")
+        folded.setdefault(_SYNONYMS.get(name, name), item)
+    return folded
+
+
+Texts = Annotated[list[str], BeforeValidator(_texts)]
+
+
+class Answer(BaseModel):
+    """What every answer has in common."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        return _folded(value) if isinstance(value, dict) else value
+
+
+class NounsAnswer(Answer):
+    """What the product is called, the likeliest first."""
+
+    nouns: Texts
+
+
+class PromptsAnswer(Answer):
+    """Descriptions of good and of bad parts."""
+
+    normal: Texts
+    anomalous: Texts
+
+
+class DefectAnswer(Answer):
+    """One kind of defect."""
+
+    name: str
+    phrases: Texts = []
+    severity: Annotated[
+        str, BeforeValidator(_severity), WithJsonSchema({"type": "string", "enum": list(SEVERITIES)})
+    ] = ""
+
+
+class DefectsAnswer(Answer):
+    """The kinds of defect that the product may have."""
+
+    defects: Annotated[list[DefectAnswer], BeforeValidator(_named)]
+
+
+class TagsAnswer(Answer):
+    """What a picture shows, the likeliest first."""
+
+    tags: Texts
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+def read(content: str, shape: type[AnswerT]) -> AnswerT:
+    """The first object in a model's text that has the shape. Raises UnusableAnswerError where none has."""
+    if not content.strip():
+        raise UnusableAnswerError("the answer was empty")
+    found = 0
+    for candidate in _objects(content[:LONGEST]):
+        found += 1
+        for value in (candidate, *_wrapped(candidate)):
+            try:
+                return shape.model_validate(value)
+            except ValidationError:
+                continue
+    if not found:
+        raise UnusableAnswerError("the answer held no JSON object")
+    keys = " and ".join(repr(name) for name in shape.model_fields)
+    raise UnusableAnswerError(f"the JSON of the answer did not have the keys {keys} with the right values")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a text that are in no other, at most ten."""
+    text = re.sub(r"<think>.*?</think>", " ", text, flags=re.DOTALL)
+    decoder = json.JSONDecoder(strict=False)  # small models write line breaks into strings
+    position, left = 0, 10
+    while left and (position := text.find("{", position)) >= 0:
+        left -= 1
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            position += 1
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _wrapped(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An object that has only one key, without it."""
+    if len(value) == 1:
+        (inner,) = value.values()
+        if isinstance(inner, dict):
+            yield inner

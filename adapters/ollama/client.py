@@ -1,0 +1,286 @@
+"""A thin, typed layer on Ollama's own Python client.
+
+Every call has a limit on its whole duration, from connecting to the last byte of the answer: the limits of an
+HTTP client are per read, and a server that drips would never reach them. Each call therefore runs in an event
+loop of its own, which is cancelled when its time is up; the server sees the connection close and stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from ollama import AsyncClient, ChatResponse, ResponseError
+
+from adapters.ollama.errors import (
+    ModelMissingError,
+    OllamaError,
+    ServerError,
+    TimeLimitError,
+    UnreachableError,
+)
+from adapters.ollama.options import OllamaOptions
+
+logger = logging.getLogger(__name__)
+
+Message = Mapping[str, Any]
+T = TypeVar("T")
+
+LOOK_S = 5.0
+"""Longest wait for what a server answers without running a model."""
+HOLD_S = 30.0
+"""Between two questions about one product the model stays in memory at least so long."""
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that the server has."""
+
+    name: str
+    digest: str
+    """sha256 of its manifest: equal digests are the same weights and template."""
+    capabilities: frozenset[str] = frozenset()
+    """Such as ``vision`` and ``thinking``; empty where an older server does not say."""
+
+    @property
+    def sees(self) -> bool:
+        """Whether it takes pictures."""
+        return "vision" in self.capabilities
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it can be asked to think before it answers, and not to."""
+        return "thinking" in self.capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model said."""
+
+    content: str
+    think: bool | None
+    """What it was asked in the end: to think, not to, or nothing about that."""
+    cut: bool
+    """Whether it ended at the limit of tokens instead of at its own end."""
+
+
+class OllamaClient:
+    """One server. May be used from any thread that runs no event loop.
+
+    All methods raise OllamaError: UnreachableError, TimeLimitError, ModelMissingError or ServerError.
+    """
+
+    def __init__(self, options: OllamaOptions) -> None:
+        self._options = options
+        self._calls: dict[asyncio.AbstractEventLoop, asyncio.Task[Any]] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Break off what is asked now and refuse what comes: an agent that stops waits for no model."""
+        with self._lock:
+            self._closed = True
+            for loop, task in self._calls.items():
+                loop.call_soon_threadsafe(task.cancel)
+
+    def version(self) -> str:
+        """The server's version, ``unknown`` where it does not say."""
+
+        async def ask(_: AsyncClient) -> str:
+            # Ollama's client has no call for it.
+            url = self._options.url
+            async with httpx.AsyncClient(**_transport(url)) as plain:
+                answer = await plain.get(f"{url}/api/version")
+            content = answer.json() if answer.is_success else {}
+            return _line(str(content.get("version", "unknown")))[:64]
+
+        return self._call(ask, LOOK_S)
+
+    def models(self) -> dict[str, str]:
+        """All models there are, name to digest."""
+
+        async def ask(client: AsyncClient) -> dict[str, str]:
+            listed = await client.list()
+            return {model.model: model.digest or "" for model in listed.models if model.model}
+
+        return self._call(ask, LOOK_S)
+
+    def model(self, name: str | None = None) -> Model:
+        """The model of that name (None: the configured one) with digest and capabilities."""
+        name = name or self._options.model
+        digest = _find(self.models(), name)
+        if digest is None:
+            raise _missing(name, self._options.url)
+
+        async def ask(client: AsyncClient) -> frozenset[str]:
+            return frozenset((await client.show(name)).capabilities or ())
+
+        return Model(name, digest, self._call(ask, LOOK_S, name))
+
+    def chat(
+        self,
+        model: Model,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any],
+        *,
+        seed: int,
+        think: bool | None = None,
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """One question.
+
+        Args:
+            schema: JSON schema of the answer, in words that the server's grammar compiler knows.
+            seed: of the sampling.
+            think: None says nothing about thinking. A server or model that refuses the word is asked without.
+            timeout_s: for the whole answer, the configured limit where None.
+        """
+        options = self._options
+        limit = min(options.timeout_s, timeout_s) if timeout_s is not None else options.timeout_s
+        common: dict[str, Any] = {
+            "model": model.name,
+            "messages": list(messages),
+            "format": dict(schema),
+            "keep_alive": max(options.keep_alive_s, HOLD_S),
+            "options": {
+                "seed": seed,
+                "temperature": options.temperature,
+                "top_p": options.top_p,
+                "num_ctx": options.num_ctx,
+                "num_predict": options.num_predict,
+            },
+        }
+
+        async def ask(client: AsyncClient) -> Reply:
+            asked = think
+            try:
+                answer: ChatResponse = await client.chat(**common, think=asked)
+            except ResponseError as error:
+                if asked is None or not _refuses_thinking(error):
+                    raise
+                asked = None
+                answer = await client.chat(**common)
+            return Reply(answer.message.content or "", asked, answer.done_reason == "length")
+
+        return self._call(ask, limit, model.name)
+
+    def release(self, model: Model) -> None:
+        """Let the model go as configured. It leaves by itself soon after, so a failure is only logged."""
+        if self._options.keep_alive_s >= HOLD_S:
+            return
+
+        async def ask(client: AsyncClient) -> None:
+            await client.generate(model=model.name, keep_alive=self._options.keep_alive_s)
+
+        try:
+            self._call(ask, LOOK_S, model.name)
+        except OllamaError as error:
+            logger.info("%s stays in Ollama's memory for up to %.0f s: %s", model.name, HOLD_S, error)
+
+    def _call(
+        self, ask: Callable[[AsyncClient], Awaitable[T]], timeout_s: float, model: str | None = None
+    ) -> T:
+        """Run ``ask`` within the time; every failure becomes a sentence."""
+        url = self._options.url
+
+        async def within() -> T:
+            with self._breakable():
+                async with asyncio.timeout(timeout_s), AsyncClient(host=url, **_transport(url)) as client:
+                    return await ask(client)
+
+        try:
+            return asyncio.run(within())
+        except asyncio.CancelledError:
+            raise UnreachableError(f"the agent stops and waits no longer for Ollama at {url}") from None
+        except TimeoutError:
+            raise TimeLimitError(
+                f"Ollama at {url} did not answer within {timeout_s:.3g} s; raise ollama.timeout_s and "
+                "ollama.budget_s, or take a smaller model"
+            ) from None
+        except ResponseError as error:
+            raise _explained(error, url, model) from None
+        except (ConnectionError, httpx.ConnectError):
+            raise UnreachableError(
+                f"nobody answers at {url}; start it with `ollama serve`, or set ollama.url"
+            ) from None
+        except (httpx.HTTPError, OSError) as error:
+            reason = _line(str(error)) or type(error).__name__
+            raise ServerError(
+                f"the connection to Ollama at {url} broke off ({reason}); see its log"
+            ) from None
+        except (ValueError, TypeError, AttributeError, KeyError):
+            # What the client library raises over an answer that is no JSON, or not Ollama's.
+            logger.debug("an answer of %s could not be read", url, exc_info=True)
+            raise ServerError(f"{url} answers, but not as Ollama does; check ollama.url") from None
+
+
+    @contextmanager
+    def _breakable(self) -> Iterator[None]:
+        """Within it, :meth:`close` cancels the running call."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        with self._lock:
+            if self._closed or task is None:
+                raise asyncio.CancelledError
+            self._calls[loop] = task
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._calls[loop]
+
+
+def _transport(url: str) -> dict[str, Any]:
+    """How to connect: the proxies of the environment are not for this machine itself."""
+    host = urlsplit(url).hostname or ""
+    try:
+        local = ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return {"verify": _tls(), "trust_env": not local}
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The certificates that are trusted; reading them takes longer than most calls."""
+    return httpx.create_ssl_context()
+
+
+def _find(models: Mapping[str, str], name: str) -> str | None:
+    """The digest of a model; a name without a tag means its ``latest``."""
+    known = {model.lower(): digest for model, digest in models.items()}
+    wanted = name.lower()
+    tagged = wanted if ":" in wanted.rpartition("/")[2] else f"{wanted}:latest"
+    return known.get(tagged, known.get(wanted))
+
+
+def _missing(name: str, url: str) -> ModelMissingError:
+    return ModelMissingError(f"{url} lacks the model; run: ollama pull {name}")
+
+
+def _refuses_thinking(error: ResponseError) -> bool:
+    return error.status_code == httpx.codes.BAD_REQUEST and "think" in str(error.error).lower()
+
+
+def _explained(error: ResponseError, url: str, model: str | None) -> OllamaError:
+    reason = _line(str(error.error))
+    if error.status_code == httpx.codes.NOT_FOUND:
+        if model is not None and "model" in reason.lower():
+            return _missing(model, url)
+        return ServerError(f"{url} answers, but not as Ollama does; check ollama.url")
+    return ServerError(f"Ollama at {url} answered with an error ({error.status_code}): {reason}")
+
+
+def _line(text: str) -> str:
+    """A server's words on one printable line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_REASON]
