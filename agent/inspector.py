@@ -121,6 +121,8 @@ class Inspector:
         return results
 
     def _judge(self, image: Image, prepared: Prepared, scored: Scored) -> Judgement:
+        if scored.lacking is not None:
+            return Judgement(Verdict.REVIEW, scored.lacking)
         if not math.isfinite(scored.score):
             return Judgement(Verdict.ERROR, f"the model gave {scored.score} as score for this frame")
         recipe = prepared.recipe

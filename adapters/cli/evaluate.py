@@ -6,15 +6,16 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.cli.comparison import Compared, Comparison
 from adapters.cli.figures import Outcome, markdown, show
 from adapters.cli.options import (
     ConfigFile,
-    Method,
     Overrides,
     Profile,
     chosen_method,
@@ -22,14 +23,16 @@ from adapters.cli.options import (
     configure,
 )
 from adapters.cli.screen import stderr
-from agent.errors import ConfigurationError, SightlineError
+from agent.errors import ConfigurationError, ModelError, RecipeError, SightlineError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from adapters.cli.composition import Composition
     from agent.evaluation.dataset import Category
     from agent.evaluation.evaluate import Options, Run
     from agent.frame import Image
+    from agent.inspector import Inspector
     from agent.ports import ImageCodec
     from agent.prompts import PromptSet
     from config import Settings
@@ -49,8 +52,17 @@ def evaluate(
     category: Annotated[
         list[str] | None, typer.Option(metavar="C", help="Only this one; may be repeated.")
     ] = None,
-    method: Method = None,
-    shots: Annotated[int, typer.Option(metavar="K", min=0, help="References; 0: zero-shot.")] = 0,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            metavar="M",
+            help="How to score; as [bold]inspection.method[/]. Several in one table: a,b or all.",
+        ),
+    ] = None,
+    shots: Annotated[
+        str, typer.Option(metavar="K", help="References; 0: zero-shot. Several in one table: 0,4.")
+    ] = "0",
     seeds: Annotated[str, typer.Option(metavar="A-B", help="Draws of references: 0-4, or 0,2,7.")] = "0",
     draw: Annotated[
         str | None,
@@ -89,51 +101,150 @@ def evaluate(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Measure a method on labelled pictures."""
-    from agent.evaluation.draw import DRAWS, draw_of
+    """Measure a method on labelled pictures, or several of them side by side."""
+    from agent.evaluation.draw import DRAWS
     from agent.evaluation.evaluate import Options
-    from agent.evaluation.evaluate import evaluate as measure
     from agent.evaluation.protocol import protocol_for
 
-    settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
-    chosen = settings.inspection.method
+    every = [
+        configure(config, profile, [*(overrides or ()), *chosen_method(name)]).settings
+        for name in parse_methods(method)
+    ]
     if draw is not None and draw not in DRAWS:
         raise ConfigurationError(f"there is no draw {draw!r}; known are {', '.join(DRAWS)}")
+    counts = parse_numbers(shots, "--shots", "4 or 0,4")
     categories = _categories(dataset, root, category)
     options = Options(
-        method=chosen,
-        shots=shots,
+        method=every[0].inspection.method,
         seeds=parse_seeds(seeds),
-        batch=settings.inspection.max_batch,
         nouns=parse_nouns(noun or (), [one.name for one in categories]),
         prompts=_prompts(prompts) if prompts else None,
-        draw=draw or draw_of(chosen),
+        draw=draw or "",
         protocol=protocol_for(protocol, dataset),
     )
-    composition = composition_of(context)
-    with stderr().status("[dim]loading the model ...[/]"):
-        inspector = composition.inspector(settings)
-    with _Watch(categories, options, sheets, composition.codec()) as watch:
-        runs = measure(inspector, categories, options, watch.load, watch)
-    outcome = Outcome.of(runs, options, dataset, root, settings.agent.profile, machine(settings), watch.notes)
-    show(outcome)
+    bench = _Bench(composition_of(context), categories, options, dataset, root, sheets)
+    comparison = bench.compare(every, counts)
+    if len(every) * len(counts) == 1:
+        outcome = comparison.measured[0].outcome
+        show(outcome)
+        figures: object = outcome.report
+        document = markdown(outcome)
+    else:
+        comparison.show()
+        figures, document = comparison.reports, comparison.markdown(f"Methods on {dataset}")
     if json_file is not None:
-        _write(json_file, json.dumps(outcome.report, indent=2, allow_nan=False) + "\n")
+        _write(json_file, json.dumps(figures, indent=2, allow_nan=False) + "\n")
     if markdown_file is not None:
-        _write(markdown_file, markdown(outcome))
+        _write(markdown_file, document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """Measures methods on the pictures of one command."""
+
+    composition: Composition
+    categories: Sequence[Category]
+    options: Options
+    """What all of them share; an empty ``draw`` is that of each method's authors."""
+    dataset: str
+    root: Path
+    sheets: Path | None
+
+    def compare(self, every: Sequence[Settings], counts: Sequence[int]) -> Comparison:
+        """Each configuration's method with each number of references.
+
+        A method that cannot run (a model is missing, it needs references) is left out and said to be where
+        there are several; alone its error is raised: RecipeError, ModelError.
+        """
+        comparison, several = Comparison(), len(every) * len(counts) > 1
+        for settings in every:
+            method = settings.inspection.method
+            try:
+                with stderr().status(f"[dim]loading the models of {method} ...[/]"):
+                    inspector = self.composition.inspector(settings)
+            except (ModelError, RecipeError) as error:
+                if not several:
+                    raise
+                comparison.leave_out(method, counts, str(error))
+                continue
+            for shots in counts:
+                sheets = self.sheets / f"{method}-{shots}" if self.sheets and several else self.sheets
+                try:
+                    outcome = self._measure(inspector, settings, shots, sheets)
+                except (ModelError, RecipeError) as error:
+                    if not several:
+                        raise
+                    comparison.leave_out(method, [shots], str(error))
+                else:
+                    backbone = features_of(settings, shots)
+                    comparison.measured.append(Compared(method, shots, backbone, outcome))
+        if not comparison.measured:
+            raise ModelError("; ".join(comparison.left_out))
+        return comparison
+
+    def _measure(self, inspector: Inspector, settings: Settings, shots: int, sheets: Path | None) -> Outcome:
+        from agent.evaluation.draw import draw_of
+        from agent.evaluation.evaluate import evaluate as measure
+
+        method = settings.inspection.method
+        options = replace(
+            self.options,
+            method=method,
+            shots=shots,
+            batch=settings.inspection.max_batch,
+            draw=self.options.draw or draw_of(method),
+        )
+        with _Watch(self.categories, options, sheets, self.composition.codec()) as watch:
+            runs = measure(inspector, self.categories, options, watch.load, watch)
+        where = (self.dataset, self.root, settings.agent.profile, machine(settings))
+        return Outcome.of(runs, options, *where, watch.notes)
+
+
+def features_of(settings: Settings, shots: int) -> str:
+    """The model whose features a method compares with ``shots`` references; a dash where it has none."""
+    from agent.methods import NEEDS, TAKES
+
+    method = settings.inspection.method
+    needs, takes = NEEDS.get(method, frozenset()), TAKES.get(method, frozenset())
+    if shots and settings.inspection.backbone != "clip" and "backbone" in needs | takes:
+        return settings.inspection.backbone
+    return settings.models.clip if needs & {"encoder", "backbone"} else "-"
+
+
+def parse_methods(text: str | None) -> tuple[str | None, ...]:
+    """``a,b`` as names, ``all`` as every published method; one None: what the settings say.
+
+    Raises ConfigurationError.
+    """
+    from agent.methods import NAMES, PRESETS
+
+    if text is None:
+        return (None,)
+    if text.strip() == "all":
+        return tuple(PRESETS)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = next((name for name in names if name not in NAMES), None)
+    if unknown is not None:
+        raise ConfigurationError(f"there is no method {unknown!r}; known are {', '.join(NAMES)}, and all")
+    return names
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """``0-4`` and ``0,2,7`` as numbers. Raises ConfigurationError."""
-    seeds: list[int] = []
+    return parse_numbers(text, "--seeds", "0-4 or 0,2,7")
+
+
+def parse_numbers(text: str, option: str, example: str) -> tuple[int, ...]:
+    """Whole numbers and spans of them, each once. Raises ConfigurationError."""
+    numbers: list[int] = []
     for piece in text.split(","):
         first, dash, last = piece.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ConfigurationError(f"--seeds reads like 0-4 or 0,2,7, not {text!r}")
-        seeds += range(int(first), int(last if dash else first) + 1)
-    if not seeds:
-        raise ConfigurationError(f"--seeds {text!r} names no seed")
-    return tuple(dict.fromkeys(seeds))
+            raise ConfigurationError(f"{option} reads like {example}, not {text!r}")
+        numbers += range(int(first), int(last if dash else first) + 1)
+    if not numbers:
+        raise ConfigurationError(f"{option} {text!r} names no number")
+    return tuple(dict.fromkeys(numbers))
 
 
 def parse_nouns(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from rich.text import Text
 from adapters.cli.screen import stdout, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from agent.evaluation.evaluate import Figures, Options
@@ -108,34 +109,58 @@ class Outcome:
 
 def show(outcome: Outcome) -> None:
     """Print the table to stdout; in two parts where the terminal is too narrow for one."""
-    console, columns = stdout(), _columns(outcome)
+    console = stdout()
     console.print(Text(outcome.title))
+    show_parts(console, columns_of(outcome), lambda columns: _table(outcome, columns))
+    show_notes(console, outcome.notes)
+
+
+def show_parts(console: Console, columns: Sequence[str], draw: Callable[[Sequence[str]], Table]) -> None:
+    """Print a table of figures; those of pixels in a second one where the terminal is too narrow."""
     parts = [columns]
-    if _table(outcome, columns).__rich_measure__(console, console.options).maximum > console.width:
+    if draw(columns).__rich_measure__(console, console.options).maximum > console.width:
         images = [name for name in columns if not name.startswith(("pixel", "pro"))]
         parts = [images, [name for name in columns if name not in images]]
     for part in parts:
         if part:
-            console.print(_table(outcome, part))
+            console.print(draw(part))
+
+
+def show_notes(console: Console, notes: Sequence[str]) -> None:
+    """Print what the columns mean, and whatever else is to be said."""
     console.print(Text(LEGEND, style="dim"))
-    for note in outcome.notes:
+    for note in notes:
         console.print(Text(f"- {note}", style="dim"))
 
 
 def _table(outcome: Outcome, columns: Sequence[str]) -> Table:
-    headings = [HEADINGS[name].replace(" ", "\n", 1) for name in columns]
-    made = table("category", *headings, right=tuple(headings))
-    made.columns[0].no_wrap = True
-    made.padding = (0, 1, 0, 0)
-    for row in _rows(outcome):
-        style = "" if row.title in outcome.report["categories"] else "bold" if row.title == "mean" else "dim"
-        made.add_row(Text(row.title), *(row.cells.get(name, "-") for name in columns), style=style)
+    made = figures_table(("category",), columns)
+    for row in rows_of(outcome):
+        cells = (row.cells.get(name, "-") for name in columns)
+        made.add_row(Text(row.title), *cells, style=style_of(row, outcome))
     return made
+
+
+def figures_table(leading: Sequence[str], columns: Sequence[str]) -> Table:
+    """An empty table: some columns of words, then figures under their headings in two lines."""
+    headings = [HEADINGS[name].replace(" ", "\n", 1) for name in columns]
+    made = table(*leading, *headings, right=tuple(headings))
+    for column in made.columns[: len(leading)]:
+        column.no_wrap = True
+    made.padding = (0, 1, 0, 0)
+    return made
+
+
+def style_of(row: Row, outcome: Outcome) -> str:
+    """Means stand out, what was published or deviates stands back."""
+    if row.title in outcome.report["categories"]:
+        return ""
+    return "bold" if row.title == "mean" else "dim"
 
 
 def markdown(outcome: Outcome) -> str:
     """The same as a document."""
-    columns, report = _columns(outcome), outcome.report
+    columns, report = columns_of(outcome), outcome.report
     lines = [
         f"# {report['method']} on {report['dataset']}",
         "",
@@ -144,20 +169,22 @@ def markdown(outcome: Outcome) -> str:
         "| category | " + " | ".join(HEADINGS[name] for name in columns) + " |",
         "|---|" + "---:|" * len(columns),
     ]
-    for row in _rows(outcome):
+    for row in rows_of(outcome):
         title = row.title.replace("|", "\\|")
         lines.append(f"| {title} | " + " | ".join(row.cells.get(name, "-") for name in columns) + " |")
     lines += ["", LEGEND, *(f"\n- {note}" for note in outcome.notes)]
     return "\n".join(lines) + "\n"
 
 
-def _columns(outcome: Outcome) -> list[str]:
+def columns_of(outcome: Outcome) -> list[str]:
+    """The figures that there are, in the order of their columns."""
     report = outcome.report
     shown = [*report["categories"].values(), *(row.figures for row in outcome.published)]
     return [name for name in HEADINGS if any(figures.get(name) is not None for figures in shown)]
 
 
-def _rows(outcome: Outcome) -> Iterator[Row]:
+def rows_of(outcome: Outcome) -> Iterator[Row]:
+    """Categories, their mean, its deviation, and published rows with our differences."""
     report = outcome.report
     for name, figures in report["categories"].items():
         yield Row(name, _cells(figures))

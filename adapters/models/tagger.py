@@ -52,6 +52,12 @@ class ClipTagger:
         self._encoder, self._size = encoder, size
         self._vocabulary, self._templates = tuple(dict.fromkeys(vocabulary)), tuple(templates)
 
+    @property
+    def digest(self) -> str:
+        """sha256 over the encoder's weights, the vocabulary and its templates."""
+        words = "\n".join((self._encoder.digest, str(self._size), *self._templates, "", *self._vocabulary))
+        return hashlib.sha256(words.encode()).hexdigest()
+
     def tags(self, image: Image, most: int) -> tuple[str, ...]:
         """At most ``most`` nouns, the likeliest first."""
         return tuple(noun for noun, _ in self.ranked(image, most))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.cabinet import generic_recipe
-from agent.errors import ConfigurationError, ModelError
+from agent.errors import ConfigurationError, ModelError, RecipeError
 from agent.evaluation.dataset import Category, Sample
 from agent.evaluation.draw import DRAWS
 from agent.evaluation.mapstore import MapStore
@@ -100,6 +100,7 @@ def evaluate(
     Raises:
         ConfigurationError: a category has too few good pictures for a draw, or a mask is unreadable.
         ModelError: the method gave a score or a map that is no number.
+        RecipeError: the method cannot score without references.
     """
     seeds = options.seeds if options.shots else (0,)
     drawn = {(one.name, seed): _drawn(one, options, seed) for one in categories for seed in seeds}
@@ -181,6 +182,8 @@ class _Running:
             scored = self._inspector.score(images, [prepared] * len(images))
             elapsed += time.perf_counter() - begun
             for sample, one in zip(chunk, scored, strict=True):
+                if one.lacking is not None:
+                    raise RecipeError(one.lacking)
                 values = None
                 if one.anomaly_map is not None:
                     values = one.anomaly_map.detach().cpu().float().numpy()
@@ -198,6 +201,7 @@ class _Running:
         noun = options.nouns.get(name) or self._category.noun or name
         noun = noun.replace("_", " ")
         recipe: Recipe = generic_recipe(name, options.method, noun)
+        recipe = replace(recipe, parameters=options.protocol.parameters.get(options.method, {}))
         if options.prompts is not None:
             recipe = replace(recipe, prompts=options.prompts(noun))
         references = tuple(Reference("", str(path), path.name) for path in self._references)
@@ -210,13 +214,18 @@ class _Running:
             return {}, None
         protocol = self._options.protocol
         levels = BYTE if protocol.byte_maps else FINE
-        scale, histogram, unknown = Scale(maps.low, maps.high), PixelHistogram(levels), 0
-        for sample, kept in zip(self._samples, maps, strict=True):
-            truth = _truth(sample, protocol)
-            if truth is None:
-                unknown += 1
-            elif sample.defect is not None or protocol.good_pixels:
-                histogram.add(scale.levels(protocol.enlarge(kept)), truth)
+        known = [sample.defect is None or sample.mask is not None for sample in self._samples]
+        counted = [
+            index
+            for index, sample in enumerate(self._samples)
+            if known[index] and (sample.defect is not None or protocol.good_pixels)
+        ]
+        scale, histogram = Scale(*maps.extremes(counted)), PixelHistogram(levels)
+        for index in counted:
+            truth = _truth(self._samples[index], protocol)
+            if truth is not None:
+                histogram.add(scale.levels(protocol.enlarge(maps[index])), truth)
+        unknown = known.count(False)
         if unknown:
             self._notes.append(f"{unknown} defective pictures have no mask and are left out of the pixels")
         metrics, best = histogram.metrics(), histogram.best_level()
@@ -224,7 +233,8 @@ class _Running:
             return {}, None
         figures = metrics.as_dict()
         if protocol.thresholds is not None:
-            even = np.linspace(0.0, levels - 1, protocol.thresholds)
+            # Rounded as the values are: one that lies on a threshold is positive.
+            even = np.rint(np.linspace(0.0, levels - 1, protocol.thresholds))
             figures["pixel_f1max"] = histogram.f1_at(even)
         return figures, scale.value(best, levels)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,8 @@ class _Entry:
     offset: int
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
+    low: float
+    high: float
 
 
 class MapStore:
@@ -26,16 +28,20 @@ class MapStore:
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="sightline-maps-")  # noqa: SIM115 - closed in close()
         self._entries: list[_Entry] = []
-        self.low = np.inf
-        """The lowest value of all maps."""
-        self.high = -np.inf
-        """The highest value of all maps."""
 
     def append(self, one: Map) -> None:
         """Keep an (h, w) map of finite values."""
-        self._entries.append(_Entry(self._file.seek(0, 2), one.shape, one.dtype))
+        low, high = float(one.min()), float(one.max())
+        self._entries.append(_Entry(self._file.seek(0, 2), one.shape, one.dtype, low, high))
         self._file.write(np.ascontiguousarray(one).tobytes())
-        self.low, self.high = min(self.low, float(one.min())), max(self.high, float(one.max()))
+
+    def extremes(self, indices: Iterable[int]) -> tuple[float, float]:
+        """The lowest and the highest value of some of the maps; infinities the wrong way round for none."""
+        low, high = np.inf, -np.inf
+        for index in indices:
+            entry = self._entries[index]
+            low, high = min(low, entry.low), max(high, entry.high)
+        return low, high
 
     def __len__(self) -> int:
         return len(self._entries)

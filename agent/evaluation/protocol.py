@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import ConfigurationError
+from agent.recipe import Parameter
 
 Map = NDArray[np.float32] | NDArray[np.uint8]
 
@@ -30,9 +31,12 @@ class Protocol:
     mask_above: int = 0
     """Grey values above this are defective in a mask."""
     thresholds: int | None = None
-    """F1-max over so many even thresholds between the category's extremes; None: over all."""
+    """F1-max over so many even thresholds from 0 to 1, a pixel being positive at or above one, after all
+    maps that count were stretched to [0, 1] by their common extremes; None: over all values."""
     good_pixels: bool = True
     """Pixels of good pictures count, too."""
+    parameters: Mapping[str, Mapping[str, Parameter]] = field(default_factory=dict)
+    """By method, what the authors' code did to a map before it was measured."""
 
     def shrink(self, values: NDArray[np.float32]) -> Map:
         """A method's (h, w) map as it is kept until the category is through: never above ``size``."""
@@ -57,7 +61,14 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "exact": Protocol("exact"),
     "fade": Protocol("fade", byte_maps=True),
     "iap-as": Protocol(
-        "iap-as", size=400, cubic=True, smooth_masks=False, mask_above=128, thresholds=100, good_pixels=False
+        "iap-as",
+        size=400,
+        cubic=True,
+        smooth_masks=False,
+        mask_above=128,
+        thresholds=100,
+        good_pixels=False,
+        parameters={"iap-as": {"paper_eval": True}},
     ),
 }
 """``exact`` is ours: float maps, every threshold. The others measure as the authors' code did."""

@@ -15,6 +15,7 @@ from agent.methods.method import Method, Prepared, Scored
 from agent.methods.null import Null
 from agent.methods.parameters import override
 from agent.methods.sightline import SIGHTLINE, Sightline
+from agent.methods.tagging import ReproducibleTagger
 from agent.methods.winclip import WinClip, WinClipParameters
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter, WindowEncoder
 from agent.recipe import Parameter
@@ -48,6 +49,7 @@ TAKES: Mapping[str, frozenset[str]] = {
     "fade": frozenset({"backbone"}),
     "sightline": frozenset({"backbone", "detector", "segmenter"}),
     "anomaly-dino": frozenset({"backbone"}),
+    "iap-as": frozenset({"tagger"}),
 }
 """The models that a method uses where they are configured, and does without where they are not."""
 
@@ -66,6 +68,7 @@ def build_method(
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
     *,
+    tagger: ReproducibleTagger | None = None,
     parameters: Mapping[str, Parameter] | None = None,
     null_cost_ms: float = 0.0,
 ) -> Method:
@@ -82,7 +85,12 @@ def build_method(
     if name == "anomaly-dino":
         return AnomalyDino(_required(name, "backbone", backbone or encoder), defaults)
     if name == "iap-as":
-        return IapAs(_required(name, "detector", detector), _required(name, "segmenter", segmenter), defaults)
+        return IapAs(
+            _required(name, "detector", detector),
+            _required(name, "segmenter", segmenter),
+            defaults,
+            tagger=tagger,
+        )
     return _of_words(name, _required(name, "encoder", encoder), backbone, detector, segmenter, defaults)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,20 +10,16 @@ import cv2
 import numpy as np
 import torch
 
-from agent.errors import RecipeError
 from agent.frame import Image
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
+from agent.methods.feature_cache import FeatureCache, content_key
 from agent.methods.maps import FloatMap, highest_mean, to_pixels
 from agent.methods.memory import MemoryBank, bank_of, join_depths, nearest_distances
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
+from agent.methods.variants import check_variants, evenly_spaced, variants
 from agent.ports import PatchEncoder
 from agent.recipe import Recipe
-
-_CENTRE_BORDER = 0.2
-"""The middle 60 % of the grid, where the product is expected."""
-_CENTRE_SHARE = 0.35
-"""With no more of the middle than this in the foreground, foreground and background are swapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +30,18 @@ class AnomalyDinoParameters:
     """The shorter side in pixels (448 or 672); the aspect ratio is kept."""
     rotations: int = 8
     """Every reference is memorised in so many orientations, evenly spaced; 1: as it is."""
+    angles: tuple[float, ...] = ()
+    """The orientations in degrees, where ``rotations`` shall not space them."""
+    brightness: tuple[float, ...] = (1.0,)
+    """Every reference is memorised with its levels times each of these."""
     masking: bool = False
     """Leave the background out. The paper decides it for each class: for products on a plain ground."""
     mask_level: float = 10.0
     """Patches above this on the first principal component are the product."""
+    mask_middle: float = 0.6
+    """The middle of the picture, as a share of each side, where the product is expected."""
+    mask_least: float = 0.35
+    """With no more of the middle than this share in the foreground, foreground and background are swapped."""
     top_fraction: float = 0.01
     """The image score is the mean of this share of the highest patch distances, at least one."""
     sigma: float = 4.0
@@ -55,10 +60,18 @@ class AnomalyDinoParameters:
             raise ValueError("size and map_side are side lengths of at least 32 pixels")
         if self.rotations < 1 or self.smoothing < 1:
             raise ValueError("rotations and smoothing are at least 1")
+        check_variants(self.orientations, self.brightness)
+        if not (0.0 < self.mask_middle <= 1.0 and 0.0 <= self.mask_least <= 1.0):
+            raise ValueError("mask_middle and mask_least are shares, 0 to 1")
         if not 0.0 <= self.top_fraction <= 1.0:
             raise ValueError("top_fraction is a share of the patches, 0 to 1")
         if self.sigma < 0.0 or self.bank_limit < 0:
             raise ValueError("sigma and bank_limit are not negative")
+
+    @property
+    def orientations(self) -> tuple[float, ...]:
+        """Degrees by which references are turned."""
+        return self.angles or evenly_spaced(self.rotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,7 @@ class AnomalyDino:
         """``backbone`` is DINOv2 ViT-S/14 in the paper; any features of one or more depths serve."""
         self._backbone = backbone
         self._defaults = defaults or AnomalyDinoParameters()
+        self._cache = FeatureCache()
 
     @property
     def digest(self) -> str:
@@ -116,13 +130,21 @@ class AnomalyDino:
         """See :class:`agent.methods.method.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
-        # One picture at a time: enrolment runs beside the line and must not take the device for long.
-        vectors = [
-            torch.cat([self._patches(turned, parameters)[0].flatten(0, 1) for turned in each])
-            for each in (rotated(image, parameters.rotations) for image in references)
-        ]
-        bank = bank_of(vectors, limit=parameters.bank_limit) if vectors else None
+        vectors = (self._memorised(image, parameters) for image in references)
+        bank = bank_of(vectors, limit=parameters.bank_limit) if references else None
         return AnomalyDinoPrepared(recipe, parameters, bank)
+
+    def _memorised(self, image: Image, parameters: AnomalyDinoParameters) -> torch.Tensor:
+        """(n, C) unit vectors of one reference in all its orientations."""
+        p = parameters
+
+        def encode() -> torch.Tensor:
+            # One picture at a time: enrolment runs beside the line and must not take the device for long.
+            each = variants(image, p.orientations, p.brightness)
+            return torch.cat([self._patches(one, p)[0].flatten(0, 1) for one in each])
+
+        key = (content_key(image), p.size, p.smoothing, p.orientations, p.brightness)
+        return self._cache.get(key, encode)
 
     def _patches(
         self, image: Image, parameters: AnomalyDinoParameters
@@ -133,11 +155,7 @@ class AnomalyDino:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`.
-
-        Raises:
-            RecipeError: a recipe has no references.
-        """
+        """See :class:`agent.methods.method.Method`. Without references there is no score yet."""
         return score_by_parameters(images, prepared, AnomalyDinoPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[AnomalyDinoPrepared]) -> list[Scored]:
@@ -146,39 +164,31 @@ class AnomalyDino:
     def _score_one(self, image: Image, recipe: AnomalyDinoPrepared) -> Scored:
         p = recipe.parameters
         if recipe.bank is None:
-            raise RecipeError(
-                f"anomaly-dino compares with references and {recipe.recipe.sku!r} has none; "
-                "enrol pictures of good parts, or choose another method for it"
+            sku = recipe.recipe.sku
+            return Scored.without_score(
+                f"anomaly-dino compares with references and {sku!r} has none; enrol pictures of good parts "
+                f"(sightline enroll --sku {shlex.quote(sku)} --references DIR, or the reference topic), or "
+                "choose another method for it"
             )
         patches, depths = self._patches(image, p)
         distances = 2.0 * nearest_distances(patches, recipe.bank)  # 1 - cosine
         if p.masking:
-            inside = foreground(depths[-1][0], p.mask_level).to(distances.device)
+            inside = foreground(depths[-1][0], p.mask_level, middle=p.mask_middle, least=p.mask_least).to(
+                distances.device
+            )
             distances = distances * _on_grid(inside, distances.shape)
         count = int(p.top_fraction * distances.numel())
         score = float(highest_mean(distances.flatten()[None], count)[0])
         return Scored(score, torch.from_numpy(_smooth_map(distances, image, p)))
 
 
-def rotated(image: Image, count: int) -> list[Image]:
-    """The picture in ``count`` orientations, the first as it is; bilinear, mirrored at the border."""
-    height, width = image.shape[:2]
-    centre = ((width - 1) / 2.0, (height - 1) / 2.0)
-    turned = [image]
-    for index in range(1, count):
-        matrix = cv2.getRotationMatrix2D(centre, index * 360.0 / count, 1.0)
-        pixels = cv2.warpAffine(
-            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-        )
-        turned.append(np.asarray(pixels, dtype=np.uint8))
-    return turned
-
-
-def foreground(tokens: torch.Tensor, level: float) -> torch.Tensor:
+def foreground(
+    tokens: torch.Tensor, level: float, *, middle: float = 0.6, least: float = 0.35
+) -> torch.Tensor:
     """(h, w) bool: the patches above ``level`` on the first principal component of the (h, w, C) tokens.
 
-    The sign of a component means nothing: where the middle of the picture comes out as background, the
-    other sign is taken. Gaps are dilated and closed with a 3 x 3 square.
+    The sign of a component means nothing: where no more than ``least`` of the ``middle`` of the picture comes
+    out as foreground, the other sign is taken. Gaps are dilated and closed with a 3 x 3 square.
     """
     height, width, channels = tokens.shape
     flat = tokens.reshape(-1, channels).double()
@@ -186,9 +196,10 @@ def foreground(tokens: torch.Tensor, level: float) -> torch.Tensor:
     _, vectors = torch.linalg.eigh(centred.T @ centred)
     component = (centred @ vectors[:, -1]).view(height, width).cpu().numpy()
     mask = component > level
-    top, left = int(height * _CENTRE_BORDER), int(width * _CENTRE_BORDER)
-    middle = mask[top : height - top, left : width - left]
-    if middle.sum() <= _CENTRE_SHARE * middle.size:
+    border = (1.0 - middle) / 2.0
+    top, left = int(height * border), int(width * border)
+    inner = mask[top : height - top, left : width - left]
+    if inner.sum() <= least * inner.size:
         mask = -component > level
     square = np.ones((3, 3), dtype=np.uint8)
     grown = cv2.dilate(mask.astype(np.uint8), square)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agent.frame import Image
 from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
 from agent.methods.boxes import clamp, suppress
-from agent.methods.language import Vocabulary, Words, anomaly_probability
+from agent.methods.language import Vocabulary, Words, anomaly_probability, logit_scale
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
 from agent.ports import Detections, Detector, ImageTextEncoder
@@ -41,6 +41,11 @@ class ApgGdParameters:
     """``ratio``: equation 4, cosine to anomalous over the sum of both; ``softmax``: as FADE and WinCLIP."""
     smallest_cosine: float = 1e-6
     """Cosines are raised to this in the ratio, which means nothing at zero and below."""
+    temperature: float = 0.0
+    """Of ``softmax``; 0: the one that the model was trained with, which for
+    CLIP is the paper's 0.01."""
+    product_weight: float = 0.5
+    """What the crops say in the fused embedding; the whole frame says the rest."""
     wrap_prompt: bool = False
     """Put prompts into "a photo of a ..."."""
 
@@ -51,6 +56,10 @@ class ApgGdParameters:
             raise ValueError("size is a side length of at least 32 pixels")
         if self.most_crops < 1:
             raise ValueError("most_crops is at least 1")
+        if self.temperature < 0.0:
+            raise ValueError("temperature is above 0, or 0 for the model's own")
+        if not 0.0 <= self.product_weight <= 1.0:
+            raise ValueError("product_weight is a weight, 0 to 1")
         if self.smallest_cosine <= 0.0:
             raise ValueError("smallest_cosine is above 0")
 
@@ -126,7 +135,7 @@ class ApgGd:
         whole, rest = embedded[: len(images)], embedded[len(images) :]
         scored = []
         for i, products in enumerate(rest.split([len(each) for each in crops])):
-            fused = fuse(whole[i], products)
+            fused = fuse(whole[i], products, p.product_weight)
             scored.append(Scored(self._scored(fused, recipes[i].words, p)))
         return scored
 
@@ -138,7 +147,8 @@ class ApgGd:
         normal = F.normalize(words.normal, dim=0).to(fused)
         anomalous = F.normalize(words.anomalous, dim=0).to(fused)
         if p.score == "softmax":
-            return float(anomaly_probability(fused, anomalous - normal, self._encoder.logit_scale))
+            scale = logit_scale(self._encoder, p.temperature)
+            return float(anomaly_probability(fused, anomalous - normal, scale))
         return ratio(float(fused @ anomalous), float(fused @ normal), p.smallest_cosine)
 
 
@@ -154,13 +164,13 @@ def crops_of(image: Image, detections: Detections, most: int) -> list[Image]:
     return crops or [image]
 
 
-def fuse(whole: torch.Tensor, products: torch.Tensor) -> torch.Tensor:
-    """(D,) mean of the frame's embedding and of the mean of its products' (n, D), of unit length.
+def fuse(whole: torch.Tensor, products: torch.Tensor, weight: float = 0.5) -> torch.Tensor:
+    """(D,) the frame's embedding with ``weight`` of the mean of its products' (n, D), of unit length.
 
     The paper leaves open what is normalised: here every embedding is before it is averaged.
     """
     product = F.normalize(products.mean(dim=0), dim=0)
-    return F.normalize((whole + product) / 2.0, dim=0)
+    return F.normalize(torch.lerp(whole, product, weight), dim=0)
 
 
 def ratio(anomalous: float, normal: float, smallest: float) -> float:

@@ -61,6 +61,20 @@ def score_by_parameters(
     return [results[index] for index in range(len(images))]
 
 
+def distinct(images: Sequence[Image]) -> tuple[list[Image], list[int]]:
+    """Each picture once, and which of them stands at each place of ``images``.
+
+    The same array under several recipes, as in an audition, so goes through a backbone once.
+    """
+    known: dict[int, int] = {}
+    pictures: list[Image] = []
+    for image in images:
+        if id(image) not in known:
+            known[id(image)] = len(pictures)
+            pictures.append(image)
+    return pictures, [known[id(image)] for image in images]
+
+
 def combined_digest(*models: Digested | None) -> str:
     """sha256 over the digests of every model that takes part; of one model its own."""
     digests = [model.digest for model in models if model is not None]

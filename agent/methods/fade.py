@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
 from agent.frame import Image
-from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
-from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label
+from agent.methods.batching import (
+    combined_digest,
+    distinct,
+    fingerprint_of,
+    require_references,
+    score_by_parameters,
+)
+from agent.methods.feature_cache import FeatureCache, content_key
+from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
 from agent.methods.maps import average_maps, pool_map
-from agent.methods.memory import MemoryBank, build_bank, join_depths, nearest_distances, self_distances
+from agent.methods.memory import MemoryBank, bank_of, join_depths, nearest_distances, self_distances
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
+from agent.methods.variants import check_variants, variants
 from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
 from agent.prompt_library import library
 from agent.prompts import PromptSet, PromptSource, combine, compositional_ensemble
@@ -53,8 +62,15 @@ class FadeParameters:
     """Patch features are averaged over so many neighbours a side before they are compared."""
     bank_limit: int = 16384
     """Most vectors in a memory bank of one scale; beyond it a coreset is kept."""
+    angles: tuple[float, ...] = (0.0,)
+    """Every reference is memorised turned by so many degrees, in each of these."""
+    brightness: tuple[float, ...] = (1.0,)
+    """Every reference is memorised with its levels times each of these."""
     clip: bool = True
     """Limit scores and maps to [0, 1]."""
+    temperature: float = 0.0
+    """Of the softmax over normal and anomalous words; 0: the one that the model was trained with, which for
+    CLIP is the paper's 0.01."""
     wrap_prompt: bool = True
     """Put prompts into "a photo of a ..." as the authors' implementation did."""
     image_words: str = "recipe"
@@ -76,6 +92,9 @@ class FadeParameters:
             raise ValueError("scales are side lengths of at least 32 pixels, one or more of them")
         if self.bank_limit < 1:
             raise ValueError("bank_limit is at least 1")
+        check_variants(self.angles, self.brightness)
+        if self.temperature < 0.0:
+            raise ValueError("temperature is above 0, or 0 for the model's own")
         if self.map_size < 1:
             raise ValueError("map_size is at least 1")
         if not 0.0 <= self.pool_fraction <= 1.0:
@@ -111,11 +130,11 @@ class FadePrepared:
     banks: tuple[MemoryBank, ...] = ()
     """One a scale; empty without references."""
 
-    def leaving_out(self, reference: int) -> FadePrepared:
+    def leaving_out(self, reference: int) -> Self:
         """See :class:`agent.methods.method.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
 
-    def belonging_to(self, recipe: Recipe) -> FadePrepared:
+    def belonging_to(self, recipe: Recipe) -> Self:
         """See :class:`agent.methods.method.Prepared`."""
         return replace(self, recipe=recipe)
 
@@ -148,6 +167,7 @@ class Fade:
         self._backbone = backbone
         self._defaults = defaults or FadeParameters()
         self._vocabulary = Vocabulary(encoder)
+        self._cache = FeatureCache()
 
     @property
     def digest(self) -> str:
@@ -180,9 +200,19 @@ class Fade:
     def _bank(self, references: Sequence[Image], scale: int, parameters: FadeParameters) -> MemoryBank:
         if not references:
             return MemoryBank(torch.zeros(0, 1), torch.zeros(0, dtype=torch.long))
-        # One picture at a time: enrolment runs beside the line and must not take the device for long.
-        patches = [self._vision([image], scale, parameters) for image in references]
-        return build_bank(torch.cat(patches), limit=parameters.bank_limit)
+        patches = (self._memorised(image, scale, parameters) for image in references)
+        return bank_of(patches, limit=parameters.bank_limit)
+
+    def _memorised(self, image: Image, scale: int, parameters: FadeParameters) -> torch.Tensor:
+        """(variants, h, w, C) unit vectors of one reference."""
+        p = parameters
+
+        def encode() -> torch.Tensor:
+            # One picture at a time: enrolment runs beside the line and must not take the device for long.
+            each = variants(image, p.angles, p.brightness)
+            return torch.cat([self._vision([one], scale, p) for one in each])
+
+        return self._cache.get((content_key(image), scale, p.smoothing, p.angles, p.brightness), encode)
 
     def _vision(
         self,
@@ -192,7 +222,8 @@ class Fade:
         features: ImageFeatures | None = None,
     ) -> torch.Tensor:
         if self._backbone is not None:
-            depths = self._backbone.encode_patches(images, scale)
+            pictures, rows = distinct(images)
+            depths = tuple(depth[rows] for depth in self._backbone.encode_patches(pictures, scale))
         elif features is not None:
             depths = features.depths
         else:
@@ -208,13 +239,14 @@ class Fade:
 
     def _score_group(self, images: list[Image], recipes: list[FadePrepared]) -> list[Scored]:
         parameters = recipes[0].parameters
-        passes = [self._encoder.encode_images(images, scale) for scale in parameters.scales]
-        first, temperature = passes[0], self._encoder.logit_scale
+        pictures, rows = distinct(images)
+        passes = [_rows(self._encoder.encode_images(pictures, scale), rows) for scale in parameters.scales]
+        first, scale = passes[0], logit_scale(self._encoder, parameters.temperature)
         directions = torch.stack([recipe.words.direction for recipe in recipes]).to(first.image)
-        language = anomaly_probability(first.image, directions, temperature)
+        language = anomaly_probability(first.image, directions, scale)
         places = torch.stack([recipe.map_words.direction for recipe in recipes]).to(first.image)
         language_map = average_maps(
-            [anomaly_probability(p.patches, places[:, None, None, :], temperature) for p in passes],
+            [anomaly_probability(p.patches, places[:, None, None, :], scale) for p in passes],
             parameters.map_size,
         )
         vision_map = average_maps(

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from agent.frame import Image
 from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
 from agent.methods.boxes import areas, clamp, select, suppress
+from agent.methods.fade import GENERIC_NOUN
 from agent.methods.maps import FloatMap
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
+from agent.methods.tagging import ReproducibleTagger, drawn, object_tag
 from agent.ports import Detections, Detector, Segmenter
 from agent.recipe import Recipe
 
@@ -41,6 +43,12 @@ class IapAsParameters:
     """Ask for the product beside the defects, so that its own box need not answer to a defect noun."""
     legacy_caption: bool = False
     """Join the product to the last defect noun by a comma, as the authors' implementation did."""
+    tag_pictures: int = 10
+    """A product without a noun is named by the tags of so many references."""
+    tag_seed: int = 111
+    """Of the lot that draws them, where there are more."""
+    tag_count: int = 10
+    """Tags of one picture, at most."""
     map_side: int = 1024
     """Frames with a longer side are outlined at this one."""
     paper_eval: bool = False
@@ -52,6 +60,8 @@ class IapAsParameters:
     def __post_init__(self) -> None:
         if self.object_fraction <= 0.0:
             raise ValueError("object_fraction is above 0")
+        if self.tag_pictures < 1 or self.tag_count < 1:
+            raise ValueError("tag_pictures and tag_count are at least 1")
         if self.map_side < 32:
             raise ValueError("map_side is a side length of at least 32 pixels")
 
@@ -62,6 +72,8 @@ class IapAsPrepared:
 
     recipe: Recipe
     parameters: IapAsParameters
+    noun: str
+    """What the product is called: the recipe's noun, or its references' tag where that says nothing."""
     phrases: tuple[str, ...]
     """What the detector is asked for."""
     names: tuple[str, ...]
@@ -69,7 +81,7 @@ class IapAsPrepared:
     pool_fraction: float = 0.0
 
     def leaving_out(self, reference: int) -> IapAsPrepared:
-        """Nothing is memorised: references only set the threshold."""
+        """Nothing is memorised: references set the threshold, and together name a product without a noun."""
         return self
 
     def belonging_to(self, recipe: Recipe) -> IapAsPrepared:
@@ -92,10 +104,17 @@ class IapAs:
     """Zero-shot segmentation by open-vocabulary detection; the image score is the map's maximum."""
 
     def __init__(
-        self, detector: Detector, segmenter: Segmenter, defaults: IapAsParameters | None = None
+        self,
+        detector: Detector,
+        segmenter: Segmenter,
+        defaults: IapAsParameters | None = None,
+        *,
+        tagger: ReproducibleTagger | None = None,
     ) -> None:
+        """``tagger`` names products whose recipe gives no noun; without one they are called "object"."""
         self._detector = detector
         self._segmenter = segmenter
+        self._tagger = tagger
         self._defaults = defaults or IapAsParameters()
 
     @property
@@ -106,14 +125,29 @@ class IapAs:
     @property
     def fingerprint(self) -> str:
         """See :class:`agent.methods.method.Method`."""
-        return fingerprint_of(self.digest, self._defaults)
+        tags = "" if self._tagger is None else self._tagger.digest
+        return fingerprint_of(self.digest, self._defaults, tags)
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> IapAsPrepared:
         """See :class:`agent.methods.method.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
-        names = tuple(dict.fromkeys(defect.name.lower() for defect in recipe.prompts.defects))
-        return IapAsPrepared(recipe, parameters, asked(names, recipe.noun.lower(), parameters), names)
+        names = _names(recipe)
+        noun = self._noun(recipe, references, parameters)
+        return IapAsPrepared(recipe, parameters, noun, asked(names, noun, parameters), names)
+
+    def _noun(self, recipe: Recipe, references: Sequence[Image], p: IapAsParameters) -> str:
+        """The recipe's noun; where it is generic, the tag that the references agree on (METHODS 3.1)."""
+        noun = recipe.noun.lower()
+        if noun != GENERIC_NOUN or self._tagger is None or not references:
+            return noun
+        pictures = [references[index] for index in drawn(len(references), p.tag_pictures, p.tag_seed)]
+
+        def detect(images: Sequence[Image], phrases: Sequence[Sequence[str]]) -> list[Detections]:
+            return self._detect(images, phrases, p)
+
+        defects = {*ALWAYS_ASKED, *_names(recipe)}
+        return object_tag(pictures, self._tagger, detect, most=p.tag_count, without=defects) or noun
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """See :class:`agent.methods.method.Method`."""
@@ -124,7 +158,7 @@ class IapAs:
         anomalies = self._detect(images, [recipe.phrases for recipe in recipes], p)
         # The product's size only matters where there is a defect to compare it with.
         wanted = [i for i, each in enumerate(anomalies) if len(each.scores)]
-        asked_for = [(recipes[i].recipe.noun.lower(),) for i in wanted]
+        asked_for = [(recipes[i].noun,) for i in wanted]
         products = self._detect([images[i] for i in wanted], asked_for, p) if wanted else []
         by_frame = dict(zip(wanted, products, strict=True))
         scored = []
@@ -156,6 +190,11 @@ class IapAs:
             summed = np.asarray(stretched, dtype=np.float32)
         named = _named_grid(masks, found, names)
         return Scored(float(summed.max()), torch.from_numpy(np.ascontiguousarray(summed)), named)
+
+
+def _names(recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's defect nouns, each once."""
+    return tuple(dict.fromkeys(defect.name.lower() for defect in recipe.prompts.defects))
 
 
 def asked(names: Sequence[str], noun: str, p: IapAsParameters) -> tuple[str, ...]:
@@ -196,14 +235,6 @@ def min_max(values: FloatMap) -> FloatMap:
     if high <= low:
         return np.zeros_like(values)
     return np.asarray((values - low) / (high - low), dtype=np.float32)
-
-
-def normalise_together(maps: Sequence[FloatMap]) -> list[FloatMap]:
-    """The authors' last step: all maps of a class stretched to [0, 1] by their common extremes."""
-    low, high = min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)
-    if high <= low:
-        return [np.zeros_like(m) for m in maps]
-    return [np.asarray((m - low) / (high - low), dtype=np.float32) for m in maps]
 
 
 def _bounded(image: Image, side: int) -> tuple[Image, float]:

@@ -80,6 +80,11 @@ def _defect_vectors(encoder: ImageTextEncoder, defects: Sequence[NamedDefect]) -
     return torch.nn.functional.normalize(torch.stack(means), dim=-1)
 
 
+def logit_scale(encoder: ImageTextEncoder, temperature: float) -> float:
+    """The factor on cosines: one over ``temperature``, or what the model was trained with where that is 0."""
+    return 1.0 / temperature if temperature else encoder.logit_scale
+
+
 def anomaly_probability(features: torch.Tensor, direction: torch.Tensor, logit_scale: float) -> torch.Tensor:
     """softmax over (normal, anomalous), the anomalous share: sigmoid(scale * f . (h- minus h+)).
 

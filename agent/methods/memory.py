@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-_CHUNK = 16384
-"""Bank vectors compared at once: bounds the similarity matrix, the running maximum is exact."""
+_BLOCK, _BLOCK_CPU = (4096, 16384), (512, 1024)
+"""Queries and bank vectors compared at once: bounds the similarity matrix, the running maximum is exact.
+On a processor the block stays in its cache, where the maximum costs little beside the product."""
+
+_CANDIDATES = 4
+"""Vectors that compete for each place of a bounded bank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,13 @@ class MemoryBank:
     """(N,) which reference each vector came from, 0..k-1: leave-one-out masks by it."""
 
     def without(self, reference: int) -> MemoryBank:
-        """The bank as it would be had ``reference`` never been enrolled."""
+        """The bank as it would be had ``reference`` never been enrolled.
+
+        Exactly so where all vectors are kept. Of a coreset the vectors of the others stay as they are: one
+        that gave way to a near vector of ``reference`` does not come back. The bank is then a little sparser
+        there, and a leave-one-out score a little higher, than with a coreset of the others alone, which
+        would take a greedy search for every reference.
+        """
         keep = self.owners != reference
         return MemoryBank(self.vectors[keep], self.owners[keep])
 
@@ -60,16 +70,62 @@ def build_bank(patches: torch.Tensor, *, limit: int, seed: int = 0) -> MemoryBan
     return bank_of(list(patches), limit=limit, seed=seed)
 
 
-def bank_of(references: Sequence[torch.Tensor], *, limit: int, seed: int = 0) -> MemoryBank:
-    """The same from one tensor (..., C) of unit vectors for each reference; 0 as limit keeps all of them."""
-    flat = [each.reshape(-1, each.shape[-1]) for each in references]
-    counts = torch.tensor([len(each) for each in flat])
-    vectors = torch.cat(flat)
-    owners = torch.arange(len(flat)).repeat_interleave(counts).to(vectors.device)
-    if limit and vectors.shape[0] > limit:
-        kept = coreset(vectors, limit, seed=seed)
-        vectors, owners = vectors[kept], owners[kept]
-    return MemoryBank(vectors.contiguous(), owners)
+def bank_of(references: Iterable[torch.Tensor], *, limit: int, seed: int = 0) -> MemoryBank:
+    """The same from one tensor (..., C) of unit vectors for each reference; 0 as limit keeps all of them.
+
+    ``references`` may be a generator: see :class:`BankBuilder` for what is held at once.
+    """
+    builder = BankBuilder(limit, seed=seed)
+    for each in references:
+        builder.add(each)
+    return builder.build()
+
+
+class BankBuilder:
+    """A bank from references that come one by one; memory is bounded however many come.
+
+    Beyond ``limit`` vectors the bank is a coreset, whose candidates are a random sample of all vectors, four
+    for each place. It is drawn by priority sampling (Duffield, Lund and Thorup 2007, with equal weights):
+    a vector's random number follows from the seed, its reference and its place in it, and the smallest
+    numbers stay. What was thinned out early would have been thinned out late, too.
+    """
+
+    def __init__(self, limit: int, *, seed: int = 0) -> None:
+        """``limit``: most vectors of the bank; 0 keeps all of them."""
+        self._limit = limit
+        self._seed = seed
+        self._references = 0
+        self._held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        """Vectors, their owners and their random numbers."""
+
+    def add(self, vectors: torch.Tensor) -> None:
+        """Take in the (..., C) unit vectors of the next reference, all its variants."""
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self._references) % 2**63)
+        numbers = torch.rand(len(flat), generator=generator, dtype=torch.float64).to(flat.device)
+        owners = torch.full((len(flat),), self._references, device=flat.device)
+        self._held.append((flat, owners, numbers))
+        self._references += 1
+        if self._limit and sum(len(each) for each, _, _ in self._held) > 2 * _CANDIDATES * self._limit:
+            self._held = [self._thinned()]
+
+    def build(self) -> MemoryBank:
+        """The bank of all references so far. Raises ValueError without one."""
+        if not self._held:
+            raise ValueError("a memory bank needs at least one reference")
+        vectors, owners, _ = self._thinned()
+        if self._limit and len(vectors) > self._limit:
+            kept = coreset(vectors, self._limit, seed=self._seed)
+            vectors, owners = vectors[kept], owners[kept]
+        return MemoryBank(vectors.contiguous(), owners)
+
+    def _thinned(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """All that is held, or the candidates among it, in the order of the references."""
+        vectors, owners, numbers = (torch.cat(column) for column in zip(*self._held, strict=True))
+        if not self._limit or len(vectors) <= _CANDIDATES * self._limit:
+            return vectors, owners, numbers
+        kept = numbers.argsort(stable=True)[: _CANDIDATES * self._limit].sort().values
+        return vectors[kept], owners[kept], numbers[kept]
 
 
 def coreset(vectors: torch.Tensor, count: int, *, seed: int, projection: int = 16) -> torch.Tensor:
@@ -80,7 +136,7 @@ def coreset(vectors: torch.Tensor, count: int, *, seed: int, projection: int = 1
     """
     generator = torch.Generator().manual_seed(seed)
     n = vectors.shape[0]
-    candidates = torch.randperm(n, generator=generator)[: 4 * count].to(vectors.device)
+    candidates = torch.randperm(n, generator=generator)[: _CANDIDATES * count].to(vectors.device)
     matrix = torch.randn(vectors.shape[1], projection, generator=generator).to(vectors)
     points = vectors[candidates] @ matrix
     norms = (points * points).sum(dim=1)
@@ -107,10 +163,11 @@ def nearest_distances(queries: torch.Tensor, bank: MemoryBank) -> torch.Tensor:
     if bank.vectors.shape[0] == 0:
         raise ValueError("a memory bank needs at least one vector")
     flat = queries.reshape(-1, queries.shape[-1])
+    rows, columns = _BLOCK_CPU if flat.device.type == "cpu" else _BLOCK
     best = torch.full((flat.shape[0],), -2.0, device=flat.device, dtype=flat.dtype)
-    for start in range(0, bank.vectors.shape[0], _CHUNK):
-        similarities = flat @ bank.vectors[start : start + _CHUNK].T
-        best = torch.maximum(best, similarities.amax(dim=1))
+    for block in bank.vectors.split(columns):
+        for queried, highest in zip(flat.split(rows), best.split(rows), strict=True):
+            torch.maximum(highest, (queried @ block.T).amax(dim=1), out=highest)  # writes into best
     return (0.5 * (1.0 - best)).clamp_min(0.0).reshape(queries.shape[:-1])
 
 

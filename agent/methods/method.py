@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 
@@ -21,6 +22,14 @@ class Scored:
     """(h, w) on the method's own grid, the whole frame; None where the method has no map."""
     patches: torch.Tensor | None = None
     """(h', w', D) unit vectors comparable with text, to name a region; None where there are none."""
+    lacking: str | None = None
+    """What the recipe lacks before a frame of it can be scored, a sentence that says how to mend it; the
+    score is no number then. A product that was just met is nobody's error: its frames are for review."""
+
+    @classmethod
+    def without_score(cls, lacking: str) -> Self:
+        """Of a recipe that is not ready; see :attr:`lacking`."""
+        return cls(math.nan, lacking=lacking)
 
 
 class Prepared(Protocol):

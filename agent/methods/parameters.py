@@ -42,9 +42,11 @@ def _as_type_of(default: Any, value: Parameter, name: str) -> Any:
         fits = isinstance(value, int | float)
         value = float(value) if isinstance(value, int | float) else value
     elif isinstance(default, tuple):
-        kinds = {type(item) for item in default}
+        decimal = not default or isinstance(default[0], float)
+        kinds = {int, float} if decimal else {type(item) for item in default}
         fits = isinstance(value, list | tuple) and all(type(item) in kinds for item in value)
-        value = tuple(value) if fits else value  # type: ignore[assignment, arg-type]
+        if isinstance(value, list | tuple) and fits:
+            value = tuple(float(item) if decimal else item for item in value)  # type: ignore[assignment]
     else:
         fits = isinstance(value, type(default))
     if not fits:

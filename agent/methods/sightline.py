@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -75,37 +76,18 @@ SIGHTLINE = SightlineParameters(
 
 
 @dataclass(frozen=True, slots=True)
-class SightlinePrepared:
-    """A recipe as the default method needs it."""
+class SightlinePrepared(FadePrepared):
+    """A recipe as FADE needs it for the whole frame, and once more for the located product."""
 
-    recipe: Recipe
     parameters: SightlineParameters
-    frame: FadePrepared
-    product: FadePrepared | None
+    product: FadePrepared | None = None
     """With the crops of the references in memory; None where the product is not located."""
 
-    def leaving_out(self, reference: int) -> SightlinePrepared:
+    def leaving_out(self, reference: int) -> Self:
         """See :class:`agent.methods.method.Prepared`."""
+        frame = FadePrepared.leaving_out(self, reference)  # a class with slots has no plain super()
         product = None if self.product is None else self.product.leaving_out(reference)
-        return replace(self, frame=self.frame.leaving_out(reference), product=product)
-
-    def belonging_to(self, recipe: Recipe) -> SightlinePrepared:
-        """See :class:`agent.methods.method.Prepared`."""
-        return replace(self, recipe=recipe)
-
-    def label(self, region: torch.Tensor) -> str | None:
-        """See :class:`agent.methods.method.Prepared`."""
-        return self.frame.label(region)
-
-    @property
-    def mask_threshold(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
-        return self.parameters.mask_threshold
-
-    @property
-    def pool_fraction(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
-        return self.parameters.pool_fraction
+        return replace(frame, product=product)
 
 
 class Sightline:
@@ -132,7 +114,7 @@ class Sightline:
     @property
     def fingerprint(self) -> str:
         """See :class:`agent.methods.method.Method`."""
-        return fingerprint_of(self.digest, self._defaults)
+        return fingerprint_of(self.digest, self._fade.fingerprint)
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> SightlinePrepared:
         """See :class:`agent.methods.method.Method`."""
@@ -144,7 +126,7 @@ class Sightline:
             boxes = [self._locate([image], [recipe.noun], parameters)[0] for image in references]
             crops = [cropped(image, box) for image, box in zip(references, boxes, strict=True)]
             product = self._fade.prepare(recipe, crops)
-        return SightlinePrepared(recipe, parameters, frame, product)
+        return SightlinePrepared(recipe, parameters, frame.words, frame.map_words, frame.banks, product)
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
@@ -157,7 +139,7 @@ class Sightline:
         boxes = self._locate([images[i] for i in located], [recipes[i].recipe.noun for i in located], p)
         crops = [cropped(images[i], box) for i, box in zip(located, boxes, strict=True)]
         products = [recipe.product for recipe in recipes if recipe.product is not None]
-        scored = self._fade.score([*images, *crops], [*(recipe.frame for recipe in recipes), *products])
+        scored = self._fade.score([*images, *crops], [*recipes, *products])
         frames, rest = scored[: len(images)], scored[len(images) :]
         for i, box, product in zip(located, boxes, rest, strict=True):
             frames[i] = blend(frames[i], product, box, images[i].shape[:2], p.product_weight)

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 
 from agent.frame import Image
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
-from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label
+from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
 from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
 from agent.methods.memory import MemoryBank, bank_of, nearest_distances
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
+from agent.methods.variants import check_variants, variants
 from agent.ports import WindowEncoder, WindowPass
 from agent.recipe import Recipe
 
@@ -31,8 +32,15 @@ class WinClipParameters:
     """Weight of the highest distance to the references in the few-shot image score."""
     map_vision: float = 0.5
     """Weight of the distances to the references in the few-shot map."""
+    temperature: float = 0.0
+    """Of the softmax over normal and anomalous words; 0: the one that the model was trained with, which for
+    CLIP is the paper's 0.01."""
     bank_limit: int = 0
     """Most vectors in a memory bank of one scale; 0: all of them."""
+    angles: tuple[float, ...] = (0.0,)
+    """Every reference is memorised turned by so many degrees, in each of these."""
+    brightness: tuple[float, ...] = (1.0,)
+    """Every reference is memorised with its levels times each of these."""
     wrap_prompt: bool = False
     """Put prompts into "a photo of a ..." once more, as FADE's authors did."""
     mask_threshold: float = 0.5
@@ -45,8 +53,11 @@ class WinClipParameters:
             raise ValueError("windows are side lengths of at least 1 patch, one or more of them")
         if not (0.0 <= self.image_vision <= 1.0 and 0.0 <= self.map_vision <= 1.0):
             raise ValueError("image_vision and map_vision are weights, 0 to 1")
+        if self.temperature < 0.0:
+            raise ValueError("temperature is above 0, or 0 for the model's own")
         if self.bank_limit < 0:
             raise ValueError("bank_limit is at least 1, or 0 for no limit")
+        check_variants(self.angles, self.brightness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +112,8 @@ class WinClip:
         """See :class:`agent.methods.method.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
-        # One picture at a time: enrolment runs beside the line and must not take the device for long.
-        passes = [_features(self._pass([image], parameters)) for image in references]
-        banks = [bank_of(scale, limit=parameters.bank_limit) for scale in zip(*passes, strict=True)]
+        memorised = [self._memorised(image, parameters) for image in references]
+        banks = [bank_of(scale, limit=parameters.bank_limit) for scale in zip(*memorised, strict=True)]
         words = self._vocabulary.words(recipe.prompts, wrap=parameters.wrap_prompt)
         return WinClipPrepared(recipe, parameters, words, tuple(banks))
 
@@ -112,6 +122,15 @@ class WinClip:
         """See :class:`agent.methods.method.Method`. Raises ModelError without a vision transformer."""
         return score_by_parameters(images, prepared, WinClipPrepared, self._score_group)
 
+    def _memorised(self, image: Image, parameters: WinClipParameters) -> list[torch.Tensor]:
+        """The features of one reference, all its variants together, by scale."""
+        # One picture at a time: enrolment runs beside the line and must not take the device for long.
+        passes = [
+            _features(self._pass([one], parameters))
+            for one in variants(image, parameters.angles, parameters.brightness)
+        ]
+        return [torch.cat(scale) for scale in zip(*passes, strict=True)]
+
     def _pass(self, images: Sequence[Image], parameters: WinClipParameters) -> WindowPass:
         return self._encoder.encode_windows(images, parameters.size, parameters.windows)
 
@@ -119,7 +138,7 @@ class WinClip:
         parameters = recipes[0].parameters
         seen = self._pass(images, parameters)
         directions = torch.stack([recipe.words.direction for recipe in recipes]).to(seen.image)
-        language, maps = language_scores(seen, directions, self._encoder.logit_scale)
+        language, maps = language_scores(seen, directions, logit_scale(self._encoder, parameters.temperature))
         scores = language.clone()
         features = _features(seen)
         for i, recipe in enumerate(recipes):
@@ -140,7 +159,7 @@ def _features(seen: WindowPass) -> list[torch.Tensor]:
 
 
 def language_scores(
-    seen: WindowPass, directions: torch.Tensor, logit_scale: float
+    seen: WindowPass, directions: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Image scores (B,) and maps (B, h, w) by words.
 
@@ -148,10 +167,10 @@ def language_scores(
     whole picture is one.
     """
     grid = (seen.patches.shape[1], seen.patches.shape[2])
-    image = anomaly_probability(seen.image, directions, logit_scale)
+    image = anomaly_probability(seen.image, directions, scale)
     scales = [image[:, None, None].expand(-1, *grid)]
     for window in seen.windows:
-        values = anomaly_probability(window.embeddings, directions[:, None, :], logit_scale)
+        values = anomaly_probability(window.embeddings, directions[:, None, :], scale)
         scales.append(window_map(values, window.covered, grid))
     return image, harmonic_mean(torch.stack(scales))
 

@@ -16,6 +16,7 @@ from adapters.cli.commands import application
 from adapters.cli.demo.plan import encode_jpeg
 from adapters.simulator import Product, Station, draw
 from agent.app import Application
+from agent.errors import ModelError
 from agent.inspector import Inspector
 from config import Settings
 from tests.adapters.cli.pixel_method import PixelMethod
@@ -27,8 +28,11 @@ class QuickApplication(Application):
     """The application as it is, without weights."""
 
     def inspector(self, settings: Settings) -> Inspector:
-        """See :class:`agent.app.Application`."""
-        return Inspector(PixelMethod())
+        """See :class:`agent.app.Application`. As with real ones some methods lack a model or references."""
+        method = settings.inspection.method
+        if method in ("apg-gd", "iap-as"):
+            raise ModelError("there are no weights of grounding-dino-tiny")
+        return Inspector(PixelMethod(references_only=method == "anomaly-dino"))
 
 
 @dataclass(frozen=True)

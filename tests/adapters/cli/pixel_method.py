@@ -46,6 +46,10 @@ class PixelMethod:
     digest = "pixels"
     fingerprint = "pixels"
 
+    def __init__(self, *, references_only: bool = False) -> None:
+        """``references_only``: without references there is no score."""
+        self._references_only = references_only
+
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PixelPrepared:
         """See :class:`agent.methods.method.Method`."""
         assert len(references) == len(recipe.references), "a recipe names each of its references"
@@ -53,7 +57,12 @@ class PixelMethod:
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """See :class:`agent.methods.method.Method`."""
-        return [_score(_small(image), recipe) for image, recipe in zip(images, prepared, strict=True)]
+        return [self._score(_small(image), recipe) for image, recipe in zip(images, prepared, strict=True)]
+
+    def _score(self, small: NDArray[np.float32], prepared: Prepared) -> Scored:
+        if self._references_only and not prepared.recipe.references:
+            return Scored.without_score("pixels are compared with references; enrol some")
+        return _score(small, prepared)
 
 
 def _small(image: Image) -> NDArray[np.float32]:

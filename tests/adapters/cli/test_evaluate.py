@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.cli.evaluate import parse_nouns, parse_seeds
+from adapters.cli.evaluate import parse_methods, parse_nouns, parse_seeds
 from adapters.cli.sheets import AT_THRESHOLD, chosen, colour_scale, write_sheet
 from adapters.simulator import Product, Station, draw
 from agent.errors import ConfigurationError
@@ -20,6 +20,7 @@ from agent.evaluation.evaluate import Run
 from agent.evaluation.mapstore import MapStore
 from agent.evaluation.protocol import PROTOCOLS
 from agent.evaluation.published import CATEGORIES
+from agent.methods import PRESETS
 from tests.adapters.cli.conftest import SEED, CommandLine
 
 FIGURES = {
@@ -136,6 +137,64 @@ def test_published_rows_stand_beside_ours(sightline: CommandLine, tmp_path: Path
     assert "difference |" not in document
 
 
+def test_several_methods_in_one_table(sightline: CommandLine, gears_root: Path) -> None:
+    result = sightline(
+        *("evaluate", "--dataset", "mvtec", "--root", str(gears_root), "--category", "gear"),
+        *(
+            "--method",
+            "fade,winclip,anomaly-dino,apg-gd",
+            "--shots",
+            "0,2",
+            "--set",
+            "inspection.backbone=timm:mobilenetv2_100",
+        ),
+        *("--json", "f.json", "--markdown", "f.md", "--sheets", "sheets"),
+    )
+    measured = [("fade", 0), ("fade", 2), ("winclip", 0), ("winclip", 2), ("anomaly-dino", 2)]
+    reports = json.loads(Path("f.json").read_text())
+    assert [(one["method"], one["shots"]) for one in reports] == measured
+    assert all(set(one["categories"]["gear"]) == FIGURES for one in reports)
+
+    document = Path("f.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in document.splitlines() if "| " in line
+    ]
+    assert rows[0][:5] == ["method", "backbone", "references", "category", "image AUROC"]
+    assert [(row[0], int(row[2])) for row in rows[1:] if row[3] == "gear"] == measured
+    assert [row[3] for row in rows[1:3]] == ["gear", "mean"]
+    assert {(row[0], row[1]) for row in rows[1:] if row[2] == "2"} == {
+        ("fade", "timm:mobilenetv2_100"),
+        ("anomaly-dino", "timm:mobilenetv2_100"),
+        ("winclip", "sightline-tiny"),
+    }
+    assert {row[1] for row in rows[1:] if row[2] == "0"} == {"sightline-tiny"}, "words are compared there"
+    assert len({len(row) for row in rows}) == 1
+    lines = " ".join(result.stdout.split())
+    for sentence in (
+        "anomaly-dino was not measured with 0 references: pixels are compared with references; enrol some",
+        "apg-gd was not measured with 0 references or 2 references: there are no weights",
+    ):
+        assert sentence in document
+        assert sentence in lines
+    assert Path("sheets/fade-2/gear.png").is_file()
+    assert not Path("sheets/anomaly-dino-0").exists()
+
+
+def test_where_no_method_can_run_it_is_a_mistake(sightline: CommandLine, gears_root: Path) -> None:
+    arguments = ("evaluate", "--dataset", "mvtec", "--root", str(gears_root))
+    assert "no weights" in sightline(*arguments, "--method", "apg-gd", code=1).stderr
+    assert "enrol some" in sightline(*arguments, "--method", "anomaly-dino", code=1).stderr
+    nothing = sightline(*arguments, "--method", "apg-gd,iap-as", code=1).stderr
+    assert "apg-gd was not measured" in nothing
+    assert "iap-as was not measured" in nothing
+
+
+def test_the_names_of_methods() -> None:
+    assert parse_methods(None) == (None,)
+    assert parse_methods("fade, winclip,fade") == ("fade", "winclip")
+    assert parse_methods("all") == tuple(PRESETS)
+
+
 def test_a_narrow_terminal_gets_two_tables_with_whole_numbers(
     sightline: CommandLine, gears_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +224,9 @@ def test_prompts_from_a_file(sightline: CommandLine, gears_root: Path) -> None:
         (("--shots", "3", "--seeds", "1", "--draw", "anomaly-dino"), "use a smaller seed or the draw 'fade'"),
         (("--draw", "mine"), "there is no draw 'mine'; known are fade, anomaly-dino"),
         (("--protocol", "mine"), "there is no protocol 'mine'"),
+        (("--method", "fade,fade2"), "there is no method 'fade2'; known are fade, sightline"),
         (("--seeds", "few"), "--seeds reads like 0-4"),
+        (("--shots", "few"), "--shots reads like 4 or 0,4"),
         (("--noun", "cog=tooth"), "--noun reads like NOUN"),
     ],
 )

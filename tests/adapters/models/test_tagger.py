@@ -48,6 +48,8 @@ def test_nouns_are_ranked_by_the_mean_over_the_templates(encoder: Counting, pict
     assert tagger.tags(pictures[0], 3) == tuple(noun for noun, _ in ranked)
     assert len(tagger.tags(pictures[0], 9)) == 4
     assert tagger.tags(pictures[0], 0) == ()
+    assert tagger.digest == ClipTagger(encoder, nouns, templates=("a {}", "two of a {}"), size=32).digest
+    assert tagger.digest != ClipTagger(encoder, nouns[:3], templates=("a {}", "two of a {}"), size=32).digest
 
 
 def test_words_are_embedded_once_for_the_same_weights(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from agent.errors import ConfigurationError, ModelError
+from agent.errors import ConfigurationError, ModelError, RecipeError
 from agent.evaluation.dataset import Category
 from agent.evaluation.evaluate import Figures, Options, Run, evaluate
 from agent.evaluation.formats import FORMATS
@@ -53,6 +54,7 @@ class Bright:
 
     maps: bool = True
     broken: bool = False
+    lacking: str | None = None
     recipes: list[Recipe] = field(default_factory=list)
     digest: str = "bright"
     fingerprint: str = "bright"
@@ -68,6 +70,9 @@ class Bright:
         scored = []
         for image, recipe in zip(images, prepared, strict=True):
             assert isinstance(recipe, BrightPrepared)
+            if self.lacking is not None:
+                scored.append(Scored.without_score(self.lacking))
+                continue
             grid = torch.from_numpy(image.mean(axis=2).astype(np.float32) / 255.0)
             score = float("nan") if self.broken else float(image.max()) / 255.0 - recipe.level / 255.0
             scored.append(Scored(score, grid if self.maps else None))
@@ -193,6 +198,75 @@ def test_every_protocol_finds_plain_spots(lids: Path, name: str) -> None:
     assert runs[0]["pixel_ap"] > 0.97
     assert runs[0]["pixel_f1max"] is not None
     assert runs[0]["pixel_f1max"] > 0.9
+
+
+FOURS = {
+    # A defective pixel on the threshold 50 / 99 of the range 0 to 198, a good one half a step below it.
+    "test/spot/0": ([[0, 99, 99, 40], [100, 100, 60, 60], [198, 100, 0, 0], [60, 40, 40, 0]], [4, 5, 8, 9]),
+    # Ties of good and defective pixels.
+    "test/spot/1": ([[10, 10, 10, 10], [100, 150, 98, 98], [98, 98, 30, 30], [0, 0, 0, 100]], [4, 5, 6, 15]),
+    # Brighter than every defective picture: where good ones do not count, neither do their extremes.
+    "test/good/0": ([[255, 20, 20, 20], [20, 20, 20, 20], [20, 20, 20, 20], [20, 20, 20, 0]], []),
+}
+"""Grey maps of 4 x 4 pixels, and which of the pixels are defective, counted row by row."""
+
+
+@pytest.mark.parametrize("good_pixels", [False, True])
+def test_iap_as_measures_a_class_stretched_together_at_a_hundred_thresholds(
+    tmp_path: Path, good_pixels: bool
+) -> None:
+    """In whole numbers: a value v is positive at threshold k of 99 where 99 (v - low) >= k (high - low)."""
+    draw(tmp_path / "train/good/0.png", 10)
+    values: list[int] = []
+    truth: list[bool] = []
+    for name, (rows, defective) in FOURS.items():
+        save(tmp_path / f"{name}.png", rows)
+        flat = [index in defective for index in range(16)]
+        if defective:  # grey above 128 is defective, 128 itself is not
+            grey = np.where(np.array(flat).reshape(4, 4), 129, 128)
+            save(tmp_path / f"ground_truth/{name.removeprefix('test/')}_mask.png", grey.tolist())
+        if defective or good_pixels:
+            values += [value for row in rows for value in row]
+            truth += flat
+    protocol = replace(PROTOCOLS["iap-as"], size=4, good_pixels=good_pixels)
+    options = Options("bright", protocol=protocol)
+    ((figures,),) = evaluate(Inspector(Bright()), FORMATS["mvtec"](tmp_path), options, load).values()
+
+    low, high = min(values), max(values)
+    assert high == (255 if good_pixels else 198)
+    best = 0.0
+    for k in range(100):
+        positive = [99 * (value - low) >= k * (high - low) for value in values]
+        hits = sum(p and t for p, t in zip(positive, truth, strict=True))
+        best = max(best, 2 * hits / (sum(positive) + sum(truth)))
+    assert figures["pixel_f1max"] == pytest.approx(best)
+    assert figures["pixel_ap"] == pytest.approx(average_precision_score(truth, values))
+    assert figures["pixel_auroc"] == pytest.approx(roc_auc_score(truth, values))
+    if not good_pixels:
+        assert best == pytest.approx(2 * 7 / (7 + 8)), "all above half a step, one tied pixel missed"
+
+
+def save(path: Path, rows: list[list[int]]) -> None:
+    """Grey rows as a picture; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Pillow.fromarray(np.array(rows, np.uint8)).save(path)
+
+
+def test_a_protocol_runs_a_method_as_its_authors_ran_it(lids: Path) -> None:
+    for name, method, expected in (
+        ("iap-as", "iap-as", {"paper_eval": True}),
+        ("iap-as", "bright", {}),
+        ("exact", "iap-as", {}),
+    ):
+        bright = Bright()
+        evaluate(Inspector(bright), FORMATS["mvtec"](lids), Options(method, protocol=PROTOCOLS[name]), load)
+        assert [recipe.parameters for recipe in bright.recipes] == [expected] * 2
+
+
+def test_a_method_that_needs_references_says_so(lids: Path) -> None:
+    method = Bright(lacking="compares with references; enrol some")
+    with pytest.raises(RecipeError, match="enrol some"):
+        evaluate(Inspector(method), FORMATS["mvtec"](lids), Options("bright"), load)
 
 
 def test_prompts_of_ones_own(lids: Path) -> None:

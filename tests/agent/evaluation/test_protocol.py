@@ -53,5 +53,8 @@ def test_maps_come_back_as_they_were() -> None:
         for one, back in zip(floats, store, strict=False):
             assert back.dtype == np.float32
             assert (back == one).all()
-        assert store.high == 200
-        assert store.low == pytest.approx(min(float(one.min()) for one in floats))
+        low = min(float(one.min()) for one in floats)
+        assert store.extremes(range(4)) == pytest.approx((low, 200))
+        assert store.extremes([1]) == pytest.approx((floats[1].item(), floats[1].item()))
+        low, high = store.extremes([])
+        assert low > high, "of no maps there are none"

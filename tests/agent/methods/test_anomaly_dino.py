@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -9,10 +11,13 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
+from agent.decision import Verdict
 from agent.errors import RecipeError
 from agent.frame import Image
+from agent.inspector import Inspector
 from agent.methods import AnomalyDino, build_method
-from agent.methods.anomaly_dino import foreground, rotated
+from agent.methods.anomaly_dino import foreground
+from agent.methods.variants import evenly_spaced, variants
 from agent.prompts import compositional_ensemble
 from agent.recipe import Parameter, Recipe, Reference
 from tests.support.encoders import ColourEncoder
@@ -38,6 +43,10 @@ def unit_patches(image: Image, size: int) -> torch.Tensor:
     coarse = F.interpolate(planes, size=grid, mode="bilinear").permute(0, 2, 3, 1)
     joined = torch.cat([F.normalize(fine, dim=-1), coarse], dim=-1)[0]
     return F.normalize(joined, dim=-1).flatten(0, 1)
+
+
+def rotated(image: Image, count: int) -> list[Image]:
+    return list(variants(image, evenly_spaced(count)))
 
 
 def wide(seed: int) -> Image:
@@ -119,8 +128,17 @@ def test_leaving_one_out_drops_all_its_orientations() -> None:
 def test_without_references_nothing_can_be_scored() -> None:
     dino = method()
     prepared = dino.prepare(recipe(0), ())
-    with pytest.raises(RecipeError, match="'A' has none; enrol pictures of good parts"):
-        dino.score([part(0)], [prepared])
+    ready = dino.prepare(recipe(1), [part(0)])
+    lone, known = dino.score([part(0), part(0)], [prepared, ready])
+    assert math.isnan(lone.score)
+    assert lone.lacking is not None
+    assert "'A' has none; enrol pictures of good parts (sightline enroll --sku A --refer" in lone.lacking
+    assert known.lacking is None
+    judged = Inspector(dino).inspect([part(0), part(0)], [prepared, ready])
+    assert [one.verdict for one in judged] == [Verdict.REVIEW, Verdict.REVIEW]
+    assert judged[0].reason == lone.lacking
+    assert judged[0].score is None
+    assert judged[1].score == pytest.approx(known.score), "its neighbour is scored in the same batch"
     assert dino.prepare(recipe(0), ()).leaving_out(0).bank is None
 
 

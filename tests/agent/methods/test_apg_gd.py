@@ -73,6 +73,22 @@ def test_crops_and_frame_are_fused_as_the_equations_say() -> None:
     assert one.patches is None
 
 
+def test_the_products_weight_and_the_temperature_are_parameters() -> None:
+    apg, _ = method({"part": [(FIRST, 0.9)]})
+    image, crop = spotted(3), spotted(3)[8:40, 4:36]
+    frame_alone = apg.prepare(recipe(product_weight=0.0), ())
+    crop_alone = apg.prepare(recipe(product_weight=1.0), ())
+    one, other = apg.score([image, image], [frame_alone, crop_alone])
+    assert one.score == pytest.approx(by_hand(image, [image])[0], abs=1e-5)
+    assert other.score == pytest.approx(by_hand(crop, [crop])[0], abs=1e-5)
+    own = 1.0 / ColourEncoder().logit_scale
+    soft, same = (
+        apg.prepare(recipe(score="softmax", temperature=temperature), ()) for temperature in (0.0, own)
+    )
+    one, other = apg.score([image, image], [soft, same])
+    assert one.score == pytest.approx(other.score, abs=1e-6)
+
+
 def test_without_a_box_the_frame_stands_for_the_product() -> None:
     apg, _ = method({"part": [(FIRST, 0.3)]})  # below 0.35
     image = spotted(3)
@@ -122,6 +138,8 @@ def test_wrong_parameters_and_missing_models_are_refused() -> None:
     apg, _ = method({})
     with pytest.raises(RecipeError, match="score is 'ratio' or 'softmax'"):
         apg.prepare(recipe(score="maximum"), ())
+    with pytest.raises(RecipeError, match="product_weight is a weight"):
+        apg.prepare(recipe(product_weight=1.5), ())
     with pytest.raises(RecipeError, match="needs a detector"):
         build_method("apg-gd", ColourEncoder())
     with pytest.raises(RecipeError, match="needs a vision-language model"):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.methods.language import Words, anomaly_probability, best_label, embed_words
+from agent.methods.language import Words, anomaly_probability, best_label, embed_words, logit_scale
 from agent.prompts import NamedDefect, PromptSet
 from tests.support.encoders import ColourEncoder
 
@@ -61,6 +61,12 @@ def test_the_probability_of_plain_numbers() -> None:
     direction = torch.tensor([0.02, -0.03])
     expected = torch.tensor([1 / (1 + math.exp(-2.0)), 1 / (1 + math.exp(3.0))])
     torch.testing.assert_close(anomaly_probability(features, direction, 100.0), expected)
+
+
+def test_a_temperature_stands_over_the_models_own() -> None:
+    encoder = ColourEncoder(logit_scale=18.5)
+    assert logit_scale(encoder, 0.0) == 18.5
+    assert logit_scale(encoder, 0.01) == pytest.approx(100.0)
 
 
 def test_every_frame_may_have_a_direction_of_its_own() -> None:

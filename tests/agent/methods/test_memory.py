@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.methods import memory
 from agent.methods.memory import (
+    BankBuilder,
     MemoryBank,
     build_bank,
     coreset,
@@ -17,6 +18,7 @@ from agent.methods.memory import (
     nearest_distances,
     self_distances,
 )
+from agent.methods.memory import bank_of as references_bank
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -34,13 +36,13 @@ def test_the_distance_is_half_of_one_minus_the_best_cosine() -> None:
     torch.testing.assert_close(nearest_distances(queries, bank), torch.tensor([0.0, 0.5, 0.1, 0.8]))
 
 
-@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 1000))
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 14), st.integers(0, 1000))
 @settings(max_examples=30)
-def test_a_bank_in_chunks_equals_the_whole_bank(size: int, chunk: int, seed: int) -> None:
+def test_a_bank_in_blocks_equals_the_whole_bank(size: int, columns: int, rows: int, seed: int) -> None:
     vectors, queries = unit(size, 6, seed=seed), unit(3, 4, 6, seed=seed + 1)
     whole = 0.5 * (1.0 - (queries @ vectors.T).amax(dim=-1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "_CHUNK", chunk)
+        patch.setattr(memory, "_BLOCK_CPU", (rows, columns))
         chunked = nearest_distances(queries, bank_of(vectors))
     assert chunked.shape == (3, 4)
     torch.testing.assert_close(chunked, whole.clamp_min(0.0), rtol=0.0, atol=1e-12)
@@ -149,3 +151,62 @@ def test_smoothing_averages_neighbours_and_only_real_ones() -> None:
     torch.testing.assert_close(joined[0, 1, 1], centre)
     plain = join_depths([depth], smoothing=1)
     torch.testing.assert_close(plain[0, 0, 0], torch.tensor([1.0, 0.0]))
+
+
+def test_a_bank_of_a_thousand_references_is_bounded_and_so_is_what_is_held_on_the_way() -> None:
+    builder = BankBuilder(50)
+    for index in range(1000):
+        builder.add(unit(3, 4, 8, seed=index))
+        assert sum(len(each) for each, _, _ in builder._held) <= 8 * 50
+    bank = builder.build()
+    assert bank.vectors.shape == (50, 8)
+    assert int(bank.owners.max()) > 900, "late references have their place"
+    assert int(bank.owners.min()) < 100, "and so have early ones"
+    for vector, owner in zip(bank.vectors[:5], bank.owners[:5], strict=True):
+        own = unit(3, 4, 8, seed=int(owner)).reshape(-1, 8)
+        assert bool((own == vector).all(dim=1).any())
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(0, 40), st.integers(0, 100))
+@settings(max_examples=40)
+def test_when_a_bank_is_asked_for_changes_nothing(counts: list[int], limit: int, seed: int) -> None:
+    references = [unit(count, 5, seed=seed + index) for index, count in enumerate(counts)]
+    asked = BankBuilder(limit, seed=seed)
+    for each in references:
+        asked.add(each)
+        asked.build()
+    expected = references_bank(references, limit=limit, seed=seed)
+    torch.testing.assert_close(asked.build().vectors, expected.vectors, rtol=0.0, atol=0.0)
+    assert asked.build().owners.tolist() == expected.owners.tolist()
+    assert len(expected.vectors) == (min(limit, sum(counts)) if limit else sum(counts))
+
+
+def test_a_bank_that_was_begun_and_one_from_scratch_are_equal() -> None:
+    references = [unit(20, 6, seed=index) for index in range(5)]
+    grown = BankBuilder(1000)
+    for each in references[:4]:
+        grown.add(each)
+    before = grown.build()
+    grown.add(references[4])
+    torch.testing.assert_close(grown.build().vectors, torch.cat(references), rtol=0.0, atol=0.0)
+    torch.testing.assert_close(grown.build().without(4).vectors, before.vectors, rtol=0.0, atol=0.0)
+
+
+def test_leave_one_out_of_a_coreset_is_near_that_of_the_others_coreset() -> None:
+    """What MemoryBank.without says of itself: as far or a little farther, hardly ever nearer."""
+    centres = unit(12, 16, seed=99)
+    references = [
+        F.normalize(centres.repeat(10, 1) + 0.05 * unit(120, 16, seed=i), dim=-1) for i in range(12)
+    ]
+    bank = references_bank(references, limit=400)
+    ratios = []
+    for left in range(12):
+        others = references_bank(references[:left] + references[left + 1 :], limit=400)
+        approximate = nearest_distances(references[left], bank.without(left)).mean()
+        ratios.append(float(approximate / nearest_distances(references[left], others).mean()))
+    assert 0.97 < sum(ratios) / len(ratios) < 1.15
+
+
+def test_a_bank_needs_a_reference() -> None:
+    with pytest.raises(ValueError, match="at least one reference"):
+        BankBuilder(10).build()

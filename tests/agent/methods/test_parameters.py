@@ -30,7 +30,7 @@ def test_no_values_change_nothing() -> None:
 def test_an_unknown_name_is_told_the_nearest_known_one() -> None:
     with pytest.raises(RecipeError, match="'few_shot_gian'; did you mean 'few_shot_gain'"):
         override(DEFAULTS, {"few_shot_gian": 1.0})
-    with pytest.raises(RecipeError, match="known are bank_limit, clip"):
+    with pytest.raises(RecipeError, match="known are angles, bank_limit"):
         override(DEFAULTS, {"zzzzzz": 1.0})
 
 
@@ -60,6 +60,7 @@ def test_a_value_of_another_type_is_refused(name: str, value: Parameter) -> None
         ("scales", [16], "at least 32"),
         ("bank_limit", 0, "at least 1"),
         ("map_size", 0, "at least 1"),
+        ("temperature", -0.01, "above 0"),
         ("pool_fraction", 1.5, "0 to 1"),
     ],
 )

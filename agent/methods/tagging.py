@@ -1,0 +1,80 @@
+"""IAP-AS, stage 1: what a product is called, seen on pictures of good parts (METHODS section 3.1)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from agent.frame import Image
+from agent.ports import Detections, Tagger
+
+UNUSABLE = frozenset({"close-up", "number"})
+"""Tags that say how a picture was taken, not what it shows; the authors take them out."""
+
+
+class ReproducibleTagger(Tagger, Protocol):
+    """A tagger that is known by its weights: a recipe that is prepared again gets the same words again."""
+
+    @property
+    def digest(self) -> str:
+        """Of the weights and the vocabulary: equal digests give equal words."""
+        ...
+
+
+Detect = Callable[[Sequence[Image], Sequence[Sequence[str]]], list[Detections]]
+"""Boxes for the phrases of each picture, after suppression."""
+
+
+def object_tag(
+    pictures: Sequence[Image], tagger: Tagger, detect: Detect, *, most: int, without: Collection[str] = ()
+) -> str | None:
+    """The word for the product that ``pictures`` of good parts show; None where they answer to no word.
+
+    The tags of each picture, ``most`` at most, are asked for together on that picture; of all boxes the one
+    with the highest score counts, and the phrase that it answers to, which may be several tags in a row. Over
+    the pictures the phrase with the highest score is taken. Where no picture has a box, the tag that most
+    pictures share stands in, of equally frequent ones the likelier on the first picture. Tags that are
+    ``without``, the names of defects, are no product's (section 4.1.1 of the paper).
+
+    Raises:
+        ModelError: a picture cannot be tagged, or the detector failed.
+    """
+    frequencies: Counter[str] = Counter()
+    best: tuple[float, str] | None = None
+    for picture in pictures:  # one at a time: recipes are prepared beside the line
+        tags = usable(tagger.tags(picture, most), without)
+        if not tags:
+            continue
+        frequencies.update(tags)
+        answer = _highest(detect([picture], [tags])[0])
+        if answer is not None and (best is None or answer[0] > best[0]):
+            best = answer
+    if best is not None:
+        return best[1]
+    return frequencies.most_common(1)[0][0] if frequencies else None
+
+
+def usable(tags: Sequence[str], without: Collection[str] = ()) -> tuple[str, ...]:
+    """Lowercase, each once, without those that name no thing or are ``without``."""
+    cleaned = (" ".join(tag.lower().split()).strip(" .") for tag in tags)
+    return tuple(dict.fromkeys(tag for tag in cleaned if tag and tag not in {*UNUSABLE, *without}))
+
+
+def drawn(count: int, most: int, seed: int) -> list[int]:
+    """Which of ``count`` pictures are tagged: ``most`` of them, by lot."""
+    if count <= most:
+        return list(range(count))
+    return random.Random(seed).sample(range(count), most)
+
+
+def _highest(found: Detections) -> tuple[float, str] | None:
+    """Score and phrase of the best box; None without one, and where no word of it is above the threshold."""
+    if not len(found.scores):
+        return None
+    index = int(np.argmax(found.scores))
+    phrase = found.phrases[index].strip().lower()
+    return (float(found.scores[index]), phrase) if phrase else None
