@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from agent.calibration import CalibrationPolicy, calibrate
 from agent.errors import RecipeError
@@ -12,6 +14,9 @@ from agent.inspector import Inspector
 from agent.methods.maps import pool_map
 from agent.methods.method import Prepared
 from agent.recipe import Recipe
+
+WHOLE_BANK = 64
+"""Most references in a bank without bound: memory has an end, and so many show what the others do."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each reference."""
@@ -47,15 +52,7 @@ def enrol(
     if not images:
         raise RecipeError(f"enrolling {recipe.sku!r} needs at least one picture of a good part")
     prepared = inspector.prepare(recipe, images)
-    scores: list[float] = []
-    pooled: list[float] = []
-    for index, image in enumerate(images if len(images) > 1 else ()):
-        scored = inspector.score([image], [prepared.leaving_out(index)])[0]
-        scores.append(scored.score)
-        if scored.anomaly_map is not None:
-            pooled.append(float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction)))
-        if progress is not None:
-            progress(index + 1, len(images))
+    scores, pooled = leave_one_out(inspector, prepared, images, progress)
     source = f"leave-one-out of {len(images)} references, Student prediction bound of log scores"
     maps = calibrate(pooled, policy, source=source)
     calibration = calibrate(
@@ -67,3 +64,55 @@ def enrol(
     )
     calibrated = replace(recipe, calibration=calibration)
     return Enrolled(calibrated, prepared.belonging_to(calibrated), tuple(scores))
+
+
+def leave_one_out(
+    inspector: Inspector, prepared: Prepared, images: Sequence[Image], progress: Progress | None = None
+) -> tuple[list[float], list[float]]:
+    """The score of each reference against the others, and what its map pools to where there is one.
+
+    A bounded bank keeps of similar patches only one, whoever it came from. To leave out its owner would
+    leave a gap that was never there had it not been enrolled, and of products whose parts are all alike
+    scores would be too high by a third. The references are compared with whole banks here, for which many
+    of them are taken in groups.
+
+    One picture has no others: both lists are empty then.
+    """
+    scores: list[float] = []
+    pooled: list[float] = []
+    if len(images) < 2:
+        return scores, pooled
+    for first, last in _groups(len(images), prepared):
+        group = _whole(inspector, prepared, images, first, last)
+        for index in range(first, last):
+            scored = inspector.score([images[index]], [group.leaving_out(index - first)])[0]
+            scores.append(scored.score)
+            if scored.anomaly_map is not None:
+                pooled.append(float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction)))
+            if progress is not None:
+                progress(index + 1, len(images))
+    return scores, pooled
+
+
+def _bank_limit(prepared: Prepared) -> int:
+    """How many vectors the method keeps of all references; 0: all of them."""
+    return int(getattr(getattr(prepared, "parameters", None), "bank_limit", 0))
+
+
+def _groups(count: int, prepared: Prepared) -> list[tuple[int, int]]:
+    """First and last of each group, the last one not in it; of nearly equal sizes."""
+    number = -(-count // WHOLE_BANK) if _bank_limit(prepared) else 1
+    ends = [count * index // number for index in range(number + 1)]
+    return list(pairwise(ends))
+
+
+def _whole(
+    inspector: Inspector, prepared: Prepared, images: Sequence[Image], first: int, last: int
+) -> Prepared:
+    """The same recipe with some of its references in banks without bound, where its method bounds them."""
+    if not _bank_limit(prepared):
+        return prepared
+    recipe = prepared.recipe
+    parameters = {**recipe.parameters, "bank_limit": sys.maxsize}
+    draft = replace(recipe, parameters=parameters, references=recipe.references[first:last])
+    return inspector.prepare(draft, images[first:last])

@@ -46,6 +46,13 @@ class Application:
 
         return build_inspector(settings)
 
+    def untrained_inspector(self, settings: Settings) -> Inspector:
+        """The same over models of the true sizes with random weights, for timing alone."""
+        from agent.app.models import build_inspector
+        from agent.app.untrained import UntrainedModels
+
+        return build_inspector(settings, UntrainedModels(settings))
+
     def decoder(self, settings: Settings) -> PayloadDecoder:
         """Payloads to pictures."""
         from adapters.images.decoder import PayloadDecoder

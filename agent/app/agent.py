@@ -11,16 +11,30 @@ from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.announcer import MqttAnnouncer
 from adapters.mqtt.broker import EmbeddedBroker
 from adapters.mqtt.client import MqttTransport
+from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
 from adapters.mqtt.parser import JsonMessageParser
 from adapters.mqtt.topics import Topics
+from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter
+from adapters.recipes.codec import RecipeYaml
+from adapters.scheduler import BackgroundSchedule
 from agent import __version__
-from agent.app.options import broker_options, decoder_limits, line_options, policy_of, topics_of
+from agent.app.options import (
+    broker_options,
+    decoder_limits,
+    line_options,
+    onboarding_options,
+    policy_of,
+    topics_of,
+)
 from agent.app.store import Store
 from agent.cabinet import Cabinet
+from agent.commands import Commands
 from agent.counters import Counters
+from agent.exchange import RecipeExchange
 from agent.inspector import Inspector
 from agent.line import Line, LineParts
-from agent.onboarding import Onboarding
+from agent.onboarding import Office, Onboarding
+from agent.ports import PromptWriter, Tagger
 from config import Settings
 
 
@@ -32,6 +46,7 @@ class Agent:
         self._inspector = inspector
         self.store = store
         self.counters = Counters()
+        self._schedule = BackgroundSchedule(self.counters)
         self._broker: EmbeddedBroker | None = None
         self._url = settings.broker.url
         self._transport: MqttTransport | None = None
@@ -50,9 +65,11 @@ class Agent:
         )
         self._line = Line(self._parts(self._transport, topics), line_options(settings))
         self._line.start()
+        self._schedule.start()
 
     def stop(self) -> None:
         """Drain, say ``stopped``, close everything."""
+        self._schedule.stop()
         if self._line is not None:
             self._line.stop()
         if self._broker is not None:
@@ -103,16 +120,38 @@ class Agent:
             announcer=MqttAnnouncer(topics, __version__, self.counters),
             inspector=self._inspector,
             cabinet=cabinet,
-            onboarding=Onboarding(
-                store.book,
-                cabinet,
-                self._inspector,
-                store.history,
-                method=method,
-                policy=policy_of(settings),
-            ),
+            onboarding=self._onboarding(cabinet),
             counters=self.counters,
+            commands=Commands(
+                JsonCommandParser(),
+                MqttReplier(topics, __version__, self.counters),
+                store.book,
+                RecipeExchange(store.book, store.media, RecipeYaml(), codec),
+                store.history,
+                self.counters,
+            ),
         )
+
+    def _onboarding(self, cabinet: Cabinet) -> Onboarding:
+        settings, store = self._settings, self.store
+        office = Office(
+            book=store.book,
+            desk=store.desk,
+            cabinet=cabinet,
+            inspector=self._inspector,
+            history=store.history,
+            samples=store.samples,
+            policy=policy_of(settings),
+            agent=settings.agent.id,
+            options=onboarding_options(settings),
+        )
+        writer: PromptWriter | None = None
+        tagger: Tagger | None = None
+        if settings.ollama.enabled:
+            options = OllamaOptions.of(settings.ollama)
+            writer = OllamaWriter(options)
+            tagger = OllamaTagger(options) if settings.ollama.vision_model else None
+        return Onboarding(office, self._schedule, writer=writer, tagger=tagger)
 
     def _status(self) -> dict[str, Any]:
         settings = self._settings

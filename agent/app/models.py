@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cached_property
 
 import torch
 
-from adapters.models.device import pick_device
+from adapters.models.device import pick_device, pick_precision
 from adapters.models.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
+from adapters.models.tagger import ClipTagger
+from agent.errors import ModelError
 from agent.inspector import Inspector
 from agent.methods import NEEDS, TAKES, build_method
 from agent.methods.choice import Methods
 from agent.methods.method import Method
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 from config import Settings
+
+logger = logging.getLogger(__name__)
 
 
 class Models:
@@ -37,43 +42,65 @@ class Models:
         return pick_device(self._models.device, self._models.threads)
 
     @cached_property
+    def precision(self) -> torch.dtype:
+        """What all of them compute in."""
+        return pick_precision(self._models.precision, self.device)
+
+    @cached_property
     def encoder(self) -> ImageTextEncoder:
         """The vision-language model."""
         models = self._models
         return load_clip(
-            models.clip, models.path, self._files, preprocessing=models.preprocessing, device=self.device
+            models.clip,
+            models.path,
+            self._files,
+            preprocessing=models.preprocessing,
+            device=self.device,
+            dtype=self.precision,
         )
 
     @cached_property
     def backbone(self) -> PatchEncoder:
         """The model of few-shot features, where it is not the encoder."""
-        return load_backbone(self._backbone_name, self._models.path, self._files, device=self.device)
+        return load_backbone(
+            self._backbone_name, self._models.path, self._files, device=self.device, dtype=self.precision
+        )
 
     @cached_property
     def detector(self) -> Detector:
         """The configured detector, or the default one where a recipe's method needs one."""
         name = self._models.detector or DEFAULT_DETECTOR
-        return load_detector(name, self._models.path, self._files, device=self.device)
+        return load_detector(name, self._models.path, self._files, device=self.device, dtype=self.precision)
 
     @cached_property
     def segmenter(self) -> Segmenter:
         """The configured segmenter, or the default one where a recipe's method needs one."""
         name = self._models.segmenter or DEFAULT_SEGMENTER
-        return load_segmenter(name, self._models.path, self._files, device=self.device)
+        return load_segmenter(name, self._models.path, self._files, device=self.device, dtype=self.precision)
+
+    @cached_property
+    def tagger(self) -> ClipTagger | None:
+        """Names products without a noun; None where the vision-language model is not there: they need one."""
+        try:
+            return ClipTagger(self.encoder)
+        except ModelError as error:
+            logger.warning("products without a noun are called 'object', for lack of a tagger: %s", error)
+            return None
 
 
-def build_methods(settings: Settings) -> Methods:
+def build_methods(settings: Settings, models: Models | None = None) -> Methods:
     """The methods that recipes may name, built as they are asked for.
 
     ``inspection.method: "null"`` stands in place of all of them: it measures the agent around the models.
     """
-    options, models = settings.inspection, Models(settings)
+    options, models = settings.inspection, models or Models(settings)
     if options.method == "null":
         return Methods.only(build_method("null", null_cost_ms=options.null_cost_ms), "null")
     configured = {
         "backbone": models.own_backbone,
         "detector": settings.models.detector is not None,
         "segmenter": settings.models.segmenter is not None,
+        "tagger": True,
     }
     loading = threading.Lock()
 
@@ -88,17 +115,18 @@ def build_methods(settings: Settings) -> Methods:
                 models.backbone if "backbone" in wanted else None,
                 models.detector if "detector" in wanted else None,
                 models.segmenter if "segmenter" in wanted else None,
+                tagger=models.tagger if "tagger" in wanted else None,
                 parameters=options.parameters.get(name, {}),
             )
 
     return Methods(options.method, build)
 
 
-def build_inspector(settings: Settings) -> Inspector:
+def build_inspector(settings: Settings, models: Models | None = None) -> Inspector:
     """Load what the configured method needs; what recipes need beside it is loaded when they come.
 
-    Raises ModelError, RecipeError.
+    ``models``: others than those of the files that ``settings`` names. Raises ModelError, RecipeError.
     """
-    inspector = Inspector(build_methods(settings))
+    inspector = Inspector(build_methods(settings, models))
     _ = inspector.method  # a missing model is told at start, not with the first frame
     return inspector

@@ -8,6 +8,7 @@ from adapters.mqtt.topics import Topics
 from agent.calibration import CalibrationPolicy
 from agent.frame import Camera
 from agent.line import LineOptions, Overload, RecordingOptions
+from agent.onboarding import OnboardingOptions
 from config import Settings
 
 
@@ -15,6 +16,20 @@ def policy_of(settings: Settings) -> CalibrationPolicy:
     """What a threshold is aimed at."""
     inspection = settings.inspection
     return CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
+
+
+def onboarding_options(settings: Settings) -> OnboardingOptions:
+    """How patiently recipes are written."""
+    onboarding = settings.onboarding
+    return OnboardingOptions(
+        method=settings.inspection.method,
+        first_frames=onboarding.first_frames,
+        lease_s=onboarding.lease.total_seconds(),
+        retry_first_s=onboarding.retry_first.total_seconds(),
+        retry_longest_s=onboarding.retry_longest.total_seconds(),
+        commission=onboarding.commission,
+        recalibrate_s=onboarding.recalibrate.total_seconds(),
+    )
 
 
 def topics_of(settings: Settings) -> Topics:

@@ -40,6 +40,8 @@ class Store:
         self.history = storage.SqlHistory(self.database, agent_id=agent_id, agent_version=__version__)
         self.outbox = storage.SqlOutbox(self.database, agent_id=agent_id)
         self.book = storage.SqlRecipeBook(self.database)
+        self.desk = storage.SqlOnboardingDesk(self.database)
+        self.samples = storage.SqlSamples(self.database)
         self.media = storage.MediaFolder(settings.media.path)
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:

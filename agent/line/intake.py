@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
+from agent.commands import Commands
 from agent.counters import Counters
 from agent.errors import FrameError, MessageError, StorageError
 from agent.frame import Camera, Delivery, DeliveryKind, Job
@@ -41,6 +42,7 @@ class Intake:
         onboarding: Onboarding,
         counters: Counters,
         *,
+        commands: Commands | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._room = room
@@ -51,6 +53,7 @@ class Intake:
         self._media = media
         self._onboarding = onboarding
         self._counters = counters
+        self._commands = commands
         self._clock = clock
         self._jobs: dict[Camera, Job | None] = {}
         self._grace_ends: float | None = None
@@ -69,6 +72,8 @@ class Intake:
                 self._job(delivery)
             elif delivery.kind is DeliveryKind.FEEDBACK:
                 self._feedback(delivery)
+            elif delivery.kind is DeliveryKind.COMMAND:
+                self._command(delivery)
             else:
                 self._reference(delivery)
         except (MessageError, FrameError) as error:
@@ -113,6 +118,8 @@ class Intake:
             )
             return
         self._onboarding.meet(Job(work.sku))
+        if work.frame is not None:
+            self._onboarding.observe(work.sku, work.frame.image)
 
     def _sku_of_job(self, camera: Camera) -> str | None:
         if camera not in self._jobs:
@@ -155,6 +162,11 @@ class Intake:
         if not self._history.record_feedback(feedback):
             raise MessageError("no inspection matches this feedback; check its id and camera")
         self._counters.add("feedback")
+
+    def _command(self, delivery: Delivery) -> None:
+        if self._commands is None:
+            raise MessageError("this agent takes no commands")
+        self._commands.handle(delivery)
 
     def _reference(self, delivery: Delivery) -> None:
         frame = self._decoder.decode(delivery)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent.cabinet import Cabinet
+from agent.commands import Commands
 from agent.counters import Counters
 from agent.errors import StorageError
 from agent.frame import Camera, Delivery
@@ -71,6 +72,7 @@ class LineParts:
     cabinet: Cabinet
     onboarding: Onboarding
     counters: Counters
+    commands: Commands | None = None
 
 
 class Line:
@@ -96,6 +98,7 @@ class Line:
             parts.media,
             parts.onboarding,
             parts.counters,
+            commands=parts.commands,
         )
         self._batcher = Batcher(self._decoded, options.max_batch, options.max_wait_ms)
         self._judge = Judge(parts.cabinet, parts.inspector, self._pause)

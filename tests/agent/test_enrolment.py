@@ -13,7 +13,10 @@ from agent.decision import Verdict
 from agent.enrolment import enrol
 from agent.errors import RecipeError
 from agent.inspector import Inspector
+from agent.methods import Fade
 from agent.recipe import Recipe, Reference
+from tests.support.encoders import ColourEncoder
+from tests.support.factory import PARAMETERS
 from tests.support.pictures import part, spotted
 
 POLICY = CalibrationPolicy(0.01)
@@ -93,3 +96,32 @@ def test_the_same_references_give_the_same_threshold(inspector: Inspector) -> No
     one, other = (enrol(inspector, recipe(8), [part(i) for i in range(8)], policy=POLICY) for _ in range(2))
     assert one.scores == other.scores
     assert one.recipe.calibration == other.recipe.calibration
+
+
+def test_a_bounded_bank_does_not_raise_the_scores_of_the_references() -> None:
+    """A coreset that was chosen knowing a picture must not be what the picture is compared with."""
+    images = [part(i) for i in range(12)]
+    bounded = replace(PARAMETERS, bank_limit=40)
+    scores = []
+    for parameters in (PARAMETERS, bounded):
+        own = Inspector(Fade(ColourEncoder(), defaults=parameters))
+        scores.append(enrol(own, recipe(12), images, policy=POLICY).scores)
+    assert scores[1] == pytest.approx(scores[0], abs=1e-6)
+    assert bounded.bank_limit < 12 * 64, "there is less room than the references have patches"
+
+
+@pytest.mark.parametrize("limit", [40, 10**6])
+def test_many_references_are_compared_in_groups(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.enrolment.WHOLE_BANK", 4)
+    images = [part(i) for i in range(10)]
+    own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=limit)))
+    seen: list[tuple[int, int]] = []
+    enrolled = enrol(
+        own, recipe(10), images, policy=POLICY, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(i, 10) for i in range(1, 11)]
+    unbounded = Inspector(Fade(ColourEncoder(), defaults=PARAMETERS))
+    group = unbounded.prepare(recipe(3), images[3:6])  # 10 in three groups: 3, 3 and 4
+    for index in (3, 4, 5):
+        alone = unbounded.score([images[index]], [group.leaving_out(index - 3)])[0].score
+        assert enrolled.scores[index] == pytest.approx(alone, abs=1e-5)

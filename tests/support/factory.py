@@ -14,7 +14,7 @@ from sqlalchemy import text
 from adapters.images.codec import CvImageCodec
 from agent.frame import Image
 from agent.methods.fade import FadeParameters
-from storage import Database, MediaFolder, SqlHistory, SqlOutbox, SqlRecipeBook
+from storage import Database, MediaFolder, SqlHistory, SqlOnboardingDesk, SqlOutbox, SqlRecipeBook, SqlSamples
 
 PARAMETERS = FadeParameters(
     scales=(64,), map_size=16, pool_fraction=0.01, few_shot_image_vision=0.85, clip=False, wrap_prompt=False
@@ -49,6 +49,8 @@ class Rooms:
         self.history = SqlHistory(self.database, agent_id="cell-7", agent_version="1")
         self.outbox = SqlOutbox(self.database, agent_id="cell-7")
         self.book = SqlRecipeBook(self.database)
+        self.samples = SqlSamples(self.database)
+        self.desk = SqlOnboardingDesk(self.database)
         self.media = MediaFolder(folder / "media")
         self.codec = CvImageCodec()
 

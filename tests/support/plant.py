@@ -8,24 +8,28 @@ from typing import Any
 
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.announcer import MqttAnnouncer
+from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
 from adapters.mqtt.parser import JsonMessageParser
 from adapters.mqtt.topics import Topics
+from adapters.recipes.codec import RecipeYaml
 from agent.cabinet import Cabinet
-from agent.calibration import CalibrationPolicy
+from agent.commands import Commands
 from agent.counters import Counters
 from agent.errors import StorageError
+from agent.exchange import RecipeExchange
 from agent.frame import Camera, DeliveryKind, Image
 from agent.inspector import Inspector
 from agent.line import Line, LineOptions, LineParts, Overload, RecordingOptions
 from agent.methods.fade import Fade
 from agent.methods.method import Method, Prepared, Scored
-from agent.onboarding import Onboarding
-from agent.ports import Entry, History, MediaStore
+from agent.ports import Entry, History, MediaStore, PromptWriter
 from storage import MediaFolder, SqlHistory
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
 from tests.support.loopback import CAMERA, LoopbackTransport, Sent, message
+from tests.support.office import onboarding
 from tests.support.pictures import part
+from tests.support.schedule import ManualSchedule
 
 
 class GatedFade(Fade):
@@ -81,18 +85,19 @@ class Plant:
         history: History | None = None,
         media: MediaStore | None = None,
         shadow: bool = False,
+        writer: PromptWriter | None = None,
         overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT,
         **options: Any,
     ) -> None:
         self.rooms = rooms
         self.transport = LoopbackTransport()
         self.counters = Counters()
+        self.schedule = ManualSchedule()
         self.topics = Topics(site="plant", agent="cell-7")
         self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
         history = history or rooms.history
         media = media or rooms.media
-        cabinet = Cabinet(rooms.book, self.inspector, media, rooms.codec, method="fade")
-        policy = CalibrationPolicy(0.01)
+        cabinet = self.cabinet = Cabinet(rooms.book, self.inspector, media, rooms.codec, method="fade")
         parts = LineParts(
             transport=self.transport,
             decoder=PayloadDecoder(),
@@ -104,8 +109,18 @@ class Plant:
             announcer=MqttAnnouncer(self.topics, "1"),
             inspector=self.inspector,
             cabinet=cabinet,
-            onboarding=Onboarding(rooms.book, cabinet, self.inspector, history, method="fade", policy=policy),
+            onboarding=onboarding(
+                rooms, cabinet, self.inspector, history=history, writer=writer, schedule=self.schedule
+            ),
             counters=self.counters,
+            commands=Commands(
+                JsonCommandParser(),
+                MqttReplier(self.topics, "1", self.counters),
+                rooms.book,
+                RecipeExchange(rooms.book, media, RecipeYaml(), rooms.codec),
+                history,
+                self.counters,
+            ),
         )
         recording = RecordingOptions(shadow=lambda camera: shadow)
         self.line = Line(parts, LineOptions(overload=overload, recording=recording, **options))

@@ -148,9 +148,11 @@ def _how(*, enrolled: bool) -> str:
 
 def _ollama(settings: Settings) -> str:
     """Whether somebody could write prompts; frames never wait for that."""
-    from adapters.cli.check import ollama_models
+    from adapters.ollama import OllamaOptions, look
 
     if not settings.ollama.enabled:
         return "Ollama is switched off; prompts: template"
-    answers = ollama_models(settings.ollama.url) is not None
-    return f"Ollama {'answers' if answers else 'does not answer'} at {settings.ollama.url}; prompts: template"
+    health = look(OllamaOptions.of(settings.ollama))
+    if health.ready:
+        return f"{health.sentence}; it writes prompts for new products"
+    return f"{health.sentence}; prompts: template"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.app.models import build_inspector, build_methods
+from agent.app.models import Models, build_inspector, build_methods
 from agent.cabinet import generic_recipe
 from agent.errors import ModelError
 from agent.methods import Fade, Null
@@ -39,6 +39,15 @@ def test_methods_share_their_models(settings: Settings) -> None:
 def test_a_method_whose_weights_are_missing_says_how_to_get_them(settings: Settings) -> None:
     with pytest.raises(ModelError, match="sightline models pull"):
         build_methods(settings).get("apg-gd")
+
+
+def test_products_without_a_noun_get_their_words_from_the_vision_language_model(settings: Settings) -> None:
+    models = Models(settings)
+    part = np.full((64, 64, 3), 128, np.uint8)
+    assert models.tagger is not None
+    assert len(models.tagger.tags(part, 3)) == 3
+    elsewhere = load(profile="embedded", overrides=["models.clip=ViT-B-16-plus-240"]).settings
+    assert Models(elsewhere).tagger is None, "its weights are not there: a product then needs a noun"
 
 
 def test_null_in_the_configuration_stands_in_place_of_every_recipes_method() -> None:

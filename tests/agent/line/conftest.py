@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent import onboarding
+
 from agent.line import intake, judge, line, outbox_drain
 from tests.support.factory import Rooms
 from tests.support.plant import Plant
@@ -20,8 +20,6 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "POLL_S", 0.05)
     monkeypatch.setattr(intake, "JOB_GRACE_S", 0.2)
     monkeypatch.setattr(outbox_drain, "RETRY_S", 0.05)
-    monkeypatch.setattr(onboarding, "QUIET_S", 0.1)
-    monkeypatch.setattr(onboarding, "STORAGE_RETRIES_S", (0.05, 0.05, 0.05))
 
 
 @pytest.fixture

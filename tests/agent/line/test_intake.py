@@ -11,7 +11,6 @@ import pytest
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.parser import JsonMessageParser
 from agent.cabinet import Cabinet
-from agent.calibration import CalibrationPolicy
 from agent.counters import Counters
 from agent.decision import Verdict
 from agent.errors import StorageError
@@ -22,10 +21,10 @@ from agent.line.in_flight import InFlight
 from agent.line.intake import Intake, skipped
 from agent.line.waiting import Overload, WaitingRoom
 from agent.line.work import Work
-from agent.onboarding import Onboarding
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.factory import Rooms, encoded
 from tests.support.loopback import CAMERA, Sent, message
+from tests.support.office import onboarding
 from tests.support.pictures import part
 
 SIDE = Camera("plant", "line-1", "side")
@@ -68,9 +67,7 @@ class Gate:
         self.book = FailingBook(rooms.database)
         self.room = WaitingRoom(10, lambda camera: Overload.WAIT, lambda delivery: None, self.counters)
         self.cabinet = Cabinet(self.book, inspector, rooms.media, rooms.codec, method="fade")
-        self.onboarding = Onboarding(
-            self.book, self.cabinet, inspector, rooms.history, method="fade", policy=CalibrationPolicy()
-        )
+        self.onboarding = onboarding(rooms, self.cabinet, inspector, book=self.book)
         self.in_flight = InFlight(self.history)
         self.intake = Intake(
             self.room,

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
-from agent import onboarding as onboarding_module
 from agent.cabinet import Cabinet
-from agent.calibration import CalibrationPolicy
 from agent.errors import StorageError
 from agent.frame import Image, Job
 from agent.inspection import Event
 from agent.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
-from agent.onboarding import Onboarding, noun_of
+from agent.onboarding import noun_of
 from agent.ports import RecipeBook
 from agent.recipe import Recipe, Reference
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
+from tests.support.office import onboarding
 from tests.support.pictures import part, spotted
 
 
@@ -34,18 +34,14 @@ class Office:
         book: RecipeBook | None = None,
         history: SqlHistory | None = None,
         method: Fade | None = None,
+        **options: Any,
     ) -> None:
         self.rooms = rooms
         self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
         book = book or rooms.book
         self.cabinet = Cabinet(book, self.inspector, rooms.media, rooms.codec, method="fade")
-        self.onboarding = Onboarding(
-            book,
-            self.cabinet,
-            self.inspector,
-            history or rooms.history,
-            method="fade",
-            policy=CalibrationPolicy(0.01),
+        self.onboarding = onboarding(
+            rooms, self.cabinet, self.inspector, book=book, history=history, **options
         )
 
     def reference(self, image: Image, name: str = "part") -> Reference:
@@ -66,12 +62,6 @@ class Office:
     def close(self) -> None:
         self.onboarding.close()
         self.cabinet.close()
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onboarding_module, "QUIET_S", 0.1)
-    monkeypatch.setattr(onboarding_module, "STORAGE_RETRIES_S", (0.01, 0.01, 0.01))
 
 
 @pytest.fixture
@@ -230,14 +220,12 @@ def test_references_from_before_a_restart_are_taken_up(build: Build, rooms: Room
     wait_until(lambda: office.version("A") and office.active("A").shots == 1, "the reference")
 
 
-def test_closing_leaves_references_for_the_next_start(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onboarding_module, "QUIET_S", 30.0)
-    office = build()
+def test_closing_leaves_references_for_the_next_start(build: Build) -> None:
+    office = build(quiet_s=30.0)
     office.onboarding.refer("A", office.reference(part(1)))
     office.close()
     assert [r.name for r in office.rooms.book.held_references("A")] == ["part"]
-    monkeypatch.setattr(onboarding_module, "QUIET_S", 0.05)
-    later = build()
+    later = build(quiet_s=0.05)
     later.onboarding.start()
     wait_until(lambda: later.version("A") and later.active("A").shots == 1, "the reference")
 

@@ -1,0 +1,40 @@
+"""Commissioning: the first frames of a product become its references, on an operator's word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.onboarding.office import Office
+from agent.recipe import Reference
+
+
+class Commissioning:
+    """Takes the first inspected frames of products without references as good parts.
+
+    Only where the configuration says that an operator vouches for them: a defective first frame would teach
+    the agent that its defect is normal. What looks unlike the others is reported by the enrolment.
+    """
+
+    def __init__(self, office: Office, enrol: Callable[[str], None]) -> None:
+        """``enrol`` schedules the enrolment of a product's held references."""
+        self._office = office
+        self._enrol = enrol
+        self._done: set[str] = set()
+
+    def run(self) -> None:
+        """Look for products whose first frames are all there. Raises StorageError."""
+        for sku in self._office.samples.skus_without_references():
+            if sku not in self._done and not self._office.closing.is_set():
+                self._commission(sku)
+
+    def _commission(self, sku: str) -> None:
+        wanted = self._office.options.commission
+        frames = self._office.samples.first_frames(sku, wanted)
+        if len(frames) < wanted:
+            return
+        self._done.add(sku)
+        for frame in frames:
+            self._office.book.hold_reference(sku, Reference(frame.sha256, frame.path, frame.frame_id))
+        message = f"the first {len(frames)} frames of {sku!r} are taken as good, as commissioning says"
+        self._office.tell("commissioned", message, sku)
+        self._enrol(sku)

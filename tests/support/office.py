@@ -1,0 +1,41 @@
+"""An onboarding of one agent on real storage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.cabinet import Cabinet
+from agent.calibration import CalibrationPolicy
+from agent.inspector import Inspector
+from agent.onboarding import Office, Onboarding, OnboardingOptions
+from agent.ports import History, PromptWriter, RecipeBook
+from tests.support.factory import Rooms
+from tests.support.schedule import ManualSchedule
+
+
+def onboarding(
+    rooms: Rooms,
+    cabinet: Cabinet,
+    inspector: Inspector,
+    *,
+    book: RecipeBook | None = None,
+    history: History | None = None,
+    writer: PromptWriter | None = None,
+    schedule: ManualSchedule | None = None,
+    agent: str = "cell-7",
+    **options: Any,
+) -> Onboarding:
+    """With short pauses, and a schedule that runs by hand."""
+    short = {"quiet_s": 0.1, "storage_retries_s": (0.01, 0.01, 0.01), "frames_wait_s": 0.5, **options}
+    office = Office(
+        book=book or rooms.book,
+        desk=rooms.desk,
+        cabinet=cabinet,
+        inspector=inspector,
+        history=history or rooms.history,
+        samples=rooms.samples,
+        policy=CalibrationPolicy(0.01),
+        agent=agent,
+        options=OnboardingOptions(method="fade", **short),
+    )
+    return Onboarding(office, schedule or ManualSchedule(), writer=writer)
