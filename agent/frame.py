@@ -36,6 +36,7 @@ class DeliveryKind(StrEnum):
     JOB = "sku"
     REFERENCE = "reference"
     FEEDBACK = "feedback"
+    COMMAND = "command"
 
 
 def _nothing() -> None:

@@ -18,6 +18,10 @@ PORTS = {"mqtt": 1883, "mqtts": 8883, "embedded": 1883}
 _LEVEL = re.compile(r"[^/+#\s\x00]+")
 
 
+_OF_AGENT = ("status", "command", "reply")
+"""Topics of the agent itself; the others are a camera's."""
+
+
 class TlsSettings(Section):
     """Certificates for ``mqtts://``."""
 
@@ -189,12 +193,25 @@ class TopicSettings(Section):
     status: str = Field(
         "{site}/sightline/{agent}/status", title="Status", description="Out, retained: online and offline."
     )
+    command: str = Field(
+        "{site}/sightline/{agent}/command",
+        title="Commands",
+        description="In: recipes listed, shown, changed.",
+    )
+    reply: str = Field(
+        "{site}/sightline/{agent}/reply",
+        title="Replies",
+        description="Out, QoS 1: answers to commands that name no response topic.",
+    )
 
-    @field_validator("frame", "sku", "reference", "feedback", "verdict", "alert", "mask", "status")
+    @field_validator(
+        "frame", "sku", "reference", "feedback", "verdict", "alert", "mask", "status", "command", "reply"
+    )
     @classmethod
     def _template(cls, template: str, info: Any) -> str:
-        allowed = {"site", "agent"} if info.field_name == "status" else {"site", "line", "camera"}
-        needed = {"agent"} if info.field_name == "status" else {"line", "camera"}
+        of_agent = info.field_name in _OF_AGENT
+        allowed = {"site", "agent"} if of_agent else {"site", "line", "camera"}
+        needed = {"agent"} if of_agent else {"line", "camera"}
         try:
             names = [name for _, name, spec, conversion in Formatter().parse(template) if name is not None]
             example = template.format(**dict.fromkeys(allowed, "x"))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from adapters.cli.bench import bench
 from adapters.cli.camera import camera
 from adapters.cli.check import check
 from adapters.cli.config import config_commands
@@ -14,10 +15,12 @@ from adapters.cli.demo import demo
 from adapters.cli.enroll import enroll
 from adapters.cli.errors import Commands
 from adapters.cli.evaluate import evaluate
+from adapters.cli.feedback import feedback
 from adapters.cli.inspect import inspect
 from adapters.cli.models import models_commands
 from adapters.cli.recipe import recipe_commands
 from adapters.cli.run import run
+from adapters.cli.trial import trial_commands
 from agent import __version__
 
 _HELP = """
@@ -59,7 +62,10 @@ def application() -> typer.Typer:
     app.command(rich_help_panel="In the factory")(check)
     app.command(rich_help_panel="In the factory")(enroll)
     app.command(rich_help_panel="In the factory")(camera)
+    app.command(rich_help_panel="In the factory")(feedback)
     app.command(rich_help_panel="Care")(evaluate)
+    app.command(rich_help_panel="Care")(bench)
+    app.add_typer(trial_commands, name="trial", rich_help_panel="Care")
     app.add_typer(models_commands, name="models", rich_help_panel="Care")
     app.add_typer(recipe_commands, name="recipe", rich_help_panel="Care")
     app.add_typer(config_commands, name="config", rich_help_panel="Care")

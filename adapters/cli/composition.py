@@ -120,6 +120,13 @@ class Composition(Protocol):
         """Load the models. Raises ModelError, RecipeError."""
         ...
 
+    def untrained_inspector(self, settings: Settings) -> Inspector:
+        """The same over models of the true sizes with random weights: nothing is read, scores mean nothing.
+
+        Raises ModelError, RecipeError.
+        """
+        ...
+
     def decoder(self, settings: Settings) -> FrameDecoder: ...
 
     def codec(self) -> ImageCodec: ...

@@ -1,4 +1,4 @@
-"""``sightline recipe list | show``."""
+"""``sightline recipe list | show | activate``."""
 
 from __future__ import annotations
 
@@ -9,60 +9,64 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
+from adapters.cli.options import ConfigFile, Overrides, Profile
+from adapters.cli.recipe_files import export_command, import_command
+from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.screen import number, stdout, table
+from adapters.cli.stores import AsJson, open_store, tell
 from agent.errors import SightlineError
+from agent.recipe_view import listed
+from agent.recipe_view import shown as shown_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.recipe import Recipe
-
 recipe_commands = typer.Typer(help="Recipes: how each product is inspected.", no_args_is_help=True)
+recipe_commands.command("export")(export_command)
+recipe_commands.command("import")(import_command)
+recipe_commands.command("propose")(propose_command)
 
-_LIST = "SELECT sku, name, active_version FROM sku ORDER BY sku"
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+_SKUS = "SELECT sku FROM sku ORDER BY sku"
 
 
 @recipe_commands.command("list")
 def list_command(
     context: typer.Context,
+    sku: Annotated[str | None, typer.Argument(help="Only this product.")] = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """All products and the recipe that is active for each."""
-    settings = configure(config, profile, overrides).settings
-    composition = composition_of(context)
-    problems = composition.database(settings).check()
-    if problems:
-        raise SightlineError("; ".join(problems))
-    with composition.store(settings, upgrade=False) as store:
-        skus = [str(row["sku"]) for row in store.query(_LIST)]
-        recipes = [(sku, store.book.active(sku)) for sku in skus]
+    """All versions of all recipes, those kept and not used too."""
+    with open_store(context, config, profile, overrides) as (store, _):
+        lines = store.book.listing(sku)
+        skus = [str(row["sku"]) for row in store.query(_SKUS)]
+    without = [one for one in skus if one not in {line.sku for line in lines} and sku in (None, one)]
     if as_json:
-        typer.echo(json.dumps([{"sku": sku, **_summary(recipe)} for sku, recipe in recipes], indent=2))
+        found = [listed(line) for line in lines] + [{"sku": one, "version": None} for one in without]
+        typer.echo(json.dumps(sorted(found, key=lambda one: str(one["sku"])), indent=2, ensure_ascii=False))
         return
-    if not recipes:
+    if not lines and not without:
         stdout().print("There is no product yet. Enrol one, or let a camera name it.")
         return
-    shown = table("sku", "noun", "version", "method", "prompts", "shots", "threshold",
+    shown = table("sku", "version", "", "noun", "method", "prompts", "shots", "threshold", "from", "note",
                   right=("version", "shots", "threshold"))  # fmt: skip
-    for sku, recipe in recipes:
-        if recipe is None:
-            shown.add_row(escape(sku), "-", "-", "-", "-", "-", Text("no recipe", style="yellow"))
-            continue
-        calibration = recipe.calibration
+    for line in lines:
         shown.add_row(
-            Text(sku, style="bold"),
-            Text(recipe.noun),
-            str(recipe.version),
-            recipe.method,
-            recipe.prompts.source.value,
-            str(recipe.shots),
-            number(calibration.threshold) if calibration else Text("REVIEW only", style="yellow"),
+            Text(line.sku, style="bold" if line.active else ""),
+            str(line.version),
+            Text("active", style="green") if line.active else "",
+            Text(line.noun),
+            line.method,
+            line.prompt_source,
+            str(line.shots),
+            Text("REVIEW only", style="yellow") if line.threshold is None else number(line.threshold),
+            line.origin if line.margin is None else f"{line.origin} {line.margin:+.3f}",
+            Text(line.note or ""),
         )
+    for one in without:
+        shown.add_row(escape(one), "-", "", "-", "-", "-", "-", Text("no recipe", style="yellow"), "-", "")
     stdout().print(shown)
 
 
@@ -77,58 +81,38 @@ def show_command(
     overrides: Overrides = None,
 ) -> None:
     """One recipe: words, references, parameters, calibration."""
-    settings = configure(config, profile, overrides).settings
-    composition = composition_of(context)
-    problems = composition.database(settings).check()
-    if problems:
-        raise SightlineError("; ".join(problems))
-    with composition.store(settings, upgrade=False) as store:
+    with open_store(context, config, profile, overrides) as (store, _):
         recipe = store.book.active(sku) if version is None else store.book.get(sku, version)
+        active = store.book.active_version(sku)
     if recipe is None:
         which = "active recipe" if version is None else f"recipe version {version}"
         raise SightlineError(f"there is no {which} of {sku!r}; `sightline recipe list` names what there is")
-    content = {"sku": recipe.sku, **_summary(recipe), **_details(recipe)}
+    content = shown_recipe(recipe, active=recipe.version == active)
     if as_json:
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         _show(content)
 
 
-def _summary(recipe: Recipe | None) -> dict[str, Any]:
-    if recipe is None:
-        return {"version": None}
-    calibration = recipe.calibration
-    return {
-        "version": recipe.version,
-        "noun": recipe.noun,
-        "method": recipe.method,
-        "prompt_source": recipe.prompts.source.value,
-        "shots": recipe.shots,
-        "threshold": calibration.threshold if calibration else None,
-    }
-
-
-def _details(recipe: Recipe) -> dict[str, Any]:
-    calibration = recipe.calibration
-    return {
-        "calibration": None
-        if calibration is None
-        else {
-            "review_below": calibration.review_below,
-            "map_threshold": calibration.map_threshold,
-            "samples": calibration.samples,
-            "false_alarm_rate": calibration.false_alarm_rate,
-            "source": calibration.source,
-        },
-        "parameters": dict(recipe.parameters),
-        "references": [reference.name for reference in recipe.references],
-        "prompts": {
-            "normal": list(recipe.prompts.normal),
-            "anomalous": list(recipe.prompts.anomalous),
-            "defects": [defect.name for defect in recipe.prompts.defects],
-            "provenance": dict(recipe.prompts.provenance),
-        },
-    }
+@recipe_commands.command("activate")
+def activate_command(
+    context: typer.Context,
+    sku: Annotated[str, typer.Argument(help="The product.")],
+    version: Annotated[int, typer.Argument(min=1, help="The version to inspect with from now on.")],
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Make a version the active one: running agents take it up between two frames."""
+    with open_store(context, config, profile, overrides) as (store, _):
+        before = store.book.active_version(sku)
+        store.book.activate(sku, version)
+        tell(store, "recipe-activated", f"version {version} of {sku!r} is active, before it {before}", sku)
+    if as_json:
+        typer.echo(json.dumps({"sku": sku, "version": version, "before": before}))
+    else:
+        stdout().print(f"[bold]{escape(sku)}[/]: version {version} is active, before it {before}")
 
 
 def _show(content: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from adapters.mqtt.connection import Connection
 from adapters.mqtt.link import Link
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.outgoing import Outgoing
-from adapters.mqtt.topics import Topics
+from adapters.mqtt.topics import OF_AGENT, Topics
 from agent.counters import Counters
 from agent.errors import TransportError
 from agent.frame import Camera, Delivery, DeliveryKind
@@ -55,6 +55,8 @@ class MqttTransport:
             options,
             self._counters,
             subscriptions=topics.subscriptions,
+            # Rights that were given before there were commands must not keep the frames out.
+            optional=(topics.command,),
             will=lambda: self._presence("offline"),
             on_message=self._receive,
             on_ready=self._greet,
@@ -148,7 +150,8 @@ class MqttTransport:
             return
         if message.dup:
             self._counters.add("mqtt_redelivered")
-        self._notice(connection, parsed[1])
+        if parsed[0].value not in OF_AGENT:
+            self._notice(connection, parsed[1])
         consume(_delivery(*parsed, message, acknowledge))
 
     def _notice(self, connection: Connection, camera: Camera) -> None:

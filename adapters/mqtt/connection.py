@@ -73,13 +73,16 @@ class Connection:
         hooks: Hooks,
         *,
         subscriptions: Sequence[str] = (),
+        optional: Sequence[str] = (),
         will: Outgoing | None = None,
     ) -> None:
+        """``optional``: which of the subscriptions a broker may refuse."""
         self.protocol = protocol
         self.session_present = False
         self._options = options
         self._hooks = hooks
         self._subscriptions = tuple(subscriptions)
+        self._optional = frozenset(optional)
         self._client = self._build(will)
         self._outgoing = OutgoingQueue(self._client, options.max_outgoing, with_properties=protocol == MQTT5)
         self.unacknowledged = AckWindow(self._send_ack, hooks.on_stale)
@@ -334,9 +337,14 @@ class Connection:
         refused = [
             one for one, reason in zip(self._subscriptions, reasons, strict=False) if reason.value >= FAILURE
         ]
-        if refused:
+        needed = [one for one in refused if one not in self._optional]
+        if refused and not needed:
+            logger.warning(
+                "the broker refused the subscription %s; nothing is taken from there", ", ".join(refused)
+            )
+        if needed:
             self._end(
-                f"the broker refused the subscriptions {', '.join(refused)}; check the rights of this user"
+                f"the broker refused the subscriptions {', '.join(needed)}; check the rights of this user"
             )
             return
         self._become_ready()

@@ -34,6 +34,7 @@ class Link:
         counters: Counters,
         *,
         subscriptions: Sequence[str] = (),
+        optional: Sequence[str] = (),
         will: Callable[[], Outgoing] | None = None,
         on_message: Callable[[Connection, mqtt.MQTTMessage], None] | None = None,
         on_ready: Callable[[Connection], None] | None = None,
@@ -44,6 +45,7 @@ class Link:
         """Why there is no connection, in one sentence; None while there is one."""
         self._counters = counters
         self._subscriptions = subscriptions
+        self._optional = optional
         self._will = will
         self._on_message = on_message
         self._on_ready = on_ready
@@ -194,7 +196,14 @@ class Link:
             on_stale=lambda: self._counters.add("mqtt_stale_acknowledgements"),
         )
         will = None if self._will is None else self._will()
-        return Connection(self.options, version, hooks, subscriptions=self._subscriptions, will=will)
+        return Connection(
+            self.options,
+            version,
+            hooks,
+            subscriptions=self._subscriptions,
+            optional=self._optional,
+            will=will,
+        )
 
     def _became_ready(self, connection: Connection) -> None:
         if self._accepted_once and not connection.session_present and self.options.session_expiry_s:

@@ -290,15 +290,16 @@ class AlertMessage(_Outgoing):
 
 def verdict_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the verdict message."""
-    return _schema(VerdictMessage, "sightline.verdict/1")
+    return outgoing_schema(VerdictMessage, "sightline.verdict/1")
 
 
 def alert_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the alert message."""
-    return _schema(AlertMessage, "sightline.alert/1")
+    return outgoing_schema(AlertMessage, "sightline.alert/1")
 
 
-def _schema(model: type[BaseModel], name: str) -> dict[str, Any]:
+def outgoing_schema(model: type[BaseModel], name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a message as it is sent."""
     schema = model.model_json_schema(by_alias=True, mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": name, **schema}
 

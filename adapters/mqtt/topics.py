@@ -26,10 +26,14 @@ DEFAULT_TEMPLATES: Mapping[str, str] = {
     "alert": "{site}/{line}/{camera}/alert",
     "mask": "{site}/{line}/{camera}/mask",
     "status": "{site}/sightline/{agent}/status",
+    "command": "{site}/sightline/{agent}/command",
+    "reply": "{site}/sightline/{agent}/reply",
 }
 """DESIGN section 4, after ISA-95: site, line, camera."""
 
 INCOMING = tuple(kind.value for kind in DeliveryKind)
+OF_AGENT = frozenset({"status", "command", "reply"})
+"""Topics of the agent itself; the others are a camera's."""
 OUTGOING = tuple(name for name in DEFAULT_TEMPLATES if name not in INCOMING)
 
 _FIELD = re.compile(r"\{(\w*)\}")
@@ -82,7 +86,7 @@ class _Template:
 
 
 def _compile(kind: str, text: str, fixed: Mapping[str, str]) -> _Template:
-    allowed = {"site", "agent"} if kind == "status" else {"site", "line", "camera"}
+    allowed = {"site", "agent"} if kind in OF_AGENT else {"site", "line", "camera"}
     names: list[str] = []
     patterns: list[str] = []
     levels: list[str] = []
@@ -110,7 +114,7 @@ def _compile(kind: str, text: str, fixed: Mapping[str, str]) -> _Template:
         )
         variable = any(name not in fixed for name in found)
         levels.append("+" if variable else _FIELD.sub(lambda match: fixed[match.group(1)], level))
-    required = "agent" if kind == "status" else "camera"
+    required = "agent" if kind in OF_AGENT else "camera"
     if required not in names:
         raise ConfigurationError(f"the topic template {text!r} for {kind} must contain {{{required}}}")
     return _Template(text, tuple(names), re.compile("/".join(patterns)), "/".join(levels))
@@ -171,7 +175,7 @@ class Topics:
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
-        """The filters for frames, jobs, references and feedback, without the agent's own output."""
+        """The filters for frames, jobs, references, feedback and commands, without the agent's own output."""
         return tuple(self._compiled[kind].subscription for kind in INCOMING)
 
     @property
@@ -179,16 +183,31 @@ class Topics:
         """The agent's own status topic."""
         return self._compiled["status"].subscription
 
+    @property
+    def command(self) -> str:
+        """Where the agent takes commands."""
+        return self._compiled["command"].subscription
+
+    @property
+    def reply(self) -> str:
+        """Where commands are answered that name no response topic."""
+        return self._compiled["reply"].subscription
+
     def covers(self, topic: str) -> bool:
         """Whether the agent would receive what is published on ``topic``."""
         return any(filter_covers(one, topic) for one in self.subscriptions)
 
     def parse(self, topic: str) -> tuple[DeliveryKind, Camera] | None:
-        """What a received topic carries and for which camera; None where it is none of ours."""
+        """What a received topic carries and for which camera; None where it is none of ours.
+
+        Commands are no camera's; ``sightline`` and the agent's id stand in its place.
+        """
         for kind in INCOMING:
             match = self._compiled[kind].pattern.fullmatch(topic)
             if match is None:
                 continue
+            if kind in OF_AGENT:
+                return DeliveryKind(kind), Camera(self.site, "sightline", self.agent)
             found = match.groupdict()
             line, camera = found.get("line", DEFAULT_LINE), found["camera"]
             try:

@@ -78,6 +78,10 @@ class Onboarding:
             run = partial(self._on_recipes, "recalibration", None, self._recalibration.run)
             schedule.every("recalibration", options.recalibrate_s, run)
 
+    def settled(self, timeout_s: float | None = None) -> None:
+        """Wait until what was handed to the thread of recipes so far is done."""
+        self._recipes.submit(lambda: None).result(timeout_s)
+
     def close(self) -> None:
         """Finish what is under way and stop. References not yet enrolled wait in the database."""
         self._office.closing.set()

@@ -52,6 +52,20 @@ def skewed(seed: int, *, size: tuple[int, int], centre: float = -2.0, deviation:
     return np.exp(centre + deviation * (drawn - shape) / math.sqrt(shape))
 
 
+def test_the_rate_of_a_single_product_needs_parts() -> None:
+    """How many of 400 products realise a third to three times of 1 %, from so many good parts each."""
+    shares = {}
+    for n in (20, 60, 200):
+        scores = skewed(7, size=(400, n))
+        later = np.sort(skewed(8, size=(1, 20_000))[0])
+        thresholds = [calibration(row.tolist()).threshold for row in scores]
+        rates = 1.0 - np.searchsorted(later, thresholds) / len(later)
+        shares[n] = float(((rates >= 0.003) & (rates <= 0.03)).mean())
+    assert 0.5 < shares[20] < 0.75
+    assert shares[20] < shares[60] < shares[200]
+    assert shares[200] > 0.95
+
+
 def test_the_bound_of_plain_numbers() -> None:
     logs = [math.log(score) for score in SCORES]
     mean = sum(logs) / 8

@@ -41,6 +41,7 @@ def test_the_reason_names_score_and_threshold() -> None:
     [
         (0, "the recipe is not calibrated; 8 more good parts are needed"),
         (5, "the recipe is not calibrated; 3 more good parts are needed"),
+        (7, "the recipe is not calibrated; 1 more good part is needed"),
         (8, STALE),
         (100, STALE),
     ],

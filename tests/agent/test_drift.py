@@ -137,6 +137,31 @@ def test_the_scale_of_scores_does_not_matter(scale: float, seed: int) -> None:
     assert told[0] == told[1] != []
 
 
+def test_where_nothing_passes_any_more_that_alone_is_told() -> None:
+    rng = np.random.default_rng(9)
+    detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
+    changes(detector, scores(rng, 100))
+    told = [detector.observe(score, passed=False) for score in scores(rng, 100, 9.0)]
+    assert [index for index, change in enumerate(told, start=1) if change is not None] == [30]
+    change = told[29]
+    assert change is not None
+    assert change.drifted
+    assert change.direction is Direction.HIGHER
+    assert change.now > 1.5 * change.usual
+    (_, back), *more = changes(detector, scores(rng, 200))
+    assert not back.drifted
+    assert not more
+    assert back.now == pytest.approx(0.2, rel=0.1)
+
+
+def test_rejects_among_passed_parts_are_no_drift() -> None:
+    rng = np.random.default_rng(10)
+    detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
+    for index, score in enumerate(scores(rng, 2000)):
+        failed = index % 3 != 0
+        assert detector.observe(10.0 * score if failed else score, passed=not failed) is None
+
+
 def test_equal_scores_are_no_drift_and_a_score_is_a_number() -> None:
     detector = DriftDetector(baseline=Baseline.of([0.2] * 10))
     assert changes(detector, [0.2] * 300) == []
@@ -150,12 +175,12 @@ def test_cameras_products_and_versions_are_told_apart_and_bounded() -> None:
     monitor = DriftMonitor(capacity=4)
     baseline = Baseline.of(scores(rng, 20))
     for score in scores(rng, 60, 4.0):
-        monitor.observe("line/top", "A", 1, score, baseline)
+        monitor.observe("line/top", "A", 1, score, baseline=baseline)
     for score in scores(rng, 60):
-        monitor.observe("line/side", "A", 1, score, baseline)
+        monitor.observe("line/side", "A", 1, score, baseline=baseline)
     assert monitor.drifted("line/top", "A") is Direction.HIGHER
     assert monitor.drifted("line/side", "A") is None
-    monitor.observe("line/top", "A", 2, 0.3, baseline)
+    monitor.observe("line/top", "A", 2, 0.3, baseline=baseline)
     assert monitor.drifted("line/top", "A") is None, "another version begins anew"
     for index in range(10):
         monitor.observe("line/top", f"B{index}", 1, 0.2)
@@ -166,7 +191,8 @@ def test_the_sentence_names_camera_and_product_and_says_what_to_do() -> None:
     change = DriftChange(True, Direction.HIGHER, 14, 0.2, 0.25)
     sentence = change.sentence("plant/line/top", "GEAR-1")
     assert (
-        "'GEAR-1' at plant/line/top have drifted: passed parts scored 0.2, the last 14 score 0.25" in sentence
+        "'GEAR-1' at plant/line/top have drifted: usual for passed parts is 0.2, the last 14 score 0.25"
+        in sentence
     )
     assert "check light, lens and fixture" in sentence
     lower = DriftChange(True, Direction.LOWER, 14, 0.2, 0.15).sentence("c", "s")

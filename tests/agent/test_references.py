@@ -20,7 +20,7 @@ CHECKED = 1_000_000
 """Limits were chosen on seeds below."""
 
 
-def parts(family: str, count: int, mode: str = "fixed", size: int = 128) -> list[Image]:
+def parts(family: str, count: int, mode: str = "fixed", size: int = 256) -> list[Image]:
     station = Station.fixed(CHECKED) if mode == "fixed" else Station.loose(CHECKED)
     product = Product.create(family, CHECKED)
     return [draw(product, station, CHECKED + number, size=size).image for number in range(count)]
@@ -60,10 +60,10 @@ def test_equal_pictures_alone_are_duplicates_and_two_parts_are_not() -> None:
 
 
 def test_among_many_the_copies_are_found_by_their_thumbnails() -> None:
-    images = parts("connector", 30, size=64)
+    images = parts("connector", 14)
     offered = [*images, *(COPIES["saved as JPEG again"](image) for image in images[:5])]
-    found = find_duplicates(offered, names(35))
-    assert [(each.index, each.original) for each in found] == [(30 + i, f"{i}.png") for i in range(5)]
+    found = find_duplicates(offered, names(19))
+    assert [(each.index, each.original) for each in found] == [(14 + i, f"{i}.png") for i in range(5)]
 
 
 @given(st.integers(0, 9), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0), st.floats(0.9, 1.1))
@@ -71,7 +71,7 @@ def test_among_many_the_copies_are_found_by_their_thumbnails() -> None:
 def test_shift_and_light_are_taken_out(number: int, x: float, y: float, gain: float) -> None:
     image = cv2.GaussianBlur(parts("machined_plate", 10)[number], (0, 0), 1.5)
     matrix = np.array([[1, 0, x], [0, 1, y]])
-    moved = cv2.warpAffine(image, matrix, (128, 128), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    moved = cv2.warpAffine(image, matrix, (256, 256), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     lit = np.clip(moved * gain * 0.8 + 0.5, 0, 255).astype(np.uint8)
     alike = Alikeness([np.asarray(image, np.uint8), lit])
     assert alike.distance(0, 1) < 4.0

@@ -137,5 +137,19 @@ def test_a_camera_cannot_pass_a_verdict(broker: tuple[int, Path]) -> None:
         assert reader.received.get(timeout=DEADLINE_S)[0] == "factory/press/side/verdict"
 
 
+def test_only_engineers_send_commands(broker: tuple[int, Path]) -> None:
+    with Client(*_as(broker, "agent")) as agent, Client(*_as(broker, "engineer")) as engineer:
+        agent.subscribe("factory/sightline/cell-7/command")
+        engineer.subscribe("factory/sightline/+/reply")
+        for user in ("reader", "camera"):
+            with Client(*_as(broker, user)) as other:
+                other.publish("factory/sightline/cell-7/command", b"forged")
+        engineer.publish("factory/sightline/cell-7/command", b"{}")
+        # Had a forged one passed, it would come first.
+        assert agent.received.get(timeout=DEADLINE_S) == ("factory/sightline/cell-7/command", 2)
+        agent.publish("factory/sightline/cell-7/reply")
+        assert engineer.received.get(timeout=DEADLINE_S)[0] == "factory/sightline/cell-7/reply"
+
+
 def _as(broker: tuple[int, Path], user: str) -> tuple[int, str, Path]:
     return broker[0], user, broker[1]

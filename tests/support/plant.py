@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adapters.images.decoder import PayloadDecoder
@@ -86,6 +86,7 @@ class Plant:
         media: MediaStore | None = None,
         shadow: bool = False,
         writer: PromptWriter | None = None,
+        onboarding_options: Mapping[str, Any] | None = None,
         overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT,
         **options: Any,
     ) -> None:
@@ -98,6 +99,15 @@ class Plant:
         history = history or rooms.history
         media = media or rooms.media
         cabinet = self.cabinet = Cabinet(rooms.book, self.inspector, media, rooms.codec, method="fade")
+        self.onboarding = onboarding(
+            rooms,
+            cabinet,
+            self.inspector,
+            history=history,
+            writer=writer,
+            schedule=self.schedule,
+            **(onboarding_options or {}),
+        )
         parts = LineParts(
             transport=self.transport,
             decoder=PayloadDecoder(),
@@ -109,9 +119,7 @@ class Plant:
             announcer=MqttAnnouncer(self.topics, "1"),
             inspector=self.inspector,
             cabinet=cabinet,
-            onboarding=onboarding(
-                rooms, cabinet, self.inspector, history=history, writer=writer, schedule=self.schedule
-            ),
+            onboarding=self.onboarding,
             counters=self.counters,
             commands=Commands(
                 JsonCommandParser(),

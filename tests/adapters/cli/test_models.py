@@ -47,8 +47,9 @@ def test_the_list_says_what_each_profile_needs_and_what_is_here(sightline: Comma
     shown = sightline("models", "list", *WITH_CLIP).stdout
     assert "grounding-dino-tiny" in shown
     assert "834 MB" in shown
-    assert "needed: there are no weights of ViT-B-16-plus-240" in shown
-    assert "sightline models pull ViT-B-16-plus-240" in shown
+    assert (
+        "needed: ViT-B-16-plus-240 (834 MB) is not in var/models: run `sightline models pull --set " in shown
+    )
     assert "needed:" not in sightline("models", "list").stdout
 
 
@@ -100,27 +101,29 @@ def test_offline_and_by_hand(
     sightline: CommandLine, server: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    result = sightline("models", "pull", CLIP.name, "sam_vit_b", code=1)
+    result = sightline("models", "pull", CLIP.name, "sam_vit_b", "mobilenetv2_100", code=1)
     assert "HF_HUB_OFFLINE" in result.stderr
     assert "segment_anything/sam_vit_b_01ec64.pth" in result.stderr
+    assert "mobilenetv2_100 is brought by hand" in result.stderr
     assert not server.ranges
     stick = tmp_path / "stick"
     stick.mkdir()
     (stick / CLIP.file_name).write_bytes(b"clip")
-    (stick / "sam_vit_b_01ec64.pth").write_bytes(b"sam")
-    sightline("models", "pull", CLIP.name, "sam_vit_b", "--from", str(stick))
-    assert _listed(sightline)["sam_vit_b"]["state"] == "present"
+    (stick / "mobilenetv2_100.safetensors").write_bytes(b"features")
+    sightline("models", "pull", CLIP.name, "mobilenetv2_100", "--from", str(stick))
+    assert _listed(sightline)["mobilenetv2_100"]["state"] == "present"
 
 
 def test_what_was_carried_here_is_pinned(sightline: CommandLine) -> None:
     folder = Path("var/models")
     folder.mkdir(parents=True)
-    (folder / "sam_vit_b_01ec64.pth").write_bytes(b"sam")
+    (folder / "mobilenetv2_100.safetensors").write_bytes(b"features")
     assert "sightline models verify --pin" in sightline("models", "verify").stdout
     sightline("models", "verify", "--pin")
     assert "unpinned" not in sightline("models", "verify").stdout
-    (folder / "sam_vit_b_01ec64.pth").write_bytes(b"other")
-    assert "sightline models pull sam_vit_b --from FOLDER" in sightline("models", "verify", code=1).stderr
+    (folder / "mobilenetv2_100.safetensors").write_bytes(b"other")
+    said = sightline("models", "verify", code=1).stderr
+    assert "sightline models pull mobilenetv2_100 --from FOLDER" in said
 
 
 def test_an_unknown_name(sightline: CommandLine) -> None:
@@ -135,3 +138,35 @@ def test_every_method_says_what_it_needs() -> None:
     assert needed("anomaly-dino", clip="c", backbone="timm:t") == ("timm:t",)
     assert needed("anomaly-dino", clip="c", backbone="clip") == ("c",)
     assert needed("null", clip="c", backbone="clip") == ()
+
+
+@pytest.mark.parametrize(
+    ("profile", "names"),
+    [
+        ("edge", {"ViT-B-16-plus-240", "vit_small_patch14_dinov2"}),
+        ("gpu", {"ViT-B-16-plus-240", "grounding-dino-tiny", "sam_vit_h"}),
+    ],
+)
+def test_a_profile_says_what_it_lacks_and_which_command_brings_it(
+    sightline: CommandLine, profile: str, names: set[str]
+) -> None:
+    rows = _listed(sightline, "--profile", profile)
+    needed_here = {name for name, row in rows.items() if profile in row["needed_by"]}  # type: ignore[operator]
+    assert needed_here == names
+    (listed,) = (
+        line for line in sightline("models", "list", "--profile", profile).stdout.splitlines()
+        if line.startswith("needed:")
+    )  # fmt: skip
+    rows_of_check = json.loads(sightline("check", "--profile", profile, "--json", code=1).stdout)
+    (checked,) = (row["detail"] for row in rows_of_check if row["part"] == "models")
+    for said in (listed, checked):
+        assert f"run `sightline models pull --profile {profile}`" in said
+        for name in names:
+            assert name in said
+
+
+def test_the_command_that_brings_it_names_what_was_named(sightline: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "own file.yaml").write_text("models: {clip: ViT-B-16}")
+    said = sightline("models", "list", "--config", "own file.yaml", "--set", "models.path=w").stdout
+    assert "ViT-B-16 (598 MB) is not in w: run `sightline models pull --config 'own file.yaml' " in said
+    assert "--set models.path=w`" in said

@@ -110,11 +110,13 @@ class OldBroker:
     """In front of a real broker, a stand-in for one that knows no MQTT 5.
 
     ``manner`` is ``refuse`` (CONNACK with return code 1, as MQTT 3.1.1 asks) or ``close`` (hangs up).
+    ``refused`` is how many of the subscriptions, counted from the last, it does not grant.
     """
 
-    def __init__(self, port: int, manner: str) -> None:
+    def __init__(self, port: int, manner: str, refused: int = 0) -> None:
         self._target = port
         self._manner = manner
+        self._refused = refused
         self._server = socket.create_server(("127.0.0.1", 0))
         self.levels: list[int] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -146,12 +148,15 @@ class OldBroker:
         broker = socket.create_connection(("127.0.0.1", self._target))
         broker.sendall(head)
         threading.Thread(target=_pump, args=(client, broker), daemon=True).start()
-        _pump(broker, client)
+        _pump(broker, client, self._refused)
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, refused: int = 0) -> None:
     try:
-        while data := source.recv(65536):
+        while data := bytearray(source.recv(65536)):
+            if refused and data[0] == 0x90:  # SUBACK: length, two bytes of identifier, one code a filter
+                end = 2 + data[1]
+                data[end - refused : end] = b"\x80" * refused
             sink.sendall(data)
     except OSError:
         pass

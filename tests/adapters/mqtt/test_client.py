@@ -85,6 +85,27 @@ def test_auto_falls_back_to_311_and_remembers(mosquitto: Mosquitto, manner: str)
         old.close()
 
 
+@pytest.mark.parametrize(("refused", "taken"), [(1, True), (2, False)])
+def test_a_broker_may_refuse_commands_and_nothing_else(
+    mosquitto: Mosquitto, refused: int, taken: bool
+) -> None:
+    strict = OldBroker(mosquitto.port, "refuse", refused)
+    try:
+        with Agent(options(strict.url, version="3.1.1"), prompt=True) as agent:
+            if taken:
+                assert connected(agent)
+                with plain_client(mosquitto.url) as (other, _):
+                    assert other.publish(Outgoing(agent.topic(), b"frame")).wait(5)
+                assert until(lambda: agent.has(1))
+            else:
+                assert until(lambda: agent.counters.get("mqtt_connections_lost") >= 1)
+                told = agent.transport.last_error or ""
+                assert "feedback" in told
+                assert "command" not in told
+    finally:
+        strict.close()
+
+
 def test_version_5_alone_says_why_it_cannot_connect(mosquitto: Mosquitto) -> None:
     old = OldBroker(mosquitto.port, "refuse")
     try:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.mqtt.topics import (
     INCOMING,
+    OF_AGENT,
     OUTGOING,
     Topics,
     check_level,
@@ -17,6 +18,7 @@ from adapters.mqtt.topics import (
 from agent.errors import ConfigurationError
 from agent.frame import Camera, DeliveryKind
 
+OF_CAMERA = [kind for kind in INCOMING if kind not in OF_AGENT]
 LEVELS = st.text(min_size=1, max_size=30).filter(
     lambda text: text.isprintable() and not any(c.isspace() or c in "+#$/{}" for c in text)
 )
@@ -27,19 +29,31 @@ def test_defaults_are_those_of_the_contract() -> None:
     camera = Camera("factory", "line-1", "top")
     assert topics.build("verdict", camera) == "factory/line-1/top/verdict"
     assert topics.status == "factory/sightline/cell-7/status"
-    assert topics.subscriptions == tuple(
-        f"factory/+/+/{k}" for k in ("frame", "sku", "reference", "feedback")
+    assert topics.subscriptions == (
+        *(f"factory/+/+/{k}" for k in ("frame", "sku", "reference", "feedback")),
+        "factory/sightline/cell-7/command",
     )
+    assert topics.reply == "factory/sightline/cell-7/reply"
 
 
-@given(LEVELS, LEVELS, LEVELS, st.sampled_from(INCOMING))
+def test_commands_are_for_one_agent() -> None:
+    topics = Topics("factory", "cell-7")
+    assert topics.parse(topics.command) == (DeliveryKind.COMMAND, Camera("factory", "sightline", "cell-7"))
+    assert topics.parse("factory/sightline/cell-8/command") is None
+    with pytest.raises(ConfigurationError, match="agent"):
+        Topics(templates={"command": "{site}/commands"})
+    with pytest.raises(ConfigurationError, match="reply"):
+        Topics(templates={"reply": "{site}/sightline/{agent}/command"})
+
+
+@given(LEVELS, LEVELS, LEVELS, st.sampled_from(OF_CAMERA))
 def test_round_trip(site: str, line: str, camera: str, kind: str) -> None:
     topics = Topics(site)
     one = Camera(site, line, camera)
     assert topics.parse(topics.build(kind, one)) == (DeliveryKind(kind), one)
 
 
-@given(LEVELS, LEVELS, st.sampled_from(INCOMING))
+@given(LEVELS, LEVELS, st.sampled_from(OF_CAMERA))
 def test_round_trip_of_a_level_shared_with_a_literal(line: str, camera: str, kind: str) -> None:
     topics = Topics("s", templates={kind: f"plant/{{site}}/l-{{line}}/cam_{{camera}}.x/{kind}"})
     one = Camera("s", line, camera)
@@ -56,7 +70,7 @@ def test_any_topic_is_parsed_or_none(topic: str) -> None:
 @given(LEVELS, LEVELS, st.sampled_from(OUTGOING))
 def test_own_output_is_never_covered(line: str, camera: str, kind: str) -> None:
     topics = Topics("site", "a")
-    topic = topics.status if kind == "status" else topics.build(kind, Camera("site", line, camera))
+    topic = topics.build(kind, Camera("site", line, camera))
     assert not topics.covers(topic)
     assert topics.parse(topic) is None
 

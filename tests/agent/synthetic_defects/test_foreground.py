@@ -13,7 +13,7 @@ from tests.support.pictures import part
 SEED = 1_950_000
 
 
-FAMILIES = ("gear", "machined_plate", "biscuit", "capsule", "circuit_board", "tablet", "connector")
+FAMILIES = ("gear", "machined_plate", "biscuit", "capsule", "circuit_board", "tablet", "toy_block")
 
 
 def test_products_are_told_from_what_they_lie_on() -> None:

@@ -1,0 +1,68 @@
+"""``sightline feedback``: a person's word on an inspection."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from adapters.cli.options import ConfigFile, Overrides, Profile
+from adapters.cli.screen import stdout
+from adapters.cli.stores import AsJson, open_store
+from agent.errors import SightlineError
+from agent.inspection import Feedback
+
+_TRUTHS = ("good", "defective")
+
+
+def feedback(
+    context: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[INSPECTION_ID] good|defective", help="The inspection, and what the part is in truth."
+        ),
+    ],
+    frame_id: Annotated[
+        str | None, typer.Option(help="The frame's own id, in place of the inspection's.")
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="SITE/LINE/CAMERA", help="Whose frame, where several cameras use one id."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who says so.")] = None,
+    note: Annotated[str | None, typer.Option(help="What was seen.")] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Put the truth beside a verdict. The latest word counts; none is ever overwritten."""
+    *named, truth = words
+    if truth not in _TRUTHS:
+        raise SightlineError(f"a part is good or defective, not {truth!r}")
+    if len(named) > 1 or bool(named) == (frame_id is not None):
+        raise SightlineError("name one inspection, by its id or with --frame-id, and then good or defective")
+    if camera is not None and (frame_id is None or camera.count("/") != 2):
+        raise SightlineError("--camera is SITE/LINE/CAMERA and goes with --frame-id")
+    given = Feedback(
+        truth,
+        datetime.now(UTC),
+        inspection_id=named[0] if named else None,
+        frame_id=frame_id,
+        camera=camera,
+        by=by,
+        note=note,
+    )
+    with open_store(context, config, profile, overrides) as (store, _):
+        if not store.history.record_feedback(given):
+            raise SightlineError(
+                "no inspection matches, or several do; name the inspection_id, or --frame-id with --camera"
+            )
+    if as_json:
+        typer.echo(json.dumps({"inspection_id": given.inspection_id, "frame_id": frame_id, "truth": truth}))
+    else:
+        stdout().print(f"{escape(named[0] if named else str(frame_id))}: {truth}")

@@ -1,0 +1,103 @@
+"""``sightline recipe export | import``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of
+from adapters.cli.screen import plural, stderr, stdout
+from adapters.cli.stores import AsJson, open_store, tell
+from agent.errors import SightlineError
+
+if TYPE_CHECKING:
+    from adapters.cli.composition import Store
+    from agent.exchange import Imported, RecipeExchange
+
+
+def export_command(
+    context: typer.Context,
+    sku: Annotated[str, typer.Argument(help="The product.")],
+    version: Annotated[int | None, typer.Option(min=1, help="By default the active one.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML, or a .zip with the pictures inside. By default stdout."),
+    ] = None,
+    with_references: Annotated[
+        bool, typer.Option("--with-references", help="Write the pictures too, into a folder beside FILE.")
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write a recipe as YAML, to be edited and brought in again as a new version."""
+    from adapters.recipes.bundle import write_bundle
+
+    if out is None and with_references:
+        raise SightlineError("the pictures need a place: name a file with --out")
+    with open_store(context, config, profile, overrides) as (store, _):
+        exchange = _exchange(context, store)
+        recipe = exchange.find(sku, version)
+        text = exchange.export(recipe)
+        zipped = out is not None and out.suffix.lower() == ".zip"
+        pictures = exchange.pictures(recipe) if zipped or with_references else None
+    said = {"sku": sku, "version": recipe.version, "file": None if out is None else str(out)}
+    if out is None:
+        typer.echo(json.dumps({**said, "recipe": text}, ensure_ascii=False) if as_json else text, nl=as_json)
+        return
+    write_bundle(out, text, pictures)
+    if as_json:
+        typer.echo(json.dumps({**said, "pictures": len(pictures or ())}, ensure_ascii=False))
+        return
+    without = f"with {plural(len(pictures), 'picture')}" if pictures is not None else "without pictures"
+    stdout().print(f"[bold]{escape(sku)}[/] version {recipe.version}: {escape(str(out))}, {without}")
+
+
+def import_command(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="YAML or .zip, as `sightline recipe export` writes it.")],
+    activate: Annotated[bool, typer.Option(help="Inspect with it from now on.")] = True,
+    sku: Annotated[
+        str | None, typer.Option(help="For this product instead of the one that the file names.")
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Store an edited recipe as a new version. What it was made from stays as it is."""
+    from adapters.recipes.bundle import Bundle
+
+    with open_store(context, config, profile, overrides) as (store, _), Bundle(file) as bundle:
+        imported = _exchange(context, store).bring_in(
+            bundle.text, str(file), pictures=bundle, sku=sku, activate=activate
+        )
+        recipe = imported.recipe
+        if imported.new:
+            message = f"version {recipe.version} of {recipe.sku!r} from {file.name}{_state(imported)}"
+            tell(store, "recipe", "; ".join((message, *imported.remarks)), recipe.sku)
+    if as_json:
+        said = {"sku": recipe.sku, "version": recipe.version, "new": imported.new, "active": imported.active}
+        calibrated = recipe.calibration is not None
+        typer.echo(json.dumps({**said, "calibrated": calibrated, "remarks": imported.remarks}))
+        return
+    for remark in imported.remarks:
+        stderr().print(f"[yellow]note:[/] {escape(remark)}", soft_wrap=True)
+    what = "new version" if imported.new else "nothing is new in the file; version"
+    stdout().print(f"[bold]{escape(recipe.sku)}[/]: {what} {recipe.version}{_state(imported)}")
+
+
+def _state(imported: Imported) -> str:
+    return ", active" if imported.active else ", not active"
+
+
+def _exchange(context: typer.Context, store: Store) -> RecipeExchange:
+    from adapters.recipes.codec import RecipeYaml
+    from agent.exchange import RecipeExchange
+
+    return RecipeExchange(store.book, store.media, RecipeYaml(), composition_of(context).codec())

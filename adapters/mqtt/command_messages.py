@@ -1,0 +1,193 @@
+"""Commands and answers as JSON (agent.ports.commands.CommandParser, Replier)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+
+from adapters.mqtt.payloads import (
+    AgentMessage,
+    Identifier,
+    OptionalIdentifier,
+    Time,
+    first_error,
+    load_object,
+    outgoing_schema,
+)
+from adapters.mqtt.topics import Topics, check_response_topic
+from agent.counters import Counters
+from agent.errors import MessageError
+from agent.frame import Delivery
+from agent.ports import OutboxMessage
+from agent.ports.commands import Answer, Command, CommandError
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 512 * 1024
+"""A recipe with hundreds of prompts has a tenth of it."""
+
+
+class _Command(BaseModel):
+    """Unlike a camera's messages, a command is refused for a key that it does not have: a slip in
+    ``activate`` must not do the opposite of what was meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    request_id: OptionalIdentifier = None
+
+
+class ListCommand(_Command):
+    """All versions of one SKU or of all."""
+
+    command: Literal["recipe.list"]
+    sku: OptionalIdentifier = None
+
+
+class ShowCommand(_Command):
+    """One version, by default the active one."""
+
+    command: Literal["recipe.show"]
+    sku: Identifier
+    version: Annotated[StrictInt, Field(ge=1)] | None = None
+
+
+class ActivateCommand(_Command):
+    """Inspect with a version from the next batch on."""
+
+    command: Literal["recipe.activate"]
+    sku: Identifier
+    version: Annotated[StrictInt, Field(ge=1)]
+
+
+class ExportCommand(_Command):
+    """One version as YAML, without pictures."""
+
+    command: Literal["recipe.export"]
+    sku: Identifier
+    version: Annotated[StrictInt, Field(ge=1)] | None = None
+
+
+class ImportCommand(_Command):
+    """A new version from YAML. Pictures do not travel by MQTT: references have to be known here."""
+
+    command: Literal["recipe.import"]
+    recipe: Annotated[str, Field(min_length=1, max_length=MAX_BYTES)]
+    sku: OptionalIdentifier = None
+    activate: StrictBool = True
+
+
+COMMANDS: Mapping[str, type[_Command]] = {
+    "recipe.list": ListCommand,
+    "recipe.show": ShowCommand,
+    "recipe.activate": ActivateCommand,
+    "recipe.export": ExportCommand,
+    "recipe.import": ImportCommand,
+}
+
+
+class JsonCommandParser:
+    """Commands out of JSON. Whatever comes, only CommandError is raised."""
+
+    def command(self, delivery: Delivery) -> Command:
+        """See the port. Raises CommandError."""
+        if len(delivery.payload) > MAX_BYTES:
+            raise CommandError(
+                f"the command has {len(delivery.payload):,} bytes, at most {MAX_BYTES:,} are read"
+            )
+        try:
+            content = load_object(delivery.payload)
+        except MessageError as error:
+            raise CommandError(str(error)) from None
+        name, asked = content.get("command"), _request_id(content)
+        model = COMMANDS.get(name) if isinstance(name, str) else None
+        if model is None:
+            shown = repr(name)[:60] if name is not None else "without a name"
+            known = ", ".join(COMMANDS)
+            raise CommandError(f"there is no command {shown}; known are {known}", request_id=asked)
+        try:
+            found = model.model_validate(content).model_dump()
+        except ValidationError as error:
+            raise CommandError(
+                f"{name} is unusable: {first_error(error)}", name=str(name), request_id=asked
+            ) from None
+        return Command(name=found.pop("command"), **found)
+
+
+def _request_id(content: Mapping[str, Any]) -> str | None:
+    """For the answer, as far as it can be read."""
+    found = content.get("request_id")
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        return None
+    text = str(found)
+    return text if 0 < len(text) <= 255 and text.isprintable() else None
+
+
+class ReplyMessage(BaseModel):
+    """What became of one command."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_: Literal["sightline.reply/1"] = Field(default="sightline.reply/1", alias="schema")
+    command: str | None = Field(description="null where the message named none that is known")
+    request_id: str | None
+    ok: bool
+    result: dict[str, Any] | None = Field(description="what was asked for; null where it failed")
+    error: str | None = Field(description="what went wrong, a sentence")
+    agent: AgentMessage
+    at: Time
+
+
+def reply_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the reply."""
+    return outgoing_schema(ReplyMessage, "sightline.reply/1")
+
+
+class MqttReplier:
+    """Answers on the response topic of MQTT 5, else on the agent's reply topic."""
+
+    def __init__(self, topics: Topics, version: str, counters: Counters | None = None) -> None:
+        self._topics = topics
+        self._agent = AgentMessage(id=topics.agent, version=version)
+        self._counters = counters if counters is not None else Counters()
+
+    def reply(self, delivery: Delivery, answer: Answer) -> OutboxMessage:
+        """See the port."""
+        topic = self._response_topic(delivery)
+        body = ReplyMessage(
+            command=answer.command,
+            request_id=answer.request_id,
+            ok=answer.error is None,
+            result=None if answer.result is None else dict(answer.result),
+            error=answer.error,
+            agent=self._agent,
+            at=_now(delivery.received_at),
+        )
+        return OutboxMessage(
+            "reply",
+            topic or self._topics.reply,
+            body.model_dump_json(by_alias=True).encode(),
+            correlation_data=delivery.correlation_data,
+        )
+
+    def _response_topic(self, delivery: Delivery) -> str | None:
+        topic = delivery.response_topic
+        if topic is None:
+            return None
+        try:
+            check_response_topic(topic)
+            if self._topics.covers(topic):
+                raise ValueError(f"the response topic {topic[:80]!r} is one that this agent listens to")
+        except ValueError as error:
+            self._counters.add("mqtt_response_topics_refused")
+            logger.warning("a command is answered on %s: %s", self._topics.reply, error)
+            return None
+        return topic
+
+
+def _now(received: datetime) -> datetime:
+    """When the answer was written; a clock that was set back does not make it older than the question."""
+    return max(received, datetime.now(received.tzinfo))

@@ -1,0 +1,1 @@
+"""Recipes as YAML that a person can edit, with their pictures beside it."""

@@ -1,0 +1,132 @@
+"""Recipes as YAML (agent.ports.recipes.RecipeCodec)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from adapters.recipes.document import CalibrationKeys, ExportedKeys, PromptKeys, RecipeKeys
+from adapters.recipes.places import problems
+from agent.calibration import Calibration
+from agent.errors import RecipeError
+from agent.ports.recipes import RecipeFile, ReferenceEntry
+from agent.prompts import NamedDefect, PromptSet
+from agent.recipe import Recipe
+from agent.recipe_edit import Digests
+from config.document import LARGEST_FILE, parse
+from config.tree import Problem, plain
+
+_HEAD = """\
+# A recipe of Sightline. Edit what you like and bring it in as a new version: sightline recipe import FILE
+# A threshold holds only for the noun, method, prompts and references that it was set with.
+"""
+_TAIL = "# From here on Sightline sees what was edited; leave it as it is, or remove it.\n"
+
+
+class RecipeYaml:
+    """The one form in which recipes leave and enter."""
+
+    def write(self, recipe: Recipe) -> str:
+        """YAML with the digests of the version at its end."""
+        prompts = recipe.prompts
+        content: dict[str, Any] = {"sku": recipe.sku, "noun": recipe.noun, "method": recipe.method}
+        if recipe.note is not None:
+            content["note"] = recipe.note
+        content["parameters"] = dict(recipe.parameters)
+        content["prompts"] = {
+            "source": prompts.source.value,
+            "provenance": dict(prompts.provenance),
+            "normal": list(prompts.normal),
+            "anomalous": list(prompts.anomalous),
+            "defects": [
+                {"name": d.name, "severity": d.severity, "phrases": list(d.phrases)} for d in prompts.defects
+            ],
+        }
+        content["references"] = [{"name": one.name, "sha256": one.sha256} for one in recipe.references]
+        content["calibration"] = None if recipe.calibration is None else asdict(recipe.calibration)
+        exported = {"version": recipe.version or None, **asdict(Digests.of(recipe))}
+        return _HEAD + _dump(content) + _TAIL + _dump({"exported": exported})
+
+    def read(self, text: str, source: str) -> RecipeFile:
+        """Raises RecipeError: all that is wrong, each with its line and the nearest known key."""
+        if len(text) > LARGEST_FILE:
+            raise RecipeError(f"{source} is larger than a megabyte; it is no recipe")
+        tree, found = parse(text, source)
+        if found:
+            _refuse(source, found)
+        try:
+            return _file(RecipeKeys.model_validate(plain(tree)))
+        except ValidationError as error:
+            _refuse(source, problems(text, source, error))
+            raise
+        except ValueError as error:  # of the nouns, which check what no single key can
+            raise RecipeError(f"{source}: {error}") from error
+
+
+def _file(keys: RecipeKeys) -> RecipeFile:
+    recipe = Recipe(
+        sku=keys.sku,
+        noun=keys.noun,
+        prompts=_prompts(keys.prompts),
+        method=keys.method,
+        parameters=keys.parameters,
+        calibration=None if keys.calibration is None else _calibration(keys.calibration),
+        note=keys.note,
+    )
+    entries = tuple(ReferenceEntry(one.name, one.sha256) for one in keys.references)
+    exported = keys.exported
+    digests = None if exported is None else _digests(exported)
+    return RecipeFile(recipe, entries, digests, None if exported is None else exported.version)
+
+
+def _prompts(keys: PromptKeys) -> PromptSet:
+    return PromptSet(
+        normal=tuple(keys.normal),
+        anomalous=tuple(keys.anomalous),
+        defects=tuple(NamedDefect(d.name, tuple(d.phrases), d.severity) for d in keys.defects),
+        source=keys.source,
+        provenance=dict(keys.provenance),
+    )
+
+
+def _calibration(keys: CalibrationKeys) -> Calibration:
+    return Calibration(
+        threshold=keys.threshold,
+        review_below=keys.review_below,
+        samples=keys.samples,
+        false_alarm_rate=keys.false_alarm_rate,
+        source=keys.source,
+        map_threshold=keys.map_threshold,
+        scorer=keys.scorer,
+    )
+
+
+def _digests(keys: ExportedKeys) -> Digests:
+    return Digests(**{field.name: getattr(keys, field.name) for field in fields(Digests)})
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists indented below their key, as people write them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Unquoted, PyYAML writes line separators such as U+0085 as they are and reads them as plain breaks.
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _dump(content: dict[str, Any]) -> str:
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100_000)
+
+
+def _refuse(source: str, found: list[Problem]) -> None:
+    raise RecipeError(f"{source} is no recipe that can be used:\n" + "\n".join(f"  {one}" for one in found))

@@ -1,0 +1,115 @@
+"""The keys of a recipe file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+
+from agent.frame import MAX_SKU
+from agent.prompts import PromptSource
+
+MAX_WORDS = 4000
+"""Longest text of one key in characters."""
+_SCALARS = (bool, int, float, str)
+
+
+def _parameter(value: object) -> object:
+    if isinstance(value, _SCALARS):
+        return value
+    numbers = isinstance(value, list) and all(
+        isinstance(item, int | float) and not isinstance(item, bool) for item in value
+    )
+    if not numbers:
+        raise ValueError("should be a number, a text, true or false, or a list of numbers")
+    return value
+
+
+def _none_as(empty: type[list[Any]] | type[dict[str, Any]]) -> BeforeValidator:
+    """A key whose lines are all commented out is empty."""
+    return BeforeValidator(lambda value: empty() if value is None else value)
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_WORDS)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Texts = Annotated[list[Text], Field(min_length=1)]
+Parameters = Annotated[dict[str, Annotated[Any, BeforeValidator(_parameter)]], _none_as(dict)]
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DefectKeys(_Keys):
+    """A kind of defect."""
+
+    name: Text
+    severity: Annotated[str, Field(max_length=MAX_WORDS)] = ""
+    phrases: list[Text]
+
+
+class PromptKeys(_Keys):
+    """The words."""
+
+    source: PromptSource = PromptSource.MANUAL
+    provenance: Annotated[dict[str, str], _none_as(dict)] = {}
+    normal: Texts
+    anomalous: Texts
+    defects: Annotated[list[DefectKeys], _none_as(list)] = []
+
+
+class ReferenceKeys(_Keys):
+    """A photograph of a good part."""
+
+    name: Text
+    sha256: Sha256 | None = None
+
+
+class CalibrationKeys(_Keys):
+    """The threshold."""
+
+    threshold: Finite
+    review_below: Finite
+    samples: Annotated[StrictInt, Field(ge=0)]
+    false_alarm_rate: Finite
+    source: Text
+    map_threshold: Finite | None = None
+    scorer: Text | None = None
+
+
+class ExportedKeys(_Keys):
+    """What the version was when it was exported."""
+
+    version: Annotated[StrictInt, Field(ge=1)] | None = None
+    noun: str
+    method: str
+    words: str
+    severities: str
+    references: str
+    calibration: str
+
+
+class RecipeKeys(_Keys):
+    """A recipe file."""
+
+    sku: Annotated[str, Field(min_length=1, max_length=MAX_SKU)]
+    noun: Text
+    method: Text
+    note: Annotated[str, Field(max_length=MAX_WORDS)] | None = None
+    parameters: Parameters = {}
+    prompts: PromptKeys
+    references: Annotated[list[ReferenceKeys], _none_as(list)] = []
+    calibration: CalibrationKeys | None = None
+    exported: ExportedKeys | None = None
+
+
+SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
+    (): RecipeKeys,
+    ("prompts",): PromptKeys,
+    ("prompts", "defects"): DefectKeys,
+    ("references",): ReferenceKeys,
+    ("calibration",): CalibrationKeys,
+    ("exported",): ExportedKeys,
+}
+"""Which keys may stand where, by the path without positions in lists."""

@@ -1,0 +1,54 @@
+"""A recipe as people read it, in plain values that JSON and YAML hold."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from agent.prompts import NamedDefect
+from agent.recipe import Recipe, RecipeListing
+
+
+def listed(line: RecipeListing) -> dict[str, Any]:
+    """One version in a list."""
+    return {**asdict(line), "created_at": line.created_at.isoformat()}
+
+
+def shown(recipe: Recipe, *, active: bool) -> dict[str, Any]:
+    """All of a recipe but its pictures."""
+    calibration = recipe.calibration
+    return {
+        "sku": recipe.sku,
+        "version": recipe.version,
+        "active": active,
+        "noun": recipe.noun,
+        "method": recipe.method,
+        "prompt_source": recipe.prompts.source.value,
+        "shots": recipe.shots,
+        "threshold": calibration.threshold if calibration else None,
+        "origin": recipe.origin,
+        "note": recipe.note,
+        "parent": recipe.parent,
+        "audition": None if recipe.audition is None else dict(recipe.audition),
+        "calibration": None
+        if calibration is None
+        else {
+            "review_below": calibration.review_below,
+            "map_threshold": calibration.map_threshold,
+            "samples": calibration.samples,
+            "false_alarm_rate": calibration.false_alarm_rate,
+            "source": calibration.source,
+        },
+        "parameters": dict(recipe.parameters),
+        "references": [reference.name for reference in recipe.references],
+        "prompts": {
+            "normal": list(recipe.prompts.normal),
+            "anomalous": list(recipe.prompts.anomalous),
+            "defects": [_defect(defect) for defect in recipe.prompts.defects],
+            "provenance": dict(recipe.prompts.provenance),
+        },
+    }
+
+
+def _defect(defect: NamedDefect) -> str:
+    return f"{defect.name} ({defect.severity})" if defect.severity else defect.name

@@ -1,0 +1,132 @@
+"""``sightline bench``: a method is timed, with its own weights or with random ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.cli import resident
+from adapters.cli.bench import drawn, parse_size, percentiles
+from adapters.models.needs import taking_part
+from agent.errors import ConfigurationError
+from tests.adapters.cli.conftest import CommandLine
+
+
+def test_a_table_and_the_same_as_json(sightline: CommandLine, tmp_path: Path) -> None:
+    shown = sightline("bench", "--frames", "5", "--size", "96x64", "--batch", "2", "--json", "out/bench.json")
+    figures = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert figures["method"] == "sightline"
+    assert figures["models"] == ["sightline-tiny"]
+    assert (figures["device"], figures["precision"], figures["profile"]) == ("cpu", "fp32", "embedded")
+    assert (figures["frames"], figures["batch"], figures["frame_size"]) == (5, 2, [96, 64])
+    assert figures["random_weights"] is False
+    assert figures["note"] is None
+    assert figures["gpu_memory_mb"] is None
+    assert 0 < figures["infer_ms"]["p50"] <= figures["infer_ms"]["p95"]
+    assert figures["frames_per_s"] > 0
+    for word in ("sightline-tiny", "fp32", "ms p50", "frames/s", "beyond the models"):
+        assert word in shown.stdout
+    assert "mean nothing" not in shown.stdout
+    if sys.platform == "linux":
+        memory = figures["memory_mb"]
+        assert 0 < memory["before"] <= memory["peak"]
+        assert memory["beyond_models"] == pytest.approx(memory["peak"] - memory["loaded"], abs=0.11)
+
+
+def test_random_weights_need_no_file_and_say_what_they_are(sightline: CommandLine, tmp_path: Path) -> None:
+    """The bundled architecture is small enough for every run; the large ones are run by hand."""
+    shown = sightline(
+        "bench", "--random-weights", "--frames", "1", "--size", "64x64", "--json", "bench.json",
+        "--set", "inspection.parameters.fade.scales=[64]", "--method", "fade",
+        "--set", "inspection.parameters.fade.map_words=recipe",
+    )  # fmt: skip
+    figures = json.loads((tmp_path / "bench.json").read_text())
+    assert figures["random_weights"] is True
+    assert "scores and verdicts mean nothing" in figures["note"]
+    assert "mean nothing" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "models"),
+    [
+        ("apg-gd", ["ViT-B-16-plus-240", "grounding-dino-tiny"]),
+        ("anomaly-dino", ["timm:vit_small_patch14_dinov2"]),
+    ],
+)
+def test_large_models_at_their_true_size(
+    sightline: CommandLine, tmp_path: Path, method: str, models: list[str]
+) -> None:
+    sightline(
+        "bench", "--random-weights", "--profile", "gpu", "--method", method, "--frames", "1",
+        "--set", "inspection.backbone=timm:vit_small_patch14_dinov2", "--json", "bench.json",
+        "--set", "models.threads=1", "--size", "256x256",
+        "--set", "inspection.parameters.anomaly-dino.size=112",
+    )  # fmt: skip
+    figures = json.loads((tmp_path / "bench.json").read_text())
+    assert figures["models"] == models
+    assert figures["shots"] == (1 if method == "anomaly-dino" else 0)
+
+
+def test_what_is_not_there_is_told(sightline: CommandLine) -> None:
+    assert (
+        "no method 'nothing'"
+        in sightline("bench", "--random-weights", "--method", "nothing", "--frames", "1", code=1).stderr
+    )
+    assert "--size reads like 640x480" in sightline("bench", "--size", "large", code=1).stderr
+
+
+@given(st.integers(16, 9999), st.integers(16, 9999))
+def test_sizes_are_width_times_height(width: int, height: int) -> None:
+    assert parse_size(f"{width}x{height}") == (width, height)
+
+
+@pytest.mark.parametrize("text", ["640", "x480", "640x", "8x640", "-64x64", "6.4x48", ""])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        parse_size(text)
+
+
+def test_frames_are_of_the_size_asked_for_and_differ() -> None:
+    first, second = drawn(2, 48, 32)
+    assert first.shape == second.shape == (32, 48, 3)
+    assert (first != second).any()
+
+
+def test_percentiles() -> None:
+    assert percentiles([1.0, 2.0, 3.0]) == {"p50": 2.0, "p95": 2.9, "mean": 2.0}
+
+
+def test_the_models_that_take_part() -> None:
+    clip, own = {"clip": "c", "backbone": "clip"}, {"clip": "c", "backbone": "timm:t"}
+    named = {"detector": "d", "segmenter": "s"}
+    assert taking_part("fade", **clip, **named) == ("c",)
+    assert taking_part("fade", **own) == ("c", "timm:t")
+    assert taking_part("sightline", **clip, **named) == ("c", "d", "s")
+    assert taking_part("sightline", **clip) == ("c",)
+    assert taking_part("apg-gd", **clip, **named) == ("c", "d")
+    assert taking_part("iap-as", **clip, **named) == ("d", "s", "c")
+    assert taking_part("anomaly-dino", **own, **named) == ("timm:t",)
+    assert taking_part("null", **clip, **named) == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_a_peak_is_forgotten_and_found() -> None:
+    if not resident.forget_peak():
+        pytest.skip("this system does not let a process reset its peak (/proc/self/clear_refs)")
+    before = resident.peak_mb()
+    block = bytearray(60_000_000)
+    block[::4096] = b"x" * len(block[::4096])
+    held = resident.resident_mb()
+    del block
+    peak = resident.peak_mb()
+    assert before is not None
+    assert held is not None
+    assert peak is not None
+    assert held > before + 40
+    assert peak > before + 40

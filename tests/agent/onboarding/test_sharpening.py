@@ -1,0 +1,139 @@
+"""Thresholds that sharpen with people's words, and first frames taken as good on an operator's word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from agent.frame import DeliveryKind
+from agent.line import line
+from agent.recipe import Recipe
+from tests.support.factory import Rooms, encoded, wait_until
+from tests.support.loopback import Sent, message
+from tests.support.pictures import part
+from tests.support.plant import Plant, frame
+
+Start = Callable[..., Plant]
+REFERENCES = 10
+
+
+@pytest.fixture
+def start(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    monkeypatch.setattr(line, "POLL_S", 0.05)
+    plants: list[Plant] = []
+
+    def start(**options: Any) -> Plant:
+        plants.append(Plant(rooms, onboarding_options=options))
+        plants[-1].line.start()
+        return plants[-1]
+
+    yield start
+    for plant in plants:
+        plant.line.stop()
+
+
+def active(plant: Plant) -> Recipe:
+    recipe = plant.rooms.book.active("A")
+    assert recipe is not None
+    return recipe
+
+
+def taught(plant: Plant) -> Recipe:
+    for seed in range(100, 100 + REFERENCES):
+        plant.deliver(
+            message(DeliveryKind.REFERENCE, encoded(part(seed)), sku="A", frame_id=f"reference-{seed}")
+        )
+    wait_until(lambda: plant.rooms.book.active("A") and active(plant).shots == REFERENCES, "the references")
+    return active(plant)
+
+
+def judged(frame_id: str, truth: str) -> Sent:
+    return message(DeliveryKind.FEEDBACK, json.dumps({"frame_id": frame_id, "truth": truth}).encode())
+
+
+def settle(plant: Plant) -> None:
+    """Run what the schedule would, and wait until the thread of recipes has done it."""
+    plant.schedule.run("recalibration")
+    plant.onboarding.settled()
+
+
+def test_confirmed_good_frames_sharpen_the_threshold_in_a_version_of_its_own(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    assert before.calibration is not None
+    plant.inspected(*(frame(seed) for seed in range(8)))
+    words = [judged(f"f-{seed}", "good") for seed in range(6)]
+    plant.deliver(*words)
+    plant.acknowledged(*words)
+    settle(plant)
+    after = active(plant)
+    assert (after.version, after.parent, after.origin) == (
+        before.version + 1,
+        before.version,
+        "recalibration",
+    )
+    assert after.calibration is not None
+    assert after.calibration.samples == REFERENCES + 6
+    assert "6 good frames that people confirmed" in after.calibration.source
+    assert after.calibration.map_threshold == before.calibration.map_threshold
+    assert after.references == before.references
+    assert plant.rooms.book.get("A", before.version) == before  # a version never changes
+    assert "recalibration" in plant.events()
+    settle(plant)
+    assert active(plant).version == after.version  # nothing new was said
+
+
+def test_a_frame_said_to_be_defective_is_no_sample(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    plant.inspected(*(frame(seed) for seed in range(8)))
+    words = [judged(f"f-{seed}", "good") for seed in range(8)]
+    words += [judged(f"f-{seed}", "defective") for seed in range(4)]  # the last word counts
+    plant.deliver(*words)
+    plant.acknowledged(*words)
+    settle(plant)
+    assert active(plant).version == before.version  # four more are too few for a version
+
+
+def test_words_on_frames_of_another_recipe_do_not_count(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(frame(seed) for seed in range(8)))  # judged by the template, on another scale
+    before = taught(plant)
+    words = [judged(f"f-{seed}", "good") for seed in range(8)]
+    plant.deliver(*words)
+    plant.acknowledged(*words)
+    settle(plant)
+    assert active(plant).version == before.version
+
+
+def test_first_frames_become_references_where_an_operator_vouches_for_them(start: Start) -> None:
+    plant = start(commission=9)
+    plant.inspected(*(frame(seed) for seed in range(8)))
+    plant.schedule.run("commissioning")
+    plant.onboarding.settled()
+    assert active(plant).shots == 0  # one is missing
+    plant.inspected(*(frame(seed) for seed in range(8, 12)))
+    plant.schedule.run("commissioning")
+    wait_until(lambda: active(plant).shots == 9, "the references")
+    recipe = active(plant)
+    assert [one.name for one in recipe.references] == [f"f-{seed}" for seed in range(9)]
+    assert recipe.calibration is not None
+    assert plant.events().count("commissioned") == 1
+
+
+def test_commissioning_leaves_out_what_a_person_called_defective(start: Start) -> None:
+    plant = start(commission=8)
+    plant.inspected(*(frame(seed) for seed in range(9)))
+    plant.inspected(judged("f-3", "defective"))
+    plant.schedule.run("commissioning")
+    wait_until(lambda: active(plant).shots == 8, "the references")
+    assert "f-3" not in [one.name for one in active(plant).references]
+
+
+def test_nothing_is_taken_as_good_unasked(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(frame(seed) for seed in range(20)))
+    assert "commissioning" not in plant.schedule.periodic
