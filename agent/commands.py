@@ -12,9 +12,10 @@ from agent.errors import RecipeError
 from agent.exchange import RecipeExchange
 from agent.frame import Delivery
 from agent.inspection import Event
-from agent.ports import History, RecipeBook
+from agent.ports import History, RecipeBook, Samples
 from agent.ports.commands import Answer, Command, CommandError, CommandParser, Replier
 from agent.recipe_view import listed, shown
+from agent.vouching import vouch_for
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Commands:
         book: RecipeBook,
         exchange: RecipeExchange,
         history: History,
+        samples: Samples,
         counters: Counters,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -45,6 +47,7 @@ class Commands:
         self._book = book
         self._exchange = exchange
         self._history = history
+        self._samples = samples
         self._counters = counters
         self._clock = clock
         self._handlers: Mapping[str, Callable[[Command], dict[str, Any]]] = {
@@ -53,6 +56,7 @@ class Commands:
             "recipe.activate": self._activate,
             "recipe.export": self._export,
             "recipe.import": self._import,
+            "recipe.commission": self._commission,
         }
 
     def handle(self, delivery: Delivery) -> None:
@@ -138,6 +142,12 @@ class Commands:
             "calibrated": recipe.calibration is not None,
             "remarks": list(imported.remarks),
         }
+
+    def _commission(self, command: Command) -> dict[str, Any]:
+        if command.frames is None:
+            raise RecipeError("recipe.commission needs frames: how many of the first ones are good")
+        found = vouch_for(self._book, self._samples, _sku(command), command.frames)
+        return {"sku": command.sku, "frames": [frame.frame_id for frame in found]}
 
 
 def _sku(command: Command) -> str:

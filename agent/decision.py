@@ -25,7 +25,8 @@ def decide(score: float, calibration: Calibration | None, samples: int = 0) -> t
     if calibration is None:
         missing = max(0, MINIMUM_SAMPLES - samples)
         if missing:
-            return Verdict.REVIEW, f"the recipe is not calibrated; {missing} more good parts are needed"
+            needed = "1 more good part is" if missing == 1 else f"{missing} more good parts are"
+            return Verdict.REVIEW, f"the recipe is not calibrated; {needed} needed"
         # Enough parts and yet no threshold: it was set with what no longer scores (agent/cabinet.py).
         return Verdict.REVIEW, (
             "the recipe is not calibrated for this model and its parameters; enrol its good parts again"

@@ -14,6 +14,7 @@ from agent.inspector import Inspector
 from agent.methods.maps import pool_map
 from agent.methods.method import Prepared
 from agent.recipe import Recipe
+from agent.references import Selection, SelectionPolicy, select
 
 WHOLE_BANK = 64
 """Most references in a bank without bound: memory has an end, and so many show what the others do."""
@@ -30,6 +31,8 @@ class Enrolled:
     prepared: Prepared
     scores: tuple[float, ...]
     """Leave-one-out score of each reference, in their order."""
+    selection: Selection | None = None
+    """What became of the pictures that were offered; None where all were taken unseen."""
 
 
 def enrol(
@@ -38,9 +41,13 @@ def enrol(
     images: Sequence[Image],
     *,
     policy: CalibrationPolicy,
+    selection: SelectionPolicy | None = None,
     progress: Progress | None = None,
 ) -> Enrolled:
     """Memorise references and set the threshold from their leave-one-out scores.
+
+    With a ``selection`` policy, pictures that show the same as another and those unlike all others are
+    found first; the recipe then holds the references that are left, and the result names the others.
 
     Each reference is scored against the others, as if it had never been enrolled; a score against a
     bank that holds the picture itself would be zero. With too few of them the recipe stays
@@ -51,6 +58,11 @@ def enrol(
     """
     if not images:
         raise RecipeError(f"enrolling {recipe.sku!r} needs at least one picture of a good part")
+    chosen = None
+    if selection is not None and len(images) == recipe.shots:
+        chosen = _select(inspector, recipe, images, selection)
+        recipe = replace(recipe, references=tuple(recipe.references[index] for index in chosen.kept))
+        images = [images[index] for index in chosen.kept]
     prepared = inspector.prepare(recipe, images)
     scores, pooled = leave_one_out(inspector, prepared, images, progress)
     source = f"leave-one-out of {len(images)} references, Student prediction bound of log scores"
@@ -63,7 +75,18 @@ def enrol(
         scorer=inspector.fingerprint(recipe),
     )
     calibrated = replace(recipe, calibration=calibration)
-    return Enrolled(calibrated, prepared.belonging_to(calibrated), tuple(scores))
+    return Enrolled(calibrated, prepared.belonging_to(calibrated), tuple(scores), chosen)
+
+
+def _select(
+    inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: SelectionPolicy
+) -> Selection:
+    def scores_among(indices: Sequence[int]) -> Sequence[float]:
+        part = [images[index] for index in indices]
+        among = replace(recipe, references=tuple(recipe.references[index] for index in indices))
+        return leave_one_out(inspector, inspector.prepare(among, part), part)[0]
+
+    return select(images, [reference.name for reference in recipe.references], scores_among, policy)
 
 
 def leave_one_out(

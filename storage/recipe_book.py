@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from agent.errors import RecipeError
 from agent.frame import Job
@@ -154,6 +154,15 @@ class SqlRecipeBook:
         with self._database.read() as connection:
             row = connection.execute(query.order_by(columns.id).limit(1)).one_or_none()
         return None if row is None else Reference(**row._mapping)
+
+    def release_references(self, sku: str, references: Sequence[Reference]) -> None:
+        """See the port; their pictures stay. Raises StorageError."""
+        columns = schema.reference.c
+        named = columns.sha256.in_([reference.sha256 for reference in references])
+        with self._database.write() as connection:
+            connection.execute(
+                delete(schema.reference).where(columns.sku == sku, columns.recipe_id.is_(None), named)
+            )
 
     def skus_with_held_references(self) -> Sequence[str]:
         """SKUs whose references wait for a version, sorted. Raises StorageError."""

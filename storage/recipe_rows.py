@@ -91,6 +91,8 @@ def add_calibration(connection: Connection, recipe_id: int, calibration: Calibra
         "source": calibration.source,
         "map_threshold": calibration.map_threshold,
         "scorer": calibration.scorer,
+        "log_mean": calibration.log_mean,
+        "log_deviation": calibration.log_deviation,
     }
     connection.execute(insert(schema.calibration).values(row))
 
@@ -113,6 +115,8 @@ def recipes() -> Select[Any]:
             calibration.c.source.label("calibration_source"),
             calibration.c.map_threshold,
             calibration.c.scorer,
+            calibration.c.log_mean,
+            calibration.c.log_deviation,
         )
         .select_from(recipe)
         .join(prompts, prompts.c.id == recipe.c.prompt_set_id)
@@ -180,6 +184,8 @@ def _calibration(row: Row[Any]) -> Calibration | None:
         source=row.calibration_source,
         map_threshold=row.map_threshold,
         scorer=row.scorer,
+        log_mean=row.log_mean,
+        log_deviation=row.log_deviation,
     )
 
 

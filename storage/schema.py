@@ -119,6 +119,8 @@ calibration = Table(
     Column("source", CleanText, nullable=False),
     Column("map_threshold", Double),
     Column("scorer", CleanText),
+    Column("log_mean", Double),
+    Column("log_deviation", Double),
 )
 
 onboarding = Table(

@@ -18,6 +18,7 @@ from adapters.cli.evaluate import evaluate
 from adapters.cli.feedback import feedback
 from adapters.cli.inspect import inspect
 from adapters.cli.models import models_commands
+from adapters.cli.prompts import prompt_commands
 from adapters.cli.recipe import recipe_commands
 from adapters.cli.run import run
 from adapters.cli.trial import trial_commands
@@ -68,6 +69,7 @@ def application() -> typer.Typer:
     app.add_typer(trial_commands, name="trial", rich_help_panel="Care")
     app.add_typer(models_commands, name="models", rich_help_panel="Care")
     app.add_typer(recipe_commands, name="recipe", rich_help_panel="Care")
+    app.add_typer(prompt_commands, name="prompts", rich_help_panel="Care")
     app.add_typer(config_commands, name="config", rich_help_panel="Care")
     app.add_typer(db_commands, name="db", rich_help_panel="Care")
     return app

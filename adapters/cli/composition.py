@@ -9,7 +9,16 @@ from typing import Any, Protocol, Self
 
 from agent.counters import Counters
 from agent.inspector import Inspector
-from agent.ports import FrameDecoder, History, ImageCodec, MediaStore, Outbox, RecipeBook
+from agent.ports import (
+    FrameDecoder,
+    History,
+    ImageCodec,
+    MediaStore,
+    OnboardingDesk,
+    Outbox,
+    RecipeBook,
+    Samples,
+)
 from agent.recipe import Recipe
 from config import Settings
 
@@ -50,6 +59,12 @@ class Store(Protocol):
 
     @property
     def media(self) -> MediaStore: ...
+
+    @property
+    def samples(self) -> Samples: ...
+
+    @property
+    def desk(self) -> OnboardingDesk: ...
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:
         """Rows of the view ``inspection_history``, the oldest first."""

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from agent.enrolment import Enrolled
     from agent.frame import Job
     from agent.recipe import Recipe
+    from config import Settings
 
 _MOST_UNUSUAL = 2
+GENERIC = "object"
 
 
 def enroll(
@@ -51,8 +53,6 @@ def enroll(
     """
     from adapters.cli import pictures
     from adapters.cli.enrolment import enrol_pictures, read_references, stored
-    from agent.frame import Job
-    from agent.onboarding import noun_of
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
@@ -62,9 +62,10 @@ def enroll(
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
     with composition.store(settings) as store:
+        before = store.book.job(sku)
         store.book.register(job)
-        known = store.book.job(sku) or job
-        draft = _draft(store, sku, name or noun_of(Job(sku, known.name)), settings.inspection.method)
+        renamed = name is not None and before is not None and name != before.name
+        draft = _draft(store, store.book.job(sku) or job, settings, method is not None, renamed=renamed)
         draft = replace(draft, references=stored(photographs, store.media))
         enrolled = enrol_pictures(inspector, draft, photographs, settings)
         recipe = store.book.add(enrolled.recipe)
@@ -81,18 +82,37 @@ def _job(sku: str, name: str | None, description: str | None) -> Job:
         raise SightlineError(str(error)) from error
 
 
-def _draft(store: Store, sku: str, noun: str, method: str) -> Recipe:
-    """The active recipe without its references, or a first one from the template."""
-    from agent.cabinet import generic_recipe
+def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, renamed: bool) -> Recipe:
+    """The active recipe without its references, or a first one from the template.
 
-    active = store.book.active(sku)
-    if active is None or active.noun != noun or active.method != method:
-        return generic_recipe(sku, method, noun)
-    return replace(active, references=(), calibration=None)
+    Words that a language model or a person wrote stay, unless the product is called differently now; the
+    method stays, unless another one was asked for.
+    """
+    from agent.cabinet import generic_recipe
+    from agent.onboarding import noun_of
+
+    active, method = store.book.active(job.sku), settings.inspection.method
+    if active is None or renamed or (active.noun == GENERIC and noun_of(job) != GENERIC):
+        first = generic_recipe(job.sku, method, noun_of(job))
+        return replace(first, origin="enrolment", parent=active.version if active is not None else None)
+    return replace(
+        active,
+        method=method if method_chosen else active.method,
+        parameters={} if method_chosen and method != active.method else active.parameters,
+        references=(),
+        calibration=None,
+        origin="enrolment",
+        note=None,
+        parent=active.version,
+    )
 
 
 def _show(recipe: Recipe, enrolled: Enrolled, photographs: list[Photograph], left_out: int) -> None:
     console = stdout()
+    kept = enrolled.selection.kept if enrolled.selection is not None else range(len(photographs))
+    photographs = [photographs[index] for index in kept]
+    for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
+        console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
     without = f", {left_out} left out" if left_out else ""
     console.print(
         f"[bold]{escape(recipe.sku)}[/] ({escape(recipe.noun)}): recipe version {recipe.version} with "

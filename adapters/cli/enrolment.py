@@ -18,6 +18,7 @@ from agent.frame import Frame
 from agent.inspector import Inspector
 from agent.ports import FrameDecoder, MediaStore
 from agent.recipe import Recipe, Reference
+from agent.references import SelectionPolicy
 from config import Settings
 
 SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
@@ -80,5 +81,9 @@ def enrol_pictures(
             recipe,
             [photograph.frame.image for photograph in photographs],
             policy=policy,
+            selection=SelectionPolicy(
+                drop_duplicates=settings.references.duplicates == "drop",
+                exclude_outliers=settings.references.outliers == "exclude",
+            ),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from adapters.cli.options import ConfigFile, Overrides, Profile
+from adapters.cli.recipe_commission import commission_command
 from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.screen import number, stdout, table
@@ -21,9 +22,12 @@ from agent.recipe_view import shown as shown_recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.ports import OnboardingRecord
+
 recipe_commands = typer.Typer(help="Recipes: how each product is inspected.", no_args_is_help=True)
 recipe_commands.command("export")(export_command)
 recipe_commands.command("import")(import_command)
+recipe_commands.command("commission")(commission_command)
 recipe_commands.command("propose")(propose_command)
 
 _SKUS = "SELECT sku FROM sku ORDER BY sku"
@@ -84,10 +88,11 @@ def show_command(
     with open_store(context, config, profile, overrides) as (store, _):
         recipe = store.book.active(sku) if version is None else store.book.get(sku, version)
         active = store.book.active_version(sku)
+        onboarding = store.desk.record(sku)
     if recipe is None:
         which = "active recipe" if version is None else f"recipe version {version}"
         raise SightlineError(f"there is no {which} of {sku!r}; `sightline recipe list` names what there is")
-    content = shown_recipe(recipe, active=recipe.version == active)
+    content = {**shown_recipe(recipe, active=recipe.version == active), **_onboarding(onboarding)}
     if as_json:
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
@@ -113,6 +118,16 @@ def activate_command(
         typer.echo(json.dumps({"sku": sku, "version": version, "before": before}))
     else:
         stdout().print(f"[bold]{escape(sku)}[/]: version {version} is active, before it {before}")
+
+
+def _onboarding(record: OnboardingRecord | None) -> dict[str, Any]:
+    """How far the language model's words have come, where one was asked."""
+    if record is None:
+        return {}
+    told = {"state": record.state.value, "reason": record.reason, "attempts": record.attempts}
+    if record.next_attempt_at is not None:
+        told["next_attempt_at"] = record.next_attempt_at.isoformat(timespec="seconds")
+    return {"onboarding": told}
 
 
 def _show(content: Mapping[str, Any]) -> None:

@@ -80,12 +80,21 @@ class ImportCommand(_Command):
     activate: StrictBool = True
 
 
+class CommissionCommand(_Command):
+    """Vouch for the first frames of a product: they become its references."""
+
+    command: Literal["recipe.commission"]
+    sku: Identifier
+    frames: Annotated[StrictInt, Field(ge=1, le=1000)]
+
+
 COMMANDS: Mapping[str, type[_Command]] = {
     "recipe.list": ListCommand,
     "recipe.show": ShowCommand,
     "recipe.activate": ActivateCommand,
     "recipe.export": ExportCommand,
     "recipe.import": ImportCommand,
+    "recipe.commission": CommissionCommand,
 }
 
 

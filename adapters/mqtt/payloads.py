@@ -275,7 +275,7 @@ class AlertMessage(_Outgoing):
     """Something that somebody on the line should know now."""
 
     schema_: Literal["sightline.alert/1"] = Field(default="sightline.alert/1", alias="schema")
-    kind: str = Field(description="fail, burst, drift, gap or silent")
+    kind: str = Field(description="fail, burst, drift, drift-over, gap or silent")
     severity: Literal["info", "warning", "error"]
     camera: str = Field(description="site/line/camera")
     sku: str | None = None

@@ -101,6 +101,8 @@ def _calibration(keys: CalibrationKeys) -> Calibration:
         source=keys.source,
         map_threshold=keys.map_threshold,
         scorer=keys.scorer,
+        log_mean=keys.log_mean,
+        log_deviation=keys.log_deviation,
     )
 
 

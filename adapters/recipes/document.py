@@ -76,6 +76,8 @@ class CalibrationKeys(_Keys):
     source: Text
     map_threshold: Finite | None = None
     scorer: Text | None = None
+    log_mean: Finite | None = None
+    log_deviation: Finite | None = None
 
 
 class ExportedKeys(_Keys):

@@ -24,6 +24,7 @@ from agent.app.options import (
     line_options,
     onboarding_options,
     policy_of,
+    selection_policy,
     topics_of,
 )
 from agent.app.store import Store
@@ -128,6 +129,7 @@ class Agent:
                 store.book,
                 RecipeExchange(store.book, store.media, RecipeYaml(), codec),
                 store.history,
+                store.samples,
                 self.counters,
             ),
         )
@@ -142,6 +144,7 @@ class Agent:
             history=store.history,
             samples=store.samples,
             policy=policy_of(settings),
+            selection=selection_policy(settings),
             agent=settings.agent.id,
             options=onboarding_options(settings),
         )

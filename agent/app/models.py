@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import fields
 from functools import cached_property
 
 import torch
@@ -14,10 +15,11 @@ from adapters.models.registry import load_backbone, load_clip, load_detector, lo
 from adapters.models.tagger import ClipTagger
 from agent.errors import ModelError
 from agent.inspector import Inspector
-from agent.methods import NEEDS, TAKES, build_method
+from agent.methods import NEEDS, PRESETS, TAKES, build_method
 from agent.methods.choice import Methods
 from agent.methods.method import Method
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
+from agent.recipe import Parameter
 from config import Settings
 
 logger = logging.getLogger(__name__)
@@ -116,10 +118,16 @@ def build_methods(settings: Settings, models: Models | None = None) -> Methods:
                 models.detector if "detector" in wanted else None,
                 models.segmenter if "segmenter" in wanted else None,
                 tagger=models.tagger if "tagger" in wanted else None,
-                parameters=options.parameters.get(name, {}),
+                parameters={**_of_references(settings, name), **options.parameters.get(name, {})},
             )
 
     return Methods(options.method, build)
+
+
+def _of_references(settings: Settings, name: str) -> dict[str, Parameter]:
+    """What the section ``references`` says, as far as the method memorises references."""
+    known = {field.name for field in fields(PRESETS[name])} if name in PRESETS else set()
+    return {key: value for key, value in settings.references.parameters.items() if key in known}
 
 
 def build_inspector(settings: Settings, models: Models | None = None) -> Inspector:

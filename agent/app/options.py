@@ -6,9 +6,11 @@ from adapters.images.decoder import FrameLimits
 from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.topics import Topics
 from agent.calibration import CalibrationPolicy
+from agent.drift import DriftPolicy
 from agent.frame import Camera
 from agent.line import LineOptions, Overload, RecordingOptions
 from agent.onboarding import OnboardingOptions
+from agent.references import SelectionPolicy
 from config import Settings
 
 
@@ -16,6 +18,20 @@ def policy_of(settings: Settings) -> CalibrationPolicy:
     """What a threshold is aimed at."""
     inspection = settings.inspection
     return CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
+
+
+def drift_policy(settings: Settings) -> DriftPolicy | None:
+    """When changing scores are told; None: never."""
+    drift = settings.drift
+    return DriftPolicy(**drift.model_dump(exclude={"enabled"})) if drift.enabled else None
+
+
+def selection_policy(settings: Settings) -> SelectionPolicy:
+    """Which references are left out."""
+    references = settings.references
+    return SelectionPolicy(
+        drop_duplicates=references.duplicates == "drop", exclude_outliers=references.outliers == "exclude"
+    )
 
 
 def onboarding_options(settings: Settings) -> OnboardingOptions:
@@ -87,5 +103,6 @@ def line_options(settings: Settings) -> LineOptions:
         # The client pauses reading at receive_maximum, give or take what one read brings.
         capacity=max(inspection.max_queue, settings.broker.receive_maximum + settings.broker.max_outgoing),
         overload=overload,
+        drift=drift_policy(settings),
         recording=RecordingOptions(shadow=shadow, cycle_time_ms=cycle_time_ms),
     )

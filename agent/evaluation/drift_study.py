@@ -49,7 +49,7 @@ def dirty(image: Image, extent: float) -> Image:
     return _levels(image * (1.0 - 0.2 * extent * spot[..., None]))
 
 
-def _levels(pixels: NDArray[np.float64]) -> Image:
+def _levels(pixels: NDArray[np.floating]) -> Image:
     return np.clip(pixels + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -170,8 +170,8 @@ def _changing(
 def _reports(
     stream: NDArray[np.float64], calibration: Calibration, baseline: Baseline, policy: DriftPolicy
 ) -> int:
-    detector = DriftDetector(policy, baseline)
-    changes = (detector.observe(float(one)) for one in stream if one <= calibration.review_below)
+    detector, level = DriftDetector(policy, baseline), calibration.review_below
+    changes = (detector.observe(float(one), passed=bool(one <= level)) for one in stream)
     return sum(change is not None and change.drifted for change in changes)
 
 
@@ -183,16 +183,15 @@ def _until_told(
     policy: DriftPolicy,
 ) -> tuple[int, float] | None:
     """Frames until drift was told, and the share of them above the threshold; None where it never was."""
-    detector = DriftDetector(policy, baseline)
+    detector, level = DriftDetector(policy, baseline), calibration.review_below
     for one in warm:
-        if one <= calibration.review_below:
-            detector.observe(float(one))
+        detector.observe(float(one), passed=bool(one <= level))
     if detector.drifted is not None:  # told without cause, before anything changed
         detector = DriftDetector(policy, Baseline.of(warm.tolist()))
     failed = 0
     for index, one in enumerate(stream, start=1):
         failed += bool(one > calibration.threshold)
-        change = detector.observe(float(one)) if one <= calibration.review_below else None
+        change = detector.observe(float(one), passed=bool(one <= level))
         if change is not None and change.drifted:
             return index, failed / index
     return None

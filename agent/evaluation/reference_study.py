@@ -14,8 +14,9 @@ from agent.references import SelectionPolicy, find_duplicates, select
 
 def recompressed(image: Image) -> Image:
     """The same file saved as JPEG once more, quality 60."""
-    _, coded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 60))
-    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    _, coded = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 60))
+    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def halved(image: Image) -> Image:

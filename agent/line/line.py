@@ -13,6 +13,7 @@ from typing import TypeVar
 from agent.cabinet import Cabinet
 from agent.commands import Commands
 from agent.counters import Counters
+from agent.drift import DriftMonitor, DriftPolicy
 from agent.errors import StorageError
 from agent.frame import Camera, Delivery
 from agent.inspector import Inspector
@@ -23,6 +24,7 @@ from agent.line.outbox_drain import OutboxDrain
 from agent.line.ready import ReadyQueue
 from agent.line.recorder import Recorder, RecordingOptions
 from agent.line.waiting import Overload, WaitingRoom
+from agent.line.watch import DriftWatch
 from agent.line.work import Work
 from agent.onboarding import Onboarding
 from agent.ports import (
@@ -54,6 +56,8 @@ class LineOptions:
     """Deliveries that wait to be decoded; at least the window of unacknowledged messages."""
     overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT
     recording: RecordingOptions = field(default_factory=RecordingOptions)
+    drift: DriftPolicy | None = field(default_factory=DriftPolicy)
+    """When changing scores are told; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Line:
             self._in_flight,
             parts.counters,
             options=options.recording,
+            watch=self._watch(options),
         )
         self._drain = OutboxDrain(parts.outbox, parts.history, parts.transport, parts.counters)
         # Each stage ends once the one before it has: what was admitted is recorded.
@@ -129,6 +134,12 @@ class Line:
             daemon=True,
         )
         self._ended = {thread.name: threading.Event() for thread in self._stages}
+
+    def _watch(self, options: LineOptions) -> DriftWatch | None:
+        if options.drift is None:
+            return None
+        parts = self._parts
+        return DriftWatch(DriftMonitor(options.drift), parts.history, parts.announcer, parts.counters)
 
     def start(self) -> None:
         """Start the stages, then open the door."""

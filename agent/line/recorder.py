@@ -16,6 +16,7 @@ from agent.frame import Camera
 from agent.inspection import Inspection, MediaPaths, RecipeStamp, Timings
 from agent.inspector import Judgement
 from agent.line.in_flight import InFlight
+from agent.line.watch import DriftWatch
 from agent.line.work import Work
 from agent.ports import Announcer, Entry, History, ImageCodec, MediaStore
 
@@ -45,6 +46,7 @@ class Recorder:
         counters: Counters,
         *,
         options: RecordingOptions,
+        watch: DriftWatch | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._history = history
@@ -54,6 +56,7 @@ class Recorder:
         self._in_flight = in_flight
         self._counters = counters
         self._options = options
+        self._watch = watch
         self._clock = clock
 
     def record(self, works: Sequence[Work]) -> None:
@@ -64,10 +67,15 @@ class Recorder:
         """
         entries = [self._entry(work) for work in works]
         new = self._history.record(entries)
+        recorded: list[tuple[Work, Inspection]] = []
         for work, entry, fresh in zip(works, entries, new, strict=True):
             self._counters.add(f"verdict_{entry.inspection.verdict}" if fresh else "frames_repeated")
             for delivery in self._in_flight.leave(work.identity):
                 delivery.acknowledge()
+            if fresh:
+                recorded.append((work, entry.inspection))
+        if self._watch is not None:
+            self._watch.observe(recorded)
 
     def _entry(self, work: Work) -> Entry:
         started = time.monotonic()

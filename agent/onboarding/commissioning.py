@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.onboarding.office import Office
-from agent.recipe import Reference
+from agent.vouching import vouch_for
 
 
 class Commissioning:
@@ -28,13 +28,11 @@ class Commissioning:
                 self._commission(sku)
 
     def _commission(self, sku: str) -> None:
-        wanted = self._office.options.commission
-        frames = self._office.samples.first_frames(sku, wanted)
-        if len(frames) < wanted:
+        office, wanted = self._office, self._office.options.commission
+        if len(office.samples.first_frames(sku, wanted)) < wanted:
             return
         self._done.add(sku)
-        for frame in frames:
-            self._office.book.hold_reference(sku, Reference(frame.sha256, frame.path, frame.frame_id))
+        frames = vouch_for(office.book, office.samples, sku, wanted)
         message = f"the first {len(frames)} frames of {sku!r} are taken as good, as commissioning says"
-        self._office.tell("commissioned", message, sku)
+        office.tell("commissioned", message, sku)
         self._enrol(sku)

@@ -1,13 +1,15 @@
-"""Recipes put into force: references memorised, the threshold set, stored and handed to the line."""
+"""Recipes put into force: references chosen and memorised, the threshold set, stored, handed to the line."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.cabinet import generic_recipe
-from agent.enrolment import enrol
+from agent.enrolment import Enrolled, enrol
 from agent.onboarding.office import Office
 from agent.recipe import Recipe, Reference
+from agent.references import SelectionPolicy
 
 
 class Enrolling:
@@ -26,33 +28,49 @@ class Enrolling:
             RecipeError, ModelError: it cannot be prepared; nothing is stored then.
             StorageError: the database or the media folder refused.
         """
-        office = self._office
-        parent = draft.version or draft.parent
-        draft = replace(draft, calibration=None, id=None, version=0, parent=parent)
+        draft = _begun_anew(draft)
         if draft.references:
-            images = office.cabinet.images(draft.references)
-            enrolled = enrol(office.inspector, draft, images, policy=office.policy)
-            draft, prepared = enrolled.recipe, enrolled.prepared
-        else:
-            prepared = office.inspector.prepare(draft, ())
-        recipe = office.book.add(draft)
-        office.cabinet.put(prepared.belonging_to(recipe))
+            return self._store(self._enrolled(draft, None))
+        prepared = self._office.inspector.prepare(draft, ())
+        recipe = self._office.book.add(draft)
+        self._office.cabinet.put(prepared.belonging_to(recipe))
         return recipe
 
     def take_up_held(self, sku: str) -> None:
-        """Make the next version from the references of ``sku`` that came in. Raises as above."""
+        """Make the next version from the references of ``sku`` that came in. Raises as above.
+
+        Those that show the same as another, or do not look like the others, are left out as the policy
+        says; each is named in an event. Where nothing new is left, there is no new version.
+        """
         office = self._office
         held = tuple(office.book.held_references(sku))
         if not held:
             return
-        self.enrol(sku, held)
-
-    def enrol(self, sku: str, new: tuple[Reference, ...]) -> Recipe:
-        """The next version of a recipe, with ``new`` references beside those it has."""
-        office = self._office
         base = office.book.active(sku) or generic_recipe(sku, office.options.method, office.noun(sku))
-        references = base.references + new
-        recipe = self.put_into_force(replace(base, references=references, origin="enrolment", note=None))
-        state = "calibrated" if recipe.calibration else "not calibrated yet"
-        office.tell("recipe", f"{sku!r} has {len(references)} references, {state}", sku)
+        draft = replace(base, references=base.references + held, origin="enrolment", note=None)
+        enrolled = self._enrolled(_begun_anew(draft), office.selection)
+        for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
+            office.tell("reference-left-out", f"{sku!r}: {sentence}", sku, severity="warning")
+        if set(_digests(enrolled.recipe.references)) != set(_digests(base.references)):
+            recipe = self._store(enrolled)
+            state = "calibrated" if recipe.calibration else "not calibrated yet"
+            office.tell("recipe", f"{sku!r} has {recipe.shots} references, {state}", sku)
+        office.book.release_references(sku, held)
+
+    def _enrolled(self, draft: Recipe, selection: SelectionPolicy | None) -> Enrolled:
+        office = self._office
+        images = office.cabinet.images(draft.references)
+        return enrol(office.inspector, draft, images, policy=office.policy, selection=selection)
+
+    def _store(self, enrolled: Enrolled) -> Recipe:
+        recipe = self._office.book.add(enrolled.recipe)
+        self._office.cabinet.put(enrolled.prepared.belonging_to(recipe))
         return recipe
+
+
+def _begun_anew(draft: Recipe) -> Recipe:
+    return replace(draft, calibration=None, id=None, version=0, parent=draft.version or draft.parent)
+
+
+def _digests(references: Sequence[Reference]) -> list[str]:
+    return [reference.sha256 for reference in references]

@@ -15,6 +15,7 @@ from agent.frame import Job
 from agent.inspection import Event
 from agent.inspector import Inspector
 from agent.ports import History, OnboardingDesk, RecipeBook, Samples
+from agent.references import SelectionPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Office:
     history: History
     samples: Samples
     policy: CalibrationPolicy
+    selection: SelectionPolicy
     agent: str
     """The id under which this agent claims products."""
     options: OnboardingOptions = field(default_factory=OnboardingOptions)

@@ -16,7 +16,8 @@ class Command:
     """One command, its arguments checked for their form."""
 
     name: str
-    """``recipe.list``, ``recipe.show``, ``recipe.activate``, ``recipe.export`` or ``recipe.import``."""
+    """``recipe.list``, ``recipe.show``, ``recipe.activate``, ``recipe.export``, ``recipe.import`` or
+    ``recipe.commission``."""
     request_id: str | None = None
     """What the sender calls it; stands in the answer and in the event."""
     sku: str | None = None
@@ -24,6 +25,7 @@ class Command:
     recipe: str | None = None
     """The text to import."""
     activate: bool = True
+    frames: int | None = None
 
 
 class CommandError(MessageError):

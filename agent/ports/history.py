@@ -132,6 +132,10 @@ class RecipeBook(Protocol):
         """A reference with these bytes, whichever SKU it belongs to; held ones too."""
         ...
 
+    def release_references(self, sku: str, references: Sequence[Reference]) -> None:
+        """Let go of held references that were left out: they are in no recipe and wait no longer."""
+        ...
+
     def skus_with_held_references(self) -> Sequence[str]:
         """SKUs whose references came in and are in no recipe yet (after a restart)."""
         ...

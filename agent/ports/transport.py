@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
-from agent.frame import Delivery, Job
+from agent.frame import Camera, Delivery, Job
 from agent.inspection import Feedback, Inspection
 from agent.ports.history import OutboxMessage
 
@@ -55,6 +56,20 @@ class Announcer(Protocol):
     ) -> tuple[OutboxMessage, ...]:
         """Verdict, mask where there is one, alert where it FAILed and shadow mode is off, and the
         verdict once more on the delivery's response topic where it names one."""
+        ...
+
+
+    def alert(
+        self,
+        camera: Camera,
+        kind: str,
+        reason: str,
+        at: datetime,
+        *,
+        severity: str = "warning",
+        sku: str | None = None,
+    ) -> OutboxMessage:
+        """An alert that is no single inspection's: ``drift``, ``drift-over``, ``burst``, ``gap``, ``silent``."""
         ...
 
 

@@ -46,7 +46,7 @@ class Desk:
         exchange = RecipeExchange(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
         replier = MqttReplier(TOPICS, "1", self.counters)
         self.commands = Commands(
-            JsonCommandParser(), replier, rooms.book, exchange, rooms.history, self.counters
+            JsonCommandParser(), replier, rooms.book, exchange, rooms.history, rooms.samples, self.counters
         )
 
     def send(self, payload: bytes, **more: Any) -> OutboxMessage:

@@ -203,4 +203,4 @@ def test_the_sentence_names_camera_and_product_and_says_what_to_do() -> None:
 def test_policies_that_make_no_sense_are_refused() -> None:
     for wrong in ({"shift": 0.0}, {"frames_between_false_reports": 1.0}, {"minimum_frames": 600}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            DriftPolicy(**wrong)  # type: ignore[arg-type]
+            DriftPolicy(**wrong)

@@ -123,7 +123,7 @@ def test_the_profile_is_chosen_by_flag_override_environment_file_in_this_order(t
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
-    assert "there is no profile 'embeded'; there is embedded" in refusal(profile="embeded")
+    assert "there is no profile 'embeded'; there is edge, embedded, gpu" in refusal(profile="embeded")
 
 
 def test_an_unknown_key_is_refused_with_its_place_and_the_nearest_key(write: Write) -> None:

@@ -9,6 +9,7 @@ from agent.calibration import CalibrationPolicy
 from agent.inspector import Inspector
 from agent.onboarding import Office, Onboarding, OnboardingOptions
 from agent.ports import History, PromptWriter, RecipeBook
+from agent.references import SelectionPolicy
 from tests.support.factory import Rooms
 from tests.support.schedule import ManualSchedule
 
@@ -34,6 +35,7 @@ def onboarding(
         inspector=inspector,
         history=history or rooms.history,
         samples=rooms.samples,
+        selection=SelectionPolicy(),
         policy=CalibrationPolicy(0.01),
         agent=agent,
         options=OnboardingOptions(method="fade", **short),

@@ -127,6 +127,7 @@ class Plant:
                 rooms.book,
                 RecipeExchange(rooms.book, media, RecipeYaml(), rooms.codec),
                 history,
+                rooms.samples,
                 self.counters,
             ),
         )

@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("margin", sa.Double),
     ):
         op.add_column("recipe", column)
+    for column in (sa.Column("log_mean", sa.Double), sa.Column("log_deviation", sa.Double)):
+        op.add_column("calibration", column)
     # Until now a version was written by the template or, with references, by an enrolment.
     op.execute(
         "UPDATE recipe SET origin = 'enrolment'"

@@ -45,7 +45,7 @@ class Answering:
         replier = MqttReplier(agent.topics, "1", agent.counters)
         self._agent = agent
         self._commands = Commands(
-            JsonCommandParser(), replier, rooms.book, exchange, rooms.history, agent.counters
+            JsonCommandParser(), replier, rooms.book, exchange, rooms.history, rooms.samples, agent.counters
         )
         self._drain = OutboxDrain(rooms.outbox, rooms.history, agent.transport, agent.counters)
         self._ending = threading.Event()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-
 from agent.line import intake, judge, line, outbox_drain
 from tests.support.factory import Rooms
 from tests.support.plant import Plant

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -16,7 +18,7 @@ def test_it_stays_within_its_limit_and_gives_what_was_asked_for(
 ) -> None:
     cache = FeatureCache(limit)
     for value, count in asked:
-        given_back = cache.get((value, count), lambda v=value, n=count: torch.full((n,), float(v)))
+        given_back = cache.get((value, count), partial(torch.full, (count,), float(value)))
         assert given_back.tolist() == [float(value)] * count
         assert cache.held_bytes <= limit
 
@@ -35,9 +37,14 @@ def test_what_is_at_hand_is_not_computed_again() -> None:
 
 def test_a_scan_over_more_than_fits_still_finds_some() -> None:
     cache, computed = FeatureCache(4 * 50), []
+
+    def compute() -> torch.Tensor:
+        computed.append(1)
+        return torch.zeros(1)
+
     for _ in range(4):
         for key in range(60):
-            cache.get(key, lambda k=key: computed.append(k) or torch.zeros(1))  # type: ignore[func-returns-value]
+            cache.get(key, compute)
     assert len(computed) < 4 * 60 - 60
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ class Counting(ColourEncoder):
         self.shown = 0
 
     def encode_patches(
-        self, images: list[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         self.shown += len(images)
         return super().encode_patches(images, size, keep_aspect=keep_aspect)

@@ -1,0 +1,56 @@
+"""``sightline prompts write``: descriptions that name no product, asked of the language model in chunks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapters.cli.options import ConfigFile, Overrides, Profile, configure
+from adapters.cli.screen import plural, stderr, stdout
+from agent.errors import SightlineError
+
+prompt_commands = typer.Typer(help="Prompt sets: what good and defective parts look like, in words.")
+
+
+@prompt_commands.callback()
+def _prompts() -> None:
+    """Only here so that ``write`` keeps its name."""
+
+
+@prompt_commands.command("write")
+def write_command(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where they go, as JSON.")],
+    count: Annotated[int, typer.Option(min=1, max=500, help="Descriptions of each side.")] = 100,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Ask Ollama for object-agnostic descriptions, as FADE uses them beside its ensemble.
+
+    They are asked for in chunks of twenty, checked and rid of repetitions; fewer may come than were asked
+    for. The file names the model, its digest, the seed and the instructions, and fits `--prompts`.
+    """
+    from adapters.ollama import OllamaOptions, OllamaWriter
+
+    settings = configure(config, profile, overrides).settings
+    if out.suffix.lower() != ".json":
+        raise SightlineError(f"{out} should end in .json")
+    with stderr().status(f"[dim]asking {settings.ollama.model} for {plural(count, 'description')} ...[/]"):
+        found = OllamaWriter(OllamaOptions.of(settings.ollama)).agnostic(count)
+    content = {
+        "normal": list(found.prompts.normal),
+        "anomalous": list(found.prompts.anomalous),
+        # Text beside the lists is a note to whoever reads the file.
+        **{key: str(value) for key, value in found.prompts.provenance.items()},
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    stdout().print(
+        f"{plural(len(found.prompts.normal), 'normal description')} and {len(found.prompts.anomalous)} "
+        f"anomalous ones in {out}"
+    )
+    for note in found.notes:
+        stderr().print(f"[dim]{note}[/]", soft_wrap=True, highlight=False)
