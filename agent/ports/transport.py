@@ -69,7 +69,7 @@ class Announcer(Protocol):
         severity: str = "warning",
         sku: str | None = None,
     ) -> OutboxMessage:
-        """An alert that is no single inspection's: ``drift``, ``drift-over``, ``burst``, ``gap``, ``silent``."""
+        """An alert that is no single inspection's, such as ``drift``, ``burst``, ``gap`` or ``silent``."""
         ...
 
 
