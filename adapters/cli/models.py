@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,7 +76,9 @@ def list_command(
         row = _unknown_row(name, store, users)
         shown.add_row(name, "-", "-", "-", "-", row["state"], ", ".join(row["needed_by"]), row["path"] or "-")
     stdout().print(shown)
-    _say_what_to_do(own_needs, store)
+    problem = lacking(settings, pull_words(config, profile, overrides))
+    if problem:
+        stdout().print(f"[yellow]needed:[/] {escape(problem)}", soft_wrap=True)
 
 
 @models_commands.command("pull")
@@ -190,6 +193,38 @@ def needs_of(settings: Settings) -> tuple[str, ...]:
     )
 
 
+def lacking(settings: Settings, command: str) -> str | None:
+    """One sentence on the models that are needed and not here, with the command that brings them; None
+    where all are."""
+    store = store_of(settings)
+    away: list[str] = []
+    others: list[str] = []
+    for name in needs_of(settings):
+        model = find(name)
+        try:
+            store.locate(name)
+        except ModelError as error:
+            if model is None or store.own_file(name) is not None or not model.pullable:
+                others.append(str(error))  # nothing that a pull would bring
+            else:
+                away.append(f"{model.name} ({_size(model.size)})")
+    if away:
+        bring = (
+            f"{', '.join(away)} {'is' if len(away) == 1 else 'are'} not in {store.folder}: run `{command}`"
+        )
+        others.insert(0, bring)
+    return "; ".join(others) or None
+
+
+def pull_words(config: Path | None, profile: str | None, overrides: Sequence[str] | None) -> str:
+    """The command that brings what this very configuration needs."""
+    words = ["sightline", "models", "pull"]
+    words += ["--config", str(config)] if config is not None else []
+    words += ["--profile", profile] if profile is not None else []
+    words += [word for override in overrides or () for word in ("--set", override)]
+    return shlex.join(words)
+
+
 def _users(settings: Settings) -> dict[str, list[str]]:
     """Profiles by the models that they need; the configuration in force as the profile it started from."""
     users: dict[str, list[str]] = {}
@@ -264,20 +299,12 @@ def _vouched(holding: Holding, store: WeightStore) -> str:
     return "pinned" if any(store.expected(holding.model, path) for path in holding.files) else "-"
 
 
-def _say_what_to_do(own_needs: tuple[str, ...], store: WeightStore) -> None:
-    for name in own_needs:
-        try:
-            store.locate(name)
-        except ModelError as error:
-            stdout().print(f"[yellow]needed:[/] {escape(str(error))}", soft_wrap=True)
-
-
 def _mend(name: str, store: WeightStore, paths: list[str]) -> str:
     model = find(name) or KNOWN[name]
     files = ", ".join(paths)
     if model.bundled:
         return f"{files} is not what this release of Sightline holds: install Sightline again"
-    way = "" if model.repo is not None else " --from FOLDER"
+    way = "" if model.pullable else " --from FOLDER"
     return f"{files} is altered or missing: run `sightline models pull {pull_name(model)}{way}`"
 
 

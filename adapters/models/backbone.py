@@ -11,7 +11,7 @@ import torch
 from adapters.models.centres import lags, recentre
 from adapters.models.depths import is_transformer, reductions, stages_at, take_stages
 from adapters.models.preprocessing import Preprocessing, prepare
-from adapters.models.weights import load_state, mismatch, verify
+from adapters.models.weights import UNTRAINED, load_state, mismatch, verify
 from agent.errors import ModelError
 from agent.frame import Image
 
@@ -26,7 +26,8 @@ class TimmBackbone:
     Args:
         name: what timm calls the architecture, with or without a weights tag.
         weights: safetensors, or a PyTorch file that loads with ``weights_only=True``. Every tensor that the
-            features need must be there; classifier and later stages may be missing.
+            features need must be there; classifier and later stages may be missing. None: random numbers,
+            for timing alone.
         preprocessing: how the network was shown its pictures; None for what timm says of the name.
 
     Raises:
@@ -36,7 +37,7 @@ class TimmBackbone:
     def __init__(
         self,
         name: str,
-        weights: Path,
+        weights: Path | None,
         preprocessing: Preprocessing | None = None,
         *,
         sha256: str | None = None,
@@ -46,7 +47,7 @@ class TimmBackbone:
         blocks: tuple[int, ...] | None = None,
     ) -> None:
         self.name = f"timm:{name}"
-        self.digest = verify(weights, sha256)
+        self.digest = UNTRAINED if weights is None else verify(weights, sha256)
         self._device, self._dtype = torch.device(device), dtype
         self._trunk = _create(name)
         self._transformer = is_transformer(self._trunk)
@@ -57,7 +58,11 @@ class TimmBackbone:
         else:
             self._stages, self._multiple = stages_at(self._trunk, strides), 1
         self._preprocessing = preprocessing or _declared_preprocessing(self._trunk)
-        self._load(name, weights)
+        known = set(self._trunk.state_dict())
+        if hasattr(self._trunk, "prune_intermediate_layers"):
+            self._trunk.prune_intermediate_layers(list(self._stages), prune_norm=False, prune_head=True)
+        if weights is not None:
+            self._load(name, weights, known)
         self._trunk.eval().requires_grad_(False).to(self._device, dtype, memory_format=torch.channels_last)
         self._lags = self._find_lags()
 
@@ -82,13 +87,10 @@ class TimmBackbone:
         like = next(self._trunk.parameters())
         return lags(lambda picture: take_stages(self._trunk, picture, self._stages), like)
 
-    def _load(self, name: str, weights: Path) -> None:
+    def _load(self, name: str, weights: Path, known: set[str]) -> None:
         """Strict about what the features need, lenient about the rest of the same architecture."""
-        known = set(self._trunk.state_dict())
         classifier = self._trunk.pretrained_cfg.get("classifier") or "classifier"
         heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-        if hasattr(self._trunk, "prune_intermediate_layers"):
-            self._trunk.prune_intermediate_layers(list(self._stages), prune_norm=False, prune_head=True)
         own = self._trunk.state_dict()
         state = load_state(weights)
         foreign = [key for key in state if key not in known and not key.startswith(heads)]

@@ -46,7 +46,7 @@ class KnownModel:
     sha256: str | None = None
     """None where it is pinned when the file is first pulled."""
     repo: str | None = None
-    """On the hub; None where the weights are brought by hand."""
+    """On the hub; None where the weights are elsewhere."""
     revision: str = "main"
     remote: tuple[str, ...] = ()
     """The files of ``repo``."""
@@ -55,10 +55,15 @@ class KnownModel:
     alternatives: tuple[str, ...] = ()
     """Other file names that hold the same weights. A hexadecimal end (``-8fb26589``) starts their sha256."""
     url: str = ""
-    """Where a person finds weights that are brought by hand."""
+    """Of one file that is published outside of the hub."""
     bundled: bool = False
     output_stride: int | None = None
     note: str = ""
+
+    @property
+    def pullable(self) -> bool:
+        """Whether the network has it; other weights are brought by hand."""
+        return self.repo is not None or bool(self.url)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -78,6 +83,7 @@ _DINO_FILES = (
 _OPEN_CLIP_FILE = ("open_clip_model.safetensors",)
 _TIMM_FILE = ("model.safetensors",)
 _SAM_NOTE = "published as .pth outside of the hub; facebook/sam-vit-* there is another format"
+_SAM_SERVER = "https://dl.fbaipublicfiles.com/segment_anything"
 
 
 def _dinov2(size: str, parameters: float, note: str = "") -> KnownModel:
@@ -111,7 +117,7 @@ def _grounding_dino(size: str, parameters: float, note: str) -> KnownModel:
     )
 
 
-def _sam(architecture: str, file_name: str, size: int) -> KnownModel:
+def _sam(architecture: str, file_name: str, size: int, sha256: str) -> KnownModel:
     return KnownModel(
         name=f"sam_{architecture}",
         kind="segmenter",
@@ -119,7 +125,8 @@ def _sam(architecture: str, file_name: str, size: int) -> KnownModel:
         file_name=file_name,
         licence="Apache-2.0",
         size=size,
-        url=f"https://dl.fbaipublicfiles.com/segment_anything/{file_name}",
+        sha256=sha256,
+        url=f"{_SAM_SERVER}/{file_name}",
         note=_SAM_NOTE,
     )
 
@@ -133,9 +140,9 @@ KNOWN: dict[str, KnownModel] = {
             architecture="sightline-tiny.json",
             file_name="sightline-tiny.safetensors",
             licence="Apache-2.0",
-            size=11_853_514,
+            size=11_853_490,
             preprocessing=SIGNED_PREPROCESSING,
-            sha256="bf70e0a9b804e0db97f6f56e0f35c3160c803f643885a3f07cfd41ad6ff4db9a",
+            sha256="39480a87bd829277e3d5b91141594fcc7f0efe182d3c9ea363e450a632adff4d",
             bundled=True,
             output_stride=16,
             note="made from drawn pictures; good for few-shot, weak at zero-shot on objects",
@@ -167,9 +174,24 @@ KNOWN: dict[str, KnownModel] = {
         ),
         _grounding_dino("tiny", 172.25, "Swin-T, the detector of APG-GD and IAP-AS"),
         _grounding_dino("base", 232.3, "Swin-B; saw RefCOCO and COCO in training"),
-        _sam("vit_b", "sam_vit_b_01ec64.pth", 375_042_383),
-        _sam("vit_l", "sam_vit_l_0b3195.pth", 1_249_524_607),
-        _sam("vit_h", "sam_vit_h_4b8939.pth", 2_564_550_879),
+        _sam(
+            "vit_b",
+            "sam_vit_b_01ec64.pth",
+            375_042_383,
+            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        ),
+        _sam(
+            "vit_l",
+            "sam_vit_l_0b3195.pth",
+            1_249_524_607,
+            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        ),
+        _sam(
+            "vit_h",
+            "sam_vit_h_4b8939.pth",
+            2_564_550_879,
+            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        ),
         _dinov2("small", 22.06, "the backbone of AnomalyDINO"),
         _dinov2("base", 86.58),
         _dinov2("large", 304.37),

@@ -14,8 +14,9 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.preprocessing import Preprocessing, prepare
+from adapters.models.texts import embed_texts
 from adapters.models.towers import ConvolutionalTower, Tower, TransformerTower
-from adapters.models.weights import load_into, load_state, verify
+from adapters.models.weights import UNTRAINED, load_into, load_state, verify
 from adapters.models.windows import encode_windows
 from agent.errors import ModelError
 from agent.frame import Image
@@ -34,9 +35,12 @@ class OpenClipEncoder:
 
     Args:
         architecture: a name that open_clip knows, or the path of a JSON file with its model configuration.
-        weights: safetensors, or a PyTorch file that loads with ``weights_only=True``.
+        weights: safetensors, or a PyTorch file that loads with ``weights_only=True``; None: random numbers,
+            for timing alone.
         preprocessing: how the model was shown its pictures.
         sha256: refuse any other weights file.
+        dtype: of the image tower. Words are embedded once and their differences are small, so the text tower
+            stays in float32, as do position tables and all outputs (METHODS section 7.2).
         strides: which stages of a convolutional tower are the depths.
         output_stride: let a convolutional tower keep its last maps at this stride, dilated.
         blocks: which blocks of a transformer are the depths; None for FADE's few-shot features, the
@@ -49,7 +53,7 @@ class OpenClipEncoder:
     def __init__(
         self,
         architecture: str | Path,
-        weights: Path,
+        weights: Path | None,
         preprocessing: Preprocessing,
         *,
         name: str | None = None,
@@ -62,16 +66,17 @@ class OpenClipEncoder:
     ) -> None:
         configuration, default_name = read_architecture(architecture)
         self.name = name or default_name
-        self.digest = verify(weights, sha256)
+        self.digest = UNTRAINED if weights is None else verify(weights, sha256)
         self._preprocessing, self._device, self._dtype = preprocessing, torch.device(device), dtype
         self._model = build_model(configuration, self.name)
-        load_into(self._model, convert(self._model, load_state(weights)), weights, self.name)
-        self._model.eval().requires_grad_(False).to(self._device, dtype)
-        self._model.visual.to(memory_format=torch.channels_last)
+        if weights is not None:
+            load_into(self._model, convert(self._model, load_state(weights)), weights, self.name)
+        self._model.eval().requires_grad_(False).to(self._device)
         self._tokenizer = _tokenizer(configuration)
         self.dimensions = int(configuration["embed_dim"])
         self.logit_scale = float(self._model.logit_scale.float().exp())
         self._tower = _tower(self._model.visual, strides, output_stride, blocks)
+        self._model.visual.to(dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
@@ -107,7 +112,7 @@ class OpenClipEncoder:
         embedded = []
         for start in range(0, len(texts), TEXT_BATCH):
             tokens = self._tokenizer(list(texts[start : start + TEXT_BATCH])).to(self._device)
-            embedded.append(F.normalize(self._model.encode_text(tokens).float(), dim=-1))
+            embedded.append(F.normalize(embed_texts(self._model, tokens).float(), dim=-1))
         return torch.cat(embedded)
 
     def _prepare(self, images: Sequence[Image], size: int, *, keep_aspect: int | None = None) -> torch.Tensor:

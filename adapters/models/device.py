@@ -1,10 +1,16 @@
-"""Where the models run."""
+"""Where the models run, and in which precision."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 
 from agent.errors import ModelError
+
+PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16})
+"""By the names that a configuration uses."""
 
 
 def pick_device(name: str, threads: int | None = None) -> torch.device:
@@ -26,3 +32,20 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
             found = f"PyTorch finds {count} GPU{'s' if count != 1 else ''} here"
             raise ModelError(f"models.device is {name}, but {found}; set it to auto or cpu")
     return device
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """``fp32``, ``bf16``, or ``auto``: bf16 on a GPU that computes in it, else fp32.
+
+    bf16 has the range of fp32 with 8 bits of mantissa, so that nothing overflows and unit features move by
+    about a thousandth (METHODS section 7.2). CPUs get fp32: few of them are any faster in bf16.
+
+    Raises:
+        ModelError: there is no such precision.
+    """
+    if name == "auto":
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if able else torch.float32
+    if name not in PRECISIONS:
+        raise ModelError(f"models.precision is {name}; it is auto, {' or '.join(PRECISIONS)}")
+    return PRECISIONS[name]

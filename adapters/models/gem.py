@@ -27,17 +27,18 @@ def gem_attention(attention: nn.MultiheadAttention, tokens: torch.Tensor) -> tor
     """
     batch, count, width = tokens.shape
     heads = attention.num_heads
-    beta = tokens.norm(dim=-1).mean(dim=1) / (width // heads) ** 0.5
+    # A temperature of three digits would sharpen or blunt every patch alike: in float32, whatever runs.
+    beta = tokens.float().norm(dim=-1).mean(dim=1) / (width // heads) ** 0.5
     projected = F.linear(tokens, attention.in_proj_weight, attention.in_proj_bias)
     split = projected.view(batch, count, 3, heads, width // heads).permute(0, 2, 3, 1, 4)
     value = split[:, 2]
     stacked = F.normalize(split, dim=-1).flatten(1, 2)  # (B, 3 heads, T, head width): q, k and v
-    scale = beta[:, None, None, None].to(stacked.dtype)
-    refined = F.normalize(
-        F.scaled_dot_product_attention(stacked * scale, stacked, stacked, scale=1.0), dim=-1
-    )
+    scale = beta[:, None, None, None]
+    queries = (stacked * scale).to(stacked.dtype)
+    refined = F.normalize(F.scaled_dot_product_attention(queries, stacked, stacked, scale=1.0), dim=-1)
+    queries = (refined * scale).to(stacked.dtype)
     values = value.repeat(1, 3, 1, 1)
-    assigned = F.scaled_dot_product_attention(refined * scale, refined, values, scale=1.0)
+    assigned = F.scaled_dot_product_attention(queries, refined, values, scale=1.0)
     mean = assigned.view(batch, 3, heads, count, width // heads).mean(dim=1)
     merged = mean.transpose(1, 2).reshape(batch, count, width)
     return F.linear(merged, attention.out_proj.weight, attention.out_proj.bias)

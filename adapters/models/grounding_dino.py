@@ -35,6 +35,17 @@ class _Pass(NamedTuple):
     caption: str
 
 
+class Parts(NamedTuple):
+    """What a folder holds, in memory."""
+
+    model: Any
+    """A ``GroundingDinoForObjectDetection``."""
+    tokenizer: Any
+    processor: Any
+    digest: str
+    """sha256 over the files."""
+
+
 class GroundingDino:
     """An :class:`agent.ports.Detector` over a folder as ``save_pretrained`` writes it.
 
@@ -43,8 +54,11 @@ class GroundingDino:
     equals two batches of one.
 
     Args:
-        folder: ``config.json``, ``model.safetensors``, ``preprocessor_config.json`` and the tokenizer.
+        source: a folder with ``config.json``, ``model.safetensors``, ``preprocessor_config.json`` and the
+            tokenizer; or the parts themselves, which need a ``name``.
         expected: sha256 by file name; any other content is refused.
+        dtype: of the matrix products, by autocast. Boxes and the places that deformable attention looks at
+            stay in float32: eight bits of mantissa are five pixels of a frame.
         batch: most pictures in one pass.
 
     Raises:
@@ -53,7 +67,7 @@ class GroundingDino:
 
     def __init__(
         self,
-        folder: Path,
+        source: Path | Parts,
         *,
         name: str | None = None,
         expected: Mapping[str, str] | None = None,
@@ -61,11 +75,12 @@ class GroundingDino:
         dtype: torch.dtype = torch.float32,
         batch: int = 4,
     ) -> None:
-        self.name = name or folder.name
-        self.digest = _digest(folder, expected or {})
+        parts = source if isinstance(source, Parts) else _load(source, expected or {})
+        self.name = name or (source.name if isinstance(source, Path) else "grounding-dino")
+        self.digest = parts.digest
         self._device, self._dtype, self._batch = torch.device(device), dtype, batch
-        self._model, self._tokenizer, self._processor = _load(folder)
-        self._model.eval().requires_grad_(False).to(self._device, dtype)
+        self._model, self._tokenizer, self._processor = parts.model, parts.tokenizer, parts.processor
+        self._model.eval().requires_grad_(False).to(self._device)
         self.token_limit = min(int(self._model.config.max_text_len), int(self._tokenizer.model_max_length))
         full_stop = self._tokenizer.convert_tokens_to_ids(".")
         self._wordless = frozenset([*self._tokenizer.all_special_ids, full_stop])
@@ -141,13 +156,15 @@ class GroundingDino:
         words = self._tokenizer(
             [each.caption for each in passes], padding=True, return_token_type_ids=True, return_tensors="pt"
         ).to(self._device)
-        outputs = self._model(
-            pixel_values=seen["pixel_values"].to(self._device, self._dtype),
-            pixel_mask=seen["pixel_mask"].to(self._device),
-            input_ids=words["input_ids"],
-            token_type_ids=words["token_type_ids"],
-            attention_mask=words["attention_mask"],
-        )
+        half = self._dtype != torch.float32
+        with torch.autocast(self._device.type, self._dtype if half else torch.bfloat16, enabled=half):
+            outputs = self._model(
+                pixel_values=seen["pixel_values"].to(self._device),
+                pixel_mask=seen["pixel_mask"].to(self._device),
+                input_ids=words["input_ids"],
+                token_type_ids=words["token_type_ids"],
+                attention_mask=words["attention_mask"],
+            )
         ids = words["input_ids"].cpu()
         probabilities = outputs.logits.float().sigmoid().cpu()[:, :, : ids.shape[1]]
         boxes = outputs.pred_boxes.float().cpu()
@@ -201,8 +218,9 @@ def _digest(folder: Path, expected: Mapping[str, str]) -> str:
     return combined({path.name: verify(path, expected.get(path.name)) for path in files})
 
 
-def _load(folder: Path) -> tuple[Any, Any, Any]:
+def _load(folder: Path, expected: Mapping[str, str]) -> Parts:
     """Model, tokenizer and image processor, from files alone. Raises ModelError."""
+    digest = _digest(folder, expected)
     from safetensors import SafetensorError
     from transformers import (
         AutoConfig,
@@ -242,4 +260,4 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
         _log.info(
             "%s holds %d tensors that the model has no use for", folder, len(loading["unexpected_keys"])
         )
-    return model, tokenizer, processor
+    return Parts(model, tokenizer, processor, digest)

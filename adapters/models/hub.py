@@ -1,4 +1,4 @@
-"""Files from a hub of the Hugging Face kind, resumed where they broke off.
+"""Files from a hub of the Hugging Face kind, or from a plain address, resumed where they broke off.
 
 The plain HTTP protocol of ``/REPO/resolve/REVISION/FILE``. huggingface_hub speaks it too, but throws a
 broken-off file away at the end of the process; weights of gigabytes over a factory's uplink want to go on
@@ -64,7 +64,15 @@ class Hub:
     def look_up(self, repo: str, revision: str, name: str) -> Remote:
         """What the hub says of a file. Raises ModelError where it is not there or nobody answers."""
         url = f"{self.endpoint}/{repo}/resolve/{quote(revision, safe='')}/{quote(name)}"
-        with self._client() as client, self._plainly(f"{name} of {repo}"):
+        return self._look(url, name, f"{name} of {repo}")
+
+    def look_up_address(self, url: str) -> Remote:
+        """What a server outside of the hub says of a file. Raises ModelError as :meth:`look_up`."""
+        name = urlsplit(url).path.rsplit("/", maxsplit=1)[-1]
+        return self._look(url, name, name)
+
+    def _look(self, url: str, name: str, what: str) -> Remote:
+        with self._client() as client, self._plainly(what, url):
             headers: dict[str, str] = {}
             target = url
             for _ in range(5):
@@ -126,7 +134,7 @@ class Hub:
         headers = {"Range": f"bytes={start}-"} if start else {}
         with (
             self._client(follow_redirects=True) as client,
-            self._plainly(remote.name, transport=False),
+            self._plainly(remote.name, remote.url, transport=False),
             client.stream("GET", remote.url, headers=headers) as response,
         ):
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
@@ -151,21 +159,23 @@ class Hub:
         return httpx.Client(headers=headers, timeout=self._timeout, follow_redirects=follow_redirects)
 
     @contextmanager
-    def _plainly(self, what: str, *, transport: bool = True) -> Iterator[None]:
+    def _plainly(self, what: str, url: str, *, transport: bool = True) -> Iterator[None]:
         """HTTP's ways to fail as one sentence."""
+        parts = urlsplit(url)
+        server = f"{parts.scheme}://{parts.netloc}"
         try:
             yield
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             raise ModelError(
-                f"{self.endpoint} does not give {what} (HTTP {code}): bring it by hand with "
+                f"{server} does not give {what} (HTTP {code}): bring it by hand with "
                 "`sightline models pull NAME --from FOLDER`"
             ) from error
         except httpx.RequestError as error:
             if isinstance(error, httpx.TransportError) and not transport:
                 raise
             raise ModelError(
-                f"{self.endpoint} cannot be reached for {what} ({_why(error)}); without a network bring the "
+                f"{server} cannot be reached for {what} ({_why(error)}); without a network bring the "
                 "files by hand: `sightline models pull NAME --from FOLDER`"
             ) from error
         except httpx.InvalidURL as error:

@@ -19,6 +19,11 @@ METHOD_KINDS: Mapping[str, tuple[Kind, ...]] = {
     "null": (),
 }
 """What each method cannot do without; ``timm`` only where the backbone is not the tower of CLIP."""
+METHOD_EXTRAS: Mapping[str, tuple[Kind, ...]] = {
+    "sightline": ("detector", "segmenter"),
+    "iap-as": ("clip",),  # it tags products that have no noun
+}
+"""What each method makes use of where the configuration names it."""
 
 
 def needed(
@@ -46,3 +51,24 @@ def needed(
     if segmenter or "segmenter" in kinds:
         names.append(segmenter or DEFAULT_SEGMENTER)
     return tuple(names)
+
+
+def taking_part(
+    method: str,
+    *,
+    clip: str,
+    backbone: str,
+    detector: str | None = None,
+    segmenter: str | None = None,
+) -> tuple[str, ...]:
+    """Names of the models that a method works with under a configuration; arguments as of :func:`needed`."""
+    extras = METHOD_EXTRAS.get(method, ())
+    names = needed(method, clip=clip, backbone=backbone)
+    more = {"clip": clip, "detector": detector, "segmenter": segmenter}
+    chosen = tuple(_chosen(name, detector, segmenter) for name in names)
+    return (*chosen, *(name for kind in extras if (name := more.get(kind)) is not None))
+
+
+def _chosen(name: str, detector: str | None, segmenter: str | None) -> str:
+    """The configured model where a default one stands in."""
+    return {DEFAULT_DETECTOR: detector, DEFAULT_SEGMENTER: segmenter}.get(name) or name

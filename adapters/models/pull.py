@@ -111,17 +111,19 @@ def _settle(model: KnownModel, store: WeightStore, arrived: Path, target: Path) 
 
 
 def _from_hub(model: KnownModel, part: Part, target: Path, hub: Hub | None, progress: Progress) -> Path:
-    if model.repo is None:
+    if model.repo is None and not model.url:
         raise ModelError(
-            f"{model.name} is brought by hand: fetch {model.url or part.remote} to a folder, then run "
+            f"{model.name} is brought by hand: put {part.remote} into a folder, then run "
             f"`sightline models pull {model.name} --from FOLDER`"
         )
     if hub is None:
+        what = model.url if model.repo is None else f"{part.remote} of {model.repo}"
         raise ModelError(
-            f"HF_HUB_OFFLINE switches the hub off: bring {part.remote} of {model.repo} by hand, to "
-            f"FOLDER/{part.local}, then run "
-            f"`sightline models pull {model.name} --from FOLDER`"
+            f"HF_HUB_OFFLINE switches the network off: bring {what} by hand, to FOLDER/{part.local}, then "
+            f"run `sightline models pull {model.name} --from FOLDER`"
         )
+    if model.repo is None:
+        return hub.fetch(hub.look_up_address(model.url), target, progress)
     return hub.fetch(hub.look_up(model.repo, model.revision, part.remote), target, progress)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters.models.weights import load_into, load_state, verify
+from adapters.models.weights import UNTRAINED, load_into, load_state, verify
 from agent.errors import ModelError
 from agent.frame import Image
 
@@ -60,6 +60,7 @@ class Sam:
     Args:
         architecture: a name in ``builders``.
         weights: a plain table of tensors, as the published ``.pth`` files are; nothing in it is executed.
+            None: random numbers, for timing alone.
         batch: most boxes decoded at once, which bounds the memory of their full-size masks.
 
     Raises:
@@ -70,7 +71,7 @@ class Sam:
     def __init__(
         self,
         architecture: str,
-        weights: Path,
+        weights: Path | None,
         *,
         sha256: str | None = None,
         device: str | torch.device = "cpu",
@@ -81,10 +82,11 @@ class Sam:
         if architecture not in builders:
             raise ModelError(f"SAM has no size {architecture!r}; there is {', '.join(builders)}")
         self.name = f"sam_{architecture}"
-        self.digest = verify(weights, sha256)
+        self.digest = UNTRAINED if weights is None else verify(weights, sha256)
         self._device, self._dtype, self._batch = torch.device(device), dtype, batch
         self._model = builders[architecture]()
-        load_into(self._model, load_state(weights), weights, self.name)
+        if weights is not None:
+            load_into(self._model, load_state(weights), weights, self.name)
         self._model.eval().requires_grad_(False).to(self._device)
         self._model.image_encoder.to(dtype)
         self._last: _Embedded | None = None

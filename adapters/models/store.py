@@ -108,14 +108,14 @@ class WeightStore:
             if holding.presence == "incomplete"
             else f"there are no weights of {model.name} in {self.folder}"
         )
-        if model.repo is not None:
+        if model.pullable:
             return (
                 f"{lacking}: run `sightline models pull {pull_name(model)}` or name a local file under "
                 "models.files"
             )
-        source = model.url or model.file_name
         return (
-            f"{lacking}: bring {source} by hand, then run `sightline models pull {model.name} --from FOLDER`"
+            f"{lacking}: bring {model.file_name} by hand, then run "
+            f"`sightline models pull {model.name} --from FOLDER`"
         )
 
     def holding(self, model: KnownModel) -> Holding:

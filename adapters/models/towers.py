@@ -104,6 +104,8 @@ class TransformerTower:
         if blocks is not None and not all(-count <= block < count for block in blocks):
             raise ModelError(f"the image tower has {count} blocks; depths {blocks} are not among them")
         self._visual = visual
+        self._positions: torch.Tensor = visual.positional_embedding.detach().float()
+        """As it was loaded: whatever the tower runs in, the table is resized and added in float32."""
         self.multiple = int(visual.patch_size[0])
         self._blocks = None if blocks is None else tuple(block % count for block in blocks)
 
@@ -141,8 +143,9 @@ class TransformerTower:
         grid = (patches.shape[2], patches.shape[3])
         tokens = patches.flatten(2).transpose(1, 2)
         first = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
-        table = position_table(visual.positional_embedding, visual.grid_size, grid).to(tokens.dtype)
-        embedded: torch.Tensor = visual.ln_pre(torch.cat([first, tokens], dim=1) + table)
+        table = position_table(self._positions, visual.grid_size, grid)
+        placed = torch.cat([first, tokens], dim=1) + table  # float32
+        embedded: torch.Tensor = visual.ln_pre(placed.to(tokens.dtype))
         return embedded, grid
 
     def _projected(self, tokens: torch.Tensor) -> torch.Tensor:

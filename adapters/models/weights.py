@@ -11,7 +11,10 @@ import torch
 from adapters.models.checksums import PULL_HINT, sha256_of, verify
 from agent.errors import ModelError
 
-__all__ = ["PULL_HINT", "load_into", "load_state", "mismatch", "sha256_of", "verify"]
+__all__ = ["PULL_HINT", "UNTRAINED", "load_into", "load_state", "mismatch", "sha256_of", "verify"]
+
+UNTRAINED = "random"
+"""Stands in place of a digest where a model has random numbers for weights."""
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

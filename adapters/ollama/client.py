@@ -224,7 +224,6 @@ class OllamaClient:
             logger.debug("an answer of %s could not be read", url, exc_info=True)
             raise ServerError(f"{url} answers, but not as Ollama does; check ollama.url") from None
 
-
     @contextmanager
     def _breakable(self) -> Iterator[None]:
         """Within it, :meth:`close` cancels the running call."""

@@ -58,7 +58,6 @@ class Announcer(Protocol):
         verdict once more on the delivery's response topic where it names one."""
         ...
 
-
     def alert(
         self,
         camera: Camera,

@@ -31,6 +31,7 @@ QUIET_S = 90.0
 ACKNOWLEDGED_S = 30.0
 POLL_S = 0.05
 
+_LEFT_OUT = "SELECT message FROM event WHERE kind = 'reference-left-out' AND sku = :sku"
 _FAILURES = "SELECT message FROM event WHERE kind = 'enrolment-failed' AND sku = :sku"
 
 Say = Callable[[str], None]
@@ -78,7 +79,7 @@ class Factory:
             for article in (one for one in self._plan.articles if one.enrolled):
                 problem = f"{article.sku} was not enrolled in time"
                 self._wait(lambda sku=article.sku: self._taught(sku), TAUGHT_S, problem)  # type: ignore[misc]
-                say(f"{article.sku} enrolled with {SHOTS} references and calibrated")
+                say(self._enrolled(article.sku))
 
     def produce(self, observer: Observer) -> Production:
         """Let all cameras run to their end and wait for the verdicts."""
@@ -121,8 +122,20 @@ class Factory:
         return self._known(sku)
 
     def _known(self, sku: str) -> bool:
-        recipe = self._agent.store.book.active(sku)
-        return recipe is not None and recipe.calibration is not None and recipe.shots >= SHOTS
+        """Whether every reference was taken up or left out, and the threshold is set."""
+        store = self._agent.store
+        recipe = store.book.active(sku)
+        if recipe is None or recipe.calibration is None:
+            return False
+        return recipe.shots + self._left_out(sku) >= SHOTS and not store.book.held_references(sku)
+
+    def _left_out(self, sku: str) -> int:
+        return len(self._agent.store.query(_LEFT_OUT, {"sku": sku}))
+
+    def _enrolled(self, sku: str) -> str:
+        recipe, left_out = self._agent.store.book.active(sku), self._left_out(sku)
+        without = f", {left_out} left out as unlike the others or the same as one" if left_out else ""
+        return f"{sku} enrolled with {recipe.shots if recipe else 0} references{without}, and calibrated"
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, problem: str) -> None:
         if not self._until(condition, timeout_s):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import sys
 from pathlib import Path
 
@@ -120,10 +121,9 @@ def test_a_peak_is_forgotten_and_found() -> None:
     if not resident.forget_peak():
         pytest.skip("this system does not let a process reset its peak (/proc/self/clear_refs)")
     before = resident.peak_mb()
-    block = bytearray(60_000_000)
-    block[::4096] = b"x" * len(block[::4096])
-    held = resident.resident_mb()
-    del block
+    with mmap.mmap(-1, 60_000_000) as block:  # new pages: malloc might hand out some that are resident
+        block.write(b"x" * len(block))
+        held = resident.resident_mb()
     peak = resident.peak_mb()
     assert before is not None
     assert held is not None

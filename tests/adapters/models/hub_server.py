@@ -55,7 +55,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_HEAD(self) -> None:
-        self._resolve()
+        content = self.server_hub.files.get(self.path.removeprefix("/storage/"))
+        if self.path.startswith("/storage/") and content is not None:
+            self._answer(200, {"ETag": '"0123456789abcdef0123456789abcdef-47"'}, content)
+        else:
+            self._resolve()
 
     def do_GET(self) -> None:
         if self.path.startswith("/storage/"):

@@ -66,6 +66,16 @@ def test_global_embeddings_equal_open_clips_own(encoder: OpenClipEncoder, pictur
     assert torch.allclose(encoder.encode_texts(["a gear", "two gears"]), text, atol=1e-6)
 
 
+def test_texts_without_their_padding_are_what_they_are_with_it(encoder: OpenClipEncoder) -> None:
+    """Of one pass: a short text, one that ends in the token 0, and one that is cut at the context."""
+    texts = ["a gear", "broken!", "a gear with a long crack!", "x " * 100]
+    with torch.inference_mode():
+        tokens = open_clip.SimpleTokenizer(context_length=16)(texts)
+        wanted = encoder._model.encode_text(tokens, normalize=True)
+    assert torch.allclose(encoder.encode_texts(texts), wanted, atol=1e-6)
+    assert torch.allclose(encoder.encode_texts(texts[:2]), wanted[:2], atol=1e-6)
+
+
 def test_depth_shapes(vit: OpenClipEncoder, convolutional: OpenClipEncoder, pictures: list[Image]) -> None:
     of_vit = vit.encode_images(pictures, 64)
     assert [tuple(depth.shape) for depth in of_vit.depths] == [(2, 8, 8, 32)] * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,10 @@ from adapters.models.clip import OpenClipEncoder
 from adapters.models.gem import run_blocks
 from adapters.models.preprocessing import CLIP_PREPROCESSING, prepare
 from adapters.models.towers import position_table
+from adapters.models.untrained import untrained_clip
 from agent.frame import Image
+
+TRUE_NAME = "ViT-B-16-plus-240"
 
 
 def _slow_attention(attention: torch.nn.MultiheadAttention, tokens: torch.Tensor) -> torch.Tensor:
@@ -32,6 +37,24 @@ def _slow_attention(attention: torch.nn.MultiheadAttention, tokens: torch.Tensor
     return out @ attention.out_proj.weight.T + attention.out_proj.bias
 
 
+def _slow_attention_of_one_head(tokens: torch.Tensor) -> torch.Tensor:
+    """Ordinary self-attention of one head, (3, T, c) to (T, c)."""
+    query, key, value = tokens
+    return torch.softmax(query @ key.T / query.shape[1] ** 0.5, dim=1) @ value
+
+
+def _slow_block(block: Any, stream: torch.Tensor) -> torch.Tensor:
+    """One block of the normal stream, (T, C), head by head, so that 3137 tokens fit into memory."""
+    attention: torch.nn.MultiheadAttention = block.attn
+    count, heads = len(stream), attention.num_heads
+    projected = block.ln_1(stream) @ attention.in_proj_weight.T + attention.in_proj_bias
+    by_head = projected.view(count, 3, heads, -1).permute(2, 1, 0, 3)
+    joined = torch.cat([_slow_attention_of_one_head(head) for head in by_head], dim=1)
+    stream = stream + joined @ attention.out_proj.weight.T + attention.out_proj.bias
+    after: torch.Tensor = stream + block.mlp(block.ln_2(stream))
+    return after
+
+
 def _slow_patches(model: OpenClipEncoder, picture: Image, size: int) -> torch.Tensor:
     visual = model._model.visual
     batch = prepare([picture], size, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
@@ -46,9 +69,7 @@ def _slow_patches(model: OpenClipEncoder, picture: Image, size: int) -> torch.Te
             gem = stream
         if index >= len(blocks) - 6:
             gem = gem + _slow_attention(block.attn, block.ln_1(stream))
-        normed = block.ln_1(stream)[None]
-        stream = stream + block.attn(normed, normed, normed, need_weights=True)[0][0]
-        stream = stream + block.mlp(block.ln_2(stream))
+        stream = _slow_block(block, stream)
     return F.normalize(visual.ln_post(gem)[1:] @ visual.proj, dim=1).view(grid, grid, -1)
 
 
@@ -58,6 +79,67 @@ def test_patches_equal_a_slow_reference(vit: OpenClipEncoder, pictures: list[Ima
     with torch.inference_mode():
         slow = torch.stack([_slow_patches(vit, picture, size) for picture in pictures])
     assert (fast - slow).abs().max() < 1e-5
+
+
+@pytest.fixture(scope="module")
+def true_tower() -> OpenClipEncoder:
+    """The backbone of FADE at its full width and depth, away from the zeros and ones of a fresh tower."""
+    encoder = untrained_clip(TRUE_NAME)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in encoder._model.visual.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Image:
+    return np.random.default_rng(3).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "blocks"), [(240, 12), (448, 12), (896, 1)])
+def test_the_true_tower_equals_a_slow_reference(
+    true_tower: OpenClipEncoder, photograph: Image, size: int, blocks: int
+) -> None:
+    """226, 785 and 3137 tokens of full width; at 896 one block of the twelve, for time."""
+    transformer = true_tower._model.visual.transformer
+    whole = transformer.resblocks
+    transformer.resblocks = whole[-blocks:]
+    try:
+        fast = true_tower.encode_images([photograph], size)
+        with torch.inference_mode():
+            slow = _slow_patches(true_tower, photograph, size)
+    finally:
+        transformer.resblocks = whole
+    assert fast.patches.shape == (1, size // 16, size // 16, 640)
+    assert (fast.patches[0] - slow).abs().max() < 1e-4
+    spread = fast.patches[0].flatten(0, 1).std(dim=0).mean()
+    assert spread > 1e-3, "patches that are all alike would agree whatever GEM did"
+
+
+def test_as_many_tokens_as_at_896_through_a_narrow_tower(vit: OpenClipEncoder, pictures: list[Image]) -> None:
+    """3137 tokens through two plain blocks and six of GEM, of four heads each."""
+    fast = vit.encode_images(pictures[:1], 448).patches
+    assert fast.shape == (1, 56, 56, 24)
+    with torch.inference_mode():
+        slow = _slow_patches(vit, pictures[0], 448)
+    assert (fast[0] - slow).abs().max() < 1e-4
+
+
+@pytest.mark.slow
+def test_two_pictures_through_the_true_tower_equal_one_by_one(
+    true_tower: OpenClipEncoder, photograph: Image
+) -> None:
+    pictures = [photograph, photograph[::-1, ::-1].copy()]
+    both = true_tower.encode_images(pictures, 240)
+    for index, picture in enumerate(pictures):
+        alone = true_tower.encode_images([picture], 240)
+        assert (both.image[index] - alone.image[0]).abs().max() < 1e-5
+        assert (both.patches[index] - alone.patches[0]).abs().max() < 1e-5
+        depth = F.normalize(both.depths[0][index], dim=-1) - F.normalize(alone.depths[0][0], dim=-1)
+        assert depth.abs().max() < 1e-5
+    assert (both.patches[0] - both.patches[1]).abs().max() > 1e-3
 
 
 def test_the_normal_stream_is_untouched(vit: OpenClipEncoder) -> None:
@@ -83,6 +165,19 @@ def test_a_shallow_tower_starts_gem_at_its_first_block(vit: OpenClipEncoder) -> 
             expected = expected + _slow_attention(block.attn, block.ln_1(stream)[0])[None]
             stream = block(stream)
     assert torch.allclose(gem, expected, atol=1e-5)
+
+
+def test_the_position_table_at_the_scales_of_fade() -> None:
+    """15 x 15 to 28 x 28 and 56 x 56, by the cubic kernel of Pillow (a = -0.5), not PyTorch's usual one."""
+    from PIL import Image as Pillow
+
+    table = torch.randn(226, 896, generator=torch.Generator().manual_seed(4))
+    for side in (15, 28, 56):
+        resized = position_table(table, (15, 15), (side, side))
+        assert resized.shape == (1 + side * side, 896)
+        channel = table[1:, 5].reshape(15, 15).numpy()
+        wanted = np.asarray(Pillow.fromarray(channel).resize((side, side), Pillow.Resampling.BICUBIC))
+        np.testing.assert_allclose(resized[1:, 5].reshape(side, side).numpy(), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("wanted", [(4, 4), (7, 7), (2, 2)])

@@ -25,6 +25,7 @@ from tests.adapters.models.hub_server import HubServer
 CLIP = KNOWN["ViT-B-16-plus-240"]
 DETECTOR = KNOWN["grounding-dino-tiny"]
 SAM = KNOWN["sam_vit_b"]
+BY_HAND = KNOWN["mobilenetv2_100"]
 WEIGHTS = random.Random(1).randbytes(300_000)
 PUBLISHED = {
     f"{CLIP.repo}/open_clip_model.safetensors": WEIGHTS,
@@ -185,19 +186,38 @@ def test_nothing_there_and_nobody_there(hub: Hub, store: WeightStore, server: Hu
     assert not server.ranges
 
 
+def test_from_an_address_outside_of_the_hub(
+    server: HubServer, hub: Hub, store: WeightStore, tmp_path: Path
+) -> None:
+    server.files["segment_anything/sam.pth"] = WEIGHTS
+    model = replace(SAM, url=f"{server.url}/storage/segment_anything/sam.pth", sha256=_sha(WEIGHTS))
+    server.cut_after = [1000]
+    assert pull(model, store, hub=hub).outcome == "pulled"
+    assert server.ranges == ["", "bytes=1000-"]
+    assert (store.folder / SAM.file_name).read_bytes() == WEIGHTS
+    assert pull(model, store, hub=hub).outcome == "already there"
+    server.files["segment_anything/sam.pth"] = WEIGHTS[::-1]
+    with pytest.raises(ModelError, match="another version was published"):
+        pull(model, store, hub=hub, force=True)
+    with pytest.raises(ModelError, match=rf"{server.url} does not give gone.pth \(HTTP 404\)"):
+        pull(replace(model, url=f"{server.url}/storage/gone.pth"), WeightStore(tmp_path / "other"), hub=hub)
+    with pytest.raises(ModelError, match=r"HF_HUB_OFFLINE.*segment_anything/sam_vit_b.*--from FOLDER"):
+        pull(SAM, WeightStore(tmp_path / "other"), hub=None)
+
+
 def test_by_hand(hub: Hub, store: WeightStore, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"segment_anything/sam_vit_b_01ec64.pth.*--from FOLDER"):
-        pull(SAM, store, hub=hub)
+    with pytest.raises(ModelError, match=r"mobilenetv2_100.safetensors.*--from FOLDER"):
+        pull(BY_HAND, store, hub=hub)
     with pytest.raises(ModelError, match=r"by hand.*--from FOLDER"):
-        store.locate(SAM.name)
+        store.locate(BY_HAND.name)
     carried = tmp_path / "stick"
     carried.mkdir()
-    with pytest.raises(ModelError, match=r"holds nothing for sam_vit_b.*sam_vit_b_01ec64.pth"):
-        pull(SAM, store, hub=hub, source=carried)
-    (carried / "sam_vit_b_01ec64.pth").write_bytes(b"sam")
-    assert pull(SAM, store, hub=None, source=carried).outcome == "pulled"
-    assert store.locate(SAM.name).read_bytes() == b"sam"
-    assert store.lock.read() == {"sam_vit_b_01ec64.pth": _sha(b"sam")}
+    with pytest.raises(ModelError, match=r"holds nothing for mobilenetv2_100.*mobilenetv2_100.safetensors"):
+        pull(BY_HAND, store, hub=hub, source=carried)
+    (carried / BY_HAND.file_name).write_bytes(b"weights")
+    assert pull(BY_HAND, store, hub=None, source=carried).outcome == "pulled"
+    assert store.locate(BY_HAND.name).read_bytes() == b"weights"
+    assert store.lock.read() == {BY_HAND.file_name: _sha(b"weights")}
 
 
 def test_from_another_machines_models_folder(hub: Hub, store: WeightStore, tmp_path: Path) -> None:
@@ -251,11 +271,17 @@ def test_files_of_the_user_are_never_touched(hub: Hub, tmp_path: Path) -> None:
 
 def test_what_was_put_there_by_hand_is_pinned_on_demand(store: WeightStore) -> None:
     store.folder.mkdir()
-    (store.folder / SAM.file_name).write_bytes(b"sam")
-    assert _looks(store) == [(SAM.name, "unpinned")]
+    (store.folder / BY_HAND.file_name).write_bytes(b"sam")
+    assert _looks(store) == [(BY_HAND.name, "unpinned")]
     assert {found.soundness for found in store.verify(pin=True)} == {"ok"}
-    assert _looks(store) == [(SAM.name, "ok")]
-    (store.folder / SAM.file_name).write_bytes(b"other")
+    assert _looks(store) == [(BY_HAND.name, "ok")]
+    (store.folder / BY_HAND.file_name).write_bytes(b"other")
+    assert _looks(store) == [(BY_HAND.name, "altered")]
+
+
+def test_what_this_release_vouches_for_needs_no_pin(store: WeightStore) -> None:
+    store.folder.mkdir()
+    (store.folder / SAM.file_name).write_bytes(b"not the checkpoint")
     assert _looks(store) == [(SAM.name, "altered")]
 
 

@@ -1,0 +1,347 @@
+"""``sightline bench``: how fast a method is here, and how much memory it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapters.cli import resident
+from adapters.cli.options import (
+    ConfigFile,
+    Method,
+    Overrides,
+    Profile,
+    chosen_method,
+    composition_of,
+    configure,
+)
+from adapters.cli.screen import stderr, stdout, table
+from adapters.models.needs import taking_part
+from agent.errors import ConfigurationError, SightlineError
+
+if TYPE_CHECKING:
+    from agent.frame import Image
+    from agent.inspector import Inspector
+    from agent.methods.method import Prepared
+    from config import Settings
+
+MEANINGLESS = (
+    "Random weights of the models' true sizes: times and memory are those of the real ones, scores and "
+    "verdicts mean nothing."
+)
+DISTINCT_FRAMES = 8
+"""Pictures are drawn before the clock runs, and seen again in turn."""
+FEWEST_REFERENCES: Mapping[str, int] = {"anomaly-dino": 1}
+"""What a method cannot do without."""
+_DEFECTIVE = 0.01
+"""Share of the pixels that counts as defective, so that outlines are drawn as for a small defect."""
+_SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory in megabytes; None where the system does not tell."""
+
+    before: float | None
+    """Libraries alone."""
+    loaded: float | None
+    """With the models."""
+    peak: float | None
+    """The most while the recipe was prepared and frames were inspected."""
+    beyond_models: float | None
+    """What inspection takes beside the models: peak less loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a bench found."""
+
+    machine: Mapping[str, Any]
+    device: str
+    precision: str
+    profile: str
+    method: str
+    models: tuple[str, ...]
+    random_weights: bool
+    frames: int
+    batch: int
+    frame_size: tuple[int, int]
+    shots: int
+    load_s: float
+    prepare_s: float
+    warm_up_ms: float
+    infer_ms: Mapping[str, float]
+    frames_per_s: float
+    memory_mb: Memory
+    gpu_memory_mb: Mapping[str, float] | None
+    note: str | None
+
+
+def bench(
+    context: typer.Context,
+    method: Method = None,
+    frames: Annotated[int, typer.Option(metavar="N", min=1, help="How many are timed.")] = 20,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Of a frame, in pixels.")] = "640x480",
+    batch: Annotated[int, typer.Option(metavar="B", min=1, help="Frames inspected together.")] = 1,
+    shots: Annotated[
+        int | None,
+        typer.Option(metavar="K", min=0, help="References; by default as few as the method can do with."),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights",
+            help="Models of their true sizes without a file: times without a download, scores without a "
+            "meaning.",
+        ),
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.", dir_okay=False)
+    ] = None,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Time the configured method on drawn frames: milliseconds, frames a second, memory.
+
+    Each frame takes the dear path: it counts as defective, so that it is located, scored and outlined.
+    """
+    settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
+    width, height = parse_size(size)
+    if shots is None:
+        shots = FEWEST_REFERENCES.get(settings.inspection.method, 0)
+    composition = composition_of(context)
+    build = composition.untrained_inspector if random_weights else composition.inspector
+    console = stderr()
+    with console.status("[dim]drawing frames ...[/]") as status:
+        # The segmenter knows the last picture again, so the first timed frame is not that of the warm-up.
+        pictures = drawn(max(2, min(DISTINCT_FRAMES, max(frames, batch))) + shots, width, height)
+        device, precision = _where(settings)  # loads PyTorch, whose memory is not the models'
+        before = resident.resident_mb()
+        status.update("[dim]loading the models ...[/]")
+        started = time.perf_counter()
+        inspector = build(settings)
+        load_s = time.perf_counter() - started
+        loaded = resident.resident_mb()
+        resident.forget_peak()
+        gpu_loaded = _forget_gpu_peak(device)
+        status.update("[dim]preparing the recipe ...[/]")
+        started = time.perf_counter()
+        prepared = _recipe(inspector, settings.inspection.method, pictures[:shots])
+        prepare_s = time.perf_counter() - started
+        status.update("[dim]warming up ...[/]")
+        started = time.perf_counter()
+        prepared = _failing(inspector, pictures[-1], prepared)
+        warm_up_ms = (time.perf_counter() - started) * 1000.0
+        status.update(f"[dim]inspecting {frames} frames ...[/]")
+        times, elapsed = _inspect(inspector, pictures[shots:], prepared, frames, batch)
+    figures = Figures(
+        machine=machine(),
+        device=device,
+        precision=precision,
+        profile=settings.agent.profile,
+        method=settings.inspection.method,
+        models=models_of(settings),
+        random_weights=random_weights,
+        frames=frames,
+        batch=batch,
+        frame_size=(width, height),
+        shots=shots,
+        load_s=round(load_s, 2),
+        prepare_s=round(prepare_s, 2),
+        warm_up_ms=round(warm_up_ms, 1),
+        infer_ms=percentiles(times),
+        frames_per_s=float(f"{frames / elapsed:.4g}"),
+        memory_mb=_memory(before, loaded),
+        gpu_memory_mb=_gpu_memory(device, gpu_loaded),
+        note=MEANINGLESS if random_weights else None,
+    )
+    _show(figures)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(asdict(figures), indent=2) + "\n", encoding="utf-8")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``640x480`` as (width, height). Raises ConfigurationError."""
+    width, times, height = text.lower().partition("x")
+    if not (times and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise ConfigurationError(f"--size reads like 640x480, at least 16 pixels a side, not {text!r}")
+    return int(width), int(height)
+
+
+def drawn(count: int, width: int, height: int) -> list[Image]:
+    """Good parts of one simulated product, in frames of (height, width)."""
+    import cv2
+    import numpy as np
+
+    from adapters.simulator import Product, Station, draw
+
+    product, station = Product.create("gear", _SEED), Station.fixed(_SEED)
+    side = max(width, height)
+    squares = (draw(product, station, _SEED + index, size=side).image for index in range(count))
+    return [
+        np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        for one in squares
+    ]
+
+
+def models_of(settings: Settings) -> tuple[str, ...]:
+    """Names of the models that take part in the configured method."""
+    models, options = settings.models, settings.inspection
+    return taking_part(
+        options.method,
+        clip=models.clip,
+        backbone=options.backbone,
+        detector=models.detector,
+        segmenter=models.segmenter,
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    import torch
+
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def percentiles(times: list[float]) -> dict[str, float]:
+    """Median, 95th percentile and mean of milliseconds."""
+    import numpy as np
+
+    p50, p95 = np.percentile(times, (50, 95))
+    return {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "mean": round(float(np.mean(times)), 2)}
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _where(settings: Settings) -> tuple[str, str]:
+    """Device and precision in force."""
+    import torch
+
+    from adapters.models.device import PRECISIONS, pick_device, pick_precision
+
+    device = pick_device(settings.models.device, settings.models.threads)
+    dtype = pick_precision(settings.models.precision, device)
+    name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    return name, next(known for known, each in PRECISIONS.items() if each == dtype)
+
+
+def _recipe(inspector: Inspector, method: str, references: list[Image]) -> Prepared:
+    from agent.cabinet import generic_recipe
+    from agent.recipe import Reference
+
+    names = [f"drawn {index}" for index in range(len(references))]
+    recipe = replace(
+        generic_recipe("bench", method, "gear"),
+        references=tuple(Reference(name, name, name) for name in names),
+    )
+    return inspector.prepare(recipe, references)
+
+
+def _failing(inspector: Inspector, picture: Image, prepared: Prepared) -> Prepared:
+    """The recipe with thresholds that every frame is above, and a hundredth of its pixels."""
+    from agent.calibration import Calibration
+
+    scored = inspector.score([picture], [prepared])[0]
+    place = scored.anomaly_map
+    level = None if place is None else float(place.float().flatten().quantile(1.0 - _DEFECTIVE))
+    calibration = Calibration(-1e9, -1e9, 0, 0.5, "set so that every frame fails", level)
+    return prepared.belonging_to(replace(prepared.recipe, calibration=calibration))
+
+
+def _inspect(
+    inspector: Inspector, pictures: list[Image], prepared: Prepared, frames: int, batch: int
+) -> tuple[list[float], float]:
+    """Milliseconds of each frame, and seconds of all. Raises SightlineError where a frame fails."""
+    times: list[float] = []
+    started = time.perf_counter()
+    for first in range(0, frames, batch):
+        together = [pictures[i % len(pictures)] for i in range(first, min(first + batch, frames))]
+        for judgement in inspector.inspect(together, [prepared] * len(together)):
+            if judgement.verdict == "ERROR":
+                raise SightlineError(judgement.reason)
+            times.append(judgement.infer_ms)
+    return times, time.perf_counter() - started
+
+
+def _memory(before: float | None, loaded: float | None) -> Memory:
+    peak = resident.peak_mb()
+    beyond = None if peak is None or loaded is None else peak - loaded
+    return Memory(_rounded(before), _rounded(loaded), _rounded(peak), _rounded(beyond))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _forget_gpu_peak(device: str) -> float:
+    if not device.startswith("cuda"):
+        return 0.0
+    import torch
+
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated() / 1e6
+
+
+def _gpu_memory(device: str, loaded: float) -> dict[str, float] | None:
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    peak = torch.cuda.max_memory_allocated() / 1e6
+    return {"loaded": round(loaded, 1), "peak": round(peak, 1), "beyond_models": round(peak - loaded, 1)}
+
+
+def _show(figures: Figures) -> None:
+    where, infer, memory = figures.machine, figures.infer_ms, figures.memory_mb
+    shown = table("", "", title=f"{figures.method}, profile {figures.profile}")
+    rows = [
+        ("machine", f"{where['processor']}, {where['cores']} cores, {where['system']}"),
+        ("device", f"{figures.device}, {figures.precision}, {where['threads']} threads on the CPU"),
+        ("models", ", ".join(figures.models) or "none"),
+        ("frames", f"{figures.frames} of {figures.frame_size[0]} x {figures.frame_size[1]}, "
+         f"{figures.batch} at a time, {figures.shots} references"),
+        ("loaded in", f"{figures.load_s:.1f} s; the recipe prepared in {figures.prepare_s:.1f} s; "
+         f"the first frame scored in {figures.warm_up_ms:,.0f} ms"),
+        ("a frame", f"{infer['p50']:,.1f} ms p50, {infer['p95']:,.1f} ms p95"),
+        ("rate", f"{figures.frames_per_s:.3g} frames/s"),
+        ("memory", f"{_mb(memory.before)} before, {_mb(memory.loaded)} with the models, {_mb(memory.peak)} "
+         f"at most: {_mb(memory.beyond_models)} beyond the models"),
+    ]  # fmt: skip
+    if figures.gpu_memory_mb is not None:
+        gpu = figures.gpu_memory_mb
+        rows.append(("GPU memory", f"{_mb(gpu['loaded'])} with the models, {_mb(gpu['peak'])} at most"))
+    for name, value in rows:
+        shown.add_row(f"[dim]{name}[/]", value)
+    console = stdout()
+    console.print(shown)
+    if figures.note is not None:
+        console.print(f"[yellow]{figures.note}[/]")
+
+
+def _mb(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.0f} MB"
