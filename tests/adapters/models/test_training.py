@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from adapters.models.training import contrast
 from adapters.models.training.dataset import batches, render_pool
 from adapters.models.training.distill import (
+    ARCHITECTURE,
     DistillSettings,
     blocks_of,
     distill,
@@ -24,6 +29,7 @@ from adapters.models.training.distill import (
 from adapters.models.training.linepool import TRAINED, line_pool
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.words import colour_jitter_pairs
+from adapters.models.weights import sha256_of
 from adapters.simulator import HELD_OUT
 
 
@@ -126,3 +132,23 @@ def test_naming_loss_ignores_good_pictures() -> None:
     coverage[1, 0, 1] = 1
     losses = [float(contrast.naming_loss(patches, phrases, scale, coverage, [-1, kind])) for kind in range(4)]
     assert int(np.argmin(losses)) == int(patches[1, 0, 1].argmax())
+
+
+@pytest.mark.slow
+def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
+    """Each run in a process of its own, as people run it, with a handful of pictures and steps."""
+    torch.manual_seed(0)
+    teacher = tmp_path / "teacher.safetensors"
+    save_file(timm.create_model(ARCHITECTURE, pretrained=False).state_dict(), str(teacher))
+    digests = set()
+    for run in ("first", "second"):
+        folder = tmp_path / run
+        command = [sys.executable, "-m", "adapters.models.training.train", "all"]
+        sizes = ["--steps", "2", "--pairs", "15", "--leaves", "24"]
+        places = ["--teacher", teacher, "--out", folder / "out", "--pools", folder / "pools"]
+        subprocess.run([*command, *sizes, *map(str, places)], check=True, capture_output=True, timeout=600)
+        record = json.loads((folder / "out" / "recipe.json").read_text())
+        result = folder / "out" / "sightline-tiny.safetensors"
+        assert record["sha256"] == sha256_of(result)
+        digests.add(record["sha256"])
+    assert len(digests) == 1
