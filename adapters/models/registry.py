@@ -15,6 +15,7 @@ from adapters.models.grounding_dino import GroundingDino
 from adapters.models.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Preprocessing
 from adapters.models.sam import BUILDERS, Sam
 from adapters.models.store import WeightStore, bundled_folder
+from adapters.models.weights import digest_in_use
 from agent.errors import ModelError
 
 __all__ = [
@@ -70,7 +71,7 @@ def load_clip(
     store = WeightStore(models_path, dict(files or {}))
     weights = store.locate(name)
     architecture: str | Path = name if known is None else known.architecture
-    return OpenClipEncoder(
+    encoder = OpenClipEncoder(
         bundled_folder() / architecture if known is not None and known.bundled else architecture,
         weights,
         _preprocessing(name, known, preprocessing),
@@ -80,6 +81,8 @@ def load_clip(
         dtype=dtype,
         output_stride=known.output_stride if known is not None else None,
     )
+    encoder.digest = digest_in_use(encoder.digest, dtype, preprocessing)
+    return encoder
 
 
 def _check_architecture(name: str) -> None:
@@ -127,7 +130,7 @@ def load_backbone(
     store = WeightStore(models_path, dict(files or {}))
     weights = store.locate(name if name.startswith(TIMM_PREFIX) else f"{TIMM_PREFIX}{plain}")
     chosen = known.preprocessing if known else None
-    return TimmBackbone(
+    backbone = TimmBackbone(
         known.architecture if known else plain,
         weights,
         chosen if preprocessing is None else _preprocessing(plain, known, preprocessing),
@@ -135,6 +138,8 @@ def load_backbone(
         device=device,
         dtype=dtype,
     )
+    backbone.digest = digest_in_use(backbone.digest, dtype, preprocessing)
+    return backbone
 
 
 def load_detector(
@@ -159,7 +164,9 @@ def load_detector(
     if known is not None:
         digests = {path.name: store.expected(known, path) for path in folder.iterdir() if path.is_file()}
         expected = {file: digest for file, digest in digests.items() if digest is not None}
-    return GroundingDino(folder, name=name, expected=expected, device=device, dtype=dtype, batch=batch)
+    detector = GroundingDino(folder, name=name, expected=expected, device=device, dtype=dtype, batch=batch)
+    detector.digest = digest_in_use(detector.digest, dtype)
+    return detector
 
 
 def load_segmenter(
@@ -181,7 +188,9 @@ def load_segmenter(
         architecture, expected = known.architecture, store.expected(known, weights)
     else:
         architecture, expected = _sam_architecture(name), None
-    return Sam(architecture, weights, sha256=expected, device=device, dtype=dtype)
+    segmenter = Sam(architecture, weights, sha256=expected, device=device, dtype=dtype)
+    segmenter.digest = digest_in_use(segmenter.digest, dtype)
+    return segmenter
 
 
 def _sam_architecture(name: str) -> str:

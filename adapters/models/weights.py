@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,10 +12,28 @@ import torch
 from adapters.models.checksums import PULL_HINT, sha256_of, verify
 from agent.errors import ModelError
 
-__all__ = ["PULL_HINT", "UNTRAINED", "load_into", "load_state", "mismatch", "sha256_of", "verify"]
+__all__ = [
+    "PULL_HINT",
+    "UNTRAINED",
+    "digest_in_use",
+    "load_into",
+    "load_state",
+    "mismatch",
+    "sha256_of",
+    "verify",
+]
 
 UNTRAINED = "random"
 """Stands in place of a digest where a model has random numbers for weights."""
+
+
+def digest_in_use(digest: str, dtype: torch.dtype, preprocessing: str | None = None) -> str:
+    """Equal digests give equal features, so what is not as published counts: another precision than fp32,
+    or a preprocessing that a person chose. Plain use keeps the digest of the file.
+    """
+    chosen = [str(dtype)] if dtype != torch.float32 else []
+    chosen += [f"preprocessing {preprocessing}"] if preprocessing is not None else []
+    return hashlib.sha256(" ".join([digest, *chosen]).encode()).hexdigest() if chosen else digest
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

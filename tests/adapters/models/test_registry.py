@@ -151,3 +151,12 @@ def test_every_known_model_is_complete() -> None:
         assert known.bundled or known.repo or known.url or known.note
         assert all(part.remote and part.local for part in known.parts)
     assert "e32" not in str(KNOWN["ViT-B-16-plus-240"].repo)
+
+
+def test_equal_digests_mean_equal_features(tmp_path: Path) -> None:
+    """What is not as published counts: precision, and a preprocessing that a person chose."""
+    plain = load_clip("sightline-tiny", tmp_path)
+    assert plain.digest == KNOWN["sightline-tiny"].sha256
+    rounded = load_clip("sightline-tiny", tmp_path, dtype=torch.bfloat16)
+    otherwise = load_clip("sightline-tiny", tmp_path, preprocessing="imagenet")
+    assert len({plain.digest, rounded.digest, otherwise.digest}) == 3
