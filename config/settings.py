@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -15,6 +16,7 @@ from config.ollama import OllamaSettings
 from config.onboarding import OnboardingSettings
 from config.references import ReferencesSettings
 from config.section import Matching, Section
+from config.units import Duration
 
 TopicLevel = Annotated[
     str,
@@ -41,6 +43,11 @@ class AgentSettings(Section):
     )
     shadow: bool = Field(
         False, title="Shadow mode", description="Inspect and record everything, alarm about nothing."
+    )
+    heartbeat: Duration = Field(
+        timedelta(minutes=1),
+        title="Heartbeat",
+        description="How often the retained status is published again, with its time. 0: never.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from adapters.mqtt.client import MqttTransport
 from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
 from adapters.mqtt.parser import JsonMessageParser
 from adapters.mqtt.topics import Topics
-from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter
+from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
 from adapters.recipes.codec import RecipeYaml
 from adapters.scheduler import BackgroundSchedule
 from agent import __version__
@@ -31,12 +32,16 @@ from agent.app.store import Store
 from agent.cabinet import Cabinet
 from agent.commands import Commands
 from agent.counters import Counters
+from agent.errors import TransportError
 from agent.exchange import RecipeExchange
 from agent.inspector import Inspector
 from agent.line import Line, LineParts
 from agent.onboarding import Office, Onboarding
 from agent.ports import PromptWriter, Tagger
 from config import Settings
+from config.ollama import OllamaSettings
+
+logger = logging.getLogger(__name__)
 
 
 class Agent:
@@ -66,7 +71,17 @@ class Agent:
         )
         self._line = Line(self._parts(self._transport, topics), line_options(settings))
         self._line.start()
+        self._plan_tasks(self._transport)
         self._schedule.start()
+
+    def _plan_tasks(self, transport: MqttTransport) -> None:
+        """What is periodic or done once beside the line; onboarding plans its own."""
+        settings, schedule = self._settings, self._schedule
+        heartbeat_s = settings.agent.heartbeat.total_seconds()
+        if heartbeat_s:
+            schedule.every("heartbeat", heartbeat_s, lambda: _beat(transport))
+        if settings.ollama.enabled:
+            schedule.later("language model", 0.0, lambda: _look_for_words(settings.ollama))
 
     def stop(self) -> None:
         """Drain, say ``stopped``, close everything."""
@@ -164,3 +179,21 @@ class Agent:
             "cameras": sorted(settings.cameras),
             "host": platform.node(),
         }
+
+
+def _beat(transport: MqttTransport) -> None:
+    """The retained status again, so that its time tells when the agent was last alive."""
+    try:
+        transport.announce_presence()
+    except TransportError as error:
+        logger.debug("the heartbeat waits for the connection: %s", error)
+
+
+def _look_for_words(settings: OllamaSettings) -> None:
+    """Say once in the log whether somebody can write prompts, and if not what mends it."""
+    health = look(OllamaOptions.of(settings))
+    if health.ready:
+        logger.info("%s; it writes prompts for new products", health.sentence)
+    else:
+        level = logging.WARNING if settings.enabled is True else logging.INFO
+        logger.log(level, "%s; prompts of new products are the template's until then", health.sentence)

@@ -41,6 +41,7 @@ def test_every_key_has_the_documented_default() -> None:
         "site": "factory",
         "profile": "embedded",
         "shadow": False,
+        "heartbeat": "1m",
     }
     assert settings.broker.url == "mqtt://127.0.0.1:1883"
     assert settings.database.url == "sqlite:///var/history.db"

@@ -1,0 +1,97 @@
+"""The schedule: periodic and later tasks on real threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from adapters.scheduler import BackgroundSchedule
+from agent.counters import Counters
+from tests.support.factory import wait_until
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def schedule(counters: Counters) -> Iterator[BackgroundSchedule]:
+    made = BackgroundSchedule(counters)
+    yield made
+    made.stop()
+
+
+def test_a_periodic_task_runs_again_and_again(schedule: BackgroundSchedule) -> None:
+    runs: list[int] = []
+    schedule.every("beat", 0.01, lambda: runs.append(1))
+    schedule.start()
+    wait_until(lambda: len(runs) >= 3, "three runs")
+
+
+def test_a_task_for_later_runs_once(schedule: BackgroundSchedule) -> None:
+    runs, after = [], threading.Event()
+    schedule.later("once", 0.0, lambda: runs.append(1))
+    schedule.later("after", 0.05, after.set)
+    schedule.start()
+    assert after.wait(20.0)
+    assert runs == [1]
+
+
+def test_the_last_word_on_a_name_counts(schedule: BackgroundSchedule) -> None:
+    said: list[str] = []
+    schedule.later("word", 0.0, lambda: said.append("first"))
+    schedule.later("word", 0.0, lambda: said.append("last"))
+    schedule.start()
+    wait_until(lambda: said, "the task")
+    assert said == ["last"]
+
+
+def test_a_task_that_fails_is_counted_and_runs_again(
+    schedule: BackgroundSchedule, counters: Counters
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the database is away")
+
+    schedule.every("failing", 0.01, fail)
+    schedule.start()
+    wait_until(lambda: counters.get("scheduled_tasks_failed") >= 2, "two failures")
+
+
+def test_a_task_never_runs_twice_at_once(schedule: BackgroundSchedule) -> None:
+    inside, most, release = [], [0], threading.Event()
+
+    def slow() -> None:
+        inside.append(1)
+        most[0] = max(most[0], len(inside))
+        release.wait(20.0)
+        inside.pop()
+
+    schedule.every("slow", 0.01, slow)
+    others = threading.Event()
+    schedule.later("others", 0.1, others.set)
+    schedule.start()
+    assert others.wait(20.0)  # a slow task keeps no other one waiting
+    release.set()
+    assert most == [1]
+
+
+def test_stopping_waits_for_the_task_that_runs(schedule: BackgroundSchedule) -> None:
+    begun, release, done = threading.Event(), threading.Event(), []
+
+    def task() -> None:
+        begun.set()
+        release.wait(20.0)
+        done.append(1)
+
+    schedule.later("task", 0.0, task)
+    schedule.start()
+    assert begun.wait(20.0)
+    stopper = threading.Thread(target=schedule.stop)
+    stopper.start()
+    assert not done
+    release.set()
+    stopper.join(20.0)
+    assert done == [1]
