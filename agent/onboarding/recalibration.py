@@ -35,12 +35,13 @@ class Recalibration:
 
         A frame counts under the versions whose scores can be compared with the active one's: those that
         differ in the threshold alone. A frame was never in the bank, while a reference is scored against
-        one that lacks only itself, so both are scores of unseen good parts.
+        one that lacks only itself, so both are scores of unseen good parts. A threshold that a person chose
+        stands until a person changes it.
 
         Raises SightlineError.
         """
         active = self._office.book.active(sku)
-        if active is None:
+        if active is None or active.origin == "person":
             return None
         confirmed = self._office.samples.confirmed(sku, self._lineage(active))
         good = [one.score for one in confirmed if one.good]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,3 +141,15 @@ def test_nothing_is_taken_as_good_unasked(start: Start) -> None:
     plant = start()
     plant.inspected(*(frame(seed) for seed in range(20)))
     assert "commissioning" not in plant.schedule.periodic
+
+
+def test_a_threshold_that_a_person_chose_stands(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    chosen = plant.rooms.book.add(replace(before, origin="person", parent=before.version))
+    plant.inspected(*(frame(seed) for seed in range(8)))
+    words = [judged(f"f-{seed}", "good") for seed in range(8)]
+    plant.deliver(*words)
+    plant.acknowledged(*words)
+    settle(plant)
+    assert active(plant).version == chosen.version
