@@ -24,10 +24,12 @@ from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
 from agent.commands import MOST_LISTED, Commands
 from agent.counters import Counters
+from agent.decision import Verdict
 from agent.errors import StorageError
 from agent.exchange import RecipeExchange
-from agent.frame import Delivery, DeliveryKind
-from agent.ports import OutboxMessage
+from agent.frame import Delivery, DeliveryKind, FrameIdentity
+from agent.inspection import Inspection, MediaPaths
+from agent.ports import Entry, OutboxMessage
 from agent.recipe import Reference
 from storage import upgrade
 from tests.storage.examples import CAMERA, bolt_recipe
@@ -221,3 +223,24 @@ def test_any_message_has_one_answer_and_one_event(desk: Desk, payload: bytes) ->
     answer = json.loads(desk.send(payload).payload)
     ReplyMessage.model_validate_json(json.dumps(answer))
     assert len(desk.events()) == before + 1
+
+
+def test_first_frames_are_vouched_for(desk: Desk) -> None:
+    asked = desk.ask("recipe.commission", sku="bolt", frames=3)
+    assert "3 frames of 'bolt' were asked for and 0 were inspected" in asked["error"]
+    assert "frames" in desk.ask("recipe.commission", sku="bolt")["error"]
+    for index in range(4):
+        desk.rooms.history.record([inspected(f"i-{index}", index)])
+    answer = desk.ask("recipe.commission", sku="bolt", frames=3)
+    assert answer["result"] == {"sku": "bolt", "frames": ["f-0", "f-1", "f-2"]}
+    assert [one.name for one in desk.rooms.book.held_references("bolt")] == ["f-0", "f-1", "f-2"]
+
+
+def inspected(inspection_id: str, second: int) -> Entry:
+    """A frame of a bolt that was inspected, with a picture of its own."""
+    at = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
+    identity = FrameIdentity(CAMERA, f"f-{second}", sku="bolt")
+    media = MediaPaths(image=f"00/00/{second:064x}.png")
+    return Entry(
+        Inspection(inspection_id, identity, "bolt", Verdict.PASS, "below", at, at, score=0.1, media=media)
+    )

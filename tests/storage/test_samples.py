@@ -1,0 +1,106 @@
+"""What the history holds of good parts, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.decision import Verdict
+from agent.frame import FrameIdentity
+from agent.inspection import Feedback, Inspection, MediaPaths, RecipeStamp
+from agent.ports import ConfirmedScore, Entry, RecordedFrame
+from storage import Database, SqlHistory, SqlRecipeBook, SqlSamples
+from tests.storage.examples import CAMERA, bolt_recipe
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def samples(database: Database) -> SqlSamples:
+    return SqlSamples(database)
+
+
+def path(picture: int) -> str:
+    return f"00/00/{picture:064x}.jpg"
+
+
+def frame(
+    number: int,
+    *,
+    sku: str = "bolt",
+    verdict: Verdict = Verdict.PASS,
+    picture: int | None = None,
+    recipe: int | None = None,
+    version: int = 1,
+) -> Entry:
+    at = NOW + timedelta(seconds=number)
+    return Entry(
+        Inspection(
+            inspection_id=f"i-{number}",
+            identity=FrameIdentity(CAMERA, f"f-{number}", sku=sku),
+            sku=sku,
+            verdict=verdict,
+            reason="",
+            received_at=at,
+            inspected_at=at,
+            score=number / 10.0 if verdict is not Verdict.ERROR else None,
+            recipe=RecipeStamp(recipe, version, "fade", "template", 4) if recipe is not None else None,
+            media=MediaPaths(image=path(number if picture is None else picture)),
+        )
+    )
+
+
+def said(history: SqlHistory, number: int, truth: str, after_s: float = 0.0) -> None:
+    at = NOW + timedelta(hours=1, seconds=after_s)
+    assert history.record_feedback(Feedback(truth, at, inspection_id=f"i-{number}"))
+
+
+def test_first_frames_are_the_oldest_different_pictures(history: SqlHistory, samples: SqlSamples) -> None:
+    history.record([frame(3), frame(1), frame(2, picture=1), frame(4, verdict=Verdict.ERROR)])
+    history.record([frame(5, sku="nut"), frame(6, verdict=Verdict.FAIL), frame(7, verdict=Verdict.REVIEW)])
+    found = samples.first_frames("bolt", 3)
+    assert [one.path for one in found] == [path(1), path(3), path(6)]
+    assert found[0] == RecordedFrame("f-1", f"{1:064x}", path(1))
+    assert len(samples.first_frames("bolt", 100)) == 4
+
+
+def test_the_latest_word_decides_whether_a_frame_is_good(history: SqlHistory, samples: SqlSamples) -> None:
+    history.record([frame(number) for number in range(1, 4)])
+    said(history, 1, "defective")
+    said(history, 2, "defective")
+    said(history, 2, "good", after_s=5.0)
+    assert [one.frame_id for one in samples.first_frames("bolt", 9)] == ["f-2", "f-3"]
+
+
+def test_confirmed_scores_are_those_of_the_versions_asked_for(
+    history: SqlHistory, samples: SqlSamples, book: SqlRecipeBook
+) -> None:
+    first, second = book.add(bolt_recipe()), book.add(bolt_recipe())
+    history.record([frame(number, recipe=first.id, version=1) for number in (1, 2, 3)])
+    history.record([frame(number, recipe=second.id, version=2) for number in (4, 5)])
+    for number, truth in ((1, "good"), (2, "defective"), (4, "good")):
+        said(history, number, truth)
+    assert samples.confirmed("bolt", [1]) == [ConfirmedScore(0.1, True, 1), ConfirmedScore(0.2, False, 1)]
+    assert [one.score for one in samples.confirmed("bolt", [1, 2])] == [0.1, 0.2, 0.4]
+    assert samples.confirmed("bolt", []) == []
+    assert samples.skus_with_feedback() == ["bolt"]
+
+
+def test_products_whose_active_recipe_has_no_reference(samples: SqlSamples, book: SqlRecipeBook) -> None:
+    book.add(bolt_recipe(sku="bare", references=()))
+    book.add(bolt_recipe(sku="taught"))
+    book.add(bolt_recipe(sku="went-back"))
+    book.add(bolt_recipe(sku="went-back", references=()))
+    assert samples.skus_without_references() == ["bare", "went-back"]
+    book.activate("went-back", 1)
+    assert samples.skus_without_references() == ["bare"]
+
+
+def test_references_that_were_left_out_wait_no_longer(book: SqlRecipeBook) -> None:
+    first, second = bolt_recipe().references[0], bolt_recipe().references[-1]
+    book.hold_reference("bolt", first)
+    book.hold_reference("nut", second)
+    book.release_references("bolt", [first, second])
+    assert book.held_references("bolt") == []
+    assert book.held_references("nut") == [second]
