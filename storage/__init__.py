@@ -1,6 +1,7 @@
 """The inspection history in SQL (SQLite or PostgreSQL) and the media files beside it.
 
-Implements the ports History, OnboardingDesk, Outbox, RecipeBook and MediaStore of :mod:`agent.ports`.
+Implements the ports History, OnboardingDesk, Outbox, RecipeBook, MediaStore and Retention of
+:mod:`agent.ports`.
 """
 
 from storage.database import Database, parse_url
@@ -11,6 +12,7 @@ from storage.onboarding_desk import SqlOnboardingDesk
 from storage.outbox import SqlOutbox
 from storage.queries import Summary, defects, inspections, query, summary
 from storage.recipe_book import SqlRecipeBook
+from storage.retention import SqlRetention
 from storage.samples import SqlSamples
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "SqlOnboardingDesk",
     "SqlOutbox",
     "SqlRecipeBook",
+    "SqlRetention",
     "SqlSamples",
     "Summary",
     "backup",

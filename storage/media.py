@@ -36,6 +36,9 @@ class MediaFolder:
     def put(self, content: bytes, suffix: str) -> str:
         """Store and return the relative path; bytes that are there already are not written again.
 
+        Their file gets the time of now, so that the retention, which may be about to delete it for an older
+        row's sake, leaves it to whoever stores it again.
+
         Raises StorageError: the disk refused, or ``suffix`` is none (1 to 8 of a-z and 0-9).
         """
         match = _SUFFIX.fullmatch(suffix)
@@ -45,7 +48,7 @@ class MediaFolder:
         path = f"{digest[:2]}/{digest[2:4]}/{digest}.{match[1]}"
         target = self._root / path
         try:
-            if not (target.is_file() and target.stat().st_size == len(content)):
+            if not _renewed(target, len(content)):
                 self._write(target, content)
         except OSError as error:
             raise StorageError(f"{path} cannot be written to {self._root}: {error.strerror}") from error
@@ -67,6 +70,46 @@ class MediaFolder:
             raise StorageError(f"the media file {path} was changed since it was stored; restore a backup")
         return content
 
+    def modified(self, path: str) -> float | None:
+        """When the file was last stored, in seconds of the epoch; None where there is none.
+
+        Raises StorageError: the folder refused.
+        """
+        if _PATH.fullmatch(path) is None:
+            return None
+        try:
+            return (self._root / path).stat().st_mtime
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"the media file {path} cannot be looked at: {error.strerror}") from error
+
+    def remove(self, path: str, before: float) -> int | None:
+        """Delete a file that was last stored before a time, in seconds of the epoch; the bytes it held.
+
+        None, and nothing is deleted, where it is missing or was stored again since: of a :meth:`put` at the
+        same time, in whichever process, either the new time is seen here, or the put sees that the file is
+        gone and writes it. So it is taken aside first and looked at there.
+
+        Raises StorageError: the folder refused.
+        """
+        if _PATH.fullmatch(path) is None:
+            return None
+        target = self._root / path
+        aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}.leaving"
+        try:
+            target.replace(aside)
+            found = aside.stat()
+            if found.st_mtime >= before:
+                aside.replace(target)
+                return None
+            aside.unlink()
+            return found.st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"the media file {path} cannot be deleted: {error.strerror}") from error
+
     def _write(self, target: Path, content: bytes) -> None:
         aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
         # Folders first: on a journaling file system the file's own fsync then carries them to the disk,
@@ -87,6 +130,15 @@ class MediaFolder:
         for leftover in self._incoming.iterdir():
             if time.time() - leftover.stat().st_mtime > _STALE_S:
                 leftover.unlink(missing_ok=True)
+
+
+def _renewed(target: Path, size: int) -> bool:
+    """Whether the whole file is there; it has the time of now, then."""
+    try:
+        os.utime(target)  # first, so that whoever takes the file away after it was seen sees the new time
+        return target.is_file() and target.stat().st_size == size
+    except (FileNotFoundError, PermissionError):  # another user's file is replaced by one of our own
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

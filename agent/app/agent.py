@@ -28,6 +28,7 @@ from agent.app.options import (
     selection_policy,
     topics_of,
 )
+from agent.app.retention import EVERY_S, FIRST_AFTER_S, RetentionTask, keep_by_verdict
 from agent.app.store import Store
 from agent.cabinet import Cabinet
 from agent.commands import Commands
@@ -53,6 +54,9 @@ class Agent:
         self.store = store
         self.counters = Counters()
         self._schedule = BackgroundSchedule(self.counters)
+        self._retention = RetentionTask(
+            store.retention, store.history, keep_by_verdict(settings), self.counters
+        )
         self._broker: EmbeddedBroker | None = None
         self._url = settings.broker.url
         self._transport: MqttTransport | None = None
@@ -72,6 +76,9 @@ class Agent:
         self._line = Line(self._parts(self._transport, topics), line_options(settings))
         self._line.start()
         self._plan_tasks(self._transport)
+        self._schedule.every("retention", EVERY_S, self._retention)
+        # An agent that is started anew more often than that prunes as well.
+        self._schedule.later("retention after the start", FIRST_AFTER_S, self._retention)
         self._schedule.start()
 
     def _plan_tasks(self, transport: MqttTransport) -> None:
@@ -85,6 +92,7 @@ class Agent:
 
     def stop(self) -> None:
         """Drain, say ``stopped``, close everything."""
+        self._retention.stop()
         self._schedule.stop()
         if self._line is not None:
             self._line.stop()

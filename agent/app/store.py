@@ -43,6 +43,7 @@ class Store:
         self.desk = storage.SqlOnboardingDesk(self.database)
         self.samples = storage.SqlSamples(self.database)
         self.media = storage.MediaFolder(settings.media.path)
+        self.retention = storage.SqlRetention(self.database, self.media)
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:
         """Rows of the view ``inspection_history``, the oldest first."""

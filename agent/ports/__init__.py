@@ -19,6 +19,7 @@ from agent.ports.models import (
 )
 from agent.ports.onboarding import OnboardingDesk, OnboardingRecord, OnboardingState
 from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
+from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import ConfirmedScore, RecordedFrame, Samples
 from agent.ports.schedule import Scheduler
 from agent.ports.transport import Announcer, MessageParser, Publisher, PublishTicket, Transport
@@ -47,6 +48,7 @@ __all__ = [
     "PatchEncoder",
     "Pictures",
     "PromptWriter",
+    "Pruned",
     "PublishTicket",
     "Publisher",
     "RecipeBook",
@@ -54,6 +56,7 @@ __all__ = [
     "RecipeFile",
     "RecordedFrame",
     "ReferenceEntry",
+    "Retention",
     "Samples",
     "Scheduler",
     "Segmenter",

@@ -61,7 +61,7 @@ class Shop:
         with self.database.read() as connection:
             table = schema.inspection.c
             rows = connection.execute(select(table.inspection_id, table.image_path))
-            return {frame: path for frame, path in rows}
+            return {row[0]: row[1] for row in rows}
 
     def files(self) -> set[str]:
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()}
@@ -270,7 +270,7 @@ def test_removing_and_storing_at_once_always_leaves_the_file(tmp_path: Path) -> 
     media = MediaFolder(tmp_path)
     hour_ago = datetime.now(UTC).timestamp() - 3600
     with ThreadPoolExecutor(2) as pool:
-        for number in range(200):
+        for number in range(60):
             content = str(number).encode()
             path = media.put(content, "png")
             os.utime(tmp_path / path, (1, 1))
@@ -279,6 +279,22 @@ def test_removing_and_storing_at_once_always_leaves_the_file(tmp_path: Path) -> 
             assert removed.result() in (None, len(content))
             assert media.get(path) == content
     assert list((tmp_path / ".incoming").iterdir()) == []
+
+
+def test_where_a_chunk_is_refused_the_files_of_those_before_it_are_gone(shop: Shop) -> None:
+    first = shop.frame("first", 9 * DAY)
+    second = shop.frame("second", 8 * DAY)
+    answers = iter([False])
+
+    def break_down() -> bool:
+        if next(answers, True):
+            raise StorageError("the database refused")
+        return False
+
+    with pytest.raises(StorageError, match="refused"):
+        shop.prune(chunk=1, stop=break_down)
+    assert shop.images() == {"first": None, "second": second}
+    assert shop.files() == {second} != {first}
 
 
 def test_a_database_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
