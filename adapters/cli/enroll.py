@@ -111,8 +111,6 @@ def _show(recipe: Recipe, enrolled: Enrolled, photographs: list[Photograph], lef
     console = stdout()
     kept = enrolled.selection.kept if enrolled.selection is not None else range(len(photographs))
     photographs = [photographs[index] for index in kept]
-    for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
-        console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
     without = f", {left_out} left out" if left_out else ""
     console.print(
         f"[bold]{escape(recipe.sku)}[/] ({escape(recipe.noun)}): recipe version {recipe.version} with "

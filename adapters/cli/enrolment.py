@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapters.cli.pictures import PictureFile, Unreadable, read
@@ -76,7 +77,7 @@ def enrol_pictures(
     columns = (TextColumn("enrolling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(photographs))
-        return enrol(
+        enrolled = enrol(
             inspector,
             recipe,
             [photograph.frame.image for photograph in photographs],
@@ -87,3 +88,6 @@ def enrol_pictures(
             ),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+    for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
+        console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
+    return enrolled

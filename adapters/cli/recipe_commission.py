@@ -26,7 +26,7 @@ def commission_command(
     """Vouch for the first frames of a product: they become its references.
 
     Look at them first: a defective part among them teaches the agent that its defect is normal. Those that
-    feedback called defective are passed over. A running agent enrols them within half a minute.
+    feedback called defective are passed over. A running agent enrols them within a minute or so.
     """
     with open_store(context, config, profile, overrides) as (store, _):
         found = vouch_for(store.book, store.samples, sku, frames)
@@ -36,5 +36,5 @@ def commission_command(
         return
     stdout().print(
         f"[bold]{escape(sku)}[/]: {plural(len(found), 'frame')} from {escape(found[0].frame_id)} to "
-        f"{escape(found[-1].frame_id)} wait to be enrolled; an agent takes them up within half a minute"
+        f"{escape(found[-1].frame_id)} wait to be enrolled; an agent takes them up within a minute or so"
     )

@@ -51,6 +51,7 @@ class Onboarding:
         self._lock = threading.Lock()
         self._met: set[str] = set()
         self._waiting: set[str] = set()
+        self._looked: dict[str, tuple[tuple[str, ...], int]] = {}
         self._frames = FirstFrames(office.options.first_frames)
         self._enrolling = Enrolling(office)
         self._recalibration = Recalibration(office)
@@ -65,9 +66,10 @@ class Onboarding:
         """Take up what the last stop left half done: SKUs without a recipe, references in none."""
         for job in self._office.book.without_recipe():
             self._on_recipes("onboarding", job.sku, partial(self._first_recipe, job))
-        self._enrol_all_held()
+        for sku in self._office.book.skus_with_held_references():
+            self._schedule_enrolment(sku)
         options, schedule = self._office.options, self._schedule
-        schedule.every("held references", DUE_EVERY_S, self._enrol_all_held)
+        schedule.every("held references", DUE_EVERY_S, self._take_up_forgotten)
         if self._writing is not None:
             schedule.every("onboarding", DUE_EVERY_S, self._take_up)
             schedule.later("onboarding at start", 0.0, self._take_up)
@@ -128,10 +130,21 @@ class Onboarding:
 
     # ---------------------------------------------------------------------------------- the threads
 
-    def _enrol_all_held(self) -> None:
-        """What came in while no agent ran, or by a command."""
-        for sku in self._office.book.skus_with_held_references():
-            self._schedule_enrolment(sku)
+    def _take_up_forgotten(self) -> None:
+        """References that came by a command, or to an agent that was stopped.
+
+        What is unchanged since the last look is nobody else's work under way; what could not be enrolled is
+        not tried again, and told again, until another reference joins it or the agent is started anew.
+        """
+        book, before = self._office.book, self._looked
+        self._looked = {}
+        for sku in book.skus_with_held_references():
+            held = tuple(reference.sha256 for reference in book.held_references(sku))
+            seen, looks = before.get(sku, ((), 0))
+            looks = looks + 1 if seen == held else 1
+            self._looked[sku] = (held, looks)
+            if looks == 2:
+                self._schedule_enrolment(sku)
 
     def _on_recipes(self, task: str, sku: str | None, work: Callable[[], None]) -> None:
         self._recipes.submit(self._office.guarded, task, sku, work)

@@ -182,3 +182,15 @@ def test_check_stops_at_a_configuration_that_cannot_be_read(sightline: CommandLi
     (finding,) = json.loads(sightline("check", "--json", "--config", "gone.yaml", code=1).stdout)
     assert finding["part"] == "config"
     assert "gone.yaml" in finding["detail"]
+
+
+def test_references_that_are_left_out_are_named_wherever_they_are_given(
+    sightline: CommandLine, gears: Callable[[str, int], Path]
+) -> None:
+    good = gears("good", 9)
+    (good / "again.jpg").write_bytes((good / "000.jpg").read_bytes())
+    looked = sightline("inspect", str(good / "001.jpg"), "--references", str(good), "--json")
+    enrolled = sightline("enroll", "--sku", "gear", "--references", str(good))
+    for said in (looked.stderr, enrolled.stderr):
+        assert "shows the same as" in " ".join(said.split())
+    json.loads(looked.stdout)

@@ -11,7 +11,8 @@ import pytest
 
 from agent.frame import DeliveryKind
 from agent.line import line
-from agent.recipe import Recipe
+from agent.recipe import Recipe, Reference
+from agent.vouching import vouch_for
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.loopback import Sent, message
 from tests.support.pictures import part
@@ -153,3 +154,29 @@ def test_a_threshold_that_a_person_chose_stands(start: Start) -> None:
     plant.acknowledged(*words)
     settle(plant)
     assert active(plant).version == chosen.version
+
+
+def test_references_that_came_by_a_command_are_taken_up_at_the_second_look(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(frame(seed) for seed in range(10)))
+    vouch_for(plant.rooms.book, plant.rooms.samples, "A", 8)
+    plant.schedule.run("held references")
+    plant.onboarding.settled()
+    assert active(plant).shots == 0  # another agent may be at them
+    plant.schedule.run("held references")
+    wait_until(lambda: active(plant).shots, "the references")
+
+
+def test_references_that_cannot_be_enrolled_are_told_once(start: Start) -> None:
+    plant = start()
+    plant.inspected(frame(0))
+    plant.rooms.book.hold_reference("A", Reference("0" * 64, f"00/00/{0:064x}.png", "gone"))
+    for _ in range(6):
+        plant.schedule.run("held references")
+        plant.onboarding.settled()
+    assert plant.events().count("enrolment-failed") == 1
+    plant.rooms.book.hold_reference("A", Reference("1" * 64, f"00/00/{1:064x}.png", "gone too"))
+    for _ in range(6):
+        plant.schedule.run("held references")
+        plant.onboarding.settled()
+    assert plant.events().count("enrolment-failed") == 2
