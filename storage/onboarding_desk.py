@@ -45,6 +45,23 @@ class SqlOnboardingDesk:
             )
             return connection.execute(statement.returning(table.c.sku)).first() is not None
 
+    def take_back(self, agent: str, now: datetime) -> Sequence[str]:
+        """See the port. Raises StorageError."""
+        columns = schema.onboarding.c
+        statement = (
+            update(schema.onboarding)
+            .where(columns.state == _CLAIMED, columns.claimed_by == agent)
+            .values(
+                state=OnboardingState.WAITING.value,
+                claimed_by=None,
+                claimed_until=None,
+                next_attempt_at=now,
+                updated_at=now,
+            )
+        )
+        with self._database.write() as connection:
+            return sorted(connection.execute(statement.returning(columns.sku)).scalars())
+
     def renew(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
         """See the port. Raises StorageError."""
         return self._change(sku, agent, claimed_until=now + timedelta(seconds=lease_s), updated_at=now)

@@ -63,7 +63,7 @@ class Onboarding:
         )
 
     def start(self) -> None:
-        """Take up what the last stop left half done: SKUs without a recipe, references in none."""
+        """Take up what the last stop left half done: SKUs without a recipe, references in none, claims."""
         for job in self._office.book.without_recipe():
             self._on_recipes("onboarding", job.sku, partial(self._first_recipe, job))
         for sku in self._office.book.skus_with_held_references():
@@ -72,7 +72,7 @@ class Onboarding:
         schedule.every("held references", DUE_EVERY_S, self._take_up_forgotten)
         if self._writing is not None:
             schedule.every("onboarding", DUE_EVERY_S, self._take_up)
-            schedule.later("onboarding at start", 0.0, self._take_up)
+            schedule.later("onboarding at start", 0.0, self._resume)
         if options.commission:
             run = partial(self._on_recipes, "commissioning", None, self._commissioning.run)
             schedule.every("commissioning", COMMISSION_EVERY_S, run)
@@ -211,6 +211,18 @@ class Onboarding:
             self._asking.submit(self._office.guarded, "description", sku, partial(self._writing.write, sku))
         except RuntimeError:  # the executor was shut down since: the row stays, and so does the work
             logger.info("the description of %r waits for the next start", sku)
+
+    def _resume(self) -> None:
+        """What this agent had claimed when it was killed is its own to do, and waits for no lease."""
+        office = self._office
+        try:
+            left = office.desk.take_back(office.agent, office.clock())
+        except StorageError as error:
+            logger.warning("what was claimed before the start cannot be read: %s", error)
+        else:
+            if left:
+                logger.info("taking up what the last stop left undescribed: %s", ", ".join(map(repr, left)))
+        self._take_up()
 
     def _take_up(self) -> None:
         """Whatever is due: later attempts, and what an agent that was stopped had claimed."""

@@ -54,6 +54,15 @@ class OnboardingDesk(Protocol):
         """
         ...
 
+    def take_back(self, agent: str, now: datetime) -> Sequence[str]:
+        """Make due at once what an earlier process under this agent's id had claimed; which SKUs.
+
+        For the start of an agent: whoever held these claims was stopped, and nobody should wait for the end
+        of their leases. Agents have ids of their own; of two that share one by mistake, the older loses its
+        claims here, which :meth:`renew` and :meth:`finish` tell it.
+        """
+        ...
+
     def renew(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
         """Hold the claim for another ``lease_s`` seconds; False where it is this agent's no longer."""
         ...

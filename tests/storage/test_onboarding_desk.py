@@ -84,6 +84,17 @@ def test_of_two_processes_one_claims_each_product(database_url: str) -> None:
     assert [sorted(pair) for pair in zip(*answers, strict=True)] == [["False", "True"]] * 25
 
 
+def test_an_agent_that_starts_again_takes_back_its_own_claims_alone(desk: SqlOnboardingDesk) -> None:
+    for sku, agent in (("nut", "cell-1"), ("bolt", "cell-1"), ("washer", "cell-2"), ("pin", "cell-1")):
+        assert desk.claim(sku, agent, LEASE_S, NOON)
+    assert desk.finish("pin", "cell-1", OnboardingState.DONE, NOON)
+    assert desk.take_back("cell-1", SOON) == ["bolt", "nut"]
+    assert desk.due(SOON) == ["bolt", "nut"]
+    assert desk.take_back("cell-1", SOON) == []
+    assert desk.claim("bolt", "cell-1", LEASE_S, SOON)
+    assert not desk.claim("washer", "cell-1", LEASE_S, SOON)
+
+
 def test_a_lease_that_was_renewed_holds_and_one_that_ended_is_taken_over(desk: SqlOnboardingDesk) -> None:
     desk.claim("bolt", "cell-1", LEASE_S, NOON)
     assert desk.renew("bolt", "cell-1", LEASE_S, SOON)

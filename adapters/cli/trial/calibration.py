@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.cli.evaluate import machine
 from adapters.cli.screen import number
+from adapters.cli.trial.attainable import attainable
 from adapters.cli.trial.products import DEFECTIVE, GOOD, SAMPLES, TrialProduct
 from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.report import Report, interval, percent
@@ -137,6 +138,10 @@ def report_of(rows: Sequence[Row], title: str, settings: Settings) -> Report:
         "caught: FAIL; intervals: Clopper and Pearson",
         f"method {settings.inspection.method}, backbone {settings.inspection.backbone}, profile "
         f"{settings.agent.profile}; {machine(settings)}",
+        *(
+            _attainable(samples, rate, low, high)
+            for samples in sorted({row.samples for row in rows if row.calibration})
+        ),
         *dict.fromkeys(f"threshold: {row.calibration.source}" for row in rows if row.calibration),
     ]
     figures = {
@@ -154,6 +159,15 @@ def report_of(rows: Sequence[Row], title: str, settings: Settings) -> Report:
     }
     cells = [_cells(row) for row in [*rows, together]]
     return Report(title, columns, cells, notes, figures)
+
+
+def _attainable(samples: int, rate: float, low: float, high: float) -> str:
+    found = attainable(samples, rate, low, high)
+    return (
+        f"what {samples} parts can tell, were log scores exactly normal: "
+        f"{percent(found.prediction_bound, 0)} of products inside with the bound in use, "
+        f"{percent(found.best, 0)} with the best multiple of the deviation"
+    )
 
 
 def _sum(counts: Sequence[dict[str, int]]) -> dict[str, int]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.cli.trial.attainable import attainable
 from adapters.cli.trial.calibration import AIM, batches
 from adapters.cli.trial.photographs import splits
 from adapters.cli.trial.products import DEFECTIVE, GOOD, SAMPLES, TEN, trial_products
@@ -57,6 +58,21 @@ def test_too_few_parts_leave_everything_to_a_person(sightline: CommandLine) -> N
     for product in figures["products"].values():
         assert product["threshold"] is None
         assert product["good"] == {"PASS": 0, "REVIEW": 6, "FAIL": 0}
+
+
+@given(st.integers(2, 400), st.floats(0.001, 0.1))
+@settings(max_examples=20)
+def test_more_parts_tell_more_and_the_best_factor_is_never_worse(samples: int, rate: float) -> None:
+    fewer = attainable(samples, rate, 0.3 * rate, 3.0 * rate)
+    more = attainable(4 * samples, rate, 0.3 * rate, 3.0 * rate)
+    assert 0.0 <= fewer.prediction_bound <= fewer.best <= more.best + 0.01
+    assert more.best <= 1.0
+
+
+def test_twenty_parts_cannot_bring_nine_of_ten_products_into_the_aim() -> None:
+    assert 0.5 < attainable(20, 0.01, 0.003, 0.03).prediction_bound < 0.65
+    assert attainable(20, 0.01, 0.003, 0.03).best < 0.72
+    assert attainable(60, 0.01, 0.003, 0.03).best > 0.9
 
 
 @pytest.mark.parametrize(("folds", "good"), [("0", 3), ("2", 7)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -165,6 +166,17 @@ def test_a_server_that_comes_back_later_is_asked_later(start: Start) -> None:
         plant.rooms.desk.request("A", row.updated_at)  # its time has come
         plant.schedule.run("onboarding")
         wait_until(lambda: record(plant).state is OnboardingState.DONE, "the second attempt")
+    assert "ollama" in [source for source, _ in sources(plant)]
+
+
+def test_what_a_killed_agent_had_claimed_is_taken_up_when_it_starts_again(start: Start, rooms: Rooms) -> None:
+    rooms.book.register(Job("A", name="steel gear"))
+    assert rooms.desk.claim("A", "cell-7", 900.0, datetime.now(UTC))
+    with OllamaServer() as ollama:
+        plant = start(ollama)
+        plant.schedule.run("onboarding at start")
+        plant.inspected(*(frame(seed) for seed in range(FRAMES)))
+        wait_until(lambda: record(plant).state is OnboardingState.DONE, "the description")
     assert "ollama" in [source for source, _ in sources(plant)]
 
 
