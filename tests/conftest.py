@@ -75,13 +75,24 @@ def _services() -> list[Service]:
     ]
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
-    result = yield  # a fixture that skips raises here and is not counted
-    service = SERVICE_FIXTURES.get(getattr(fixturedef.func, "__module__", ""))
-    if service is not None:
-        _set_up[service] += 1
-    return result
+class _Usage:
+    """Counts the services that fixtures started.
+
+    A plugin of its own: fixtures of a session belong to no folder, and hooks of a conftest below the root
+    are not asked about them.
+    """
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        result = yield  # a fixture that skips raises here and is not counted
+        service = SERVICE_FIXTURES.get(getattr(fixturedef.func, "__module__", ""))
+        if service is not None:
+            _set_up[service] += 1
+        return result
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Usage())
 
 
 def pytest_report_header() -> list[str]:
