@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from agent.calibration import CalibrationPolicy, calibrate
 from agent.errors import RecipeError
@@ -16,8 +14,9 @@ from agent.methods.method import Prepared
 from agent.recipe import Recipe
 from agent.references import Selection, SelectionPolicy, select
 
-WHOLE_BANK = 64
-"""Most references in a bank without bound: memory has an end, and so many show what the others do."""
+FOLDS = 10
+"""Groups that references are left out in where banks are bounded: a bank from nine tenths of them covers a
+part nearly as well as that of all, and to choose one takes a second on a processor."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each reference."""
@@ -94,48 +93,42 @@ def leave_one_out(
 ) -> tuple[list[float], list[float]]:
     """The score of each reference against the others, and what its map pools to where there is one.
 
-    A bounded bank keeps of similar patches only one, whoever it came from. To leave out its owner would
-    leave a gap that was never there had it not been enrolled, and of products whose parts are all alike
-    scores would be too high by a third. The references are compared with whole banks here, for which many
-    of them are taken in groups.
+    Where a bank holds every patch, the reference's own are masked. A bounded bank keeps of similar patches
+    only one, whoever it came from: to mask its owner would leave a gap that was never there had it not been
+    enrolled, and to compare with all patches would be kinder than the bank that parts are judged by. So
+    references are left out in groups, and a bank of the same bound is chosen from the others for each.
 
     One picture has no others: both lists are empty then.
     """
-    scores: list[float] = []
-    pooled: list[float] = []
     if len(images) < 2:
-        return scores, pooled
-    for first, last in _groups(len(images), prepared):
-        group = _whole(inspector, prepared, images, first, last)
-        for index in range(first, last):
-            scored = inspector.score([images[index]], [group.leaving_out(index - first)])[0]
-            scores.append(scored.score)
+        return [], []
+    found: dict[int, tuple[float, float | None]] = {}
+    for group in _groups(len(images), 1 if prepared.complete else FOLDS):
+        without = None if prepared.complete else _without(inspector, prepared, images, group)
+        for index in group:
+            rest = prepared.leaving_out(index) if without is None else without
+            scored = inspector.score([images[index]], [rest])[0]
+            pooled = None
             if scored.anomaly_map is not None:
-                pooled.append(float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction)))
+                pooled = float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction))
+            found[index] = (scored.score, pooled)
             if progress is not None:
-                progress(index + 1, len(images))
-    return scores, pooled
+                progress(len(found), len(images))
+    ordered = [found[index] for index in range(len(images))]
+    return [score for score, _ in ordered], [pooled for _, pooled in ordered if pooled is not None]
 
 
-def _bank_limit(prepared: Prepared) -> int:
-    """How many vectors the method keeps of all references; 0: all of them."""
-    return int(getattr(getattr(prepared, "parameters", None), "bank_limit", 0))
+def _groups(count: int, most: int) -> list[range]:
+    """At most so many groups of indices; neighbours, which may show parts made together, stand apart."""
+    number = min(count, most)
+    return [range(first, count, number) for first in range(number)]
 
 
-def _groups(count: int, prepared: Prepared) -> list[tuple[int, int]]:
-    """First and last of each group, the last one not in it; of nearly equal sizes."""
-    number = -(-count // WHOLE_BANK) if _bank_limit(prepared) else 1
-    ends = [count * index // number for index in range(number + 1)]
-    return list(pairwise(ends))
-
-
-def _whole(
-    inspector: Inspector, prepared: Prepared, images: Sequence[Image], first: int, last: int
+def _without(
+    inspector: Inspector, prepared: Prepared, images: Sequence[Image], group: Collection[int]
 ) -> Prepared:
-    """The same recipe with some of its references in banks without bound, where its method bounds them."""
-    if not _bank_limit(prepared):
-        return prepared
+    """The same recipe as if none of the group had been enrolled."""
+    rest = [index for index in range(len(images)) if index not in group]
     recipe = prepared.recipe
-    parameters = {**recipe.parameters, "bank_limit": sys.maxsize}
-    draft = replace(recipe, parameters=parameters, references=recipe.references[first:last])
-    return inspector.prepare(draft, images[first:last])
+    draft = replace(recipe, references=tuple(recipe.references[index] for index in rest))
+    return inspector.prepare(draft, [images[index] for index in rest])

@@ -83,6 +83,11 @@ class AnomalyDinoPrepared:
     bank: MemoryBank | None
     """None without references: then nothing can be scored."""
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return self.bank is None or self.bank.complete
+
     def leaving_out(self, reference: int) -> AnomalyDinoPrepared:
         """See :class:`agent.methods.method.Prepared`. All orientations of the reference go."""
         return self if self.bank is None else replace(self, bank=self.bank.without(reference))

@@ -74,6 +74,11 @@ class ApgGdPrepared:
     mask_threshold: float = 0.5
     pool_fraction: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return True
+
     def leaving_out(self, reference: int) -> ApgGdPrepared:
         """Nothing is memorised: references only set the threshold."""
         return self

@@ -130,6 +130,11 @@ class FadePrepared:
     banks: tuple[MemoryBank, ...] = ()
     """One a scale; empty without references."""
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return all(bank.complete for bank in self.banks)
+
     def leaving_out(self, reference: int) -> Self:
         """See :class:`agent.methods.method.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))

@@ -80,6 +80,11 @@ class IapAsPrepared:
     """The defects that regions can be named after, as channels of ``Scored.patches``."""
     pool_fraction: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return True
+
     def leaving_out(self, reference: int) -> IapAsPrepared:
         """Nothing is memorised: references set the threshold, and together name a product without a noun."""
         return self

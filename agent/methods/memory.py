@@ -24,17 +24,17 @@ class MemoryBank:
     """(N, C), unit length."""
     owners: torch.Tensor
     """(N,) which reference each vector came from, 0..k-1: leave-one-out masks by it."""
+    complete: bool = True
+    """Whether every patch of every reference is in it; a coreset is not."""
 
     def without(self, reference: int) -> MemoryBank:
         """The bank as it would be had ``reference`` never been enrolled.
 
-        Exactly so where all vectors are kept. Of a coreset the vectors of the others stay as they are: one
-        that gave way to a near vector of ``reference`` does not come back. The bank is then a little sparser
-        there, and a leave-one-out score a little higher, than with a coreset of the others alone, which
-        would take a greedy search for every reference.
+        Exactly so where it is complete. Of a coreset the vectors of the others stay as they are: one that
+        gave way to a near vector of ``reference`` does not come back, and leaves a gap.
         """
         keep = self.owners != reference
-        return MemoryBank(self.vectors[keep], self.owners[keep])
+        return MemoryBank(self.vectors[keep], self.owners[keep], self.complete)
 
 
 def join_depths(depths: Sequence[torch.Tensor], *, smoothing: int = 3) -> torch.Tensor:
@@ -95,6 +95,7 @@ class BankBuilder:
         self._limit = limit
         self._seed = seed
         self._references = 0
+        self._total = 0
         self._held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         """Vectors, their owners and their random numbers."""
 
@@ -106,6 +107,7 @@ class BankBuilder:
         owners = torch.full((len(flat),), self._references, device=flat.device)
         self._held.append((flat, owners, numbers))
         self._references += 1
+        self._total += len(flat)
         if self._limit and sum(len(each) for each, _, _ in self._held) > 2 * _CANDIDATES * self._limit:
             self._held = [self._thinned()]
 
@@ -117,7 +119,7 @@ class BankBuilder:
         if self._limit and len(vectors) > self._limit:
             kept = coreset(vectors, self._limit, seed=self._seed)
             vectors, owners = vectors[kept], owners[kept]
-        return MemoryBank(vectors.contiguous(), owners)
+        return MemoryBank(vectors.contiguous(), owners, complete=len(vectors) == self._total)
 
     def _thinned(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """All that is held, or the candidates among it, in the order of the references."""

@@ -38,8 +38,13 @@ class Prepared(Protocol):
     @property
     def recipe(self) -> Recipe: ...
 
+    @property
+    def complete(self) -> bool:
+        """Whether all that the references gave is memorised; a bank with a bound may hold a part of it."""
+        ...
+
     def leaving_out(self, reference: int) -> Prepared:
-        """The same as if the reference of that index had never been enrolled."""
+        """The same as if the reference of that index had never been enrolled; only where it is complete."""
         ...
 
     def belonging_to(self, recipe: Recipe) -> Prepared:

@@ -30,6 +30,11 @@ class NullPrepared:
     mask_threshold: float = 1.0
     pool_fraction: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return True
+
     def leaving_out(self, reference: int) -> NullPrepared:
         """Nothing was memorised."""
         return self

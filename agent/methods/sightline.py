@@ -83,6 +83,11 @@ class SightlinePrepared(FadePrepared):
     product: FadePrepared | None = None
     """With the crops of the references in memory; None where the product is not located."""
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return all(bank.complete for bank in self.banks) and (self.product is None or self.product.complete)
+
     def leaving_out(self, reference: int) -> Self:
         """See :class:`agent.methods.method.Prepared`."""
         frame = FadePrepared.leaving_out(self, reference)  # a class with slots has no plain super()

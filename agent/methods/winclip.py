@@ -71,6 +71,11 @@ class WinClipPrepared:
     """One for each window side and one for single patches, in this order; empty without references."""
     pool_fraction: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return all(bank.complete for bank in self.banks)
+
     def leaving_out(self, reference: int) -> WinClipPrepared:
         """See :class:`agent.methods.method.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))

@@ -37,6 +37,10 @@ class WordPrepared:
     mask_threshold: float = 0.5
     pool_fraction: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        return True
+
     def leaving_out(self, reference: int) -> WordPrepared:
         rest = self.references[:reference] + self.references[reference + 1 :]
         return replace(self, references=rest)

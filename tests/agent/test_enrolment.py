@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import fmean
 
+import numpy as np
 import pytest
 
 from agent.cabinet import generic_recipe
 from agent.calibration import CalibrationPolicy, calibrate
 from agent.decision import Verdict
-from agent.enrolment import enrol
+from agent.enrolment import FOLDS, enrol
 from agent.errors import RecipeError
+from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods import Fade
 from agent.recipe import Recipe, Reference
@@ -98,30 +101,34 @@ def test_the_same_references_give_the_same_threshold(inspector: Inspector) -> No
     assert one.recipe.calibration == other.recipe.calibration
 
 
-def test_a_bounded_bank_does_not_raise_the_scores_of_the_references() -> None:
+def test_references_of_a_bounded_bank_are_compared_with_banks_of_the_same_bound() -> None:
     """A coreset that was chosen knowing a picture must not be what the picture is compared with."""
-    images = [part(i) for i in range(12)]
-    bounded = replace(PARAMETERS, bank_limit=40)
-    scores = []
-    for parameters in (PARAMETERS, bounded):
-        own = Inspector(Fade(ColourEncoder(), defaults=parameters))
-        scores.append(enrol(own, recipe(12), images, policy=POLICY).scores)
-    assert scores[1] == pytest.approx(scores[0], abs=1e-6)
-    assert bounded.bank_limit < 12 * 64, "there is less room than the references have patches"
-
-
-@pytest.mark.parametrize("limit", [40, 10**6])
-def test_many_references_are_compared_in_groups(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.enrolment.WHOLE_BANK", 4)
-    images = [part(i) for i in range(10)]
-    own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=limit)))
+    images = [part(i) for i in range(24)]
+    own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=40)))
     seen: list[tuple[int, int]] = []
     enrolled = enrol(
-        own, recipe(10), images, policy=POLICY, progress=lambda done, total: seen.append((done, total))
+        own, recipe(24), images, policy=POLICY, progress=lambda done, total: seen.append((done, total))
     )
-    assert seen == [(i, 10) for i in range(1, 11)]
-    unbounded = Inspector(Fade(ColourEncoder(), defaults=PARAMETERS))
-    group = unbounded.prepare(recipe(3), images[3:6])  # 10 in three groups: 3, 3 and 4
-    for index in (3, 4, 5):
-        alone = unbounded.score([images[index]], [group.leaving_out(index - 3)])[0].score
-        assert enrolled.scores[index] == pytest.approx(alone, abs=1e-5)
+    assert not enrolled.prepared.complete, "there is less room than the references have patches"
+    assert seen == [(i, 24) for i in range(1, 25)]
+    for index in (3, 13, 23):
+        rest = [image for i, image in enumerate(images) if i % FOLDS != index % FOLDS]
+        without = own.prepare(recipe(len(rest)), rest)
+        alone = own.score([images[index]], [without])[0].score
+        assert enrolled.scores[index] == pytest.approx(alone, abs=1e-6)
+
+
+def patchwork(seed: int) -> Image:
+    """Patches of any colour: no bank with a bound has all that are like those to come."""
+    cells = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return cells.repeat(8, axis=0).repeat(8, axis=1)
+
+
+@pytest.mark.parametrize("limit", [60, 400, 10**6])
+def test_references_score_like_parts_that_were_never_seen_whatever_the_bound(limit: int) -> None:
+    """Else the threshold of a product with many references would lie far too low, or too high."""
+    own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=limit)))
+    enrolled = enrol(own, recipe(40), [patchwork(i) for i in range(40)], policy=POLICY)
+    unseen = [patchwork(i) for i in range(100, 160)]
+    new = [scored.score for scored in own.score(unseen, [enrolled.prepared] * len(unseen))]
+    assert fmean(enrolled.scores) == pytest.approx(fmean(new), rel=0.15)

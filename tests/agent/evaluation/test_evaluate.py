@@ -35,6 +35,10 @@ class BrightPrepared:
     mask_threshold: float = 0.5
     pool_fraction: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        return True
+
     def leaving_out(self, reference: int) -> BrightPrepared:
         """Not asked for here."""
         raise NotImplementedError
