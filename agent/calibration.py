@@ -48,6 +48,9 @@ class Calibration:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and math.isfinite(self.review_below)):
             raise ValueError("a threshold is a finite number")
+        others = (self.false_alarm_rate, self.map_threshold, self.log_mean, self.log_deviation)
+        if not all(other is None or math.isfinite(other) for other in others):
+            raise ValueError("every number of a calibration is finite")
         if self.review_below > self.threshold:
             raise ValueError("the REVIEW margin lies below the threshold")
 

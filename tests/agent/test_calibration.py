@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,3 +143,9 @@ def test_a_margin_above_the_threshold_is_refused() -> None:
         Calibration(0.5, 0.6, 8, 0.01, "")
     with pytest.raises(ValueError, match="finite"):
         Calibration(math.nan, 0.1, 8, 0.01, "")
+
+
+@pytest.mark.parametrize("name", ["false_alarm_rate", "map_threshold", "log_mean", "log_deviation"])
+def test_no_number_of_a_calibration_is_anything_but_finite(name: str) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        replace(calibration(SCORES), **{name: math.nan})

@@ -26,6 +26,11 @@ class PixelPrepared:
     mask_threshold: float = 0.05
     pool_fraction: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        """See :class:`agent.methods.method.Prepared`."""
+        return True
+
     def leaving_out(self, reference: int) -> PixelPrepared:
         """See :class:`agent.methods.method.Prepared`."""
         assert self.bank is not None
