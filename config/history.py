@@ -10,10 +10,23 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from config.section import Section, read_secret, refuse_mask
-from config.units import Duration
+from config.units import ByteCount, Duration
 
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
 _FORM = "should be sqlite:///PATH or postgresql://USER@HOST:PORT/NAME"
+
+
+class KeepRowsSettings(Section):
+    """How long rows beside the inspections are kept. Inspections and their defects stay for ever."""
+
+    events: Duration | None = Field(
+        timedelta(days=365), title="Events", description="Bad input, job changes, alarms. null: for ever."
+    )
+    sent: Duration | None = Field(
+        timedelta(days=7),
+        title="Sent messages",
+        description="What was sent and when, of messages that the broker has. null: for ever.",
+    )
 
 
 class DatabaseSettings(Section):
@@ -32,6 +45,15 @@ class DatabaseSettings(Section):
     )
     password_file: Path | None = Field(
         None, title="Password file", description="File whose first line is the password."
+    )
+
+    backup_before_upgrade: bool = Field(
+        True,
+        title="Backup before an upgrade",
+        description="Copy a SQLite history beside itself before its schema changes; the newest three stay.",
+    )
+    keep: KeepRowsSettings = Field(
+        default_factory=KeepRowsSettings, title="Retention", description="How long, by kind of row."
     )
 
     @model_validator(mode="before")
@@ -110,12 +132,18 @@ def _split_password(url: str) -> tuple[str, str | None]:
 
 
 class KeepSettings(Section):
-    """How long pictures are kept, by verdict. Rows of history stay."""
+    """How long pictures are kept, by verdict; null: for ever. Rows of history stay."""
 
-    pass_: Duration = Field(timedelta(days=7), alias="pass", title="PASS", description="Frames that passed.")
-    fail: Duration = Field(timedelta(days=90), title="FAIL", description="Frames that failed.")
-    review: Duration = Field(timedelta(days=90), title="REVIEW", description="Frames left to a person.")
-    error: Duration = Field(timedelta(days=30), title="ERROR", description="Frames that could not be judged.")
+    pass_: Duration | None = Field(
+        timedelta(days=7), alias="pass", title="PASS", description="Frames that passed."
+    )
+    fail: Duration | None = Field(timedelta(days=90), title="FAIL", description="Frames that failed.")
+    review: Duration | None = Field(
+        timedelta(days=90), title="REVIEW", description="Frames left to a person."
+    )
+    error: Duration | None = Field(
+        timedelta(days=30), title="ERROR", description="Frames that could not be judged."
+    )
 
 
 class MediaSettings(Section):
@@ -124,4 +152,18 @@ class MediaSettings(Section):
     path: Path = Field(Path("var/media"), title="Folder", description="Relative to the working directory.")
     keep: KeepSettings = Field(
         default_factory=KeepSettings, title="Retention", description="How long, by verdict."
+    )
+    reserve: ByteCount = Field(
+        1_000_000_000,
+        title="Reserve",
+        ge=0,
+        description="Free space that is defended: below it the oldest pictures go before their time, those "
+        "of failed parts last. At most a tenth of the file system. 0: never.",
+    )
+    ballast: ByteCount = Field(
+        32_000_000,
+        title="Ballast",
+        ge=0,
+        description="A file that only takes space, given up first on a full disk so that there is room to "
+        "make room. 0: none.",
     )

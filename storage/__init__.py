@@ -4,10 +4,15 @@ Implements the ports History, OnboardingDesk, Outbox, RecipeBook, MediaStore and
 :mod:`agent.ports`.
 """
 
+from storage.backups import backup
 from storage.database import Database, parse_url
+from storage.disks import LocalDisks
 from storage.history import SqlHistory
-from storage.maintenance import backup, check, upgrade
+from storage.integrity import verify_file
+from storage.maintenance import check, prepare, upgrade
 from storage.media import MediaFolder
+from storage.media_check import MediaCheck
+from storage.media_report import MediaReport
 from storage.onboarding_desk import SqlOnboardingDesk
 from storage.outbox import SqlOutbox
 from storage.queries import Summary, defects, inspections, query, summary
@@ -17,7 +22,10 @@ from storage.samples import SqlSamples
 
 __all__ = [
     "Database",
+    "LocalDisks",
+    "MediaCheck",
     "MediaFolder",
+    "MediaReport",
     "SqlHistory",
     "SqlOnboardingDesk",
     "SqlOutbox",
@@ -30,7 +38,9 @@ __all__ = [
     "defects",
     "inspections",
     "parse_url",
+    "prepare",
     "query",
     "summary",
     "upgrade",
+    "verify_file",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +19,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.schema import Table
 
-from agent.errors import StorageError
+from agent.errors import DiskFullError, StorageError
 
 _log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 15.0
 """How long a writer waits for another process's transaction on the same SQLite file."""
+
+_AWAY = "the server went away or is not ready yet; it is asked again"
 
 _HINTS = (  # the first that fits
     (("password authentication failed", "no password supplied"), "check the user and the password"),
@@ -32,9 +35,30 @@ _HINTS = (  # the first that fits
     (("unable to open database file",), "check that the folder exists and may be written"),
     (("readonly database", "permission denied"), "check who owns the file and who may write"),
     (("disk is full", "no space left"), "free space on the disk"),
-    (("not a database", "malformed"), "the file is damaged or no SQLite database; restore a backup"),
+    (("not a database", "malformed"), "the file is damaged or no SQLite database; see `sightline db check`"),
+    (("disk i/o error",), "look at the disk and its free space, then run `sightline db check`"),
+    (("read-only transaction",), "the server is a standby or the role may only read; use the primary"),
     (("connection refused", "could not connect", "connection failed"), "check host, port and that it runs"),
+    (("terminating connection", "server closed the connection", "shutting down", "starting up"), _AWAY),
 )
+
+
+_FULL = ("disk is full", "no space left")
+
+_SHARED_MEMORY = 32_768
+"""What SQLite's index of the write-ahead log grows by."""
+
+
+def lacks_room(path: Path) -> bool:
+    """Whether SQLite cannot even open a file for lack of space: it says no more than `disk I/O error`."""
+    try:
+        return shutil.disk_usage(path.parent).free < _SHARED_MEMORY
+    except OSError:
+        return False  # whatever is wrong with the disk, it is not known to be full
+
+
+def do_nothing() -> None:
+    """For who need not be told."""
 
 
 def parse_url(url: str) -> URL:
@@ -73,6 +97,9 @@ class Database:
     Args:
         url: see :func:`parse_url`. The parent folder of a SQLite file is created.
 
+    Attributes:
+        on_full: called, on whatever thread, when a statement was refused for lack of space.
+
     Raises:
         StorageError: the URL is unusable or the folder cannot be made. Nothing is connected yet.
     """
@@ -82,6 +109,7 @@ class Database:
     ) -> None:
         self._url = parse_url(url)
         self.busy_timeout_s = busy_timeout_s
+        self.on_full: Callable[[], None] = do_nothing
         self._writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
         if self.path is not None:
             _make_folder(self.path.parent)
@@ -139,9 +167,12 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            raise StorageError(self._sentence(error)) from error
+            refusal = self._refusal(error)
+            if isinstance(refusal, DiskFullError):
+                self.on_full()
+            raise refusal from error
 
-    def _sentence(self, error: SQLAlchemyError) -> str:
+    def _refusal(self, error: SQLAlchemyError) -> StorageError:
         """What went wrong without statement, parameters or password."""
         cause: BaseException = error
         if isinstance(error, StatementError) and error.orig is not None:
@@ -150,7 +181,11 @@ class Database:
         reason = self.redact(lines[0] if lines else type(error).__name__)
         lowered = self.redact(str(cause)).lower()
         hint = next((hint for marks, hint in _HINTS if any(mark in lowered for mark in marks)), None)
-        return f"the database {self} refused: {reason}" + (f"; {hint}" if hint else "")
+        sentence = f"the database {self} refused: {reason}" + (f"; {hint}" if hint else "")
+        full = any(mark in lowered for mark in _FULL)
+        if self.path is not None and "disk i/o error" in lowered:
+            full = lacks_room(self.path)
+        return DiskFullError(sentence) if full else StorageError(sentence)
 
     def redact(self, text: str) -> str:
         """``text`` without the secrets of the URL in any spelling."""

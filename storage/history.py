@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select
 
-from agent.frame import FrameIdentity
+from agent.frame import Camera, FrameIdentity
 from agent.inspection import Defect, Event, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 _NO_INSPECTION = ""
 """What stands in the outbox for a message that is no inspection's."""
+
+
+_MOST = 2**63 - 1
 
 
 class SqlHistory:
@@ -100,6 +103,29 @@ class SqlHistory:
         )
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
+
+    def recent_sequences(self, camera: Camera, limit: int) -> Sequence[int]:
+        """Running numbers of the newest rows of a camera; see the port."""
+        columns, events = schema.inspection.c, schema.event.c
+        newest = (
+            select(columns.sequence, columns.inspected_at)
+            .where(columns.site == camera.site, columns.line == camera.line, columns.camera == camera.camera)
+            .order_by(columns.received_at.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            rows = [row for row in connection.execute(newest).all() if row.sequence is not None]
+            if not rows:
+                return []
+            gap = select(func.max(events.occurred_at)).where(
+                events.kind == "gap",
+                events.camera == str(camera),
+                events.occurred_at >= min(row.inspected_at for row in rows),
+            )
+            told = connection.execute(gap).scalar_one()
+        later = [row.sequence for row in rows if told is None or row.inspected_at > told]
+        before = [row.sequence for row in rows if told is not None and row.inspected_at <= told]
+        return [*before[:1], *reversed(later)]
 
     def record_event(self, event: Event) -> None:
         """One row in ``event``. Raises StorageError."""
@@ -190,6 +216,7 @@ def _inspection_row(inspection: Inspection) -> dict[str, Any]:
         "frame_id": identity.frame_id,
         "content_derived": identity.content_derived,
         "part_id": identity.part_id,
+        "sequence": _sequence(identity.sequence),
         "sku": inspection.sku,
         "verdict": inspection.verdict.value,
         "reason": inspection.reason,
@@ -218,6 +245,11 @@ def _inspection_row(inspection: Inspection) -> dict[str, Any]:
         "received_at": inspection.received_at,
         "inspected_at": inspection.inspected_at,
     }
+
+
+def _sequence(number: int | None) -> int | None:
+    """None where a camera counts beyond 64 bits: an absurd number must not cost the row."""
+    return number if number is not None and abs(number) <= _MOST else None
 
 
 def _defect_rows(entry: Entry) -> list[dict[str, Any]]:

@@ -1,11 +1,9 @@
-"""``sightline db upgrade | check | backup``."""
+"""``sightline db upgrade | check``, and what the agent does with the database before it starts."""
 
 from __future__ import annotations
 
 import logging
-import os
-import sqlite3
-from contextlib import closing
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -17,9 +15,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
 from agent.errors import StorageError
+from storage.backups import backup_before, dump_command
 from storage.database import Database
+from storage.integrity import START_LIMIT_S, file_problems, verify_file
 from storage.schema import metadata
-from storage.views import VIEWS, create_views, drop_views
+from storage.views import VIEWS, create_views, drop_views, readers_of_views
 
 _log = logging.getLogger(__name__)
 
@@ -29,15 +29,36 @@ _ADVISORY_LOCK = 0x5169_6874_6C69_6E65
 _UPGRADE_PATIENCE_S = 600.0
 
 
-def upgrade(url: str) -> str:
+def prepare(url: str, *, backup_first: bool = True) -> str:
+    """What an agent does before it starts: look at the file, upgrade, look at the schema.
+
+    Returns the revision in force. Raises StorageError, and then nothing was written over: the file is
+    damaged, the upgrade was refused (see :func:`upgrade`), or a table or view is missing.
+    """
+    verify_file(url)
+    revision = upgrade(url, backup_first=backup_first)
+    with Database(url) as database, database.read() as connection:
+        problems = _schema_problems(connection, revision)
+        if problems:
+            raise StorageError(f"{database}: {'; '.join(problems)}")
+    return revision
+
+
+def upgrade(url: str, *, backup_first: bool = True, tell: Callable[[str], None] = _log.info) -> str:
     """Bring the database to the newest schema and return its revision; nothing happens where it is.
 
     Everything runs in one transaction that begins with a lock: SQLite's write lock, or an advisory
     lock on PostgreSQL. Agents that start together wait for the first and then find nothing to do, and
     an upgrade that fails leaves the database as it was.
 
+    Args:
+        url: which database; see :func:`storage.database.parse_url`.
+        backup_first: copy a SQLite history beside itself before its schema changes. PostgreSQL has its own
+            tool, which is named and not waited for.
+        tell: where sentences about the upgrade go.
+
     Raises:
-        StorageError: the database refused, or was written by a newer Sightline.
+        StorageError: the database refused, was written by a newer Sightline, or could not be backed up.
     """
     # SQLite cannot rebuild a table that others point to while foreign keys are enforced, and cannot
     # turn that off inside a transaction: off here, checked as a whole before the commit.
@@ -49,12 +70,34 @@ def upgrade(url: str) -> str:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
             current = _revision(connection)
             if current != head:
+                if current is not None and _is_older(configuration, current):
+                    _keep_a_copy(database, current, backup_first, tell)
                 _migrate(connection, configuration, database)
-                _log.info("database %s upgraded from %s to %s", database, current or "nothing", head)
+                tell(f"database {database} upgraded from {current or 'nothing'} to {head}")
         return head
 
 
+def _keep_a_copy(database: Database, current: str, wanted: bool, tell: Callable[[str], None]) -> None:
+    """Copy the history inside the upgrade's lock, where nobody else can change it or do the same."""
+    if database.path is None:
+        target = Path(f"sightline-r{current}.dump")
+        tell(f"no backup of {database} is made here; PostgreSQL's own tool makes one: {dump_command(target)}")
+        return
+    if not wanted:
+        tell(f"{database} is upgraded without a backup: database.backup_before_upgrade is false")
+        return
+    try:
+        copy = backup_before(database.path, current)
+    except StorageError as error:
+        raise StorageError(
+            f"the upgrade of {database} waits for a backup: {error}. Nothing was changed; make room, or go on"
+            " without one with --set database.backup_before_upgrade=false"
+        ) from error
+    tell(f"{copy} holds the history as it was at revision {current}")
+
+
 def _migrate(connection: Connection, configuration: Config, database: Database) -> None:
+    readers = readers_of_views(connection)
     drop_views(connection)
     configuration.attributes["connection"] = connection
     try:
@@ -64,7 +107,7 @@ def _migrate(connection: Connection, configuration: Config, database: Database) 
             f"the database {database} was written by a newer Sightline ({error}); install that version or"
             " restore a backup"
         ) from error
-    create_views(connection)
+    create_views(connection, readers)
     if database.is_sqlite and (broken := _broken_references(connection)):
         raise StorageError(f"the upgrade of {database} would leave {broken}; nothing was changed")
 
@@ -82,20 +125,35 @@ def _head(configuration: Config) -> str:
     return head
 
 
+def _is_older(configuration: Config, revision: str) -> bool:
+    """Whether this Sightline knows the revision; a newer one's is refused without being copied."""
+    known = ScriptDirectory.from_config(configuration).walk_revisions()
+    return revision in {script.revision for script in known}
+
+
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def check(url: str) -> list[str]:
-    """What is wrong with the database, one sentence each; empty where all is well. Raises nothing."""
+def check(url: str, *, full: bool = False) -> list[str]:
+    """What is wrong with the database, one sentence each; empty where all is well. Raises nothing.
+
+    ``full`` looks at every page and index of a SQLite file, however long that takes; without it the look
+    ends after :data:`storage.integrity.START_LIMIT_S`.
+    """
     try:
         with Database(url) as database:
             if database.path is not None and not database.path.is_file():
                 return [f"there is no database at {database.path} yet; run `sightline db upgrade`"]
+            if database.path is not None and database.path.stat().st_size:
+                damage = file_problems(database.path, full=full, limit_s=None if full else START_LIMIT_S)
+                if damage:
+                    return damage
             with as_file(files("storage") / "migrations") as folder, database.read() as connection:
                 head = _head(_configuration(folder))
                 problems = _schema_problems(connection, head)
-                return problems + (_file_problems(connection) if database.is_sqlite else [])
+                broken = _broken_references(connection) if database.is_sqlite and full else None
+                return [*problems, f"the database has {broken}; restore a backup"] if broken else problems
     except StorageError as error:
         return [str(error)]
 
@@ -114,51 +172,6 @@ def _schema_problems(connection: Connection, head: str) -> list[str]:
     return [f"the schema lacks {name}; restore a backup" for name in missing]
 
 
-def _file_problems(connection: Connection) -> list[str]:
-    problems = [
-        f"the database file is damaged: {row[0]}; restore a backup"
-        for row in connection.exec_driver_sql("PRAGMA quick_check(10)")
-        if row[0] != "ok"
-    ]
-    broken = _broken_references(connection)
-    return [*problems, f"the database has {broken}; restore a backup"] if broken else problems
-
-
 def _broken_references(connection: Connection) -> str | None:
     rows = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     return f"{len(rows)} rows of {rows[0][0]} and others that point to nothing" if rows else None
-
-
-def backup(url: str, target: Path) -> Path:
-    """Copy a SQLite history to ``target`` while agents go on writing; the media folder is not in it.
-
-    The copy is one consistent state, made by SQLite's online backup and checked before it gets its name.
-
-    Raises:
-        StorageError: PostgreSQL, no database yet, ``target`` exists, or the copy failed.
-    """
-    with Database(url) as database:
-        source = database.path
-        if source is None:
-            raise StorageError(
-                f"{database} is backed up by PostgreSQL's own tool: pg_dump --format=custom --file={target}"
-            )
-    if not source.is_file():
-        raise StorageError(f"there is no database at {source} to back up")
-    if target.exists():
-        raise StorageError(f"{target} exists already; name another file for the backup")
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(partial)) as copy:
-            original.backup(copy)
-            verdict = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise StorageError(f"the backup of {source} is damaged: {verdict}; check the disk")
-        partial.replace(target)
-    except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"the backup of {source} to {target} failed: {error}") from error
-    finally:
-        for leftover in (partial, Path(f"{partial}-wal"), Path(f"{partial}-shm"), Path(f"{partial}-journal")):
-            leftover.unlink(missing_ok=True)
-    return target

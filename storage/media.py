@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from agent.errors import StorageError
+from agent.errors import DiskFullError, StorageError
+from storage.database import do_nothing
 
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
 _PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z0-9]{1,8}")
 _STALE_S = 3600.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_SKEW_S = 3600.0
+"""How far the clock of another machine on the same folder may be ahead."""
 
 
 class MediaFolder:
@@ -22,10 +29,14 @@ class MediaFolder:
     The name is the content's own digest, so nothing from outside ever becomes a path, and equal bytes
     are stored once. A file is written aside, brought to the disk and renamed: whoever sees the name
     sees the whole file, and a row never points to a file that a power cut took back.
+
+    Attributes:
+        on_full: called, on whatever thread, when a file was refused for lack of space.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.on_full: Callable[[], None] = do_nothing
         self._incoming = root / ".incoming"
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
@@ -51,8 +62,31 @@ class MediaFolder:
             if not _renewed(target, len(content)):
                 self._write(target, content)
         except OSError as error:
-            raise StorageError(f"{path} cannot be written to {self._root}: {error.strerror}") from error
+            sentence = f"{path} cannot be written to {self._root}: {error.strerror}"
+            if error.errno in _FULL:
+                self.on_full()
+                raise DiskFullError(sentence) from error
+            raise StorageError(sentence) from error
         return path
+
+    def renew(self, path: str) -> bool:
+        """Give a file the time of now, as :meth:`put` does; whether it is there.
+
+        Who is about to name a file in a row of the database asks this first: the retention, which may
+        be about to delete it for another row's sake, then leaves it.
+
+        Raises StorageError: the folder refused.
+        """
+        if _PATH.fullmatch(path) is None:
+            return False
+        target = self._root / path
+        try:
+            os.utime(target)
+            return target.is_file()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(f"the media file {path} cannot be renewed: {error.strerror}") from error
 
     def get(self, path: str) -> bytes:
         """The bytes under a path that :meth:`put` returned.
@@ -100,7 +134,7 @@ class MediaFolder:
         try:
             target.replace(aside)
             found = aside.stat()
-            if found.st_mtime >= before:
+            if is_fresh(found.st_mtime, before):
                 aside.replace(target)
                 return None
             aside.unlink()
@@ -130,6 +164,14 @@ class MediaFolder:
         for leftover in self._incoming.iterdir():
             if time.time() - leftover.stat().st_mtime > _STALE_S:
                 leftover.unlink(missing_ok=True)
+
+
+def is_fresh(modified: float, before: float) -> bool:
+    """Whether a file of that time was stored since ``before``, both in seconds of the epoch.
+
+    A time far ahead of the clock was given before the clock was set back: nobody stores that file now.
+    """
+    return before <= modified <= time.time() + _SKEW_S
 
 
 def _renewed(target: Path, size: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, and_, func, select, update
@@ -24,9 +24,11 @@ class SqlOutbox:
         self._database = database
         self._agent_id = agent_id
 
-    def pending(self, limit: int) -> Sequence[StoredMessage]:
-        """Up to ``limit`` messages, the oldest first. Raises StorageError."""
+    def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
+        """Up to ``limit`` messages, the oldest first, without those of ``excluding``. Raises StorageError."""
         query = select(outbox).where(self._is_pending()).order_by(outbox.c.id).limit(limit)
+        if excluding:
+            query = query.where(outbox.c.id.not_in(excluding))
         with self._database.read() as connection:
             return [
                 StoredMessage(
@@ -64,6 +66,13 @@ class SqlOutbox:
         query = select(func.count()).select_from(outbox).where(self._is_pending())
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
+
+    def waiting(self) -> tuple[int, datetime | None]:
+        """How many messages wait, and when the oldest was written. Raises StorageError."""
+        count = select(func.count()).select_from(outbox).where(self._is_pending())
+        oldest = select(outbox.c.created_at).where(self._is_pending()).order_by(outbox.c.id).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(count).scalar_one(), connection.execute(oldest).scalar_one_or_none()
 
     def _is_pending(self) -> ColumnElement[bool]:
         return and_(outbox.c.sent_at.is_(None), outbox.c.agent_id == self._agent_id)

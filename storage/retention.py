@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
-from agent.errors import StorageError
+from agent.errors import DiskFullError, StorageError
 from agent.ports.retention import Pruned, never
 from storage import schema
 from storage.database import Database
-from storage.media import MediaFolder
+from storage.media import MediaFolder, is_fresh
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +24,13 @@ GRACE = timedelta(hours=1)
 """A file that was stored or stored again within this time stays: its row may not be written yet."""
 
 _LATECOMERS = timedelta(days=1)
-"""How far before the last run the next one looks again: rows written late, and rows whose files were fresh.
-Where the file of an older row is fresh, a newer row has stored it again and answers for it."""
+"""Of rows of this age the files may be their own fresh ones. Where the file of an older row is fresh, a newer
+row has stored it again and answers for it."""
+
+_LONGEST_REST_S = 1.0
+
+_ENOUGH_ROOM = 1_000_000
+"""Bytes in which a transaction of one row surely fits, if they are where the database is."""
 
 _CHUNKS_A_SEARCH = 10
 """Asking who else names a file reads the history, so it is asked for many chunks at once."""
@@ -49,12 +56,19 @@ class SqlRetention:
     renews the time of a file that is there already, and rows are written within :data:`GRACE` of it.
 
     Rows are looked for without the write lock; a transaction that changes them reaches each by its key.
+
+    Args:
+        database: upgraded to the newest schema.
+        media: where the files are.
+        rest: how to wait a number of seconds between two transactions.
     """
 
-    def __init__(self, database: Database, media: MediaFolder) -> None:
+    def __init__(
+        self, database: Database, media: MediaFolder, *, rest: Callable[[float], object] = time.sleep
+    ) -> None:
         self._database = database
         self._media = media
-        self._done: dict[str, datetime] = {}  # by verdict: everything older has no media any more
+        self._rest = rest
 
     def prune(
         self,
@@ -66,6 +80,7 @@ class SqlRetention:
         """See the port."""
         if chunk < 1:
             raise ValueError(f"a chunk has at least one row, not {chunk}")
+        fresh = _latest(now, GRACE)
         pruned = Pruned()
         let_go: list[set[str]] = []
         try:
@@ -74,11 +89,83 @@ class SqlRetention:
                 let_go.append(paths)
                 if len(let_go) == _CHUNKS_A_SEARCH:
                     due, let_go = let_go, []
-                    pruned += self._delete(set().union(*due), now, chunk)
+                    pruned += self._delete(set().union(*due), fresh, chunk)
         finally:  # where a later chunk was refused, the files of those before it still go
             if let_go:
-                pruned += self._delete(set().union(*let_go), now, chunk)
+                pruned += self._delete(set().union(*let_go), fresh, chunk)
         return pruned
+
+    def release(
+        self,
+        order: Sequence[str],
+        enough: Callable[[], bool],
+        *,
+        now: datetime,
+        grace: timedelta = timedelta(minutes=1),
+        chunk: int = 20,
+        stop: Callable[[], bool] = never,
+    ) -> Pruned:
+        """See the port."""
+        fresh = _latest(now, grace)
+        pruned, sacrificed = Pruned(), Pruned()
+        for verdict in order:
+            place: _Place | None = None
+            behind = False  # rows before ``place`` still name files that were sacrificed
+            while not (enough() or stop()):
+                found = self._due(verdict, None, place, chunk)
+                if not found:
+                    break
+                ready = [row for (_, row), paths in found if not self._is_fresh(paths, fresh)]
+                try:
+                    rows, paths = self._forget(ready) if ready else (0, set[str]())
+                except DiskFullError:
+                    if chunk > 1:
+                        chunk = 1  # a small transaction needs less room
+                        continue
+                    if sacrificed.bytes >= _ENOUGH_ROOM:
+                        raise
+                    sacrificed += self._sacrifice(ready[0], found[0][1], fresh)
+                    place, behind = found[0][0], True
+                    continue
+                pruned += Pruned(rows=rows) + self._delete(paths, fresh, chunk)
+                place, behind = (None if behind else found[-1][0]), False
+        return pruned + sacrificed
+
+    def prune_rows(
+        self,
+        now: datetime,
+        events: timedelta | None,
+        sent: timedelta | None,
+        chunk: int = 200,
+        stop: Callable[[], bool] = never,
+    ) -> Pruned:
+        """See the port."""
+        gone = {schema.event: 0, schema.outbox: 0}
+        for table, at, age in (
+            (schema.event, schema.event.c.occurred_at, events),
+            (schema.outbox, schema.outbox.c.sent_at, sent),
+        ):
+            if age is None:
+                continue
+            old = select(table.c.id).where(at < now - age).order_by(at).limit(chunk)
+            while not stop():
+                with self._rested(), self._database.write() as connection:
+                    ids = connection.execute(old).scalars().all()
+                    connection.execute(delete(table).where(table.c.id.in_(ids)))
+                gone[table] += len(ids)
+                if len(ids) < chunk:
+                    break
+        return Pruned(events=gone[schema.event], messages=gone[schema.outbox])
+
+    def newest_before(self, moment: datetime) -> datetime | None:
+        """See the port. Raises StorageError."""
+        event = schema.event.c
+        with self._database.read() as connection:
+            found = [
+                connection.execute(select(func.max(at)).where(at < moment)).scalar()
+                for at in (_columns.received_at, event.occurred_at)
+            ]
+        return max((at for at in found if at is not None), default=None)
 
     def _chunks(
         self, now: datetime, keep: Mapping[str, timedelta | None], chunk: int, stop: Callable[[], bool]
@@ -87,43 +174,57 @@ class SqlRetention:
         for verdict, age in keep.items():
             if age is None:
                 continue
-            before = now - age
             place: _Place | None = None
             while not stop():
-                found = self._due(verdict, before, place, chunk)
+                found = self._due(verdict, now - age, place, chunk)
                 if not found:
-                    self._done[verdict] = before - _LATECOMERS
                     break
                 place = found[-1][0]
                 ready = [row for (at, row), paths in found if not self._may_wait(at, paths, now)]
                 if ready:
-                    yield self._forget(ready)
+                    with self._rested():
+                        forgotten = self._forget(ready)
+                    yield forgotten
+
+    @contextmanager
+    def _rested(self) -> Iterator[None]:
+        """Afterwards rest as long as it took: a lock is not fair, and who waits for it needs a chance."""
+        started = time.monotonic()
+        yield
+        self._rest(min(_LONGEST_REST_S, time.monotonic() - started))
 
     def _due(
-        self, verdict: str, before: datetime, place: _Place | None, limit: int
+        self, verdict: str, before: datetime | None, place: _Place | None, limit: int
     ) -> Sequence[tuple[_Place, set[str]]]:
-        """The next rows with media whose time is over, the oldest first."""
+        """The next rows with media whose time is over, the oldest first; without ``before`` all of them."""
         key = (_columns.received_at, _columns.inspection_id)
         query = (
-            select(*key, *_PATHS)
-            .where(_columns.verdict == verdict, _columns.received_at < before, _HAS_MEDIA)
-            .order_by(*key)
-            .limit(limit)
+            select(*key, *_PATHS).where(_columns.verdict == verdict, _HAS_MEDIA).order_by(*key).limit(limit)
         )
+        if before is not None:
+            query = query.where(_columns.received_at < before)
         if place is not None:  # the first condition is what the index serves
             query = query.where(_columns.received_at >= place[0], _beyond(place))
-        elif verdict in self._done:
-            query = query.where(_columns.received_at >= self._done[verdict])
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [((row[0], row[1]), _named(row[2:])) for row in rows]
 
     def _may_wait(self, at: datetime, paths: Iterable[str], now: datetime) -> bool:
         """Whether the files may be this row's own fresh ones, which would stay as nobody's without it."""
-        if at < now - _LATECOMERS:
-            return False
+        return at >= now - _LATECOMERS and self._is_fresh(paths, _latest(now, GRACE))
+
+    def _is_fresh(self, paths: Iterable[str], before: float) -> bool:
         times = (self._media.modified(path) for path in paths)
-        return any(at is not None and at >= _latest(now) for at in times)
+        return any(at is not None and is_fresh(at, before) for at in times)
+
+    def _sacrifice(self, row: str, paths: set[str], before: float) -> Pruned:
+        """Delete the files of one row that still names them, where there is no room to say otherwise.
+
+        Should the agent die before the row lets go of them, ``sightline db check`` finds it.
+        """
+        with self._database.read() as connection:
+            shared = _in_use(connection, paths, but=row) | _references(connection, sorted(paths))
+        return sum((self._remove(path, before) for path in sorted(paths - shared)), Pruned())
 
     def _forget(self, ids: Sequence[str]) -> tuple[int, set[str]]:
         with self._database.write() as connection:
@@ -140,7 +241,7 @@ class SqlRetention:
             )
         return len(rows), {path for row in rows for path in _named(row[1:])}
 
-    def _delete(self, paths: set[str], now: datetime, chunk: int) -> Pruned:
+    def _delete(self, paths: set[str], before: float, chunk: int) -> Pruned:
         with self._database.read() as connection:
             in_use = _in_use(connection, paths)
         pruned = Pruned()
@@ -149,14 +250,14 @@ class SqlRetention:
                 references = _references(connection, some)
             for path in some:
                 if path not in references:
-                    pruned += self._remove(path, now)
+                    pruned += self._remove(path, before)
         return pruned
 
-    def _remove(self, path: str, now: datetime) -> Pruned:
+    def _remove(self, path: str, before: float) -> Pruned:
         try:
             if self._media.modified(path) is None:
                 return Pruned(missing=1)
-            size = self._media.remove(path, _latest(now))
+            size = self._media.remove(path, before)
         except StorageError as error:
             _log.warning("%s; no row names it any more", error)
             return Pruned(failed=1)
@@ -175,21 +276,25 @@ def _grouped(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield group
 
 
-def _latest(now: datetime) -> float:
+def _latest(now: datetime, grace: timedelta) -> float:
     """The time, in seconds of the epoch, that a file must be older than."""
-    return (now - GRACE).timestamp()
+    return (now - grace).timestamp()
 
 
 def _named(paths: Iterable[str | None]) -> set[str]:
     return {path for path in paths if path is not None}
 
 
-def _in_use(connection: Connection, paths: Iterable[str]) -> set[str]:
-    """Those of ``paths`` that an inspection still names."""
+def _in_use(connection: Connection, paths: Iterable[str], but: str = "") -> set[str]:
+    """Those of ``paths`` that an inspection still names, the row ``but`` aside."""
     used: set[str] = set()
     for some in _grouped(paths, _MOST_PARAMETERS):
         for column in _PATHS:
-            used.update(connection.execute(select(column).where(column.in_(some))).scalars())
+            used.update(
+                connection.execute(
+                    select(column).where(column.in_(some), _columns.inspection_id != but)
+                ).scalars()
+            )
     return used
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import PurePosixPath
 
-from sqlalchemy import ScalarSelect, and_, exists, func, select
+from sqlalchemy import ScalarSelect, Select, and_, exists, func, select
 
 from agent.ports.samples import ConfirmedScore, RecordedFrame
 from storage import schema
 from storage.database import Database
+from storage.media import MediaFolder
 
 _JUDGED = ("PASS", "FAIL", "REVIEW")
 
@@ -27,10 +29,17 @@ def _latest_truth() -> ScalarSelect[str]:
 
 
 class SqlSamples:
-    """:class:`agent.ports.Samples` on SQLite and PostgreSQL."""
+    """:class:`agent.ports.Samples` on SQLite and PostgreSQL.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: upgraded to the newest schema.
+        media: where the pictures are; those that are handed out are renewed, so that the retention leaves
+            them to whoever makes references of them.
+    """
+
+    def __init__(self, database: Database, media: MediaFolder) -> None:
         self._database = database
+        self._media = media
 
     def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
         """See the port. Raises StorageError."""
@@ -46,11 +55,22 @@ class SqlSamples:
             )
             .group_by(columns.image_path)
             .order_by(first, columns.image_path)
-            .limit(most)
         )
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [RecordedFrame(frame_id, PurePosixPath(path).stem, path) for frame_id, path in rows]
+        there = (row for row in self._pages(query, most) if self._media.renew(row[1]))
+        return [RecordedFrame(name, PurePosixPath(path).stem, path) for name, path in islice(there, most)]
+
+    def _pages(self, query: Select[str, str | None], rows: int) -> Iterator[tuple[str, str]]:
+        """The rows of ``query`` page by page, as far as they are asked for."""
+        seen = 0
+        while True:
+            with self._database.read() as connection:
+                page = connection.execute(query.limit(rows).offset(seen)).all()
+            for row in page:
+                if row[1] is not None:
+                    yield row[0], row[1]
+            seen += len(page)
+            if not page:
+                return
 
     def confirmed(self, sku: str, versions: Sequence[int]) -> Sequence[ConfirmedScore]:
         """See the port. Raises StorageError."""

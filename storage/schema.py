@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -100,10 +101,11 @@ reference = Table(
     Column("recipe_id", RowId, ForeignKey("recipe.id")),  # NULL: held until a version takes it up
     Column("position", Integer),
     Column("sha256", String(64), nullable=False),
-    Column("path", CleanText, nullable=False),
+    Column("path", Name, nullable=False),
     Column("name", CleanText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("recipe_id", "position"),
+    Index(None, "path"),
     CheckConstraint("(recipe_id IS NULL) = (position IS NULL)", name="position"),
     Index("ix_reference_held", "sku", "sha256", unique=True, sqlite_where=HELD, postgresql_where=HELD),
 )
@@ -141,6 +143,12 @@ onboarding = Table(
     ),
 )
 
+MEDIA = ("image_path", "mask_path", "overlay_path")
+"""The columns of an inspection that name a file."""
+
+_NAMED = {role: text(f"{role} IS NOT NULL") for role in MEDIA}
+_HAS_MEDIA = text(" OR ".join(f"{role} IS NOT NULL" for role in MEDIA))
+
 inspection = Table(
     "inspection",
     metadata,
@@ -151,6 +159,7 @@ inspection = Table(
     Column("frame_id", Name, nullable=False),
     Column("content_derived", Boolean, nullable=False),
     Column("part_id", Name),
+    Column("sequence", BigInteger),
     Column("sku", Name(SKU_BYTES)),  # no foreign key: a frame may name a SKU that was never registered
     Column("verdict", String(8), nullable=False),
     Column("reason", CleanText, nullable=False),
@@ -171,9 +180,9 @@ inspection = Table(
     Column("decode_ms", Double),
     Column("infer_ms", Double),
     Column("record_ms", Double),
-    Column("image_path", CleanText),
-    Column("mask_path", CleanText),
-    Column("overlay_path", CleanText),
+    Column("image_path", Name),
+    Column("mask_path", Name),
+    Column("overlay_path", Name),
     Column("width", Integer),
     Column("height", Integer),
     Column("captured_at", UtcDateTime),
@@ -188,6 +197,16 @@ inspection = Table(
     Index(None, "sku", "received_at"),
     Index(None, "frame_id"),  # feedback that names a frame and no camera
     Index(None, "part_id"),
+    # Only rows that have them: once pictures are let go, these indexes shrink with them.
+    Index(
+        "ix_inspection_media",
+        "verdict",
+        "received_at",
+        "inspection_id",
+        sqlite_where=_HAS_MEDIA,
+        postgresql_where=_HAS_MEDIA,
+    ),
+    *(Index(None, role, sqlite_where=has, postgresql_where=has) for role, has in _NAMED.items()),
 )
 
 

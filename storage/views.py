@@ -8,6 +8,8 @@ columns and has queries to copy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, Integer, Text, column, table
 
 from storage import schema
@@ -20,7 +22,7 @@ _LATEST_FEEDBACK = """
 """
 
 _HISTORY = """
-SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.part_id, i.sku,
+SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.part_id, i.sequence, i.sku,
        i.verdict, i.reason, i.score, i.threshold, i.threshold_source, i.calibration_samples,
        i.calibrated, i.shadow, i.late,
        i.recipe_id, i.recipe_version, i.method, i.prompt_source, i.shots, i.model_digest,
@@ -132,10 +134,33 @@ def view_sql(name: str, dialect: str) -> str:
     return VIEWS[name].format(latest=_LATEST_FEEDBACK, **_DIALECTS[dialect]).strip()
 
 
-def create_views(connection: Connection) -> None:
-    """Create all views inside the caller's transaction."""
+def create_views(connection: Connection, readers: Sequence[tuple[str, str]] = ()) -> None:
+    """Create all views inside the caller's transaction, and let ``readers`` read what they could before."""
     for name in VIEWS:
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {view_sql(name, connection.dialect.name)}")
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    for name, role in readers:
+        if name in VIEWS:
+            connection.exec_driver_sql(f"GRANT SELECT ON {name} TO {quote(role) if role else 'PUBLIC'}")
+
+
+def readers_of_views(connection: Connection) -> list[tuple[str, str]]:
+    """View and role of each right to read that somebody was given on PostgreSQL; an empty role is PUBLIC.
+
+    Dropping a view takes these rights away, so whoever drops the views asks first.
+    """
+    if connection.dialect.name == "sqlite":
+        return []
+    query = """
+        SELECT c.relname, COALESCE(r.rolname, '')
+        FROM pg_class c
+        CROSS JOIN LATERAL aclexplode(c.relacl) a
+        LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE c.relkind = 'v' AND c.relnamespace = current_schema()::regnamespace
+          AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+        ORDER BY 1, 2
+    """
+    return [(view, role) for view, role in connection.exec_driver_sql(query)]
 
 
 def drop_views(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -20,22 +21,48 @@ def upgrade(
 ) -> None:
     """Create the database where there is none, and bring its schema up to date."""
     settings = configure(config, profile, overrides).settings
-    revision = composition_of(context).database(settings).upgrade()
+    revision = composition_of(context).database(settings).upgrade(typer.echo)
     typer.echo(f"{settings.database.url} is at schema revision {revision}")
 
 
 @db_commands.command("check")
 def check(
-    context: typer.Context, config: ConfigFile = None, profile: Profile = None, overrides: Overrides = None
+    context: typer.Context,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Delete files that no row names; let rows forget files that are gone."),
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every picture and compare it with its name.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --repair: also where most files are named by no row.")
+    ] = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
 ) -> None:
-    """Look whether the database is reachable, complete and up to date. Changes nothing."""
+    """Look at the whole of the database, and whether its rows and the media folder agree.
+
+    Changes nothing without [bold]--repair[/], which deletes no row. Agents may go on working.
+    """
     settings = configure(config, profile, overrides).settings
-    problems = composition_of(context).database(settings).check()
+    tools = composition_of(context).database(settings)
+    _stop_at(tools.check(full=True))
+    if repair:
+        for sentence in tools.repair_media(force=force):
+            typer.echo(sentence)
+    found = tools.check_media(deep=deep)
+    _stop_at(found.problems)
+    typer.echo(f"{settings.database.url} is well")
+    typer.echo(f"{settings.media.path} agrees with it: {found.files:,} files, {found.bytes:,} bytes")
+
+
+def _stop_at(problems: Sequence[str]) -> None:
     for problem in problems:
         complain(problem)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{settings.database.url} is well")
 
 
 @db_commands.command("backup")

@@ -32,7 +32,8 @@ class Samples(Protocol):
     def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
         """The first ``most`` different pictures of ``sku`` that were inspected, the oldest first.
 
-        Without those that a person called defective, and without frames that failed or were skipped.
+        Without those that a person called defective, and without frames that failed or were skipped. Their
+        files are there, and stay for an hour at least, so that they can be made references.
         """
         ...
 

@@ -54,7 +54,7 @@ def full_inspection(recipe: Recipe) -> Inspection:
     """Every field set, none to its default."""
     return Inspection(
         inspection_id="0190-full",
-        identity=FrameIdentity(CAMERA, "f-full", "bolt", "part-9", NOON - timedelta(seconds=2), True),
+        identity=FrameIdentity(CAMERA, "f-full", "bolt", "part-9", NOON - timedelta(seconds=2), True, 41),
         sku="bolt",
         verdict=Verdict.FAIL,
         reason="score 0.9 is above the threshold 0.5",

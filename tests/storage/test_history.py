@@ -34,6 +34,17 @@ def count(database: Database, table: str) -> int:
         ).scalar_one()
 
 
+@pytest.mark.parametrize(
+    ("number", "kept"), [(2**63 - 1, 2**63 - 1), (-(2**63), None), (2**63, None), (10**40, None)]
+)
+def test_a_number_beyond_64_bits_costs_no_row(
+    database: Database, history: SqlHistory, number: int, kept: int | None
+) -> None:
+    one = inspected(identity=identity(sequence=number))
+    assert history.record([Entry(one)]) == [True]
+    assert [row["sequence"] for row in inspections(database)] == [kept]
+
+
 def test_every_field_of_an_inspection_stands_in_its_row(
     database: Database, history: SqlHistory, book: SqlRecipeBook
 ) -> None:
@@ -49,6 +60,7 @@ def test_every_field_of_an_inspection_stands_in_its_row(
         "camera": "cam-a",
         "frame_id": "f-full",
         "part_id": "part-9",
+        "sequence": 41,
         "sku": "bolt",
         "verdict": "FAIL",
         "reason": "score 0.9 is above the threshold 0.5",

@@ -22,8 +22,8 @@ TABLES = {
 
 def test_an_upgrade_makes_the_tables_and_the_views(empty_url: str) -> None:
     assert check(empty_url) != []
-    assert upgrade(empty_url) == "0002"
-    assert upgrade(empty_url) == "0002"
+    assert upgrade(empty_url) == "0003"
+    assert upgrade(empty_url) == "0003"
     assert check(empty_url) == []
     with Database(empty_url) as database, database.read() as connection:
         inspector = inspect(connection)
@@ -71,7 +71,7 @@ def test_two_processes_may_upgrade_at_once(empty_url: str) -> None:
     for process in processes:
         output, errors = process.communicate(timeout=60)
         results.append((process.returncode, output.strip(), errors))
-    assert results == [(0, "0002", "")] * 2
+    assert results == [(0, "0003", "")] * 2
     assert check(empty_url) == []
 
 
@@ -121,7 +121,7 @@ def test_check_finds_rows_that_point_to_nothing(tmp_path: Path) -> None:
                 "INSERT INTO feedback (inspection_id, truth, given_at) VALUES ('none', 'good', '2026-01-01')"
             )
         )
-    assert ["1 rows of feedback" in problem for problem in check(url)] == [True]
+    assert ["1 rows of feedback" in problem for problem in check(url, full=True)] == [True]
 
 
 def test_a_backup_is_a_whole_history_made_while_the_agent_writes(tmp_path: Path) -> None:

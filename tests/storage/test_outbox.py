@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy import select
 
 from agent.ports import Entry
@@ -13,6 +15,14 @@ def test_messages_wait_in_the_order_they_were_recorded(history: SqlHistory, outb
     assert [stored.message.payload for stored in outbox.pending(10)] == [b"z", b"a", b"m"]
     assert [stored.message.payload for stored in outbox.pending(2)] == [b"z", b"a"]
     assert outbox.depth() == 3
+
+
+def test_messages_that_were_handed_over_are_not_read_again(history: SqlHistory, outbox: SqlOutbox) -> None:
+    history.record([entry(name) for name in "abcde"])
+    first, second, *_others = (stored.id for stored in outbox.pending(10))
+    waiting = [stored.message.payload for stored in outbox.pending(2, excluding=(first, second))]
+    assert waiting == [b"c", b"d"]
+    assert len(outbox.pending(10, excluding=range(first, first + 2000))) == 0
 
 
 def test_a_message_comes_back_as_it_was_written(history: SqlHistory, outbox: SqlOutbox) -> None:
@@ -49,3 +59,20 @@ def test_what_one_process_left_the_next_one_finds(database_url: str) -> None:
         SqlHistory(database, agent_id="cell-7", agent_version="1").record([entry("a")])
     with Database(database_url) as database:
         assert SqlOutbox(database, agent_id="cell-7").depth() == 1
+
+
+def test_how_many_wait_and_for_how_long(history: SqlHistory, outbox: SqlOutbox) -> None:
+    assert outbox.waiting() == (0, None)
+    before = datetime.now(UTC)
+    history.record([entry("a")])
+    between = datetime.now(UTC)
+    history.record([entry("b")])
+    count, oldest = outbox.waiting()
+    assert count == outbox.depth() == 2
+    assert oldest is not None
+    assert before <= oldest <= between
+    outbox.mark_sent([outbox.pending(1)[0].id])
+    count, oldest = outbox.waiting()
+    assert count == 1
+    assert oldest is not None
+    assert oldest >= between

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+import sqlalchemy
+from sqlalchemy import ColumnElement, select, text
 
 from agent.decision import Verdict
 from agent.errors import StorageError
-from agent.inspection import MediaPaths
+from agent.inspection import Event, MediaPaths
 from agent.ports import Entry, Pruned, Retention
 from agent.recipe import Reference
-from storage import Database, MediaFolder, SqlHistory, SqlRecipeBook, SqlRetention, schema
+from storage import Database, MediaFolder, SqlHistory, SqlOutbox, SqlRecipeBook, SqlRetention, schema
 from storage.views import VIEWS
-from tests.storage.examples import NOON, bolt_recipe, inspected
+from tests.storage.examples import NOON, bolt_recipe, inspected, message
 
 DAY = timedelta(days=1)
 KEEP = {"PASS": 7 * DAY, "FAIL": 90 * DAY, "REVIEW": 90 * DAY, "ERROR": 30 * DAY}
@@ -302,3 +304,123 @@ def test_a_database_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
         retention = SqlRetention(database, MediaFolder(tmp_path / "media"))
         with pytest.raises(StorageError, match="db upgrade"):
             retention.prune(NOON, KEEP)
+
+
+def test_a_writer_goes_on_between_any_two_chunks(shop: Shop) -> None:
+    """While the retention rests it holds no lock: somebody else's frame is written each time, at once."""
+    for number in range(12):
+        shop.frame(f"old-{number}", 8 * DAY)
+    before_each: list[int] = []
+
+    def rest(_seconds: float) -> None:
+        name = f"new-{len(before_each)}"
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(shop.record, name, Verdict.PASS, timedelta(0), MediaPaths()).result(timeout=20)
+        before_each.append(sum(path is not None for path in shop.images().values()))
+
+    retention = SqlRetention(shop.database, shop.media, rest=rest)
+    assert retention.prune(shop.now, KEEP, chunk=3).rows == 12
+    assert before_each == [9, 6, 3, 0], "a chunk is no more than it was told to be"
+    assert len(shop.images()) == 16
+
+
+def test_it_rests_as_long_as_it_worked_and_no_longer_than_a_second(shop: Shop) -> None:
+    rests: list[float] = []
+    for number in range(4):
+        shop.frame(f"old-{number}", 8 * DAY)
+    SqlRetention(shop.database, shop.media, rest=rests.append).prune(shop.now, KEEP, chunk=2)
+    assert len(rests) == 2
+    assert all(0.0 < rest <= 1.0 for rest in rests)
+
+
+def event(shop: Shop, age: timedelta) -> None:
+    shop.history.record_event(Event("job", f"{age.days} days ago", shop.now - age))
+
+
+def left(shop: Shop, column: ColumnElement[Any]) -> list[Any]:
+    with shop.database.read() as connection:
+        return list(connection.execute(select(column).order_by(column)).scalars())
+
+
+def test_events_go_when_their_time_is_over(shop: Shop) -> None:
+    for days in (1, 300, 364, 366, 400, 500):
+        event(shop, days * DAY)
+    shop.frame("old", 3000 * DAY)
+    pruned = shop.retention.prune_rows(shop.now, 365 * DAY, None, chunk=2)
+    assert pruned == Pruned(events=3)
+    assert left(shop, schema.event.c.message) == ["1 days ago", "300 days ago", "364 days ago"]
+    assert shop.retention.prune_rows(shop.now, None, None) == Pruned()
+    assert len(shop.images()) == 1, "inspections stay for ever"
+
+
+def test_sent_messages_go_and_those_that_wait_stay_whatever_their_age(shop: Shop) -> None:
+    outbox = SqlOutbox(shop.database, agent_id="cell-7")
+    shop.history.record([Entry(inspected(f"f-{number}"), (message(),)) for number in range(6)])
+    pending = [one.id for one in outbox.pending(10)]
+    outbox.mark_sent(pending[:4])
+    week, later = 7 * DAY, shop.now + 6 * DAY
+    assert shop.retention.prune_rows(later, None, week) == Pruned()
+    assert shop.retention.prune_rows(shop.now + 8 * DAY, None, None) == Pruned()
+    assert shop.retention.prune_rows(shop.now + 8 * DAY, None, week, chunk=3) == Pruned(messages=4)
+    assert left(shop, schema.outbox.c.id) == pending[4:]
+    assert outbox.depth() == 2
+
+
+def test_the_newest_of_what_came_before(shop: Shop) -> None:
+    assert shop.retention.newest_before(shop.now) is None
+    shop.record("f", Verdict.PASS, 10 * DAY, MediaPaths())
+    event(shop, 8 * DAY)
+    event(shop, 1 * DAY)
+    at = shop.retention.newest_before(shop.now - 2 * DAY)
+    assert at is not None
+    assert abs(at - (shop.now - 8 * DAY)) < timedelta(seconds=1)
+    at = shop.retention.newest_before(shop.now - 9 * DAY)
+    assert at is not None
+    assert abs(at - (shop.now - 10 * DAY)) < timedelta(seconds=1)
+
+
+def test_a_file_from_before_the_clock_was_set_back_is_not_fresh(shop: Shop) -> None:
+    path = shop.frame("old", 8 * DAY)
+    ahead = shop.now.timestamp() + 400 * 86_400
+    os.utime(shop.folder / path, (ahead, ahead))
+    assert shop.prune() == Pruned(rows=1, files=1, bytes=3)
+
+
+def plan(shop: Shop, run: Callable[[], object]) -> list[str]:
+    """How SQLite goes about each SELECT that ``run`` makes."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "FROM sqlite" not in statement:
+            statements.append((statement, parameters))
+
+    sqlalchemy.event.listen(shop.database.engine, "before_cursor_execute", note)
+    try:
+        run()
+    finally:
+        sqlalchemy.event.remove(shop.database.engine, "before_cursor_execute", note)
+    with shop.database.read() as connection:
+        return [
+            row[-1]
+            for statement, parameters in statements
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+
+
+def test_no_question_of_the_retention_reads_the_whole_history(shop: Shop) -> None:
+    """A history of years has millions of rows, nearly all of them without pictures."""
+    if not shop.database.is_sqlite:
+        pytest.skip("PostgreSQL plans by how many rows there are; SQLite's plan tells of the indexes")
+    for number in range(5):
+        shop.frame(f"old-{number}", 8 * DAY)
+
+    def run() -> None:
+        shop.prune(chunk=2)
+        shop.retention.prune_rows(shop.now, DAY, DAY)
+        shop.retention.newest_before(shop.now)
+        shop.retention.release(["PASS"], lambda: False, now=shop.now)
+
+    steps = plan(shop, run)
+    assert steps != []
+    assert [step for step in steps if step.startswith("SCAN")] == []
+    assert [step for step in steps if "TEMP B-TREE" in step] == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +12,20 @@ from agent.decision import Verdict
 from agent.frame import FrameIdentity
 from agent.inspection import Feedback, Inspection, MediaPaths, RecipeStamp
 from agent.ports import ConfirmedScore, Entry, RecordedFrame
-from storage import Database, SqlHistory, SqlRecipeBook, SqlSamples
+from storage import Database, MediaFolder, SqlHistory, SqlRecipeBook, SqlSamples
 from tests.storage.examples import CAMERA, bolt_recipe
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def samples(database: Database) -> SqlSamples:
-    return SqlSamples(database)
+def samples(database: Database, tmp_path: Path) -> SqlSamples:
+    """Questions to a history whose first pictures are there; see :func:`path`."""
+    for picture in range(10):
+        file = tmp_path / "media" / path(picture)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return SqlSamples(database, MediaFolder(tmp_path / "media"))
 
 
 def path(picture: int) -> str:
@@ -63,6 +70,21 @@ def test_first_frames_are_the_oldest_different_pictures(history: SqlHistory, sam
     assert [one.path for one in found] == [path(1), path(3), path(6)]
     assert found[0] == RecordedFrame("f-1", f"{1:064x}", path(1))
     assert len(samples.first_frames("bolt", 100)) == 4
+
+
+def test_first_frames_are_there_and_the_retention_leaves_them(
+    history: SqlHistory, samples: SqlSamples, tmp_path: Path
+) -> None:
+    """Between the question and the reference that is made of a frame its picture must not go."""
+    history.record([frame(number) for number in range(1, 7)])
+    media, long_ago = MediaFolder(tmp_path / "media"), 1.0
+    for number in (1, 4):
+        (tmp_path / "media" / path(number)).unlink()
+    for number in (2, 3, 5, 6):
+        os.utime(tmp_path / "media" / path(number), (long_ago, long_ago))
+    assert [one.frame_id for one in samples.first_frames("bolt", 3)] == ["f-2", "f-3", "f-5"]
+    before = datetime.now(UTC).timestamp() - 3600
+    assert [media.remove(path(number), before) for number in (2, 3, 5, 6)] == [None, None, None, 0]
 
 
 def test_the_latest_word_decides_whether_a_frame_is_good(history: SqlHistory, samples: SqlSamples) -> None:

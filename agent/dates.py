@@ -1,0 +1,89 @@
+"""Is the date to be believed? Asked before anything is deleted for its age."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+JUMP = timedelta(hours=1)
+"""By how much the date may run ahead of the time that passed: a daylight change on a clock without a zone."""
+
+WINDOW = timedelta(days=2)
+"""How long a date is watched that nothing confirms, and how long a pause of the line confirms nothing."""
+
+
+def elapsed_s() -> float:
+    """Seconds that passed, whatever the date says; where the system knows, those it slept through too."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
+def now_utc() -> datetime:
+    """The date of the system."""
+    return datetime.now(UTC)
+
+
+class DateGuard:
+    """Doubts a date that is ahead of everything else that tells the time.
+
+    A clock that jumps ahead by years makes every picture look old enough to go. Two things tell that time has
+    really passed. First the steady clock of the machine: where the date moved on by more than
+    :data:`JUMP` beyond it, the date jumped. Second the history, at the start, when the steady clock
+    knows nothing yet: where the last frame or event from before the last :data:`WINDOW` is no older than
+    twice that window, the history runs up to now without a gap and the date is good.
+
+    A line that stood still for weeks looks like a clock that jumped. Neither may stop the retention for
+    ever, so a date that nothing confirms is believed after a window of steady running, by when somebody has
+    read the alarm and set the clock right. A jump of less than twice the window, made while the agent was
+    not running, is not noticed: pictures then go so much earlier.
+    """
+
+    def __init__(
+        self, clock: Callable[[], datetime] = now_utc, steady_s: Callable[[], float] = elapsed_s
+    ) -> None:
+        self._clock = clock
+        self._steady_s = steady_s
+        self._offset = self._offset_now()
+        self._since = steady_s()
+        self._jumped: timedelta | None = None
+
+    def doubt(self, newest_before: Callable[[datetime], datetime | None]) -> str | None:
+        """Why the date is not believed, as a sentence; None where it is.
+
+        Args:
+            newest_before: when the last thing happened that the history has from before a moment.
+        """
+        self._watch()
+        steady = timedelta(seconds=self._steady_s() - self._since)
+        if steady >= WINDOW:
+            self._jumped = None
+            return None
+        if self._jumped is not None:
+            return f"the clock jumped ahead by {_days(self._jumped)}"
+        now = self._clock()
+        last = newest_before(now - WINDOW)
+        if last is None or last >= now - 2 * WINDOW:
+            return None
+        gap = _days(now - WINDOW - last)
+        return f"the history has nothing from the {gap} before {now - WINDOW:%Y-%m-%d}"
+
+    def _watch(self) -> None:
+        offset = self._offset_now()
+        ahead = offset - self._offset
+        if ahead > JUMP:
+            self._jumped = ahead if self._jumped is None else self._jumped + ahead
+            self._offset, self._since = offset, self._steady_s()
+        elif ahead < -JUMP:  # set back: what comes after is measured from here
+            left = timedelta() if self._jumped is None else self._jumped + ahead
+            self._jumped = left if left > JUMP else None
+            self._offset = offset
+
+    def _offset_now(self) -> timedelta:
+        """How far the date is from the steady clock; it changes only where somebody sets the date."""
+        return self._clock() - datetime.fromtimestamp(0, UTC) - timedelta(seconds=self._steady_s())
+
+
+def _days(span: timedelta) -> str:
+    days = span / timedelta(days=1)
+    return f"{days:.0f} days" if days >= 2 else f"{days * 24:.0f} hours"
