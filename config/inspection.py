@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from config.section import Matching, Section
-from config.units import ByteCount, PixelCount
+from config.units import ByteCount, Duration, PixelCount
 
 Overload = Literal["wait", "latest"]
 Parameter = bool | int | float | str | list[int] | list[float]
+
+_HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:0*[1-9]\d{0,4})?", re.ASCII)
 
 
 class InspectionSettings(Section):
@@ -81,6 +85,9 @@ class CameraSettings(Section):
         None, title="Cycle time, ms", gt=0, description="As inspection.cycle_time_ms."
     )
     shadow: bool | None = Field(None, title="Shadow mode", description="As agent.shadow.")
+    silent_after: Duration | None = Field(
+        None, title="Silent after", description="As alerts.silent_after; 0: this camera may pause."
+    )
 
 
 class FramesSettings(Section):
@@ -100,11 +107,39 @@ class FramesSettings(Section):
     allowed_hosts: list[str] = Field(
         default_factory=list,
         title="Allowed hosts",
-        description="Where image_ref may fetch from: HOST, or HOST:PORT for that port alone. []: nowhere.",
+        description="Where image_ref may fetch from: NAME, ADDRESS or NETWORK (192.168.10.0/24) for ports "
+        "80 and 443, NAME:PORT or ADDRESS:PORT for that port alone. A NAME that leads to a private address "
+        "needs that address or its network here too. []: nowhere.",
     )
     fetch_timeout_s: float = Field(
         5.0, title="Fetch timeout, s", gt=0, le=120, description="Longest wait for a frame given by URL."
     )
+    decode_worker: bool = Field(
+        True,
+        title="Decoder process",
+        description="Pictures are decoded in a process of their own, so that a malicious one cannot end the "
+        "agent. Where a system has no such thing (Windows), and with false: in the agent itself.",
+    )
+    decode_timeout_s: float = Field(
+        10.0,
+        title="Decode timeout, s",
+        gt=0,
+        le=600,
+        description="After which the decoder process is replaced, and the frame is an ERROR.",
+    )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            try:
+                ipaddress.ip_network(entry.strip())
+            except ValueError:
+                if _HOST.fullmatch(entry.strip()) is None:
+                    raise ValueError(
+                        f"{entry!r} should be NAME, NAME:PORT, ADDRESS or NETWORK such as 192.168.10.0/24"
+                    ) from None
+        return value
 
 
 class ModelsSettings(Section):

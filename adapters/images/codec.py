@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from adapters.images.header import HeaderError
 from adapters.images.overlay import draw_overlay
-from adapters.images.pixels import decode_pixels
+from adapters.images.pixels import PixelReader, pixel_reader
 from agent.errors import SightlineError
 from agent.frame import Image
 from agent.inspection import Inspection
@@ -23,13 +23,14 @@ class ImageError(SightlineError):
 class CvImageCodec:
     """OpenCV's codecs behind the agent's port."""
 
-    def __init__(self, max_pixels: int = 100_000_000) -> None:
-        self._max_pixels = max_pixels
+    def __init__(self, max_pixels: int = 100_000_000, pixels: PixelReader | None = None) -> None:
+        """``pixels`` decodes pictures in place of this process."""
+        self._pixels = pixels or pixel_reader(max_pixels)
 
     def decode(self, encoded: bytes) -> Image:
         """(H, W, 3) uint8 RGB of a JPEG or PNG. Raises ImageError."""
         try:
-            return decode_pixels(encoded, self._max_pixels)[1]
+            return self._pixels(encoded)[1]
         except HeaderError as error:
             raise ImageError(str(error)) from None
 

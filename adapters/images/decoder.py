@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import threading
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from adapters.images.header import HeaderError, media_type
-from adapters.images.pixels import decode_pixels
+from adapters.images.identity import read_identity
+from adapters.images.pixels import PixelReader, pixel_reader
 from adapters.images.references import PictureReferenceError, ReferenceReader
-from adapters.mqtt.payloads import IMAGE_KEYS, load_object, parse_time
+from adapters.mqtt.bounded_json import load_object
+from adapters.mqtt.payloads import IMAGE_KEYS
+from agent.counters import Counters
 from agent.errors import FrameError, MessageError
-from agent.frame import MAX_SKU, Delivery, Frame, FrameIdentity
+from agent.frame import Camera, Delivery, Frame, FrameIdentity
+from agent.log_fields import about
 
-MAX_IDENTIFIER = 255
-"""Longest frame id and part id in characters, as the columns of the history."""
+logger = logging.getLogger(__name__)
 
 _JSON_OVERHEAD = 64 * 1024
 _WHITE = b" \t\r\n"
-_EPOCH_LIMIT_S = 1e11
+_MOST_TOLD = 1_000
+"""Cameras of which oddities are logged, once each; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,21 @@ class PayloadDecoder:
     a frame id.
     """
 
-    def __init__(self, limits: FrameLimits | None = None) -> None:
-        self._limits = limits or FrameLimits()
-        self._local = threading.local()
+    def __init__(
+        self,
+        limits: FrameLimits | None = None,
+        pixels: PixelReader | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        """``pixels`` decodes pictures, by default in this process. Raises ValueError for limits that
+        cannot be kept."""
+        self._limits = limits = limits or FrameLimits()
+        self._pixels = pixels or pixel_reader(limits.max_pixels)
+        self._counters = counters if counters is not None else Counters()
+        self._references = ReferenceReader(
+            limits.max_bytes, limits.allowed_roots, limits.allowed_hosts, limits.timeout_s
+        )
+        self._told: set[tuple[Camera, str]] = set()
 
     def identify(self, delivery: Delivery) -> FrameIdentity:
         """Whose frame this is, without decoding the picture; never raises."""
@@ -59,8 +73,7 @@ class PayloadDecoder:
             _content, fields = self._open(delivery)
         except _RefusedError:
             fields = delivery.properties
-        identity, _complaint = read_identity(delivery, fields)
-        return identity
+        return read_identity(delivery, fields).identity
 
     def decode(self, delivery: Delivery) -> Frame:
         """Raises FrameError, carrying as much identity as could be read."""
@@ -70,12 +83,14 @@ class PayloadDecoder:
             content, fields = self._open(delivery)
         except _RefusedError as error:
             reason = str(error)
-        identity, complaint = read_identity(delivery, fields)
-        if reason is not None or complaint is not None:
-            raise FrameError(reason or complaint or "", identity)
+        reading = read_identity(delivery, fields)
+        identity, reason = reading.identity, reason or reading.complaint
+        self._note(delivery.camera, reading.oddities)
+        if reason is not None:
+            raise FrameError(reason, identity)
         try:
             content = content or self._image(fields)
-            header, image = decode_pixels(self._bounded(content), self._limits.max_pixels)
+            header, image = self._pixels(self._bounded(content))
         except (_RefusedError, HeaderError, PictureReferenceError) as error:
             raise FrameError(str(error), identity) from None
         return Frame(identity, image, content, header.media_type, delivery.received_at)
@@ -114,13 +129,13 @@ class PayloadDecoder:
             )
         if not isinstance(reference, str):
             raise _RefusedError("image_ref must be a path or URL")
-        return self._references().read(reference)
+        return self._references.read(reference)
 
     def _base64(self, key: str, text: str) -> bytes:
         if text.startswith("data:"):
             text = text.partition(",")[2]
         try:
-            content = base64.b64decode("".join(text.split()), validate=True)
+            content = base64.b64decode(text.encode("ascii").translate(None, _WHITE), validate=True)
         except (binascii.Error, ValueError):
             raise _RefusedError(f"{key} is no valid base64") from None
         if not content:
@@ -135,83 +150,12 @@ class PayloadDecoder:
             )
         return content
 
-    def _references(self) -> ReferenceReader:
-        """One for each thread: an HTTP client is no object to share."""
-        reader: ReferenceReader | None = getattr(self._local, "reader", None)
-        if reader is None:
-            limits = self._limits
-            reader = ReferenceReader(
-                limits.max_bytes, limits.allowed_roots, limits.allowed_hosts, limits.timeout_s
-            )
-            self._local.reader = reader
-        return reader
-
-
-# ------------------------------------------------------------------------------------------ identity
-
-
-def derived_id(delivery: Delivery) -> str:
-    """``h-`` and the first 24 hexadecimal digits of sha256 over camera and payload."""
-    digest = hashlib.sha256(str(delivery.camera).encode() + b"\0")
-    digest.update(delivery.payload)
-    return f"h-{digest.hexdigest()[:24]}"
-
-
-def read_identity(delivery: Delivery, fields: Mapping[str, Any]) -> tuple[FrameIdentity, str | None]:
-    """As much identity as can be read, and what is wrong with the rest: None where all is well."""
-    complaints: list[str] = []
-
-    def text(name: str, longest: int) -> str | None:
-        try:
-            return _text(name, fields.get(name), longest)
-        except _RefusedError as error:
-            complaints.append(str(error))
-            return None
-
-    frame_id = text("frame_id", MAX_IDENTIFIER)
-    sku = text("sku", MAX_SKU)
-    part_id = text("part_id", MAX_IDENTIFIER)
-    captured_at = None
-    try:
-        captured_at = _time(fields.get("captured_at"))
-    except ValueError as error:
-        complaints.append(f"captured_at: {error}")
-    identity = FrameIdentity(
-        camera=delivery.camera,
-        frame_id=frame_id if frame_id is not None else derived_id(delivery),
-        sku=sku,
-        part_id=part_id,
-        captured_at=captured_at,
-        content_derived=frame_id is None,
-    )
-    return identity, complaints[0] if complaints else None
-
-
-def _text(name: str, value: object, longest: int) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if abs(value) < 10**longest else "9" * (longest + 1)
-    if not isinstance(value, str):
-        raise _RefusedError(f"{name} must be text or a whole number")
-    value = value.strip()
-    if len(value) > longest:
-        raise _RefusedError(f"{name} has {len(value)} characters, at most {longest} are allowed")
-    if not value.isprintable():
-        raise _RefusedError(f"{name} has characters that cannot be printed")
-    return value or None
-
-
-def _time(value: object) -> datetime | None:
-    """RFC 3339, or seconds or milliseconds since 1970 as many cameras send. Raises ValueError."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        return parse_time(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a time in RFC 3339")
-    try:
-        seconds = value / 1000 if abs(value) >= _EPOCH_LIMIT_S else float(value)
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, OSError, ValueError):
-        raise ValueError("is no time that a calendar knows") from None
+    def _note(self, camera: Camera, oddities: Mapping[str, str]) -> None:
+        """Count what was ignored; log it once for each camera."""
+        for name, sentence in oddities.items():
+            self._counters.add(name)
+            if (camera, name) not in self._told and len(self._told) < _MOST_TOLD:
+                self._told.add((camera, name))
+                logger.warning(
+                    "%s: %s; its frames are judged all the same", camera, sentence, extra=about(camera)
+                )

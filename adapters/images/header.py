@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 JPEG = "image/jpeg"
 PNG = "image/png"
 
+MAX_SCANS = 100
+"""Each scan of a progressive JPEG goes over all of the picture; encoders make about ten."""
+_MAX_SEGMENTS = 2_000
+_MAX_CHUNKS = 100_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _OTHERS = {
     b"GIF8": "a GIF",
@@ -23,6 +28,7 @@ _OTHERS = {
 }
 # Start of frame: all of C0-CF but DHT (C4), JPG (C8) and DAC (CC). ITU-T T.81 table B.1.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FILL = re.compile(rb"\xff+")
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 # In entropy-coded data FF is followed by 00 or by a restart marker; anything else is the next marker.
 _NO_MARKER = np.zeros(256, bool)
@@ -66,8 +72,20 @@ def read_header(content: bytes) -> Header:
     )
 
 
+def admit(content: bytes, max_pixels: int) -> Header:
+    """The header of a picture that is small enough. Raises HeaderError."""
+    header = read_header(content)
+    if header.pixels > max_pixels:
+        raise HeaderError(
+            f"the picture claims {header.width:,} x {header.height:,} pixels, at most {max_pixels:,} are "
+            "decoded; send a smaller one or raise frames.max_pixels"
+        )
+    return header
+
+
 def check_complete(content: bytes, header: Header) -> None:
-    """Raises HeaderError where the file ends too early or, in a PNG, where a chunk is damaged."""
+    """Raises HeaderError where the file ends too early, has more parts than a camera writes, is animated
+    or, in a PNG, where a chunk is damaged."""
     if header.media_type == PNG:
         _check_png(content)
     else:
@@ -78,7 +96,7 @@ def check_complete(content: bytes, header: Header) -> None:
 
 
 def _png_header(content: bytes) -> Header:
-    if len(content) < 33 or content[12:16] != b"IHDR":
+    if len(content) < 33 or content[8:16] != b"\0\0\0\x0dIHDR":
         raise HeaderError("the PNG ends within its header")
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     if not width or not height:
@@ -89,7 +107,9 @@ def _png_header(content: bytes) -> Header:
 def _check_png(content: bytes) -> None:
     view = memoryview(content)
     position = len(_PNG_SIGNATURE)
-    while position + 12 <= len(content):
+    for _ in range(_MAX_CHUNKS):
+        if position + 12 > len(content):
+            break
         length = int.from_bytes(view[position : position + 4], "big")
         end = position + 12 + length
         if end > len(content):
@@ -99,7 +119,11 @@ def _check_png(content: bytes) -> None:
             raise HeaderError(f"the PNG is damaged in its {name!r} chunk")
         if name == b"IEND":
             return
+        if name == b"acTL":
+            raise HeaderError("the PNG is animated; send one picture in a message")
         position = end
+    else:
+        raise HeaderError(f"the PNG has more than {_MAX_CHUNKS:,} chunks")
     raise HeaderError(f"the PNG is truncated at {len(content):,} bytes")
 
 
@@ -108,7 +132,7 @@ def _check_png(content: bytes) -> None:
 
 def _jpeg_header(content: bytes) -> Header:
     position = 2
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         marker, position = _marker(content, position)
         if marker in _STANDALONE:
             continue
@@ -124,24 +148,24 @@ def _jpeg_header(content: bytes) -> Header:
                 raise HeaderError("the JPEG claims a width or height of zero")
             return Header(JPEG, width, height)
         position += length
+    raise HeaderError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments before its size")
 
 
 def _marker(content: bytes, position: int) -> tuple[int, int]:
     """The marker at ``position`` and where its segment begins."""
-    if content[position : position + 1] != b"\xff":
+    fill = _FILL.match(content, position)
+    if fill is None:
         raise HeaderError("the JPEG is damaged or truncated within its header")
-    while content[position : position + 1] == b"\xff":  # fill bytes
-        position += 1
-    if position >= len(content):
+    if fill.end() >= len(content):
         raise HeaderError("the JPEG is truncated within its header")
-    return content[position], position + 1
+    return content[fill.end()], fill.end() + 1
 
 
 def _check_jpeg(content: bytes) -> None:
     """Walk from scan to scan to the end-of-image marker; what follows it does no harm."""
     markers = _marker_positions(content)
     position, scans = 2, 0
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         marker, position = _marker(content, position)
         if marker in _STANDALONE:
             continue
@@ -153,12 +177,15 @@ def _check_jpeg(content: bytes) -> None:
         position += max(length, 2)
         if marker == 0xDA:
             scans += 1
+            if scans > MAX_SCANS:
+                raise HeaderError(f"the JPEG has more than {MAX_SCANS} scans")
             index = int(np.searchsorted(markers, position))
             if index == len(markers):
                 raise HeaderError(f"the JPEG is truncated at {len(content):,} bytes")
             position = int(markers[index])
         if position >= len(content):
             raise HeaderError(f"the JPEG is truncated at {len(content):,} bytes")
+    raise HeaderError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
 
 
 def _marker_positions(content: bytes) -> NDArray[np.intp]:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
-from adapters.images.header import Header, HeaderError, check_complete, read_header
+from adapters.images.header import Header, HeaderError, admit, check_complete
 from agent.frame import Image
+
+NO_MEMORY = "the picture takes more memory to decode than one of its size should"
+PixelReader = Callable[[bytes], tuple[Header, Image]]
+"""A whole JPEG or PNG to its header and picture. Raises HeaderError."""
+
+
+def pixel_reader(max_pixels: int) -> PixelReader:
+    """The one that decodes in this process."""
+    return lambda content: decode_pixels(content, max_pixels)
 
 
 def decode_pixels(content: bytes, max_pixels: int) -> tuple[Header, Image]:
@@ -16,16 +27,19 @@ def decode_pixels(content: bytes, max_pixels: int) -> tuple[Header, Image]:
     may then be turned against the header), alpha is dropped: a camera's pixels are what they are.
     Raises HeaderError.
     """
-    header = read_header(content)
-    if header.pixels > max_pixels:
-        raise HeaderError(
-            f"the picture claims {header.width:,} x {header.height:,} pixels, at most {max_pixels:,} are "
-            "decoded; send a smaller one or raise frames.max_pixels"
-        )
+    header, image = decode_bgr(content, max_pixels)
+    return header, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def decode_bgr(content: bytes, max_pixels: int) -> tuple[Header, Image]:
+    """As decode_pixels, in the order in which OpenCV decodes twice as fast."""
+    header = admit(content, max_pixels)
     check_complete(content, header)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_BGR)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise HeaderError(NO_MEMORY) from None
         raise HeaderError(f"the picture cannot be decoded: {error.err or error}") from None
     if image is None:
         raise HeaderError(
@@ -33,4 +47,4 @@ def decode_pixels(content: bytes, max_pixels: int) -> tuple[Header, Image]:
         )
     if sorted(image.shape[:2]) != sorted((header.height, header.width)):
         raise HeaderError("the picture's size is not the one that its header claims")
-    return header, np.ascontiguousarray(image, dtype=np.uint8)
+    return header, np.asarray(image, np.uint8)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
+from adapters.images.fetching import Fetcher, FetchError
+from adapters.images.hosts import AllowedHosts
 
-_PORTS = {"http": 80, "https": 443}
-_CHUNK = 64 * 1024
+_MISSING = "the file of image_ref does not exist or is no regular file"
+_OUTSIDE = "the file of image_ref lies outside frames.allowed_roots"
 
 
 class PictureReferenceError(ValueError):
@@ -20,8 +21,8 @@ class PictureReferenceError(ValueError):
 class ReferenceReader:
     """Reads references within allowed roots and hosts, up to ``max_bytes``; nothing is allowed by default.
 
-    ``allowed_hosts`` are ``host`` (the usual ports 80 and 443) or ``host:port``. Redirects are not
-    followed, and proxies of the environment not used: both would lead elsewhere.
+    A path is taken as it is written: nothing in it is decoded or expanded. It is opened part by part, so
+    that no link that appears after the check leads elsewhere, and only where it is a regular file.
     """
 
     def __init__(
@@ -33,31 +34,40 @@ class ReferenceReader:
     ) -> None:
         self._max_bytes = max_bytes
         self._roots = tuple(Path(root).resolve() for root in allowed_roots)
-        self._hosts = frozenset(host.lower() for host in allowed_hosts)
-        self._timeout_s = timeout_s
-        self._client: httpx.Client | None = None
+        self._fetcher = Fetcher(AllowedHosts(allowed_hosts), max_bytes, timeout_s)
 
     def read(self, reference: str) -> bytes:
         """The bytes behind a path or URL. Raises PictureReferenceError in one sentence."""
         if not reference or len(reference) > 4_096 or not reference.isprintable():
             raise PictureReferenceError("the image_ref is empty, too long or has unprintable characters")
         if "://" in reference:
-            return self._fetch(reference)
-        return self._open(reference)
-
-    def _open(self, reference: str) -> bytes:
-        path = self._allowed_path(reference)
+            try:
+                return self._fetcher.fetch(reference)
+            except FetchError as error:
+                raise PictureReferenceError(str(error)) from None
         try:
-            with path.open("rb") as file:
-                content = file.read(self._max_bytes + 1)
+            return self._open(reference)
         except OSError as error:
             raise PictureReferenceError(f"the file of image_ref cannot be read: {error.strerror}") from None
-        return self._within(content)
 
-    def _allowed_path(self, reference: str) -> Path:
-        """The file with all symbolic links resolved, inside an allowed root."""
+    def _open(self, reference: str) -> bytes:
+        root, path = self._allowed_path(reference)
+        descriptor = _open_inside(root, path)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise PictureReferenceError(_MISSING)
+            content = b"" if status.st_size > self._max_bytes else file.read(self._max_bytes + 1)
+        if status.st_size > self._max_bytes or len(content) > self._max_bytes:
+            raise PictureReferenceError(f"the picture of image_ref has more than {self._max_bytes:,} bytes")
+        return content
+
+    def _allowed_path(self, reference: str) -> tuple[Path, Path]:
+        """An allowed root and the file inside it, all symbolic links resolved."""
         if not self._roots:
             raise PictureReferenceError("files are not allowed; name their folder in frames.allowed_roots")
+        if reference.startswith(("//", "\\\\")):  # on Windows, resolving these would call another machine
+            raise PictureReferenceError(_OUTSIDE)
         inside = False
         for root in self._roots:
             try:
@@ -66,54 +76,30 @@ class ReferenceReader:
                     continue
                 inside = True
                 if path.is_file():
-                    return path
+                    return root, path
             except (OSError, ValueError, RuntimeError):  # names too long, loops of links
                 continue
-        if inside:
-            raise PictureReferenceError("the file of image_ref does not exist")
-        raise PictureReferenceError("the file of image_ref lies outside frames.allowed_roots")
+        raise PictureReferenceError(_MISSING if inside else _OUTSIDE)
 
-    def _fetch(self, url: str) -> bytes:
-        self._check_host(url)
-        if self._client is None:
-            self._client = httpx.Client(
-                follow_redirects=False,
-                trust_env=False,
-                timeout=self._timeout_s,
-                headers={"accept-encoding": "identity"},
-            )
-        deadline = time.monotonic() + self._timeout_s
-        content = bytearray()
-        try:
-            with self._client.stream("GET", url) as response:
-                if response.status_code != httpx.codes.OK:
-                    raise PictureReferenceError(f"the host of image_ref answered {response.status_code}")
-                for chunk in response.iter_raw(_CHUNK):
-                    content += chunk
-                    if len(content) > self._max_bytes:
-                        break
-                    if time.monotonic() > deadline:
-                        raise PictureReferenceError(
-                            f"the picture did not arrive within {self._timeout_s:g} s"
-                        )
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise PictureReferenceError(f"the picture cannot be fetched: {type(error).__name__}") from None
-        return self._within(bytes(content))
 
-    def _check_host(self, url: str) -> None:
-        try:
-            parts = urlsplit(url)
-            host, port = (parts.hostname or "").lower(), parts.port
-        except ValueError:
-            raise PictureReferenceError("the image_ref is no URL") from None
-        if parts.scheme not in _PORTS or not host or parts.username is not None or parts.password is not None:
-            raise PictureReferenceError("an image_ref reads http://HOST/PATH or https://HOST/PATH")
-        usual = port is None or port == _PORTS[parts.scheme]
-        named = f"{host}:{port or _PORTS[parts.scheme]}"
-        if named not in self._hosts and not (usual and host in self._hosts):
-            raise PictureReferenceError(f"the host {named} is not allowed; name it in frames.allowed_hosts")
+def _open_inside(root: Path, path: Path) -> int:
+    """A descriptor for reading ``path``, following no link below ``root``; never waits for a pipe's writer.
 
-    def _within(self, content: bytes) -> bytes:
-        if len(content) > self._max_bytes:
-            raise PictureReferenceError(f"the picture of image_ref has more than {self._max_bytes:,} bytes")
-        return content
+    Raises OSError, PictureReferenceError.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    if os.open not in os.supports_dir_fd:
+        return os.open(path, flags | getattr(os, "O_BINARY", 0))
+    *folders, name = path.relative_to(root).parts
+    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            os.close(here)
+            here = below
+        # Looked at before it is opened: opening a device may already do something.
+        if not stat.S_ISREG(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+            raise PictureReferenceError(_MISSING)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=here)
+    finally:
+        os.close(here)

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
+from adapters.mqtt.bounded_json import load_object
 from adapters.mqtt.payloads import (
     AgentMessage,
     Identifier,
     OptionalIdentifier,
     Time,
     first_error,
-    load_object,
     outgoing_schema,
 )
 from adapters.mqtt.topics import Topics, check_response_topic
@@ -27,6 +27,8 @@ from agent.ports.commands import Answer, Command, CommandError
 
 logger = logging.getLogger(__name__)
 
+Version = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
+"""As the column of the history."""
 MAX_BYTES = 512 * 1024
 """A recipe with hundreds of prompts has a tenth of it."""
 
@@ -52,7 +54,7 @@ class ShowCommand(_Command):
 
     command: Literal["recipe.show"]
     sku: Identifier
-    version: Annotated[StrictInt, Field(ge=1)] | None = None
+    version: Version | None = None
 
 
 class ActivateCommand(_Command):
@@ -60,7 +62,7 @@ class ActivateCommand(_Command):
 
     command: Literal["recipe.activate"]
     sku: Identifier
-    version: Annotated[StrictInt, Field(ge=1)]
+    version: Version
 
 
 class ExportCommand(_Command):
@@ -68,7 +70,7 @@ class ExportCommand(_Command):
 
     command: Literal["recipe.export"]
     sku: Identifier
-    version: Annotated[StrictInt, Field(ge=1)] | None = None
+    version: Version | None = None
 
 
 class ImportCommand(_Command):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from adapters.mqtt.payloads import FeedbackMessage, JobMessage, first_error, load_object
+from adapters.mqtt.bounded_json import load_object
+from adapters.mqtt.payloads import FeedbackMessage, JobMessage, first_error
 from agent.errors import MessageError
 from agent.frame import Delivery, Job
 from agent.inspection import Feedback

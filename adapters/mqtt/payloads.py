@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +15,6 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from agent.errors import MessageError
 from agent.frame import MAX_SKU
 from agent.inspection import Defect, Inspection
 
@@ -106,13 +103,6 @@ class FeedbackMessage(_Incoming):
     frame_id: OptionalIdentifier = None
     by: OptionalIdentifier = None
     note: OptionalText = None
-
-
-class FrameMessage(_Incoming):
-    """A frame as JSON. Its identity is read leniently elsewhere, so that even a bad frame has one."""
-
-    image: str | None = Field(default=None, validation_alias=AliasChoices(*IMAGE_KEYS))
-    image_ref: str | None = None
 
 
 # ------------------------------------------------------------------------------------------ outgoing
@@ -275,9 +265,12 @@ class AlertMessage(_Outgoing):
     """Something that somebody on the line should know now."""
 
     schema_: Literal["sightline.alert/1"] = Field(default="sightline.alert/1", alias="schema")
-    kind: str = Field(description="fail, burst, drift, drift-over, gap or silent")
+    kind: str = Field(
+        description="fail, burst, burst-over, drift, drift-over, gap, silent or heard; of the agent itself "
+        "disk-low, disk-full, disk-recovered or emergency-retention"
+    )
     severity: Literal["info", "warning", "error"]
-    camera: str = Field(description="site/line/camera")
+    camera: str = Field(description="site/line/camera; site/sightline/agent of the agent itself")
     sku: str | None = None
     inspection_id: str | None = None
     verdict: str | None = None
@@ -305,17 +298,6 @@ def outgoing_schema(model: type[BaseModel], name: str) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------- reading
-
-
-def load_object(payload: bytes) -> dict[str, Any]:
-    """The JSON object in a payload. Raises MessageError in one sentence, whatever the bytes are."""
-    try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise MessageError("the payload is no JSON") from None
-    if not isinstance(found, dict):
-        raise MessageError("the payload is JSON, but no object")
-    return found
 
 
 def first_error(error: ValidationError) -> str:

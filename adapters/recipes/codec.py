@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -18,6 +19,10 @@ from agent.recipe import Recipe
 from agent.recipe_edit import Digests
 from config.document import LARGEST_FILE, parse
 from config.tree import Problem, plain
+
+MOST_ENTRIES = 20_000
+"""Lines, and entries of lists within one; a recipe with hundreds of prompts has a thousand."""
+_LONG_NUMBER = re.compile(r"\d[\d_:.]{400}")
 
 _HEAD = """\
 # A recipe of Sightline. Edit what you like and bring it in as a new version: sightline recipe import FILE
@@ -54,6 +59,11 @@ class RecipeYaml:
         """Raises RecipeError: all that is wrong, each with its line and the nearest known key."""
         if len(text) > LARGEST_FILE:
             raise RecipeError(f"{source} is larger than a megabyte; it is no recipe")
+        # Looked at before it is parsed: reading YAML costs seconds for a megabyte of brackets.
+        if sum(text.count(sign) for sign in "\n,[{&*") > MOST_ENTRIES:
+            raise RecipeError(f"{source} has more than {MOST_ENTRIES:,} entries; it is no recipe")
+        if _LONG_NUMBER.search(text) is not None:
+            raise RecipeError(f"{source} has a number of more than 400 digits; it is no recipe")
         tree, found = parse(text, source)
         if found:
             _refuse(source, found)

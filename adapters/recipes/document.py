@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
@@ -11,17 +12,19 @@ from agent.prompts import PromptSource
 
 MAX_WORDS = 4000
 """Longest text of one key in characters."""
-_SCALARS = (bool, int, float, str)
+_LARGEST = sys.float_info.max
 
 
 def _parameter(value: object) -> object:
-    if isinstance(value, _SCALARS):
+    numbers = [value] if isinstance(value, int | float) else value
+    if isinstance(value, bool | str):
         return value
-    numbers = isinstance(value, list) and all(
-        isinstance(item, int | float) and not isinstance(item, bool) for item in value
-    )
-    if not numbers:
+    if not isinstance(numbers, list) or not all(
+        isinstance(item, int | float) and not isinstance(item, bool) for item in numbers
+    ):
         raise ValueError("should be a number, a text, true or false, or a list of numbers")
+    if not all(abs(item) <= _LARGEST for item in numbers):  # neither infinite nor no number
+        raise ValueError("should be finite numbers")
     return value
 
 
@@ -71,7 +74,7 @@ class CalibrationKeys(_Keys):
 
     threshold: Finite
     review_below: Finite
-    samples: Annotated[StrictInt, Field(ge=0)]
+    samples: Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
     false_alarm_rate: Finite
     source: Text
     map_threshold: Finite | None = None
@@ -83,7 +86,7 @@ class CalibrationKeys(_Keys):
 class ExportedKeys(_Keys):
     """What the version was when it was exported."""
 
-    version: Annotated[StrictInt, Field(ge=1)] | None = None
+    version: Annotated[StrictInt, Field(ge=1, le=2**31 - 1)] | None = None
     noun: str
     method: str
     words: str

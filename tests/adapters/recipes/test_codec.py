@@ -157,3 +157,25 @@ def test_endless_files_are_refused() -> None:
     )
     with pytest.raises(RecipeError, match="without end"):
         CODEC.read(bomb, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (".inf", "parameters.size should be finite numbers"),
+        ("-.inf", "parameters.size should be finite numbers"),
+        ("[1.5, .nan]", "parameters.size should be finite numbers"),
+        ("1e999", "should be"),
+        ("9" * 5_000, "more than 400 digits"),
+        ("1:" * 50_000 + "1", "more than 400 digits"),
+        ("[" * 30_000, "more than 20,000 entries"),
+        ("x" + ",x" * 30_000, "more than 20,000 entries"),
+    ],
+)
+def test_numbers_and_lists_without_end(value: str, told: str) -> None:
+    text = TEXT.replace("size: 240", f"size: {value}", 1)
+    if value == "1e999":  # a text in YAML 1.1, whose floats have a point and a sign
+        assert CODEC.read(text, "x.yaml").recipe.parameters["size"] == value
+        return
+    with pytest.raises(RecipeError, match=told):
+        CODEC.read(text, "x.yaml")

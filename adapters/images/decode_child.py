@@ -1,0 +1,148 @@
+"""The decoder's own process: one picture after the other, until the agent is gone.
+
+It imports nothing but numpy and OpenCV, and is started by :mod:`adapters.images.worker`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from adapters.images.canvas import Canvas, open_canvas
+from adapters.images.channel import ANSWER, READY, REQUEST
+from adapters.images.header import Header, HeaderError
+from adapters.images.pixels import NO_MEMORY, decode_bgr
+from agent.frame import Image
+
+_LOG_BYTES = 1_000_000
+_GRACE_S = 2.0
+_PADDING = 64
+_TOLD = re.compile(r"(Corrupt JPEG data: [^\n]*|Premature end of JPEG file[^\n]*)")
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd([0-79])")
+
+Decode = Callable[[bytes, int], tuple[Header, Image]]
+
+
+def damage(told: str) -> str | None:
+    """What libjpeg complained of, where it filled a picture in that is not all there; None: no harm.
+
+    A few bytes more than needed, before a restart or at the end, are how some cameras pad.
+    """
+    found = _TOLD.search(told)
+    if found is None:
+        return None
+    padding = _EXTRANEOUS.search(found[0])
+    if padding is not None and int(padding[1]) <= _PADDING:
+        return None
+    return found[0].removeprefix("Corrupt JPEG data: ")
+
+
+class Log:
+    """What the codecs write to the standard error: they have no other way to say that data are missing."""
+
+    def __init__(self) -> None:
+        self._descriptor = open_canvas()
+        os.dup2(self._descriptor, 2)
+
+    def take(self) -> str:
+        """All since the last time."""
+        told = os.pread(self._descriptor, _LOG_BYTES, 0)
+        if told:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return told.decode("utf-8", "replace")
+
+
+def main(channel: int, canvas: int, decode: Decode = decode_bgr) -> None:
+    """Serve the socket ``channel`` until it is closed; ``canvas`` is where pixels go."""
+    _settle()
+    with socket.socket(fileno=channel) as agent:
+        agent.sendall(READY)
+        log, shared = Log(), Canvas(canvas)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LOG_BYTES, _LOG_BYTES))
+        while (request := _read(agent, REQUEST.size)) is not None:
+            length, max_pixels, memory, seconds = REQUEST.unpack(request)
+            content = _read(agent, length)
+            if content is None:
+                break
+            # Should the agent be gone by then, nobody else would end a decoder that hangs.
+            signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_S)
+            with _memory(memory):
+                answer = _answer(bytes(content), max_pixels, decode, log, shared)
+            del content  # a large one is not kept until the next comes
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            agent.sendall(answer)
+
+
+def _settle() -> None:
+    """The agent decides when this process ends: not the terminal, not systemd, which stop the agent."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # Linux alone; without it the agent may be chosen in its place
+        Path("/proc/self/oom_score_adj").write_text("900")
+    cv2.setNumThreads(1)
+
+
+def _answer(content: bytes, max_pixels: int, decode: Decode, log: Log, shared: Canvas) -> bytes:
+    try:
+        _header, image = decode(content, max_pixels)
+        missing = damage(log.take())
+        if missing is not None:
+            return _refusal(f"the JPEG is damaged, parts of the picture are missing ({missing})")
+        height, width = image.shape[:2]
+        target = shared.pixels(height, width)
+        if cv2.cvtColor(image, cv2.COLOR_BGR2RGB, target) is not target:
+            np.copyto(target, image[..., ::-1])
+        return ANSWER.pack(True, height, width, 0)
+    except HeaderError as error:
+        return _refusal(str(error))
+    except MemoryError:
+        return _refusal(NO_MEMORY)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this picture's, whose row tells it
+        return _refusal(f"the picture cannot be decoded: {type(error).__name__}: {error}")
+    finally:
+        log.take()
+        shared.forget()
+
+
+def _refusal(reason: str) -> bytes:
+    sentence = reason.encode("utf-8", "replace")[:4_000]
+    return ANSWER.pack(False, 0, 0, len(sentence)) + sentence
+
+
+@contextlib.contextmanager
+def _memory(budget: int) -> Iterator[None]:
+    """So much more address space than now."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with contextlib.suppress(OSError, ValueError):  # macOS has the limit and does not keep it
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + budget
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_AS, unlimited)
+
+
+def _read(agent: socket.socket, length: int) -> bytearray | None:
+    """Exactly so many bytes; None where the agent is gone."""
+    content = bytearray(length)
+    view, got = memoryview(content), 0
+    while got < length:
+        count = agent.recv_into(view[got:])
+        if not count:
+            return None
+        got += count
+    return content

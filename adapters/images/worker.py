@@ -1,0 +1,275 @@
+"""Decoding in a process of its own: a picture that hangs, crashes or fills the decoder ends as one error."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from adapters.images.canvas import Canvas, open_canvas
+from adapters.images.channel import ANSWER, READY, REQUEST
+from adapters.images.header import Header, HeaderError, admit
+from agent.counters import Counters
+from agent.frame import Image
+
+logger = logging.getLogger(__name__)
+
+START_S = 60.0
+"""Longest wait for a new decoder; half a second is usual."""
+_STOP_S = 2.0
+_BASE_BYTES = 128_000_000
+_BYTES_PER_PIXEL = 40
+"""Coefficients of a progressive JPEG in full colour, the picture in 16 bits and in 8, and it turned."""
+_BOOT = (
+    "import sys; channel, canvas, entry, *path = sys.argv[1:]; sys.path[:] = path; "
+    "from importlib import import_module; import_module(entry).main(int(channel), int(canvas))"
+)
+_ENTRY = "adapters.images.decode_child"
+_ROOT = str(Path(__file__).resolve().parents[2])
+_KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+_SETTINGS = {
+    # Freed memory is used for the next picture, up to about 20 megapixels: its pages cost as much as it.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "134217728",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+class _DiedError(Exception):
+    """The decoder is gone; ``outside`` says that it may not have been the picture's doing."""
+
+    def __init__(self, reason: str, *, outside: bool = False) -> None:
+        super().__init__(reason)
+        self.outside = outside
+
+
+class DecodeWorker:
+    """Decodes one picture at a time in a child, which is killed and replaced when it does not answer.
+
+    Callable from any thread; the child is started by the first call or by :meth:`start`, and ends by
+    itself where this process does. Its start is no fork of this process: it inherits neither sockets nor
+    databases, nor the environment with its passwords.
+    """
+
+    def __init__(
+        self,
+        max_pixels: int,
+        timeout_s: float = 10.0,
+        counters: Counters | None = None,
+        *,
+        entry: str = _ENTRY,
+    ) -> None:
+        """``entry`` names the module whose ``main`` serves the channel; tests bring worse ones."""
+        self._max_pixels = max_pixels
+        self._timeout_s = timeout_s
+        self._counters = counters if counters is not None else Counters()
+        self._entry = entry
+        self._child: _Child | None = None
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def supported() -> bool:
+        """Whether this system has what it takes; Windows has not."""
+        return os.name == "posix"
+
+    def start(self) -> None:
+        """Start the child, so that the first frame does not wait for it. A failure is told with it."""
+        with self._lock, contextlib.suppress(_DiedError):
+            self._living()
+
+    def __call__(self, content: bytes) -> tuple[Header, Image]:
+        """Header and (H, W, 3) uint8 RGB picture of a whole JPEG or PNG. Raises HeaderError."""
+        header = admit(content, self._max_pixels)
+        with self._lock:
+            try:
+                return header, self._decode(content, header)
+            except _DiedError as error:
+                if not error.outside:
+                    raise HeaderError(str(error)) from None
+            try:  # another process may have killed the decoder: this picture is not to blame yet
+                return header, self._decode(content, header)
+            except _DiedError as error:
+                raise HeaderError(str(error)) from None
+
+    def close(self) -> None:
+        """End the child. A later call would start another."""
+        with self._lock:
+            if self._child is not None:
+                self._child.close()
+                self._child = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None where none runs."""
+        child = self._child
+        return None if child is None else child.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _decode(self, content: bytes, header: Header) -> Image:
+        child = self._living()
+        try:
+            return child.decode(content, header, self._max_pixels, self._timeout_s)
+        except HeaderError:
+            raise
+        except _DiedError as error:
+            self._bury(child, str(error))
+            raise
+        except BaseException:
+            self._bury(child, "it was interrupted")  # half an answer may be under way
+            raise
+
+    def _living(self) -> _Child:
+        if self._child is not None and not self._child.alive:
+            self._bury(self._child, "it died between two pictures")
+        if self._child is None:
+            try:
+                self._child = _Child(self._entry)
+            except (OSError, subprocess.SubprocessError) as error:
+                self._counters.add("decoder_starts_failed")
+                logger.warning("the decoder cannot be started: %s", error)
+                raise _DiedError(
+                    f"the decoder cannot be started: {error}; free memory or processes, or set "
+                    "frames.decode_worker: false"
+                ) from None
+        return self._child
+
+    def _bury(self, child: _Child, reason: str) -> None:
+        child.close(kill=True)
+        self._child = None
+        self._counters.add("decoder_restarts")
+        logger.warning("the decoder is replaced: %s", reason)
+
+
+class _Child:
+    """One process, its socket and the memory it shares with us."""
+
+    def __init__(self, entry: str) -> None:
+        """Raises OSError."""
+        self._canvas_file = open_canvas()
+        self._canvas = Canvas(self._canvas_file)
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            shared = (theirs.fileno(), self._canvas_file)
+            try:
+                self._process = subprocess.Popen(
+                    _command(entry, shared),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=shared,
+                    env=_environment(),
+                    start_new_session=True,  # the terminal's Ctrl-C is for the agent, which drains first
+                )
+            except BaseException:
+                self._close_files()
+                raise
+        try:
+            self._receive(len(READY), time.monotonic() + START_S)
+        except (OSError, _DiedError) as error:
+            self.close(kill=True)
+            raise OSError(f"it does not answer ({error})") from None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def decode(self, content: bytes, header: Header, max_pixels: int, timeout_s: float) -> Image:
+        """Raises HeaderError, _DiedError."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._canvas.grow(header.pixels * 3)
+        except OSError as error:
+            raise HeaderError(f"there is no memory for the picture: {error.strerror}") from None
+        memory = _BASE_BYTES + _BYTES_PER_PIXEL * header.pixels + 4 * len(content)
+        try:
+            self._send(REQUEST.pack(len(content), max_pixels, memory, timeout_s), deadline)
+            self._send(content, deadline)
+            done, height, width, length = ANSWER.unpack(self._receive(ANSWER.size, deadline))
+            if not done:
+                raise HeaderError(self._receive(length, deadline).decode("utf-8", "replace"))
+        except TimeoutError:
+            raise _DiedError(
+                f"the picture was not decoded within {timeout_s:g} s; send a smaller one or raise "
+                "frames.decode_timeout_s"
+            ) from None
+        except OSError:
+            raise self._death() from None
+        if sorted((height, width)) != sorted((header.height, header.width)):
+            raise _DiedError("the decoder answered with a picture of another size")
+        try:
+            image: Image = self._canvas.pixels(height, width).copy()
+        except (OSError, MemoryError) as error:
+            raise HeaderError(f"there is no memory for the picture: {error}") from None
+        self._canvas.shrink()
+        return image
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the process, at once or as soon as it sees that its socket is closed."""
+        self._close_files()
+        if kill:
+            self._process.kill()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _close_files(self) -> None:
+        self._socket.close()
+        os.close(self._canvas_file)
+
+    def _death(self) -> _DiedError:
+        try:
+            code = self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            return _DiedError("the decoder does not answer any more")
+        if code == -signal.SIGKILL:
+            return _DiedError("the decoder was killed twice while it decoded the picture", outside=True)
+        name = signal.Signals(-code).name if code < 0 else f"code {code}"
+        return _DiedError(f"the picture made the decoder crash ({name}); it is damaged or malicious")
+
+    def _send(self, content: bytes, deadline: float) -> None:
+        self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+        self._socket.sendall(content)
+
+    def _receive(self, length: int, deadline: float) -> bytes:
+        found = bytearray()
+        while len(found) < length:
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            some = self._socket.recv(length - len(found))
+            if not some:
+                raise ConnectionResetError("the decoder is gone")
+            found += some
+        return bytes(found)
+
+
+def _command(entry: str, shared: Sequence[int]) -> list[str]:
+    """Isolated from the folder and the environment it is started in; modules are found where ours are."""
+    path = [_ROOT, *(os.path.abspath(folder) for folder in sys.path)]  # noqa: PTH100 - "" is this folder
+    return [sys.executable, "-I", "-c", _BOOT, *map(str, shared), entry, *path]
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {**kept, **_SETTINGS}

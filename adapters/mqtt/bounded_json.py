@@ -1,0 +1,99 @@
+"""JSON from outside, within limits that are checked before it is parsed."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from agent.errors import MessageError
+
+MAX_DEPTH = 32
+"""Levels of objects and lists in one another; no message of ours needs five."""
+MAX_VALUES = 20_000
+"""Values, keys and strings in one message, commas and colons counted."""
+MAX_DIGITS = 400
+"""Characters of one number; the longest float written out has 309 digits."""
+
+_STRUCTURE = b'[]{},:"'
+_NOTHING_ELSE = bytes(set(range(256)) - set(_STRUCTURE))
+
+
+class _RefusedError(ValueError):
+    """Why a text that may be JSON is not read."""
+
+
+def load_object(payload: bytes) -> dict[str, Any]:
+    """The JSON object in a payload, UTF-8 with or without a byte order mark.
+
+    Refused are more than MAX_DEPTH levels, MAX_VALUES values or MAX_DIGITS of a number, numbers that are not
+    finite, and a key that an object holds twice: readers differ in which of the two they take.
+    Raises MessageError in one sentence, whatever the bytes are.
+    """
+    try:
+        _check_shape(payload)
+        found = json.loads(
+            payload.decode("utf-8-sig"),
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_no_number,
+            object_pairs_hook=_unique,
+        )
+    except _RefusedError as error:
+        raise MessageError(f"the payload is no JSON that is read here: {error}") from None
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise MessageError("the payload is no JSON") from None
+    if not isinstance(found, dict):
+        raise MessageError("the payload is JSON, but no object")
+    return found
+
+
+def _check_shape(payload: bytes) -> None:
+    """At the speed of memory, a picture in base64 included.
+
+    What is outside of strings is found by their quotes alone. Up to the first error of the JSON, where the
+    parser stops, that is exact; beyond it nobody looks.
+    """
+    if b"\\" in payload:
+        payload = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if payload.count(b'"') > 2 * MAX_VALUES:
+        raise _RefusedError(f"it holds more than {MAX_VALUES:,} values")
+    outside = b"".join(payload.split(b'"')[::2]).translate(None, _NOTHING_ELSE)
+    if len(outside) > 2 * MAX_VALUES:
+        raise _RefusedError(f"it holds more than {MAX_VALUES:,} values")
+    depth = 0
+    for sign in outside:
+        if sign in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _RefusedError(f"it is nested deeper than {MAX_DEPTH} levels")
+        elif sign in b"]}":
+            depth -= 1
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise _RefusedError(f"a number has {len(text):,} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if len(text) > MAX_DIGITS:
+        raise _RefusedError(f"a number has {len(text):,} digits")
+    number = float(text)
+    if not math.isfinite(number):
+        raise _RefusedError("a number is too large")
+    return number
+
+
+def _no_number(text: str) -> float:
+    raise _RefusedError(f"{text} is no number in JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RefusedError(f"the key {key[:40]!r} stands twice")
+        found[key] = value
+    return found
