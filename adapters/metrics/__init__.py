@@ -1,0 +1,1 @@
+"""Seen from outside: Prometheus metrics, health and readiness over HTTP, and the word to systemd."""

@@ -1,0 +1,73 @@
+"""Measures: how long things take, and when each camera was last heard. Counters say how often."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper ends of a histogram's classes in seconds; what is longer has a class of its own."""
+
+CAMERAS = 200
+"""Cameras that are told apart. Anybody may invent one by publishing, so their number has to end."""
+
+OTHERS = "(others)"
+"""What all cameras beyond them are called together; no camera can have this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Durations by class."""
+
+    counts: tuple[int, ...]
+    """How many fell into each class of :data:`BOUNDS_S`, and last those above all of them."""
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSeen:
+    """What came from one camera since the start."""
+
+    frames: int
+    last: datetime
+    """When its last frame was received, UTC."""
+
+
+class Measures:
+    """Durations by name and cameras; any thread may add. Memory is bounded whatever comes."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+        self._totals: dict[str, float] = {}
+        self._cameras: dict[str, CameraSeen] = {}
+        self._lock = threading.Lock()
+
+    def observe(self, stage: str, seconds: float) -> None:
+        """One duration of ``stage``, a name of the code's own. A negative one counts as 0: clocks jump."""
+        seconds = max(0.0, seconds)
+        place = bisect.bisect_left(BOUNDS_S, seconds)
+        with self._lock:
+            counts = self._counts.setdefault(stage, [0] * (len(BOUNDS_S) + 1))
+            counts[place] += 1
+            self._totals[stage] = self._totals.get(stage, 0.0) + seconds
+
+    def seen(self, camera: str, at: datetime) -> None:
+        """A frame of ``camera`` was received ``at``."""
+        with self._lock:
+            if camera not in self._cameras and len(self._cameras) >= CAMERAS:
+                camera = OTHERS
+            known = self._cameras.get(camera)
+            self._cameras[camera] = CameraSeen(known.frames + 1 if known else 1, at)
+
+    def histograms(self) -> Mapping[str, Histogram]:
+        """All durations at this moment, by stage."""
+        with self._lock:
+            return {name: Histogram(tuple(c), self._totals[name]) for name, c in self._counts.items()}
+
+    def cameras(self) -> Mapping[str, CameraSeen]:
+        """At most :data:`CAMERAS` of them, and :data:`OTHERS`."""
+        with self._lock:
+            return dict(self._cameras)
