@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -16,7 +19,12 @@ from agent.counters import Counters
 
 logger = logging.getLogger(__name__)
 
-THREADS = 2
+CLOCK_LOOK_S = 10.0
+CLOCK_JUMP_S = 30.0
+"""A wall clock that moved against the steady one by more than this was set."""
+
+THREADS = 4
+"""The retention and a language model may each keep one for minutes; the disk is looked at all the same."""
 
 
 class BackgroundSchedule:
@@ -24,8 +32,20 @@ class BackgroundSchedule:
     the database, and a periodic task looks for it there.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        *,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``clock`` and ``steady``: seconds of the wall clock and of one that nobody can set."""
         self._counters = counters
+        self._clock = clock
+        self._steady = steady
+        self._offset = clock() - steady()
+        self._stopped = threading.Event()
+        self._clock_watch = threading.Thread(target=self._watch_clock, name="schedule-clock", daemon=True)
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(THREADS, {"thread_name_prefix": "schedule"})},
             # A clock that jumped, or a machine that slept, must not run a task a hundred times.
@@ -38,9 +58,11 @@ class BackgroundSchedule:
         """Start the threads; tasks that were added before are due from now on."""
         if not self._scheduler.running:
             self._scheduler.start()
+            self._clock_watch.start()
 
     def stop(self) -> None:
         """Start no further task and wait for the one that runs."""
+        self._stopped.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 
@@ -56,6 +78,31 @@ class BackgroundSchedule:
         self._scheduler.add_job(
             task, DateTrigger(due, timezone=UTC), id=name, name=name, replace_existing=True
         )
+
+    def look_at_clock(self) -> None:
+        """Plan everything anew where the wall clock was set.
+
+        Tasks are due by the wall clock: one that was set back by a day would have them all wait for a day.
+        """
+        offset = self._clock() - self._steady()
+        jumped_s, self._offset = offset - self._offset, offset
+        if abs(jumped_s) <= CLOCK_JUMP_S:
+            return
+        self._counters.add("clock_jumps")
+        logger.warning("the clock was set by %+.0f s; periodic tasks are planned anew", jumped_s)
+        for job in self._scheduler.get_jobs():
+            if isinstance(job.trigger, IntervalTrigger):
+                seconds = job.trigger.interval.total_seconds()
+                job.reschedule(IntervalTrigger(seconds=seconds, timezone=UTC))
+            else:
+                job.modify(next_run_time=job.next_run_time + timedelta(seconds=jumped_s))
+
+    def _watch_clock(self) -> None:
+        while not self._stopped.wait(CLOCK_LOOK_S):
+            try:
+                self.look_at_clock()
+            except JobLookupError as error:  # a task that was for once ran meanwhile
+                logger.debug("planned anew without %s", error)
 
     def _failed(self, event: JobExecutionEvent) -> None:
         self._counters.add("scheduled_tasks_failed")

@@ -14,6 +14,7 @@ from agent.errors import SightlineError, StorageError
 from agent.frame import Job
 from agent.inspection import Event
 from agent.inspector import Inspector
+from agent.log_fields import about
 from agent.ports import History, OnboardingDesk, RecipeBook, Samples
 from agent.references import SelectionPolicy
 
@@ -71,7 +72,7 @@ class Office:
 
     def tell(self, kind: str, message: str, sku: str | None, severity: str = "info") -> None:
         """An event about a product. Raises StorageError."""
-        logger.info("%s", message)
+        logger.info("%s", message, extra=about(None, sku=sku))
         self.history.record_event(
             Event(kind=kind, message=message, at=self.clock(), sku=sku, severity=severity)
         )

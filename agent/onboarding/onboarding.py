@@ -52,6 +52,7 @@ class Onboarding:
         self._met: set[str] = set()
         self._waiting: set[str] = set()
         self._looked: dict[str, tuple[tuple[str, ...], int]] = {}
+        self._bare: frozenset[str] = frozenset()
         self._frames = FirstFrames(office.options.first_frames)
         self._enrolling = Enrolling(office)
         self._recalibration = Recalibration(office)
@@ -70,6 +71,7 @@ class Onboarding:
             self._schedule_enrolment(sku)
         options, schedule = self._office.options, self._schedule
         schedule.every("held references", DUE_EVERY_S, self._take_up_forgotten)
+        schedule.every("first recipes", DUE_EVERY_S, self._take_up_bare)
         if self._writing is not None:
             schedule.every("onboarding", DUE_EVERY_S, self._take_up)
             schedule.later("onboarding at start", 0.0, self._resume)
@@ -145,6 +147,14 @@ class Onboarding:
             self._looked[sku] = (held, looks)
             if looks == 2:
                 self._schedule_enrolment(sku)
+
+    def _take_up_bare(self) -> None:
+        """Products that were without a recipe at the last look too: storage went away as they were met."""
+        jobs = self._office.book.without_recipe()
+        for job in jobs:
+            if job.sku in self._bare:
+                self._on_recipes("onboarding", job.sku, partial(self._first_recipe, job))
+        self._bare = frozenset(job.sku for job in jobs)
 
     def _on_recipes(self, task: str, sku: str | None, work: Callable[[], None]) -> None:
         self._recipes.submit(self._office.guarded, task, sku, work)

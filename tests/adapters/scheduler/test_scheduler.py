@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -95,3 +96,25 @@ def test_stopping_waits_for_the_task_that_runs(schedule: BackgroundSchedule) -> 
     release.set()
     stopper.join(20.0)
     assert done == [1]
+
+
+def test_a_clock_that_was_set_back_keeps_no_task_waiting(counters: Counters) -> None:
+    day_s, wall = 86_400.0, [1_000_000.0]
+    schedule = BackgroundSchedule(counters, clock=lambda: wall[0], steady=lambda: 0.0)
+    beat, later = threading.Event(), threading.Event()
+    try:
+        schedule.start()
+        schedule.later("later", day_s + 0.05, later.set)  # in a moment, by the clock as it was
+        schedule.every("beat", 0.05, beat.set)
+        planned = datetime.now(UTC) + timedelta(seconds=day_s)
+        schedule._scheduler.modify_job("beat", next_run_time=planned)
+        beat.clear()
+        schedule.look_at_clock()
+        assert counters.get("clock_jumps") == 0
+        wall[0] -= day_s
+        schedule.look_at_clock()
+        assert counters.get("clock_jumps") == 1
+        assert later.wait(20.0)
+        assert beat.wait(20.0)
+    finally:
+        schedule.stop()

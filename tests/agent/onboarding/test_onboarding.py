@@ -22,6 +22,7 @@ from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
 from tests.support.office import onboarding
 from tests.support.pictures import part, spotted
+from tests.support.schedule import ManualSchedule
 
 
 class Office:
@@ -160,6 +161,23 @@ def test_a_database_that_refused_is_asked_again(build: Build, rooms: Rooms) -> N
     book.failures = 0
     office.onboarding.meet(Job("A"))
     wait_until(lambda: office.version("A"), "the recipe")
+
+
+def test_a_first_recipe_that_was_given_up_is_written_once_the_database_is_back(
+    build: Build, rooms: Rooms
+) -> None:
+    book = Refusing(rooms.database)
+    book.failures = 0
+    schedule = ManualSchedule()
+    office = build(book=book, schedule=schedule)
+    office.onboarding.start()
+    rooms.book.register(Job("A", name="nut"))  # and then the database went away for longer than is waited
+    schedule.run("first recipes")
+    office.onboarding.settled(20.0)
+    assert not office.version("A"), "whoever registered it may be at work"
+    schedule.run("first recipes")
+    wait_until(lambda: office.version("A"), "the recipe")
+    assert office.active("A").noun == "nut"
 
 
 def test_a_recipe_that_cannot_be_written_at_once_is_written_later(build: Build, rooms: Rooms) -> None:
