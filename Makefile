@@ -9,7 +9,7 @@ ARGS ?=
 BIN = $(VENV)/bin
 
 export VENV PYTHON
-.PHONY: help demo test lint format clean distclean
+.PHONY: help demo test chaos lint format clean distclean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -23,12 +23,18 @@ test: ## all tests, with a real broker and database where they are installed
 	@.ci/setup dev
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: ## style, types and the rooms' import rules
+chaos: ## kills, restarts, a full disk, garbage, load and a long day against a real agent; takes hours
+	@.ci/setup dev
+	@$(BIN)/python -m tests.chaos all --report tests/chaos/REPORT.md $(ARGS)
+
+lint: ## style, types, the rooms' import rules, known weaknesses
 	@.ci/setup dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml agent adapters storage config
+	$(BIN)/python .ci/audit
 
 format: ## bring the code into the house style
 	@.ci/setup dev

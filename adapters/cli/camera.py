@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,7 +102,7 @@ def camera(
         if announce_job and sku is not None:
             publisher.announce_job(sku, _noun(source, family))
         started = time.monotonic()
-        done = publisher.run(_watched(shots, total), None if fast else rate)
+        done = publisher.run(_numbered(_watched(shots, total)), None if fast else rate)
         seconds = time.monotonic() - started
         stdout().print(
             f"{plural(done.sent, 'frame')} published, {done.acknowledged} acknowledged by "
@@ -186,6 +187,11 @@ def _drawn(sku: str | None, family: str, seed: int, name: str, prefix: str) -> I
                 part_id=f"{number}-{index:06d}",
                 frame_id=f"{prefix}{family}-{number}-{index:06d}",
             )
+
+
+def _numbered(shots: Iterator[Shot]) -> Iterator[Shot]:
+    """With running numbers from 0, as a camera counts since it was switched on."""
+    return (replace(shot, sequence=number) for number, shot in enumerate(shots))
 
 
 def _noun(source: str, family: str) -> str | None:

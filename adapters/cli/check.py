@@ -94,8 +94,10 @@ def _parts(
     if settings is None:
         return
     yield "broker", lambda: check_broker(settings)
+    yield "secrets", lambda: check_secrets(settings)
     yield "database", lambda: check_database(settings, composition)
     yield "media", lambda: check_media(settings.media.path)
+    yield "metrics", lambda: check_metrics(settings)
     yield "ollama", lambda: check_ollama(settings)
     yield "models", lambda: check_models(settings, composition, pull_words(config, profile, overrides))
 
@@ -140,9 +142,20 @@ def check_broker(settings: Settings) -> Finding:
         # base64 makes a JSON frame a third larger than its picture.
         if limit and limit < settings.frames.max_bytes:
             state, note = State.WARNING, f", less than frames.max_bytes ({settings.frames.max_bytes:,})"
-        return Finding("broker", state, f"{address} speaks MQTT {link.version}, {size}{note}")
+        secure = " by TLS" if settings.broker.secure else ""
+        return Finding("broker", state, f"{address} speaks MQTT {link.version}{secure}, {size}{note}")
     finally:
         link.stop()
+
+
+def check_secrets(settings: Settings) -> Finding:
+    """Whether the files with passwords and keys are kept from other users."""
+    from config import open_secrets
+
+    found = open_secrets(settings)
+    if found:
+        return Finding("secrets", State.WARNING, "; ".join(found))
+    return Finding("secrets", State.OK, "no file with a password or key is open to every user")
 
 
 def _connects(link: Link) -> bool:
@@ -204,6 +217,24 @@ def _unwritable(folder: Path) -> str | None:
             return None
     except OSError as error:
         return f"{folder} cannot be written: {error.strerror or error}"
+
+
+def check_metrics(settings: Settings) -> Finding:
+    """Whether the agent can open its port; one that runs already holds it."""
+    metrics = settings.metrics
+    if not metrics.enabled:
+        return Finding("metrics", State.OK, "switched off; nobody can ask /healthz")
+    from adapters.metrics.server import check_port, who_serves
+    from agent.errors import ConfigurationError
+
+    where = f"{metrics.host}:{metrics.port}"
+    try:
+        check_port(metrics.host, metrics.port)
+    except ConfigurationError:
+        if who_serves(metrics.host, metrics.port) == settings.agent.id:
+            return Finding("metrics", State.OK, f"{where}, served by the agent that runs")
+        raise
+    return Finding("metrics", State.OK, f"{where} is free")
 
 
 def check_ollama(settings: Settings) -> Finding:

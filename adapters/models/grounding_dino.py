@@ -232,16 +232,18 @@ def _load(folder: Path, expected: Mapping[str, str]) -> Parts:
 
     transformers_logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        # A folder may name code of its own, which stays unread.
+        only_data = {"local_files_only": True, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(folder, **only_data)
         if config.model_type not in _MODEL_TYPES:
             raise ModelError(
                 f"{folder} holds a model of the type {config.model_type}; a detector is one of "
                 f"{', '.join(sorted(_MODEL_TYPES))}"
             )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **only_data)
+        processor = AutoImageProcessor.from_pretrained(folder, **only_data)
         model, loading = AutoModelForZeroShotObjectDetection.from_pretrained(
-            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder, config=config, use_safetensors=True, output_loading_info=True, **only_data
         )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -34,6 +34,11 @@ class AckWindow:
         """Deliveries received and not yet acknowledged to the broker."""
         return len(self._slots)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone: what was not acknowledged will be delivered again."""
+        return not self._open
+
     def receive(self, mid: int) -> Callable[[], None]:
         """Note a delivery; the returned acknowledgement is idempotent and callable from any thread."""
         slot = _Slot(mid)

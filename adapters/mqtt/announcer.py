@@ -12,6 +12,7 @@ from agent.counters import Counters
 from agent.decision import Verdict
 from agent.frame import Camera, Delivery
 from agent.inspection import Inspection
+from agent.log_fields import about
 from agent.ports import OutboxMessage
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class MqttAnnouncer:
         if inspection.verdict == Verdict.FAIL and not inspection.shadow:
             messages.append(self._fail(inspection))
         if delivery.response_topic is not None:
-            messages.extend(self._response(delivery.response_topic, delivery.correlation_data, body))
+            messages.extend(self._response(inspection, delivery, body))
         return tuple(messages)
 
     def alert(
@@ -91,14 +92,16 @@ class MqttAnnouncer:
         )
         return OutboxMessage("alert", self._topics.build("alert", camera), message.encode())
 
-    def _response(self, topic: str, correlation: bytes | None, body: bytes) -> tuple[OutboxMessage, ...]:
+    def _response(self, inspection: Inspection, delivery: Delivery, body: bytes) -> tuple[OutboxMessage, ...]:
         """One message, or none where answering there would be refused or come back to us as a frame."""
+        topic = delivery.response_topic or ""
         try:
             check_response_topic(topic)
             if self._topics.covers(topic):
                 raise ValueError(f"the response topic {topic[:80]!r} is one that this agent listens to")
         except ValueError as error:
             self._counters.add("mqtt_response_topics_refused")
-            logger.warning("a frame asked for an answer that cannot be given: %s", error)
+            fields = about(inspection.identity, sku=inspection.sku, inspection_id=inspection.inspection_id)
+            logger.warning("a frame asked for an answer that cannot be given: %s", error, extra=fields)
             return ()
-        return (OutboxMessage("verdict", topic, body, correlation_data=correlation),)
+        return (OutboxMessage("verdict", topic, body, correlation_data=delivery.correlation_data),)

@@ -44,6 +44,8 @@ class Shot:
     """None: the time of publishing."""
     reference: str | None = None
     """Path or URL for the form ``ref``; ``encoded`` is not sent then."""
+    sequence: int | None = None
+    """The camera's running number, by which the agent notices lost frames; None: it counts none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +177,15 @@ class CameraPublisher:
             "frame_id": shot.frame_id,
             "captured_at": captured,
         }
-        identity = {key: value for key, value in fields.items() if value is not None}
+        identity: dict[str, str | int] = {key: value for key, value in fields.items() if value is not None}
+        if shot.sequence is not None:
+            identity["sequence"] = shot.sequence
         if self._form == "raw":
             return Outgoing(
                 topic,
                 shot.encoded,
                 content_type=shot.media_type,
-                user_properties=tuple(identity.items()),
+                user_properties=tuple((key, str(value)) for key, value in identity.items()),
                 expiry_s=self._expiry_s,
             )
         if self._form == "ref":

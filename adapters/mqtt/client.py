@@ -152,7 +152,9 @@ class MqttTransport:
             self._counters.add("mqtt_redelivered")
         if parsed[0].value not in OF_AGENT:
             self._notice(connection, parsed[1])
-        consume(_delivery(*parsed, message, acknowledge))
+        window = connection.unacknowledged
+        stale = (lambda: window.closed) if message.qos == 1 else _never
+        consume(_delivery(*parsed, message, acknowledge, stale))
 
     def _notice(self, connection: Connection, camera: Camera) -> None:
         """Tell of a camera that was not heard of before."""
@@ -181,8 +183,17 @@ def _nothing() -> None:
     """The acknowledgement of QoS 0."""
 
 
+def _never() -> bool:
+    """A message of QoS 0 comes once."""
+    return False
+
+
 def _delivery(
-    kind: DeliveryKind, camera: Camera, message: mqtt.MQTTMessage, acknowledge: Callable[[], None]
+    kind: DeliveryKind,
+    camera: Camera,
+    message: mqtt.MQTTMessage,
+    acknowledge: Callable[[], None],
+    stale: Callable[[], bool],
 ) -> Delivery:
     properties = message.properties
     return Delivery(
@@ -198,4 +209,5 @@ def _delivery(
         retained=message.retain,
         guaranteed=message.qos > 0,
         acknowledge=acknowledge,
+        stale=stale,
     )

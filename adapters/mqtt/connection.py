@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import selectors
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from adapters.mqtt.acks import AckWindow
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.outgoing import FAILURE, Outgoing, OutgoingQueue, Ticket
-from agent.errors import ConfigurationError
+from adapters.mqtt.tls import context_of, trouble_of, unexplained, why
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ NAMES = {MQTT5: "5", MQTT311: "3.1.1"}
 _TICK_S = 1.0
 _SUBACK_S = 30.0
 _UNSUPPORTED = "Unsupported protocol version"
+_UNKNOWN_USER = frozenset({"Not authorized", "Bad user name or password"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,13 @@ class Hooks:
     """Accepted by the broker and subscribed."""
     on_stale: Callable[[], None]
     """An acknowledgement came after its connection had gone."""
+
+
+def _hung_up(sock: mqtt.SocketLike) -> bool:
+    """Whether the other side is gone, however much of what it sent was not yet read (Linux)."""
+    poll = select.poll()
+    poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))
+    return bool(poll.poll(0))
 
 
 class Connection:
@@ -86,6 +94,7 @@ class Connection:
         self._client = self._build(will)
         self._outgoing = OutgoingQueue(self._client, options.max_outgoing, with_properties=protocol == MQTT5)
         self.unacknowledged = AckWindow(self._send_ack, hooks.on_stale)
+        self._sock: mqtt.SocketLike | None = None
         self._wake_read: socket.socket | None = None
         self._wake_write: socket.socket | None = None
         self._accepted = False
@@ -124,17 +133,7 @@ class Connection:
         return client
 
     def _secure(self, client: mqtt.Client) -> None:
-        tls = self._options.tls
-        try:
-            client.tls_set(
-                ca_certs=None if tls.ca is None else str(tls.ca),
-                certfile=None if tls.cert is None else str(tls.cert),
-                keyfile=None if tls.key is None else str(tls.key),
-                tls_version=ssl.PROTOCOL_TLS_CLIENT,
-            )
-            client.tls_insecure_set(not tls.verify_hostname)  # the name alone: the chain is verified still
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"the files under broker.tls are unusable: {error}") from None
+        client.tls_set_context(context_of(self._options.tls))
 
     # ------------------------------------------------------------------------------------ the loop
 
@@ -158,7 +157,7 @@ class Connection:
             while self._ended is None:
                 self._step()
         except OSError as error:
-            self._end(f"{type(error).__name__}: {error}")
+            self._end(why(error, self._options))
         finally:
             ended = self._ended or Ended("the connection's loop was stopped", accepted=self._accepted)
             self._ended = ended
@@ -196,10 +195,12 @@ class Connection:
         if self._closing.is_set():
             self._closing.clear()
             self._client.disconnect()
-        sock = self._client.socket()
+        sock = self._sock = self._client.socket()
         if sock is None:
             self._end("the connection was closed")
             return
+        if self._accepted and self._paused:
+            self._answer_due = time.monotonic() + _SUBACK_S  # the answer may wait behind what we do not read
         if not self._ready and self._answer_due is not None and time.monotonic() > self._answer_due:
             # A broker that reads MQTT 5 as 3.1.1 (amqtt) waits for bytes that never come.
             what = "subscription" if self._accepted else "connection"
@@ -259,6 +260,8 @@ class Connection:
             if events:
                 selector.register(sock, events)
             found = {key.fileobj: mask for key, mask in selector.select(_TICK_S)}
+        if paused and _hung_up(sock):
+            self._end("the broker ended the connection")
         if wake in found:
             with contextlib.suppress(BlockingIOError):
                 wake.recv(4096)
@@ -311,7 +314,7 @@ class Connection:
     ) -> None:
         if reason.is_failure:
             self._end(
-                f"the broker refused the connection: {reason}",
+                f"the broker refused the connection: {reason}{self._advice(str(reason))}",
                 unsupported_version=str(reason) == _UNSUPPORTED,
             )
             return
@@ -328,6 +331,13 @@ class Connection:
         code, self._subscribing = self._client.subscribe([(one, 1) for one in self._subscriptions])
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._end(f"the subscription could not be sent: {mqtt.error_string(code)}")
+
+    def _advice(self, reason: str) -> str:
+        if reason not in _UNKNOWN_USER:
+            return ""
+        if self._options.credentials()[0] is None:
+            return "; it lets nobody in without a name: set broker.username and broker.password_file"
+        return "; check broker.username and broker.password_file"
 
     def _on_subscribe(
         self, _client: mqtt.Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object
@@ -372,6 +382,10 @@ class Connection:
         reason: ReasonCode,
         _properties: object,
     ) -> None:
+        trouble = trouble_of(self._sock)
+        if trouble is not None:
+            self._end(why(trouble, self._options))
+            return
         by_broker = flags.is_disconnect_packet_from_server
         text = (
             f"the broker ended the connection: {reason}" if by_broker else f"the connection ended: {reason}"
@@ -380,4 +394,7 @@ class Connection:
             text += (
                 f"; another client uses the client id {self._options.client_id!r}, give each agent its own"
             )
-        self._end(text, unanswered=not self._accepted and not by_broker)
+        unanswered = not self._accepted and not by_broker
+        if unanswered:
+            text += unexplained(self._options)
+        self._end(text, unanswered=unanswered)

@@ -30,7 +30,9 @@ def test_after_the_end_they_are_stale_and_counted() -> None:
     window = AckWindow(sent.append, lambda: stale.append(1))
     first, second = window.receive(1), window.receive(2)
     first()
+    assert not window.closed
     window.close()
+    assert window.closed
     second()
     second()
     assert (sent, len(stale), len(window)) == ([1], 1, 0)

@@ -35,7 +35,8 @@ def test_every_picture_arrives_with_its_identity(
     for number in range(12):
         file = tmp_path / f"{number}.jpg"
         file.write_bytes(picture(number))
-        shots.append(Shot(file.read_bytes(), "image/jpeg", "M8", f"p{number}", f"f{number}", TIME, str(file)))
+        names = ("M8", f"p{number}", f"f{number}")
+        shots.append(Shot(file.read_bytes(), "image/jpeg", *names, TIME, str(file), sequence=number))
     with Agent(options(mosquitto.url)) as agent:
         assert agent.transport.wait_connected(10)
         topics = Topics(agent.topics.site)
@@ -61,6 +62,7 @@ def test_every_picture_arrives_with_its_identity(
             identity = frame.identity
             assert (identity.frame_id, identity.part_id, identity.sku) == (f"f{number}", f"p{number}", "M8")
             assert identity.captured_at == TIME
+            assert identity.sequence == number
 
 
 def test_a_reference_goes_to_its_own_topic(mosquitto: Mosquitto) -> None:

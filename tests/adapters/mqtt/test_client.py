@@ -225,6 +225,7 @@ def test_unacknowledged_frames_come_again_after_a_reconnect(mosquitto: Mosquitto
                 other.publish(Outgoing(agent.topic(), b"%d" % number))
             assert until(lambda: len(agent.deliveries) == 3)
             first = list(agent.deliveries)
+            assert not any(one.stale() for one in first)
             first[0].acknowledge()
             assert until(lambda: agent.transport.unacknowledged == 2)
             # Its PUBACK was sent before this message, so the broker has seen it.
@@ -234,6 +235,8 @@ def test_unacknowledged_frames_come_again_after_a_reconnect(mosquitto: Mosquitto
             again = agent.deliveries[3:]
             assert [one.payload for one in again] == [b"1", b"2"]
             assert all(one.redelivered for one in again)
+            assert all(one.stale() for one in first)
+            assert not any(one.stale() for one in again)
             assert agent.counters.get("mqtt_redelivered") == 2
             first[1].acknowledge()  # of the old connection: the broker would take it for another message
             assert agent.counters.get("mqtt_stale_acknowledgements") == 1
