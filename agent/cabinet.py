@@ -12,6 +12,7 @@ from dataclasses import replace
 from agent.errors import RecipeError, SightlineError
 from agent.frame import Image
 from agent.inspector import Inspector
+from agent.log_fields import about
 from agent.methods.method import Prepared
 from agent.ports import ImageCodec, MediaStore, RecipeBook
 from agent.prompts import compositional_ensemble
@@ -134,6 +135,7 @@ class Cabinet:
             "are REVIEW until its references are enrolled again",
             recipe.sku,
             recipe.version,
+            extra=about(None, sku=recipe.sku),
         )
         return replace(recipe, calibration=None)
 
@@ -154,4 +156,6 @@ class Cabinet:
             # The version at hand goes on; this one is tried again once that costs little.
             with self._lock:
                 self._refused[sku] = (version, time.monotonic() + REFUSED_S)
-            logger.error("recipe version %d of %r cannot be used: %s", version, sku, error)
+            logger.error(
+                "recipe version %d of %r cannot be used: %s", version, sku, error, extra=about(None, sku=sku)
+            )

@@ -44,6 +44,10 @@ class StorageError(SightlineError):
     """The database or the media folder refused."""
 
 
+class DiskFullError(StorageError):
+    """The database or the media folder has no space left."""
+
+
 class TransportError(SightlineError):
     """The broker cannot be reached, or did not acknowledge in time."""
 

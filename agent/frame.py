@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +44,11 @@ def _nothing() -> None:
     """The acknowledgement of a delivery that needs none (QoS 0, files)."""
 
 
+def _never() -> bool:
+    """Nobody will deliver it again."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One message as it came in, its topic understood and its payload untouched."""
@@ -62,6 +68,12 @@ class Delivery:
     """QoS 1: the broker keeps the message until it is acknowledged, and those behind it wait."""
     acknowledge: Callable[[], None] = _nothing
     """Tells the broker that it may forget the message; idempotent, callable from any thread."""
+    stale: Callable[[], bool] = _never
+    """Whether its connection is gone: acknowledging has no effect any more, and the broker delivers the
+    message again. Callable from any thread."""
+    arrived: float = field(default_factory=time.monotonic, compare=False)
+    """When it came, on the monotonic clock: how long it waited is told by this, whatever the wall clock
+    does. ``received_at`` is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,8 @@ class FrameIdentity:
     captured_at: datetime | None = None
     content_derived: bool = False
     """The frame named no id; ``frame_id`` was derived from its bytes, so equal pictures share it."""
+    sequence: int | None = None
+    """The camera's own running number, where it sends one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agent.counters import Counters
 from agent.decision import Verdict, decide
-from agent.errors import SightlineError
+from agent.device import BatchLimit, device_lost, out_of_memory, release
+from agent.errors import ModelError, SightlineError
 from agent.frame import Image
 from agent.inspection import Defect
 from agent.methods.choice import Methods
@@ -63,6 +65,9 @@ class Inspector:
         self._methods = methods if isinstance(methods, Methods) else Methods.only(methods)
         self._segmentation = segmentation or Segmentation()
         self._device = threading.Lock()
+        self._limit = BatchLimit()
+        self.counters = Counters()
+        """Totals of what went wrong; whoever runs the agent puts its own here."""
 
     @property
     def method(self) -> Method:
@@ -72,16 +77,57 @@ class Inspector:
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
         """The recipe with its words embedded and its references memorised by its own method.
 
-        Raises RecipeError, ModelError.
+        Raises RecipeError, ModelError; RuntimeError or ValueError as the method gives it.
         """
-        return self._methods.of(recipe).prepare(recipe, references)
+        method = self._methods.of(recipe)
+        try:
+            return method.prepare(recipe, references)
+        except (SightlineError, RuntimeError, ValueError):
+            raise
+        except Exception as error:
+            # A method and its models are foreign code: what they raise is a matter of this recipe alone.
+            self.counters.add("model_failures")
+            raise ModelError(f"the method failed on this recipe: {_said(error)}") from error
 
     def fingerprint(self, recipe: Recipe) -> str:
         """Of all that the recipe's scores depend on beside itself. Raises RecipeError, ModelError."""
         return self._methods.of(recipe).fingerprint
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """Scores of a batch, whose recipes may name different methods; blocks while another batch runs."""
+        """Scores of a batch, whose recipes may name different methods; blocks while another batch runs.
+
+        Where the memory of the device does not take the batch, it is halved until it does. Raises whatever a
+        method raises.
+        """
+        scored: list[Scored] = []
+        while len(scored) < len(images):
+            scored += self._fitting(images[len(scored) :], prepared[len(scored) :])
+        return scored
+
+    def _fitting(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """Scores of the first frames, as many as memory takes. Running out of it is raised for one alone."""
+        count, again = self._limit.within(len(images)), True
+        while True:
+            try:
+                scored = self._score(images[:count], prepared[:count])
+            except Exception as error:
+                # Running out of memory has many types. Anything else is not ours to judge here.
+                if not out_of_memory(error) or (count == 1 and not again):
+                    raise
+                self.counters.add("out_of_memory")
+                # As text: a log record that is kept would keep the error, its frames and their tensors.
+                logger.warning("memory does not suffice for %d frames at once: %s", count, str(error))
+            else:
+                self._limit.passed(count)
+                return scored
+            release()  # out here the traceback is gone, and with it what it held
+            if count == 1:
+                again = False
+            else:
+                self._limit.refused(count)
+                count = self._limit.within(count)
+
+    def _score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         groups: dict[int, tuple[Method, list[int]]] = {}
         for index, recipe in enumerate(prepared):
             method = self._methods.of(recipe.recipe)
@@ -90,35 +136,76 @@ class Inspector:
         with self._device:
             for method, rows in groups.values():
                 results = method.score([images[row] for row in rows], [prepared[row] for row in rows])
+                if len(results) != len(rows):
+                    raise ModelError(f"the method gave {len(results)} results for {len(rows)} frames")
                 scored.update(zip(rows, results, strict=True))
         return [scored[index] for index in range(len(images))]
 
     def inspect(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Judgement]:
-        """Judge a batch. A frame that the model fails on ends as ERROR, its neighbours are judged."""
+        """Judge a batch. A frame that the model fails on ends as ERROR, its neighbours are judged.
+
+        Raises RuntimeError where the device is lost, see :func:`agent.device.device_lost`.
+        """
         started = time.perf_counter()
         scored = self._score_each(images, prepared)
         share = (time.perf_counter() - started) * 1000.0 / max(1, len(images))
         judgements: list[Judgement] = []
         for image, recipe, one in zip(images, prepared, scored, strict=True):
             begun = time.perf_counter()
-            judgement = one if isinstance(one, Judgement) else self._judge(image, recipe, one)
+            judgement = one if isinstance(one, Judgement) else self._judge_one(image, recipe, one)
             own = (time.perf_counter() - begun) * 1000.0
-            digest = self._methods.of(recipe.recipe).digest
+            digest = self._digest(recipe)
             judgements.append(replace(judgement, infer_ms=share + own, model_digest=digest))
         return judgements
 
-    def _score_each(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored | Judgement]:
+    def _digest(self, prepared: Prepared) -> str | None:
         try:
-            return list(self.score(images, prepared))
-        except (RuntimeError, ValueError, SightlineError) as error:  # torch raises RuntimeError
-            if len(images) == 1:
-                logger.exception("the model failed on a frame")
-                return [_failure(error)]
-            logger.warning("a batch of %d failed, trying its frames one by one: %s", len(images), error)
+            return self._methods.of(prepared.recipe).digest
+        except SightlineError:  # the judgement says already that there is no such method
+            return None
+
+    def _score_each(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored | Judgement]:
         results: list[Scored | Judgement] = []
-        for image, recipe in zip(images, prepared, strict=True):
-            results.extend(self._score_each([image], [recipe]))
+        limit, alone = self._limit.most, False
+        while len(results) < len(images):
+            done = len(results)
+            rest = slice(done, done + 1 if alone else None)
+            single = len(images[rest]) == 1
+            try:
+                results += self._fitting(images[rest], prepared[rest])
+            except Exception as error:
+                # A method and its models are foreign code, and a frame is no reason to lose its neighbours:
+                # whatever is raised ends this frame as ERROR, with the reason in its row.
+                if device_lost(error):
+                    raise  # no frame's fault, as far as one can tell: the stage dies, and is counted
+                memory = out_of_memory(error)  # raised for a single frame only
+                if not (memory or single):
+                    logger.warning("a batch failed, trying its frames one by one: %s", error)
+                    alone = True
+                    continue
+                logger.exception("the model failed on a frame")
+                results.append(self._failed(error))
+                if memory:
+                    self._limit.restore(limit)
         return results
+
+    def _judge_one(self, image: Image, prepared: Prepared, scored: Scored) -> Judgement:
+        try:
+            return self._judge(image, prepared, scored)
+        except Exception as error:
+            # What a method gave may be of any shape: as above.
+            logger.exception("what the model gave for a frame cannot be used")
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Judgement:
+        self.counters.add("model_failures")
+        if out_of_memory(error):
+            return Judgement(
+                Verdict.ERROR,
+                f"memory does not suffice for this frame even alone: {_said(error)}; "
+                "free memory of the device or send a smaller picture",
+            )
+        return Judgement(Verdict.ERROR, f"the model failed on this frame: {_said(error)}")
 
     def _judge(self, image: Image, prepared: Prepared, scored: Scored) -> Judgement:
         if scored.lacking is not None:
@@ -170,8 +257,11 @@ class Inspector:
         return mask, defects
 
 
-def _failure(error: Exception) -> Judgement:
-    return Judgement(Verdict.ERROR, f"the model failed on this frame: {error}")
+def _said(error: Exception) -> str:
+    """What an error says; of one that is usually a slip of code, its name too."""
+    if isinstance(error, RuntimeError | ValueError | SightlineError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _label(prepared: Prepared, scored: Scored, region: NDArray[np.bool_]) -> str:

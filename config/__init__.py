@@ -5,7 +5,8 @@ refused with their place and the nearest known key. :func:`show` prints what is 
 """
 
 from config.loader import Loaded, load, profiles
+from config.secrets import open_secrets
 from config.settings import Settings
 from config.show import json_schema, show
 
-__all__ = ["Loaded", "Settings", "json_schema", "load", "profiles", "show"]
+__all__ = ["Loaded", "Settings", "json_schema", "load", "open_secrets", "profiles", "show"]

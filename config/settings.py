@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from config.alerts import AlertSettings
 from config.broker import BrokerSettings, TopicSettings
 from config.drift import DriftSettings
 from config.history import DatabaseSettings, MediaSettings
 from config.inspection import CameraSettings, FramesSettings, InspectionSettings, ModelsSettings, Overload
 from config.ollama import OllamaSettings
 from config.onboarding import OnboardingSettings
+from config.outside import LoggingSettings, MetricsSettings
 from config.references import ReferencesSettings
 from config.section import Matching, Section
 from config.units import Duration
@@ -25,7 +27,7 @@ TopicLevel = Annotated[
     ),
 ]
 
-_CAMERA = re.compile(r"[^/+#$\s{}]+/[^/+#$\s{}]+")
+_CAMERA = re.compile(r"[^/+#$\s{}]{1,128}/[^/+#$\s{}]{1,128}")
 
 
 class AgentSettings(Section):
@@ -49,30 +51,22 @@ class AgentSettings(Section):
         title="Heartbeat",
         description="How often the retained status is published again, with its time. 0: never.",
     )
-
-
-class MetricsSettings(Section):
-    """Prometheus metrics and health."""
-
-    enabled: bool = Field(True, title="Serve metrics", description="Whether the port is opened at all.")
-    host: str = Field("127.0.0.1", title="Address", description="0.0.0.0 opens it to the network.")
-    port: int = Field(9464, title="Port", ge=0, le=65_535, description="0: any free one.")
-
-
-class LoggingSettings(Section):
-    """What the agent says on standard error."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", title="Level", description="The least that is said."
+    restarts: int = Field(
+        5,
+        title="Restarts",
+        ge=1,
+        description="Stages of the agent that died are started again, so many times within restart_window. "
+        "After that the agent ends with an error, for systemd to start it anew.",
     )
-    format: Literal["text", "json"] = Field(
-        "text", title="Format", description="text for people, json (one object a line) for collectors."
+    restart_window: Duration = Field(
+        timedelta(minutes=1), title="Window of restarts", description="What restarts are counted within."
     )
-
-    @field_validator("level", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
+    hang_after: Duration = Field(
+        timedelta(minutes=5),
+        title="Hanging after",
+        description="A stage that is longer at one piece of work hangs: the agent ends with an error. "
+        "Waiting for the database or the disk is no work. 0: never.",
+    )
 
 
 class Settings(Section):
@@ -106,6 +100,11 @@ class Settings(Section):
     )
     drift: DriftSettings = Field(
         default_factory=DriftSettings, title="Drift", description="When slowly changing scores alert."
+    )
+    alerts: AlertSettings = Field(
+        default_factory=AlertSettings,
+        title="Alerts",
+        description="What is alarmed beside failed parts: lost frames, silent cameras, bursts.",
     )
     inspection: InspectionSettings = Field(
         default_factory=InspectionSettings, title="Inspection", description="How frames are judged."
@@ -152,6 +151,11 @@ class Settings(Section):
         """Whether this camera is inspected without alarms."""
         own = self._camera(line, camera).shadow
         return self.agent.shadow if own is None else own
+
+    def silent_after(self, line: str, camera: str) -> timedelta:
+        """How long this camera may send nothing until that is told; 0: for ever."""
+        own = self._camera(line, camera).silent_after
+        return self.alerts.silent_after if own is None else own
 
     def _camera(self, line: str, camera: str) -> CameraSettings:
         return self.cameras.get(f"{line}/{camera}") or CameraSettings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,15 +23,38 @@ from agent.recipe import Recipe
 from config import Settings
 
 
+class MediaFindings(Protocol):
+    """What a look at the media folder found."""
+
+    @property
+    def files(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """A sentence each; empty where folder and history agree."""
+        ...
+
+
 class DatabaseTools(Protocol):
     """Care of the database. Every method raises StorageError."""
 
-    def upgrade(self) -> str:
-        """Bring the schema up to date; the revision now in force."""
+    def upgrade(self, tell: Callable[[str], None]) -> str:
+        """Bring the schema up to date; the revision now in force. ``tell`` hears what is done."""
         ...
 
-    def check(self) -> list[str]:
-        """What is wrong, a sentence each; empty where all is well."""
+    def check(self, *, full: bool = False) -> list[str]:
+        """What is wrong, a sentence each; empty where all is well. ``full``: the whole of a large file."""
+        ...
+
+    def check_media(self, *, deep: bool = False) -> MediaFindings:
+        """Compare the media folder with the history. ``deep`` reads every file."""
+        ...
+
+    def repair_media(self, *, force: bool = False) -> Sequence[str]:
+        """Set right what can be without losing a row; what was done, a sentence each."""
         ...
 
     def backup(self, target: Path) -> Path: ...
@@ -106,6 +129,11 @@ class RunningAgent(Protocol):
 
     def wait(self, timeout_s: float) -> bool:
         """True as soon as a part died and the agent should end with an error; False after the time."""
+        ...
+
+    @property
+    def stuck(self) -> bool:
+        """After :meth:`stop`: whether a thread hangs, so that the process will not end by itself."""
         ...
 
     @property

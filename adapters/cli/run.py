@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ def run(
         logger.info("stopped")
     if died:
         complain("a part of the agent died, see the log above; start it again")
+    if agent.stuck:
+        # A thread that hangs keeps Python from ending, and nobody would start the agent anew.
+        logging.shutdown()
+        os._exit(int(died))
+    if died:
         raise typer.Exit(1)
 
 

@@ -30,14 +30,14 @@ class Application:
         """Care of the database."""
         from agent.app.store import DatabaseTools
 
-        return DatabaseTools(settings.database.full_url())
+        return DatabaseTools(settings)
 
     def store(self, settings: Settings, *, upgrade: bool = True) -> Store:
         """Open the history, by default after bringing its schema up to date."""
         from agent.app.store import DatabaseTools, Store
 
         if upgrade:
-            DatabaseTools(settings.database.full_url()).upgrade()
+            DatabaseTools(settings).prepare()
         return Store(settings)
 
     def inspector(self, settings: Settings) -> Inspector:
@@ -54,7 +54,8 @@ class Application:
         return build_inspector(settings, UntrainedModels(settings))
 
     def decoder(self, settings: Settings) -> PayloadDecoder:
-        """Payloads to pictures."""
+        """Payloads to pictures, in this process: a command reads its person's own files, and one that ends
+        it takes no other frame along."""
         from adapters.images.decoder import PayloadDecoder
         from agent.app.options import decoder_limits
 

@@ -19,8 +19,10 @@ from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
 from adapters.recipes.codec import RecipeYaml
 from adapters.scheduler import BackgroundSchedule
 from agent import __version__
+from agent.app.disk import DiskParts, DiskWatch
 from agent.app.options import (
     broker_options,
+    decode_worker,
     decoder_limits,
     line_options,
     onboarding_options,
@@ -28,21 +30,28 @@ from agent.app.options import (
     selection_policy,
     topics_of,
 )
-from agent.app.retention import EVERY_S, FIRST_AFTER_S, RetentionTask, keep_by_verdict
+from agent.app.outside import Outside
+from agent.app.retention import EVERY_S, FIRST_AFTER_S, Keep, RetentionTask
 from agent.app.store import Store
+from agent.bounded import ends_within
 from agent.cabinet import Cabinet
 from agent.commands import Commands
 from agent.counters import Counters
+from agent.disk import DiskPolicy
 from agent.errors import TransportError
 from agent.exchange import RecipeExchange
+from agent.frame import Camera
 from agent.inspector import Inspector
-from agent.line import Line, LineParts
+from agent.line import CHECK_EVERY_S, Line, LineParts
 from agent.onboarding import Office, Onboarding
 from agent.ports import PromptWriter, Tagger
-from config import Settings
+from config import Settings, open_secrets
 from config.ollama import OllamaSettings
 
 logger = logging.getLogger(__name__)
+
+SCHEDULE_S = 5.0
+"""How long the end waits for a task that runs beside the line."""
 
 
 class Agent:
@@ -54,17 +63,25 @@ class Agent:
         self.store = store
         self.counters = Counters()
         self._schedule = BackgroundSchedule(self.counters)
-        self._retention = RetentionTask(
-            store.retention, store.history, keep_by_verdict(settings), self.counters
-        )
+        self._retention = RetentionTask(store.retention, store.history, Keep.of(settings), self.counters)
+        self.disk: DiskWatch | None = None
+        self.outside = Outside(settings, store, inspector, self.counters)
+        self._pictures = decode_worker(settings, self.counters)
         self._broker: EmbeddedBroker | None = None
         self._url = settings.broker.url
         self._transport: MqttTransport | None = None
         self._line: Line | None = None
+        self._stuck = False
+        inspector.counters = self.counters
 
     def start(self) -> None:
         """Start the broker where it is embedded, then the line."""
         settings = self._settings
+        for sentence in open_secrets(settings):
+            logger.warning("%s", sentence)
+        self.outside.open()
+        if self._pictures is not None:
+            self._pictures.start()
         if settings.broker.embedded:
             self._broker = EmbeddedBroker(port=settings.broker.port)
             self._broker.start()
@@ -74,12 +91,15 @@ class Agent:
             broker_options(settings, self._url), topics, status=self._status, counters=self.counters
         )
         self._line = Line(self._parts(self._transport, topics), line_options(settings))
+        self.disk = self._disk_watch(self._transport, topics)
+        self.disk.start()
         self._line.start()
         self._plan_tasks(self._transport)
         self._schedule.every("retention", EVERY_S, self._retention)
         # An agent that is started anew more often than that prunes as well.
         self._schedule.later("retention after the start", FIRST_AFTER_S, self._retention)
         self._schedule.start()
+        self.outside.started(self._line, self._transport)
 
     def _plan_tasks(self, transport: MqttTransport) -> None:
         """What is periodic or done once beside the line; onboarding plans its own."""
@@ -87,22 +107,35 @@ class Agent:
         heartbeat_s = settings.agent.heartbeat.total_seconds()
         if heartbeat_s:
             schedule.every("heartbeat", heartbeat_s, lambda: _beat(transport))
+        if self._line is not None:
+            schedule.every("silent cameras", CHECK_EVERY_S, self._line.check_silence)
         if settings.ollama.enabled:
             schedule.later("language model", 0.0, lambda: _look_for_words(settings.ollama))
 
     def stop(self) -> None:
         """Drain, say ``stopped``, close everything."""
+        self.outside.stopping()
         self._retention.stop()
-        self._schedule.stop()
+        if self.disk is not None:
+            self.disk.stop()
+        self._stuck = not ends_within(SCHEDULE_S, self._schedule.stop, "the schedule")
         if self._line is not None:
             self._line.stop()
+        if self._pictures is not None:
+            self._pictures.close()
         if self._broker is not None:
             self._broker.stop()
+        self.outside.close()
         self.store.close()
 
     def wait(self, timeout_s: float) -> bool:
-        """True as soon as a stage died."""
+        """True as soon as the line has given up."""
         return self._line is not None and self._line.wait(timeout_s)
+
+    @property
+    def stuck(self) -> bool:
+        """After :meth:`stop`: whether a thread hangs, so that the process will not end by itself."""
+        return self._stuck or (self._line is not None and self._line.stuck)
 
     @property
     def broker_url(self) -> str:
@@ -130,12 +163,13 @@ class Agent:
         }
 
     def _parts(self, transport: MqttTransport, topics: Topics) -> LineParts:
-        settings, store, codec = self._settings, self.store, CvImageCodec()
+        settings, store = self._settings, self.store
+        codec = CvImageCodec(settings.frames.max_pixels, self._pictures)
         method = settings.inspection.method
         cabinet = Cabinet(store.book, self._inspector, store.media, codec, method=method)
         return LineParts(
             transport=transport,
-            decoder=PayloadDecoder(decoder_limits(settings)),
+            decoder=PayloadDecoder(decoder_limits(settings), self._pictures, self.counters),
             parser=JsonMessageParser(),
             history=store.history,
             outbox=store.outbox,
@@ -146,6 +180,7 @@ class Agent:
             cabinet=cabinet,
             onboarding=self._onboarding(cabinet),
             counters=self.counters,
+            measures=self.outside.measures,
             commands=Commands(
                 JsonCommandParser(),
                 MqttReplier(topics, __version__, self.counters),
@@ -156,6 +191,22 @@ class Agent:
                 self.counters,
             ),
         )
+
+    def _disk_watch(self, transport: MqttTransport, topics: Topics) -> DiskWatch:
+        store = self.store
+        parts = DiskParts(
+            disks=store.disks,
+            retention=store.retention,
+            history=store.history,
+            publisher=transport,
+            announcer=MqttAnnouncer(topics, __version__, self.counters),
+            schedule=self._schedule,
+            counters=self.counters,
+            agent=Camera(topics.site, "sightline", topics.agent),
+        )
+        watch = DiskWatch(parts, DiskPolicy(self._settings.media.reserve))
+        store.on_full(watch.refused)
+        return watch
 
     def _onboarding(self, cabinet: Cabinet) -> Onboarding:
         settings, store = self._settings, self.store

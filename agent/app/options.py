@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from adapters.images.decoder import FrameLimits
+from adapters.images.worker import DecodeWorker
 from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.topics import Topics
+from agent.bursts import BurstPolicy
 from agent.calibration import CalibrationPolicy
+from agent.counters import Counters
 from agent.drift import DriftPolicy
 from agent.frame import Camera
-from agent.line import LineOptions, Overload, RecordingOptions
+from agent.line import (
+    LineOptions,
+    NumbersOptions,
+    Overload,
+    RecordingOptions,
+    SilenceOptions,
+    Supervision,
+    WatchOptions,
+)
+from agent.line.silences import configured
+from agent.numbering import NumberingPolicy, NumberSource
 from agent.onboarding import OnboardingOptions
 from agent.references import SelectionPolicy
 from config import Settings
@@ -84,6 +97,42 @@ def decoder_limits(settings: Settings) -> FrameLimits:
     )
 
 
+def decode_worker(settings: Settings, counters: Counters) -> DecodeWorker | None:
+    """The process that decodes for the agent; None where pictures are decoded in its own."""
+    frames = settings.frames
+    if not frames.decode_worker or not DecodeWorker.supported():
+        return None
+    return DecodeWorker(frames.max_pixels, frames.decode_timeout_s, counters)
+
+
+def watch_options(settings: Settings) -> WatchOptions:
+    """What is alarmed beside failed parts."""
+    alerts = settings.alerts
+
+    def silent_after_s(camera: Camera) -> float:
+        return settings.silent_after(camera.line, camera.camera).total_seconds()
+
+    return WatchOptions(
+        drift=drift_policy(settings),
+        bursts=BurstPolicy(alerts.burst.fails, alerts.burst.of) if alerts.burst.enabled else None,
+        numbers=NumbersOptions(
+            NumberSource(alerts.sequence),
+            NumberingPolicy(alerts.gap_patience.total_seconds(), alerts.gap_pause.total_seconds()),
+        ),
+        silence=SilenceOptions(silent_after_s, configured(settings.agent.site, sorted(settings.cameras))),
+    )
+
+
+def supervision_of(settings: Settings) -> Supervision:
+    """How patient the agent is with its own stages."""
+    agent = settings.agent
+    return Supervision(
+        restarts=agent.restarts,
+        window_s=agent.restart_window.total_seconds(),
+        hang_s=agent.hang_after.total_seconds(),
+    )
+
+
 def line_options(settings: Settings) -> LineOptions:
     """How the line batches, waits and records."""
     inspection = settings.inspection
@@ -103,6 +152,7 @@ def line_options(settings: Settings) -> LineOptions:
         # The client pauses reading at receive_maximum, give or take what one read brings.
         capacity=max(inspection.max_queue, settings.broker.receive_maximum + settings.broker.max_outgoing),
         overload=overload,
-        drift=drift_policy(settings),
+        watch=watch_options(settings),
         recording=RecordingOptions(shadow=shadow, cycle_time_ms=cycle_time_ms),
+        supervision=supervision_of(settings),
     )

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from agent.frame import Delivery, FrameIdentity
 from agent.ports import History
+
+Acknowledge = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What is kept of a delivery that waits for a row: its payload may be large, and it is not needed."""
+
+    acknowledge: Acknowledge
+    stale: Callable[[], bool]
+    guaranteed: bool
 
 
 class InFlight:
@@ -15,7 +26,7 @@ class InFlight:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._deliveries: dict[FrameIdentity, list[Delivery]] = {}
+        self._waiting: dict[FrameIdentity, list[_Waiting]] = {}
         self._lock = threading.Lock()
 
     def enter(self, identity: FrameIdentity, delivery: Delivery) -> FrameIdentity | None:
@@ -34,26 +45,38 @@ class InFlight:
         if again and self._history.knows(key):
             delivery.acknowledge()
             return None
+        entry = _Waiting(delivery.acknowledge, delivery.stale, delivery.guaranteed)
         with self._lock:
             # Two stages enter frames, and a third takes them out once their rows are there: asked and
             # entered under one lock, an id cannot be given to two parts.
             if identity.content_derived and not again:
                 key = self._next_free(key)
-            waiting = self._deliveries.get(key)
+            waiting = self._waiting.get(key)
             if waiting is not None:
-                waiting.append(delivery)
+                # Each lost connection brings the frame once more: only what can still be told is kept.
+                waiting[:] = [one for one in waiting if not one.stale()]
+                waiting.append(entry)
                 return None
-            self._deliveries[key] = [delivery]
+            self._waiting[key] = [entry]
         return replace(identity, frame_id=key.frame_id)
 
-    def leave(self, identity: FrameIdentity) -> Sequence[Delivery]:
-        """The frame has its row: all deliveries that may now be acknowledged."""
+    def leave(self, identity: FrameIdentity) -> Sequence[Acknowledge]:
+        """The frame has its row: the acknowledgements that may now be given."""
         with self._lock:
-            return self._deliveries.pop(_key(identity), [])
+            return [one.acknowledge for one in self._waiting.pop(_key(identity), [])]
+
+    def forget(self, identity: FrameIdentity) -> bool:
+        """Take out a frame that gets no row; False, and it stays, where a broker waits for it."""
+        key = _key(identity)
+        with self._lock:
+            if any(one.guaranteed for one in self._waiting.get(key, ())):
+                return False
+            self._waiting.pop(key, None)
+            return True
 
     def __len__(self) -> int:
-        with self._lock:
-            return len(self._deliveries)
+        # Without the lock: whoever asks must not wait for the database, which is asked under it.
+        return len(self._waiting)
 
     def _next_free(self, key: FrameIdentity) -> FrameIdentity:
         count = self._history.occurrences(key)
@@ -61,7 +84,7 @@ class InFlight:
             count += 1
             candidate = key if count == 1 else replace(key, frame_id=f"{key.frame_id}-{count}")
             # A later part's row may be there before an earlier one's: counting alone is not enough.
-            if candidate not in self._deliveries and not self._history.knows(candidate):
+            if candidate not in self._waiting and not self._history.knows(candidate):
                 return candidate
 
 

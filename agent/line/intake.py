@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from agent.commands import Commands
 from agent.counters import Counters
-from agent.errors import FrameError, MessageError, StorageError
-from agent.frame import Camera, Delivery, DeliveryKind, Job
+from agent.errors import FrameError, MessageError
+from agent.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
 from agent.inspection import Event
 from agent.line.in_flight import InFlight
+from agent.line.numbers import NumbersWatch
 from agent.line.waiting import WaitingRoom
 from agent.line.work import Work
+from agent.log_fields import about
 from agent.onboarding import Onboarding
 from agent.ports import FrameDecoder, History, MediaStore, MessageParser
 from agent.recipe import Reference
@@ -43,7 +47,9 @@ class Intake:
         counters: Counters,
         *,
         commands: Commands | None = None,
+        numbers: NumbersWatch | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._room = room
         self._decoder = decoder
@@ -54,7 +60,9 @@ class Intake:
         self._onboarding = onboarding
         self._counters = counters
         self._commands = commands
+        self._numbers = numbers
         self._clock = clock
+        self._monotonic = monotonic
         self._jobs: dict[Camera, Job | None] = {}
         self._grace_ends: float | None = None
 
@@ -82,28 +90,72 @@ class Intake:
         delivery.acknowledge()
         return None
 
+    def refuse(self, delivery: Delivery, reason: str) -> Work | None:
+        """What a delivery ends as that no thread survives: a frame as an ERROR row, others as an event.
+
+        Raises:
+            StorageError: as :meth:`handle`.
+        """
+        self._counters.add("deliveries_given_up")
+        if delivery.kind is not DeliveryKind.FRAME:
+            self._tell(f"bad-{delivery.kind}", reason, delivery, severity="error")
+            delivery.acknowledge()
+            return None
+        identity = self._in_flight.enter(_numbered(self._identified(delivery), self._numbers), delivery)
+        if identity is None:
+            self._counters.add("frames_repeated")
+            return None
+        if self._numbers is not None:
+            self._numbers.note(identity)
+        sku = identity.sku or self.known_sku(identity.camera)
+        return Work(replace(delivery, payload=b""), identity, sku=sku).fail(reason)
+
+    def _identified(self, delivery: Delivery) -> FrameIdentity:
+        try:
+            return self._decoder.identify(delivery)
+        except Exception:
+            # It never raises; but this delivery has just shown that something is not as it should be.
+            logger.exception(
+                "a frame could not even be identified; its id is derived from its bytes",
+                extra=about(delivery.camera),
+            )
+            self._counters.add("frames_unidentified")
+            return nameless(delivery)
+
     # --------------------------------------------------------------------------------------- frames
 
     def _frame(self, delivery: Delivery) -> Work | None:
-        self._counters.add("frames_received")
-        started = time.monotonic()
+        if self._has_its_row(delivery):
+            delivery.acknowledge()
+            self._counters.add("frames_repeated")
+            return None
+        started = self._monotonic()
+        # From here on the picture is what is kept in memory, not the message that it came in.
+        light = replace(delivery, payload=b"")
         try:
             frame = self._decoder.decode(delivery)
-            work = Work(delivery, frame.identity, frame=frame, admitted=started)
+            work = Work(light, frame.identity, frame=frame, admitted=started)
         except FrameError as error:
-            work = Work(delivery, error.identity, admitted=started).fail(error.reason)
-        work.decoded = time.monotonic()
+            work = Work(light, error.identity, admitted=started).fail(error.reason)
+        work.decoded = self._monotonic()
         work.decode_ms = (work.decoded - started) * 1000.0
-        waited = (self._clock() - delivery.received_at).total_seconds() * 1000.0
-        work.queue_ms = max(0.0, waited - work.decode_ms)
+        work.queue_ms = max(0.0, (started - delivery.arrived) * 1000.0)
         self._name_sku(work)
         # Entered last: whatever may fail above leaves no trace, so the delivery can be handled again.
-        identity = self._in_flight.enter(work.identity, delivery)
+        identity = self._in_flight.enter(_numbered(work.identity, self._numbers), delivery)
         if identity is None:
             self._counters.add("frames_repeated")
             return None
         work.identity = identity
+        if self._numbers is not None:
+            self._numbers.note(identity)
         return work
+
+    def _has_its_row(self, delivery: Delivery) -> bool:
+        """Asked before it is decoded: what comes again may be what a stage died of, and it costs less."""
+        if not (delivery.redelivered or delivery.retained):
+            return False
+        return self._history.knows(self._identified(delivery))
 
     def _name_sku(self, work: Work) -> None:
         if work.judgement is not None:
@@ -127,7 +179,7 @@ class Intake:
             if announced is not None:
                 try:
                     self.handle(announced)
-                except StorageError:
+                except Exception:  # whatever it was: the job is nobody else's, and comes next
                     self._room.put_back(announced)
                     raise
             self._jobs.setdefault(camera, None)
@@ -194,13 +246,29 @@ class Intake:
 
 def skipped(
     delivery: Delivery,
-    decoder: FrameDecoder,
+    identity: FrameIdentity,
     in_flight: InFlight,
     known_sku: Callable[[Camera], str | None] = lambda camera: None,
+    numbers: NumbersWatch | None = None,
 ) -> Work | None:
-    """The work of a frame that a newer one of its camera replaced before it was decoded."""
-    identity = in_flight.enter(decoder.identify(delivery), delivery)
-    if identity is None:
+    """The work of a frame that a newer one of its camera replaced before it was decoded.
+
+    Raises StorageError.
+    """
+    entered = in_flight.enter(_numbered(identity, numbers), delivery)
+    if entered is None:
         return None
-    work = Work(delivery, identity, sku=identity.sku or known_sku(identity.camera))
+    if numbers is not None:
+        numbers.note(entered)
+    work = Work(replace(delivery, payload=b""), entered, sku=entered.sku or known_sku(entered.camera))
     return work.skip()
+
+
+def nameless(delivery: Delivery) -> FrameIdentity:
+    """Of a frame whose message cannot be looked into: the same for the same bytes of a camera."""
+    digest = hashlib.sha256(str(delivery.camera).encode() + b"\0" + delivery.payload)
+    return FrameIdentity(delivery.camera, f"h-{digest.hexdigest()[:24]}", content_derived=True)
+
+
+def _numbered(identity: FrameIdentity, numbers: NumbersWatch | None) -> FrameIdentity:
+    return identity if numbers is None else numbers.numbered(identity)

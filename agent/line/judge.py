@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from agent.cabinet import Cabinet
+from agent.device import device_lost
 from agent.errors import ModelError, RecipeError, StorageError
 from agent.inspector import Inspector
 from agent.line.ready import ReadyQueue
@@ -71,6 +72,8 @@ class Judge:
                 try:
                     found[work.sku] = self._cabinet.current(work.sku)
                 except (RecipeError, ModelError, RuntimeError, ValueError) as error:  # torch: RuntimeError
+                    if device_lost(error):
+                        raise  # it is no matter of this recipe
                     found[work.sku] = f"the recipe cannot be used: {error}"
                 except StorageError as error:
                     if not self._pause(error):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
 from agent.counters import Counters
@@ -22,22 +23,41 @@ SETTLE_S = 0.02
 """How often acknowledgements are looked for while some are due."""
 FAREWELL_S = 10.0
 """How long the end waits for acknowledgements that are due."""
+_MOST_DEATHS = 2
+_MOST_REFUSALS = 3
+"""So often storage is asked to mark what was acknowledged before the end leaves it."""
 
 
 class OutboxDrain:
     """Sends what the history left in the outbox, the oldest first, until the broker has it.
 
     A message is handed over once a connection: an acknowledgement that is late, because the broker's
-    answer waits behind a window of frames, is waited for and not answered by sending again.
+    answer waits behind a window of frames, is waited for and not answered by sending again. Nor is it read
+    again meanwhile. The drain may be run again by another thread after one has died of something unforeseen.
     """
 
-    def __init__(self, outbox: Outbox, history: History, publisher: Publisher, counters: Counters) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        history: History,
+        publisher: Publisher,
+        counters: Counters,
+        busy: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """``busy`` is entered for each round of work, so that a supervisor sees one that does not end."""
         self._outbox = outbox
         self._history = history
         self._publisher = publisher
         self._counters = counters
         self._filled = threading.Event()
+        self._busy = busy
         self._under_way: dict[int, PublishTicket] = {}
+        self._look_again = 0.0
+        self._refused_until = 0.0
+        self._refusals = 0
+        self._held_back = False
+        self._trying: StoredMessage | None = None
+        self._deaths: dict[int, int] = {}
 
     def wake(self) -> None:
         """New messages were committed."""
@@ -45,29 +65,47 @@ class OutboxDrain:
 
     def run(self, ending: threading.Event) -> None:
         """Drain until ``ending`` is set and nothing more can be sent or is due in time."""
+        self._count_death()
         farewell = None
         while True:
             # Asked first: what was committed before the end is then seen by the round below.
             last = ending.is_set()
-            self._filled.clear()
-            if self._drain_once():
+            if self._filled.is_set() or last:
+                self._filled.clear()
+                self._look_again = 0.0
+            with self._busy():
+                more = self._drain_once()
+            if more:
                 continue
             if last:
                 farewell = farewell or time.monotonic() + FAREWELL_S
-                if not self._under_way or time.monotonic() > farewell:
+                # What is acknowledged and not marked goes out once more after the next start.
+                given_up = time.monotonic() > farewell or self._refusals >= _MOST_REFUSALS
+                if not self._under_way or given_up:
                     return
             self._filled.wait(SETTLE_S if self._under_way else RETRY_S)
 
     def _drain_once(self) -> bool:
         """Whether messages went out and more may be pending."""
+        if time.monotonic() < self._refused_until:
+            return False
         try:
             self._settle()
-            waiting = self._outbox.pending(BATCH + len(self._under_way))
-            fresh = [stored for stored in waiting if stored.id not in self._under_way]
-            return self._publish(fresh[:BATCH]) and len(fresh) >= BATCH
+            if time.monotonic() < self._look_again:
+                return False
+            # Whoever commits wakes the drain; other agents' tools on the same database do not.
+            self._look_again = time.monotonic() + RETRY_S
+            fresh = self._outbox.pending(BATCH, excluding=tuple(self._under_way))
+            self._refusals = 0
+            if self._publish(fresh) and len(fresh) >= BATCH:
+                self._look_again = 0.0
+                return True
         except StorageError as error:
+            self._trying = None
+            self._look_again = self._refused_until = time.monotonic() + RETRY_S
+            self._refusals += 1
             logger.warning("the outbox cannot be read or marked: %s", error)
-            return False
+        return False
 
     def _settle(self) -> None:
         """Mark what was acknowledged; what failed is pending again."""
@@ -78,19 +116,34 @@ class OutboxDrain:
             self._counters.add("messages_sent", len(sent))
         for number in (*sent, *failed):
             self._under_way.pop(number, None)
+        if failed or (sent and self._held_back):
+            self._look_again = 0.0  # some are pending again, or the client has room again
 
     def _publish(self, messages: Sequence[StoredMessage]) -> bool:
         """Hand over, the oldest first; False where one has to wait."""
+        self._held_back = False
         for stored in messages:
+            self._trying = stored
             try:
+                if self._deaths.get(stored.id, 0) >= _MOST_DEATHS:
+                    raise UndeliverableError("the agent's announcing stage died of it twice; see its log")
                 self._under_way[stored.id] = self._publisher.publish(stored.message)
             except UndeliverableError as error:
                 self._give_up(stored, error)
+                self._deaths.pop(stored.id, None)
             except TransportError as error:
                 logger.debug("message %d stays in the outbox: %s", stored.id, error)
                 self._counters.add("publishes_postponed")
+                self._trying, self._held_back = None, True
                 return False
+        self._trying = None
         return True
+
+    def _count_death(self) -> None:
+        """Of a message that was being handed over when the thread before died: it gets one more try."""
+        if self._trying is not None:
+            self._deaths[self._trying.id] = self._deaths.get(self._trying.id, 0) + 1
+            self._trying = None
 
     def _give_up(self, stored: StoredMessage, error: UndeliverableError) -> None:
         """It must not stand in the way of those behind it; the row of the event tells."""

@@ -16,8 +16,10 @@ from agent.frame import Camera
 from agent.inspection import Inspection, MediaPaths, RecipeStamp, Timings
 from agent.inspector import Judgement
 from agent.line.in_flight import InFlight
-from agent.line.watch import DriftWatch
+from agent.line.telling import tell
+from agent.line.watches import Watches
 from agent.line.work import Work
+from agent.measures import Measures
 from agent.ports import Announcer, Entry, History, ImageCodec, MediaStore
 
 logger = logging.getLogger(__name__)
@@ -46,8 +48,10 @@ class Recorder:
         counters: Counters,
         *,
         options: RecordingOptions,
-        watch: DriftWatch | None = None,
+        watch: Watches | None = None,
+        measures: Measures | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._history = history
         self._media = media
@@ -57,7 +61,9 @@ class Recorder:
         self._counters = counters
         self._options = options
         self._watch = watch
+        self._measures = measures or Measures()
         self._clock = clock
+        self._monotonic = monotonic
 
     def record(self, works: Sequence[Work]) -> None:
         """Write the rows of all ``works`` in one transaction and acknowledge their deliveries.
@@ -66,38 +72,42 @@ class Recorder:
             StorageError: nothing was written and nothing acknowledged; call again.
         """
         entries = [self._entry(work) for work in works]
+        started = time.monotonic()
         new = self._history.record(entries)
+        self._measures.observe("commit", time.monotonic() - started)
         recorded: list[tuple[Work, Inspection]] = []
         for work, entry, fresh in zip(works, entries, new, strict=True):
             self._counters.add(f"verdict_{entry.inspection.verdict}" if fresh else "frames_repeated")
-            for delivery in self._in_flight.leave(work.identity):
-                delivery.acknowledge()
+            for acknowledge in self._in_flight.leave(work.identity):
+                acknowledge()
             if fresh:
                 recorded.append((work, entry.inspection))
+        now = self._monotonic()
+        tell(((inspection, now - work.delivery.arrived) for work, inspection in recorded), self._measures)
         if self._watch is not None:
             self._watch.observe(recorded)
 
     def _entry(self, work: Work) -> Entry:
-        started = time.monotonic()
+        started = self._monotonic()
         if work.judgement is None:
             raise ValueError("a work without judgement reached the recorder")
         inspection = self._inspection(work, work.judgement)
         inspection, mask = self._with_media(work, work.judgement, inspection)
-        record_ms = (time.monotonic() - started) * 1000.0
+        record_ms = (self._monotonic() - started) * 1000.0
         inspection = replace(inspection, timings=replace(inspection.timings, record=record_ms))
-        if inspection.verdict is Verdict.SKIPPED:
+        if inspection.verdict is Verdict.SKIPPED or work.silent:
             return Entry(inspection)
         return Entry(inspection, self._announcer.compose(inspection, mask, work.delivery))
 
     def _inspection(self, work: Work, judgement: Judgement) -> Inspection:
-        now = self._clock()
+        now, ticks = self._clock(), self._monotonic()
         cycle_ms = self._options.cycle_time_ms(work.identity.camera)
-        age_ms = (now - work.delivery.received_at).total_seconds() * 1000.0
+        age_ms = (ticks - work.delivery.arrived) * 1000.0
         recipe = work.prepared.recipe if work.prepared is not None else None
         calibration = recipe.calibration if recipe is not None else None
         waited_ms = 0.0
         if work.decoded is not None:
-            waited_ms = max(0.0, (time.monotonic() - work.decoded) * 1000.0 - judgement.infer_ms)
+            waited_ms = max(0.0, (ticks - work.decoded) * 1000.0 - judgement.infer_ms)
         return Inspection(
             inspection_id=work.inspection_id,
             identity=work.identity,

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from agent.counters import Counters
 from agent.frame import Camera, Delivery, DeliveryKind
+from agent.line.bounds import Bounds
 
 
 class Overload(StrEnum):
@@ -29,11 +30,18 @@ class WaitingRoom:
         overload: Callable[[Camera], Overload],
         on_superseded: Callable[[Delivery], None],
         counters: Counters,
+        *,
+        on_refused: Callable[[Delivery], None] = lambda delivery: None,
+        most_bytes: int = Bounds().waiting_bytes,
     ) -> None:
+        """``on_superseded`` and ``on_refused`` must not block either."""
         self._capacity = capacity
         self._overload = overload
         self._on_superseded = on_superseded
+        self._on_refused = on_refused
         self._counters = counters
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._waiting: deque[Delivery] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -42,15 +50,28 @@ class WaitingRoom:
         with self._changed:
             return len(self._waiting)
 
+    @property
+    def oldest(self) -> float | None:
+        """When the one that has waited longest came, on the monotonic clock; None where none waits."""
+        with self._changed:
+            return self._waiting[0].arrived if self._waiting else None
+
+    @property
+    def bytes_held(self) -> int:
+        """Of the payloads that wait."""
+        with self._changed:
+            return self._bytes
+
     def admit(self, delivery: Delivery) -> None:
         """Let a delivery wait.
 
         A guaranteed one is always admitted: the window of unacknowledged messages bounds how many
-        there are, and one left out would hold back every acknowledgement behind it. Others are
-        refused and counted where the room is full. Nothing is admitted after :meth:`close`; what
-        comes then stays unacknowledged, and the broker delivers it again.
+        there are, and one left out would hold back every acknowledgement behind it. Each connection has a
+        window of its own, so those of connections that are gone make room first. Others are refused and
+        counted where the room is full. Nothing is admitted after :meth:`close`; what comes then stays
+        unacknowledged, and the broker delivers it again.
         """
-        superseded = None
+        superseded, refused = None, False
         with self._changed:
             if self._closed:
                 self._counters.add("deliveries_after_close")
@@ -60,12 +81,16 @@ class WaitingRoom:
             )
             if latest_only:
                 superseded = self._take_frame_of(delivery.camera)
-            full = len(self._waiting) >= self._capacity
-            if superseded is None and full and not delivery.guaranteed:
-                self._counters.add("deliveries_refused")
-                return
-            self._waiting.append(delivery)
-            self._changed.notify_all()
+            if delivery.guaranteed:
+                self._drop_stale()
+            refused = superseded is None and not delivery.guaranteed and self._full(len(delivery.payload))
+            if not refused:
+                self._waiting.append(delivery)
+                self._bytes += len(delivery.payload)
+                self._changed.notify_all()
+        if refused:
+            self._counters.add("deliveries_refused")
+            self._on_refused(delivery)
         if superseded is not None:
             self._on_superseded(superseded)
 
@@ -73,7 +98,11 @@ class WaitingRoom:
         """The one that has waited longest; None after ``timeout_s`` or once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout_s)
-            return self._waiting.popleft() if self._waiting else None
+            if not self._waiting:
+                return None
+            taken = self._waiting.popleft()
+            self._bytes -= len(taken.payload)
+            return taken
 
     def take_job_of(self, camera: Camera, timeout_s: float) -> Delivery | None:
         """The first waiting job of ``camera``, out of turn; None where none comes in time.
@@ -89,13 +118,14 @@ class WaitingRoom:
             self._changed.wait_for(lambda: find() is not None or self._closed, timeout_s)
             found = find()
             if found is not None:
-                self._waiting.remove(found)
+                self._remove(found)
             return found
 
     def put_back(self, delivery: Delivery) -> None:
         """Return one that was taken and could not be dealt with yet: it is the next to be taken."""
         with self._changed:
             self._waiting.appendleft(delivery)
+            self._bytes += len(delivery.payload)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -113,6 +143,24 @@ class WaitingRoom:
     def _take_frame_of(self, camera: Camera) -> Delivery | None:
         for waiting in self._waiting:
             if waiting.kind is DeliveryKind.FRAME and waiting.camera == camera:
-                self._waiting.remove(waiting)
+                self._remove(waiting)
                 return waiting
         return None
+
+    def _remove(self, delivery: Delivery) -> None:
+        self._waiting.remove(delivery)
+        self._bytes -= len(delivery.payload)
+
+    def _full(self, size: int) -> bool:
+        if not self._waiting:
+            return False
+        return len(self._waiting) >= self._capacity or self._bytes + size > self._most_bytes
+
+    def _drop_stale(self) -> None:
+        """In a full room, what the broker delivers again anyway. One for one: so it never grows by it."""
+        if not self._full(0):
+            return
+        stale = next((waiting for waiting in self._waiting if waiting.stale()), None)
+        if stale is not None:
+            self._remove(stale)
+            self._counters.add("deliveries_stale_dropped")

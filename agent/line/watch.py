@@ -11,6 +11,7 @@ from agent.drift import Baseline, DriftChange, DriftMonitor
 from agent.errors import StorageError
 from agent.inspection import Event, Inspection
 from agent.line.work import Work
+from agent.log_fields import about
 from agent.ports import Announcer, History
 from agent.recipe import Recipe
 
@@ -69,13 +70,14 @@ class DriftWatch:
         )
         alert = self._announcer.alert(camera, kind, sentence, event.at, severity=severity, sku=sku)
         messages = () if inspection.shadow else (alert,)
+        fields = about(camera, sku=sku)
         try:
             self._history.announce(event, messages)
         except StorageError as error:
             self._counters.add("events_lost")
-            logger.error("%s (the event could not be written: %s)", sentence, error)
+            logger.error("%s (the event could not be written: %s)", sentence, error, extra=fields)
         else:
-            logger.warning("%s", sentence) if change.drifted else logger.info("%s", sentence)
+            logger.log(logging.WARNING if change.drifted else logging.INFO, "%s", sentence, extra=fields)
 
 
 def _baseline(recipe: Recipe) -> Baseline | None:

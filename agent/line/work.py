@@ -12,7 +12,7 @@ from agent.inspector import Judgement
 from agent.methods.method import Prepared
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Work:
     """Filled in by one stage after the other; each stage owns it while it works on it."""
 
@@ -28,6 +28,17 @@ class Work:
     """When the decoder was done with it, on the monotonic clock."""
     decode_ms: float = 0.0
     queue_ms: float = 0.0
+    silent: bool = False
+    """Its row is written without messages: a stage died of composing them."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory, about."""
+        frame, mask = self.frame, None if self.judgement is None else self.judgement.mask
+        held = len(self.delivery.payload)
+        if frame is not None:
+            held += frame.image.nbytes + len(frame.encoded)
+        return held + (0 if mask is None else mask.nbytes)
 
     def fail(self, reason: str) -> Work:
         """End as ERROR without having been scored."""

@@ -3,6 +3,7 @@
 Adapters and storage implement them; :mod:`agent.app` is the one place that puts them together.
 """
 
+from agent.ports.disk import Disks
 from agent.ports.history import Entry, History, Outbox, OutboxMessage, RecipeBook, StoredMessage
 from agent.ports.media import FrameDecoder, ImageCodec, MediaStore
 from agent.ports.models import (
@@ -32,6 +33,7 @@ __all__ = [
     "Description",
     "Detections",
     "Detector",
+    "Disks",
     "Entry",
     "FrameDecoder",
     "History",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.frame import FrameIdentity, Job
+from agent.frame import Camera, FrameIdentity, Job
 from agent.inspection import Event, Feedback, Inspection
 from agent.recipe import Recipe, RecipeListing, Reference
 
@@ -59,6 +59,13 @@ class History(Protocol):
         """How many rows have this frame id or one derived from it (``id``, ``id-2``, ``id-3``...)."""
         ...
 
+    def recent_sequences(self, camera: Camera, limit: int) -> Sequence[int]:
+        """Running numbers of the newest rows of a camera, at most ``limit``, the oldest first.
+
+        Of those that stood there when its last gap was told, only the newest. Raises StorageError.
+        """
+        ...
+
     def record_event(self, event: Event) -> None: ...
 
     def announce(self, event: Event, messages: Sequence[OutboxMessage]) -> None:
@@ -73,8 +80,11 @@ class History(Protocol):
 class Outbox(Protocol):
     """Messages written with the history and not yet acknowledged by the broker."""
 
-    def pending(self, limit: int) -> Sequence[StoredMessage]:
-        """The oldest first."""
+    def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
+        """The oldest first, without those whose ids are given: they were handed over already.
+
+        By id and not "after the last one": on PostgreSQL a smaller number may be committed after a larger.
+        """
         ...
 
     def mark_sent(self, ids: Sequence[int]) -> None: ...

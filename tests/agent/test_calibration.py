@@ -157,5 +157,6 @@ def test_a_margin_above_the_threshold_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["false_alarm_rate", "map_threshold", "log_mean", "log_deviation"])
 def test_no_number_of_a_calibration_is_anything_but_finite(name: str) -> None:
+    changed: dict[str, Any] = {name: math.nan}
     with pytest.raises(ValueError, match="finite"):
-        replace(calibration(SCORES), **{name: math.nan})
+        replace(calibration(SCORES), **changed)

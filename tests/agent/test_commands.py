@@ -230,17 +230,18 @@ def test_first_frames_are_vouched_for(desk: Desk) -> None:
     assert "3 frames of 'bolt' were asked for and 0 were inspected" in asked["error"]
     assert "frames" in desk.ask("recipe.commission", sku="bolt")["error"]
     for index in range(4):
-        desk.rooms.history.record([inspected(f"i-{index}", index)])
+        path = desk.rooms.media.put(b"frame %d" % index, "png")
+        desk.rooms.history.record([inspected(f"i-{index}", index, path)])
     answer = desk.ask("recipe.commission", sku="bolt", frames=3)
     assert answer["result"] == {"sku": "bolt", "frames": ["f-0", "f-1", "f-2"]}
     assert [one.name for one in desk.rooms.book.held_references("bolt")] == ["f-0", "f-1", "f-2"]
 
 
-def inspected(inspection_id: str, second: int) -> Entry:
-    """A frame of a bolt that was inspected, with a picture of its own."""
+def inspected(inspection_id: str, second: int, path: str) -> Entry:
+    """A frame of a bolt that was inspected, with its picture."""
     at = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
     identity = FrameIdentity(CAMERA, f"f-{second}", sku="bolt")
-    media = MediaPaths(image=f"00/00/{second:064x}.png")
+    media = MediaPaths(image=path)
     return Entry(
         Inspection(inspection_id, identity, "bolt", Verdict.PASS, "below", at, at, score=0.1, media=media)
     )

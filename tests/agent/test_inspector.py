@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ import torch
 from agent.cabinet import generic_recipe
 from agent.calibration import Calibration
 from agent.decision import Verdict
+from agent.device import AGAIN_AFTER
 from agent.errors import ModelError, RecipeError
 from agent.frame import Image
 from agent.inspector import Inspector, Segmentation
@@ -31,6 +33,7 @@ class PlainPrepared:
     recipe: Recipe
     mask_threshold: float = 0.7
     pool_fraction: float = 0.0
+    complete: bool = True
 
     def leaving_out(self, reference: int) -> PlainPrepared:
         return self
@@ -204,7 +207,7 @@ def test_a_score_that_is_no_number_is_an_error_of_that_frame_alone(score: float 
 
 @pytest.mark.parametrize(
     "failure",
-    [RuntimeError("out of memory"), ModelError("no kernel"), ValueError("shape")],
+    [RuntimeError("no engine"), ModelError("no kernel"), ValueError("shape")],
 )
 def test_a_model_that_raises_on_one_frame_costs_that_frame_alone(failure: Exception) -> None:
     method = BrightestPixel(failure)
@@ -214,6 +217,188 @@ def test_a_model_that_raises_on_one_frame_costs_that_frame_alone(failure: Except
     assert [j.verdict for j in judgements] == expected
     assert judgements[1].reason == f"the model failed on this frame: {failure}"
     assert method.batches == [4, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (KeyError("layer4"), "KeyError: 'layer4'"),
+        (TypeError("no len()"), "TypeError: no len()"),
+        (AssertionError("shapes"), "AssertionError: shapes"),
+        (IndexError("17"), "IndexError: 17"),
+    ],
+)
+def test_a_slip_in_a_model_costs_its_frame_alone_and_is_named(failure: Exception, said: str) -> None:
+    inspector = Inspector(BrightestPixel(failure))
+    images = [picture(0.1), picture(0.1, broken=True), picture(0.9)]
+    judgements = inspector.inspect(images, [prepared()] * 3)
+    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+    assert judgements[1].reason == f"the model failed on this frame: {said}"
+    assert inspector.counters.get("model_failures") == 1
+
+
+class Miscounting(BrightestPixel):
+    """Leaves a broken frame out of its answer, or answers twice."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        scored = super().score(images, prepared)
+        return [
+            one
+            for one, image in zip(scored, images, strict=True)
+            for _ in range(self.times if image[0, 0, 2] == 255 else 1)
+        ]
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_method_that_gives_too_few_or_too_many_results_mixes_up_no_frames(times: int) -> None:
+    images = [picture(0.1), picture(0.1, broken=True), picture(0.9)]
+    judgements = Inspector(Miscounting(times)).inspect(images, [prepared()] * 3)
+    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+    assert f"{times} results for 1 frames" in judgements[1].reason
+
+
+class Shapeless(BrightestPixel):
+    """Gives something that is no map."""
+
+    def _score(self, image: Image) -> Scored:
+        scored = super()._score(image)
+        if image[0, 0, 2] == 255:
+            return replace(scored, anomaly_map=[[0.5]])  # type: ignore[arg-type] # that is the point
+        return scored
+
+
+def test_a_map_of_another_shape_costs_its_frame_alone() -> None:
+    images = [picture(0.1), picture(0.9, broken=True), picture(0.9)]
+    judgements = Inspector(Shapeless(0.9)).inspect(images, [prepared()] * 3)
+    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+
+
+# ---------------------------------------------------------------------------------------- memory
+
+
+class Narrow(BrightestPixel):
+    """Has memory for so many frames at once, and for no broken frame at all."""
+
+    def __init__(self, fits: int, error: Exception | None = None) -> None:
+        super().__init__(failure=0.1)
+        self.fits = fits
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        if len(images) > self.fits or any(image[0, 0, 2] == 255 for image in images):
+            self.batches.append(len(images))
+            raise self.error
+        return super().score(images, prepared)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+)
+def test_where_memory_does_not_suffice_the_batch_is_halved(error: Exception) -> None:
+    method = Narrow(2, error)
+    inspector = Inspector(method)
+    scores = [0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1, 0.45]
+    judgements = inspector.inspect([picture(score) for score in scores], [prepared()] * 8)
+    assert [j.score for j in judgements] == pytest.approx(scores)
+    assert method.batches == [8, 4, 2, 2, 2, 2]
+    assert inspector.counters.get("out_of_memory") == 2
+    assert inspector.counters.get("model_failures") == 0
+
+
+def test_a_size_that_fits_is_remembered_and_a_larger_one_tried_again_later() -> None:
+    method = Narrow(2)
+    inspector = Inspector(method)
+    four = [picture(0.1)] * 4, [prepared()] * 4
+    inspector.inspect(*four)
+    assert method.batches == [4, 2, 2]
+    for _ in range(AGAIN_AFTER // 2 - 1):
+        inspector.inspect(*four)
+    assert set(method.batches[3:]) == {2}, "not each batch fails again"
+    method.fits = 8
+    inspector.inspect(*four)
+    assert method.batches[-1] == 4, "another process may have let go of its memory"
+
+
+def test_a_frame_for_which_memory_does_not_suffice_alone_is_an_error_and_halves_no_other_batch() -> None:
+    method = Narrow(8)
+    inspector = Inspector(method)
+    images = [picture(0.1), picture(0.9), picture(0.1, broken=True), picture(0.9)]
+    judgements = inspector.inspect(images, [prepared()] * 4)
+    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.FAIL]
+    assert "memory does not suffice for this frame even alone" in judgements[2].reason
+    method.batches.clear()
+    inspector.inspect([picture(0.1)] * 8, [prepared()] * 8)
+    assert method.batches == [8]
+
+
+def test_memory_that_a_failed_pass_held_is_let_go_before_the_next() -> None:
+    held: list[weakref.ref[np.ndarray]] = []
+
+    class Holding(Narrow):
+        def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+            assert not any(one() is not None for one in held)
+            ballast = np.zeros(8)
+            held.append(weakref.ref(ballast))
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().score(images, prepared)
+
+    verdicts = [j.verdict for j in Inspector(Holding(1)).inspect([picture(0.1)] * 4, [prepared()] * 4)]
+    assert verdicts == [Verdict.PASS] * 4
+
+
+def test_enrolment_scores_in_smaller_batches_too_and_is_told_of_a_frame_that_fits_nowhere() -> None:
+    inspector = Inspector(Narrow(3))
+    assert len(inspector.score([picture(0.1)] * 8, [prepared()] * 8)) == 8
+    with pytest.raises(torch.OutOfMemoryError):
+        inspector.score([picture(0.1, broken=True)], [prepared()])
+
+
+def test_a_device_that_is_lost_is_no_error_of_a_frame() -> None:
+    method = BrightestPixel(RuntimeError("CUDA error: device-side assert triggered"))
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        Inspector(method).inspect([picture(0.1), picture(0.1, broken=True)], [prepared()] * 2)
+
+
+def test_a_slip_while_a_recipe_is_prepared_is_a_matter_of_that_recipe() -> None:
+    class Slipping(BrightestPixel):
+        def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PlainPrepared:
+            raise KeyError("blocks.11")
+
+    with pytest.raises(ModelError, match=r"the method failed on this recipe: KeyError: 'blocks.11'"):
+        Inspector(Slipping()).prepare(generic_recipe("A", "plain"), ())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_real_gpu_whose_memory_is_short_is_survived() -> None:
+    class OnTheGpu(BrightestPixel):
+        def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+            ballast = torch.empty(
+                len(images), 256, 2**20, device="cuda", dtype=torch.uint8
+            )  # 256 MiB a frame
+            return super().score(images, prepared)[: len(ballast)]
+
+    free, total = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 1.2 * 2**30 / total))
+    try:
+        method = OnTheGpu()
+        judgements = Inspector(method).inspect([picture(0.1)] * 16, [prepared()] * 16)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert free > 2**31
+    assert [j.verdict for j in judgements] == [Verdict.PASS] * 16
+    assert set(method.batches) == {4}
 
 
 class NotANumberMap(BrightestPixel):

@@ -42,6 +42,9 @@ def test_every_key_has_the_documented_default() -> None:
         "profile": "embedded",
         "shadow": False,
         "heartbeat": "1m",
+        "restarts": 5,
+        "restart_window": "1m",
+        "hang_after": "5m",
     }
     assert settings.broker.url == "mqtt://127.0.0.1:1883"
     assert settings.database.url == "sqlite:///var/history.db"

@@ -49,9 +49,9 @@ class Rooms:
         self.history = SqlHistory(self.database, agent_id="cell-7", agent_version="1")
         self.outbox = SqlOutbox(self.database, agent_id="cell-7")
         self.book = SqlRecipeBook(self.database)
-        self.samples = SqlSamples(self.database)
         self.desk = SqlOnboardingDesk(self.database)
         self.media = MediaFolder(folder / "media")
+        self.samples = SqlSamples(self.database, self.media)
         self.codec = CvImageCodec()
 
     def rows(self, table: str, order: str = "rowid") -> Sequence[Mapping[str, Any]]:

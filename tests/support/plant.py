@@ -19,10 +19,11 @@ from agent.errors import StorageError
 from agent.exchange import RecipeExchange
 from agent.frame import Camera, DeliveryKind, Image
 from agent.inspector import Inspector
-from agent.line import Line, LineOptions, LineParts, Overload, RecordingOptions
+from agent.line import Line, LineOptions, LineParts, Overload, RecordingOptions, WatchOptions
+from agent.measures import Measures
 from agent.methods.fade import Fade
 from agent.methods.method import Method, Prepared, Scored
-from agent.ports import Entry, History, MediaStore, PromptWriter
+from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Transport
 from storage import MediaFolder, SqlHistory
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
@@ -30,6 +31,8 @@ from tests.support.loopback import CAMERA, LoopbackTransport, Sent, message
 from tests.support.office import onboarding
 from tests.support.pictures import part
 from tests.support.schedule import ManualSchedule
+
+_WATCHED = ("drift", "bursts", "numbers", "silence")
 
 
 class GatedFade(Fade):
@@ -84,15 +87,19 @@ class Plant:
         method: Method | None = None,
         history: History | None = None,
         media: MediaStore | None = None,
+        decoder: FrameDecoder | None = None,
+        transport: Transport | None = None,
         shadow: bool = False,
         writer: PromptWriter | None = None,
         onboarding_options: Mapping[str, Any] | None = None,
         overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT,
+        cycle_time_ms: Callable[[Camera], float | None] = lambda camera: None,
         **options: Any,
     ) -> None:
         self.rooms = rooms
         self.transport = LoopbackTransport()
         self.counters = Counters()
+        self.measures = Measures()
         self.schedule = ManualSchedule()
         self.topics = Topics(site="plant", agent="cell-7")
         self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
@@ -109,8 +116,8 @@ class Plant:
             **(onboarding_options or {}),
         )
         parts = LineParts(
-            transport=self.transport,
-            decoder=PayloadDecoder(),
+            transport=transport or self.transport,
+            decoder=decoder or PayloadDecoder(),
             parser=JsonMessageParser(),
             history=history,
             outbox=rooms.outbox,
@@ -121,6 +128,7 @@ class Plant:
             cabinet=cabinet,
             onboarding=self.onboarding,
             counters=self.counters,
+            measures=self.measures,
             commands=Commands(
                 JsonCommandParser(),
                 MqttReplier(self.topics, "1", self.counters),
@@ -131,8 +139,12 @@ class Plant:
                 self.counters,
             ),
         )
-        recording = RecordingOptions(shadow=lambda camera: shadow)
-        self.line = Line(parts, LineOptions(overload=overload, recording=recording, **options))
+        recording = RecordingOptions(shadow=lambda camera: shadow, cycle_time_ms=cycle_time_ms)
+        watched = {name: options.pop(name) for name in _WATCHED if name in options}
+        self.line = Line(
+            parts,
+            LineOptions(overload=overload, recording=recording, watch=WatchOptions(**watched), **options),
+        )
 
     def deliver(self, *sent: Sent) -> None:
         """Hand messages in."""

@@ -67,6 +67,11 @@ class AgentProcess:
         return self._log.read_text(errors="replace")
 
     @property
+    def pid(self) -> int | None:
+        """Its process id; None before it is started."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -75,6 +80,10 @@ class AgentProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
+
+    def wait(self, timeout_s: float) -> int:
+        """Until it ends by itself; the exit status."""
+        return 0 if self._process is None else self._process.wait(timeout_s)
 
     def stop(self, timeout_s: float = 30.0) -> int:
         """SIGTERM, as systemd does; the exit status."""

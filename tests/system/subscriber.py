@@ -18,13 +18,19 @@ class Subscriber:
     """Collects the messages of some topics; wait on what came instead of sleeping."""
 
     def __init__(
-        self, url: str, *topics: str, protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+        self,
+        url: str,
+        *topics: str,
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        username: str | None = None,
+        password: str | None = None,
     ) -> None:
         self._topics = topics
         self._changed = threading.Condition()
         self._subscribed = threading.Event()
         self.messages: list[tuple[str, bytes, bool]] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+        self._client.username_pw_set(username, password)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message

@@ -52,6 +52,8 @@ def demo(
         "broker.url=embedded://127.0.0.1:0",
         f"database.url=sqlite:///{out / 'history.db'}",
         f"media.path={out / 'media'}",
+        "media.reserve=0",
+        "media.ballast=0",
         "metrics.port=0",
         # Cameras, broker and history live in this process too; a pass on all cores would wait for them.
         f"models.threads={max(1, (os.cpu_count() or 2) - 1)}",

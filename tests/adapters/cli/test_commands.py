@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import yaml
+from sqlalchemy import text
 
 from adapters.cli.demo.plan import encode_jpeg
+from storage import Database, MediaFolder
 from tests.adapters.cli.conftest import CommandLine, gear
 
 Gears = Callable[[str, int], Path]
@@ -61,6 +64,49 @@ def test_the_database_is_made_checked_and_copied(sightline: CommandLine) -> None
     sightline("db", "backup", "copy.db", *place)
     assert Path("copy.db").stat().st_size > 0
     assert "exists already" in sightline("db", "backup", "copy.db", *place, code=1).stderr
+
+
+def test_pictures_without_a_row_are_named_and_deleted_by_command(sightline: CommandLine) -> None:
+    sightline("db", "upgrade")
+    picture = Path("var/media") / MediaFolder(Path("var/media")).put(b"nobody's", "jpg")
+    os.utime(picture, (1, 1))
+    found = sightline("db", "check", code=1)
+    assert "1 files (8 bytes) are named by no row" in found.stderr
+    assert picture.name in found.stderr
+    assert picture.exists()
+    done = sightline("db", "check", "--repair", "--deep")
+    assert "1 files that no row names were deleted: 8 bytes are free" in done.stdout
+    assert "agrees with it: 0 files, 0 bytes" in done.stdout
+    assert not picture.exists()
+    with Database("sqlite:///var/history.db") as database, database.read() as connection:
+        events = connection.execute(text("SELECT kind, agent_id FROM event")).all()
+    assert [tuple(event) for event in events] == [("media-repair", "cell-7")]
+
+
+def test_a_folder_of_another_database_is_not_emptied_by_mistake(sightline: CommandLine) -> None:
+    sightline("db", "upgrade")
+    media = MediaFolder(Path("var/media"))
+    pictures = [Path("var/media") / media.put(b"picture %d" % number, "jpg") for number in range(30)]
+    for picture in pictures:
+        os.utime(picture, (1, 1))
+    refused = sightline("db", "check", "--repair", code=1)
+    assert "30 of 30 files are named by no row: is this the media folder of this database?" in refused.stderr
+    assert all(picture.exists() for picture in pictures)
+    sightline("db", "check", "--repair", "--force")
+    assert not any(picture.exists() for picture in pictures)
+
+
+def test_a_damaged_database_is_named_before_anything_is_done_with_it(sightline: CommandLine) -> None:
+    sightline("db", "upgrade")
+    history = Path("var/history.db")
+    content = bytearray(history.read_bytes())
+    content[8192:20480] = os.urandom(12288)
+    history.write_bytes(content)
+    for command in (["db", "check"], ["db", "upgrade"], ["run"]):
+        said = sightline(*command, code=1).stderr
+        assert "is damaged" in said
+        assert "put a backup in its place" in said
+    assert history.read_bytes() == content
 
 
 def test_enrolling_writes_a_calibrated_recipe(sightline: CommandLine, gears: Gears) -> None:
@@ -159,9 +205,10 @@ def test_an_unreadable_picture_is_an_error_and_its_neighbour_is_inspected(
 
 
 def test_check_without_anything_installed_but_the_agent(sightline: CommandLine) -> None:
-    quiet = ("--set", "ollama.enabled=false", "--set", "broker.url=embedded://127.0.0.1:0")
+    changes = ("ollama.enabled=false", "broker.url=embedded://127.0.0.1:0", "metrics.port=0")
+    quiet = [argument for change in changes for argument in ("--set", change)]
     findings = {one["part"]: one for one in json.loads(sightline("check", "--json", *quiet).stdout)}
-    assert list(findings) == ["config", "broker", "database", "media", "ollama", "models"]
+    assert " ".join(findings) == "config broker secrets database media metrics ollama models"
     assert findings["database"]["state"] == "warning"
     assert not Path("var").exists(), "check creates nothing"
     sightline("db", "upgrade")

@@ -10,7 +10,7 @@ from agent.decision import Verdict
 from agent.frame import Camera, FrameIdentity
 from agent.inspection import Inspection, MediaPaths
 from agent.ports import Entry
-from storage import Database, SqlHistory
+from storage import Database, MediaFolder, SqlHistory
 from tests.adapters.cli.conftest import CommandLine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,6 +21,7 @@ def inspected(sightline: CommandLine, count: int) -> None:
     sightline("db", "upgrade")
     database = Database(f"sqlite:///{sightline.folder / 'var/history.db'}")
     history = SqlHistory(database, agent_id="cell-7", agent_version="1")
+    media = MediaFolder(sightline.folder / "var/media")
     entries = [
         Entry(
             Inspection(
@@ -31,7 +32,7 @@ def inspected(sightline: CommandLine, count: int) -> None:
                 reason="not calibrated",
                 received_at=NOW + timedelta(seconds=index),
                 inspected_at=NOW + timedelta(seconds=index),
-                media=MediaPaths(image=f"00/00/{index:064x}.jpg"),
+                media=MediaPaths(image=media.put(b"frame %d" % index, "jpg")),
             )
         )
         for index in range(count)

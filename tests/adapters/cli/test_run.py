@@ -116,6 +116,7 @@ class DyingAgent:
 
     description: ClassVar[dict[str, str]] = {"version": "0"}
     stopped = False
+    stuck = False
 
     def start(self) -> None:
         """See RunningAgent."""

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from agent.app.retention import RetentionTask, keep_by_verdict
+from agent.app.retention import Keep, RetentionTask, keep_by_verdict
 from agent.counters import Counters
+from agent.dates import DateGuard
 from agent.decision import Verdict
-from agent.inspection import MediaPaths
+from agent.inspection import Event, MediaPaths
 from agent.ports import Entry
 from config import Settings
 from storage import Database, MediaFolder, SqlHistory, SqlRetention, schema, upgrade
 from tests.storage.examples import NOON, inspected
 
-KEEP: dict[str, timedelta | None] = {Verdict.PASS: timedelta(days=7)}
+KEEP = Keep({Verdict.PASS: timedelta(days=7)}, events=timedelta(days=365), sent=timedelta(days=7))
 
 
 def events(database: Database) -> list[tuple[str, str, str, dict[str, int]]]:
@@ -36,7 +37,14 @@ def url(tmp_path: Path) -> str:
 def task(database: Database, folder: Path, counters: Counters) -> RetentionTask:
     history = SqlHistory(database, agent_id="a", agent_version="1")
     retention = SqlRetention(database, MediaFolder(folder))
-    return RetentionTask(retention, history, KEEP, counters, clock=lambda: NOON + timedelta(days=8))
+    return RetentionTask(retention, history, KEEP, counters, lambda: NOON + timedelta(days=8), steady())
+
+
+def steady() -> DateGuard:
+    """The guard of an agent that has run for days."""
+    times = iter([0.0, 0.0])
+    day = 86_400.0
+    return DateGuard(lambda: NOON + timedelta(days=8), lambda: next(times, 3 * day))
 
 
 def test_every_verdict_with_media_has_its_keep() -> None:
@@ -59,7 +67,8 @@ def test_a_run_that_removed_something_is_one_event(url: str, tmp_path: Path) -> 
         ((kind, severity, message, details),) = events(database)
     assert (kind, severity) == ("retention", "info")
     assert message == "1 rows let go of their pictures; 1 files, 7 bytes"
-    assert details == {"rows": 1, "files": 1, "bytes": 7, "missing": 0, "failed": 0}
+    counts = {"rows": 1, "files": 1, "bytes": 7, "missing": 0, "failed": 0}
+    assert details == {**counts, "events": 0, "messages": 0}
 
 
 def test_a_database_that_refuses_is_counted_and_logged(
@@ -81,3 +90,42 @@ def test_a_task_that_was_stopped_changes_nothing(url: str, tmp_path: Path) -> No
         run.stop()
         run()
         assert events(database) == []
+
+
+def test_a_date_that_jumped_deletes_nothing_and_is_told_once(url: str, tmp_path: Path) -> None:
+    """An agent is started with its clock two years ahead; on the next day somebody sets it right."""
+    upgrade(url)
+    jumped = NOON + timedelta(days=730)
+    date, steady_s = [jumped], [0.0]
+    with Database(url) as database:
+        media = MediaFolder(tmp_path / "media")
+        path = media.put(b"picture", "jpg")
+        history = SqlHistory(database, agent_id="a", agent_version="1")
+        history.record([Entry(inspected(media=MediaPaths(image=path)))])
+        guard = DateGuard(lambda: date[0], lambda: steady_s[0])
+        run = RetentionTask(SqlRetention(database, media), history, KEEP, Counters(), lambda: date[0], guard)
+        for _hour in range(20):
+            date[0] += timedelta(hours=1)
+            steady_s[0] += 3600.0
+            run()
+        assert media.get(path) == b"picture"
+        ((kind, severity, message, _),) = events(database)
+        assert (kind, severity) == ("date-doubted", "warning")
+        assert "the history has nothing from the 728 days before 2028-11-17" in message
+        assert "set the clock if it is wrong" in message
+        date[0] = NOON + timedelta(hours=20)
+        run()
+        assert media.get(path) == b"picture"
+        assert len(events(database)) == 1
+
+
+def test_events_and_sent_messages_go_with_the_pictures(url: str, tmp_path: Path) -> None:
+    upgrade(url)
+    with Database(url) as database:
+        history = SqlHistory(database, agent_id="a", agent_version="1")
+        history.record_event(Event("job", "long ago", NOON - timedelta(days=400)))
+        task(database, tmp_path / "media", Counters())()
+        ((kind, _, message, details),) = events(database)
+    assert kind == "retention"
+    assert message.endswith("1 events and 0 sent messages deleted")
+    assert details["events"] == 1

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from agent.line import intake, judge, line, outbox_drain
+from agent.line import desks, intake, judge, line, outbox_drain, stage
 from tests.support.factory import Rooms
 from tests.support.plant import Plant
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "STORAGE_RETRY_S", 0.02)
+    monkeypatch.setattr(stage, "STORAGE_RETRY_S", 0.02)
+    monkeypatch.setattr(desks, "POLL_S", 0.05)
     monkeypatch.setattr(line, "POLL_S", 0.05)
     monkeypatch.setattr(judge, "POLL_S", 0.05)
     monkeypatch.setattr(intake, "JOB_GRACE_S", 0.2)

@@ -45,7 +45,7 @@ def test_a_frame_enters_and_leaves_with_its_delivery(rooms: Rooms) -> None:
     identity = in_flight.enter(named("1"), sent.delivery)
     assert identity == named("1")
     assert len(in_flight) == 1
-    assert list(in_flight.leave(named("1"))) == [sent.delivery]
+    assert list(in_flight.leave(named("1"))) == [sent.acknowledgement]
     assert len(in_flight) == 0
     assert not sent.acknowledged, "that is for the recorder"
     assert list(in_flight.leave(named("1"))) == []
@@ -57,7 +57,7 @@ def test_a_frame_under_way_is_acknowledged_with_the_first(rooms: Rooms, redelive
     assert in_flight.enter(named("1"), first.delivery) is not None
     assert in_flight.enter(named("1"), second.delivery) is None
     assert not second.acknowledged
-    assert list(in_flight.leave(named("1"))) == [first.delivery, second.delivery]
+    assert list(in_flight.leave(named("1"))) == [first.acknowledgement, second.acknowledgement]
 
 
 def test_a_redelivered_frame_with_a_row_is_acknowledged_at_once(rooms: Rooms) -> None:

@@ -106,28 +106,15 @@ def test_a_line_that_could_not_be_started_can_be_stopped(rooms: Rooms) -> None:
     assert plant.transport.final_status == "stopped"
 
 
-def test_something_unforeseen_ends_the_line_loudly_and_loses_nothing(build: Build) -> None:
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("out of memory"), KeyError("nobody thought of this"), AssertionError()]
+)
+def test_a_model_that_fails_is_an_error_of_each_frame_and_the_line_goes_on(
+    build: Build, failure: Exception
+) -> None:
     method = GatedFade()
     plant = build(method=method)
-    plant.inspected(frame(0))
-    method.failure = KeyError("nobody thought of this")
-    sent = [frame(seed) for seed in range(1, 10)]
-    assert not plant.line.failed
-    plant.deliver(*sent)
-    assert plant.line.wait(10.0)
-    assert plant.line.failed
-    plant.line.stop(10.0)
-    assert plant.transport.final_status == "offline"
-    assert not any(one.acknowledged for one in sent)
-    assert len(plant.rows()) == 1
-    later = build()
-    assert len(later.inspected(*(one.again() for one in sent))) == 10
-
-
-def test_a_model_that_fails_is_an_error_of_each_frame_and_the_line_goes_on(build: Build) -> None:
-    method = GatedFade()
-    plant = build(method=method)
-    method.failure = RuntimeError("out of memory")
+    method.failure = failure
     rows = plant.inspected(*(frame(seed) for seed in range(5)))
     assert {row["verdict"] for row in rows} == {"ERROR"}
     method.failure = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -86,8 +86,8 @@ def test_what_was_committed_before_the_end_goes_out_before_the_end(rooms: Rooms)
     """The recorder's last commit and `ending` both come just after the drain found nothing."""
 
     class Late(SqlOutbox):
-        def pending(self, limit: int) -> Sequence[StoredMessage]:
-            found = super().pending(limit)
+        def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
+            found = super().pending(limit, excluding)
             if not drain.ending.is_set():
                 commit(rooms, 1)
                 drain.ending.set()
@@ -173,6 +173,94 @@ def test_the_end_waits_for_no_acknowledgement_that_does_not_come(
     drain.transport.acknowledges = False
     drain.run_to_the_end()
     assert rooms.outbox.depth() == 1, "it is sent again after the next start"
+
+
+class Counting(SqlOutbox):
+    """Counts questions and the rows that they brought, payloads and all."""
+
+    questions = 0
+    rows = 0
+
+    def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
+        found = super().pending(limit, excluding)
+        self.questions += 1
+        self.rows += len(found)
+        return found
+
+
+def test_while_acknowledgements_are_due_no_row_is_read_twice(rooms: Rooms) -> None:
+    outbox = Counting(rooms.database, agent_id="cell-7")
+    drain = Drain(rooms, outbox)
+    drain.transport.acknowledges = False
+    commit(rooms, *range(100))
+    with drain:
+        wait_until(lambda: len(drain.transport.published) == 100, "the messages")
+        for number in range(100, 120):
+            commit(rooms, number)
+            drain.drain.wake()
+            wait_until(lambda number=number: f"t/{number}" in drain.transport.topics(), "the message")  # type: ignore[misc]
+        before = outbox.questions
+        wait_until(lambda: outbox.questions >= before + 3, "three more looks")
+        assert outbox.rows == 120
+        drain.transport.acknowledge_all()
+        wait_until(lambda: rooms.outbox.depth() == 0, "the marks")
+    assert outbox.rows == 120
+    assert len(drain.transport.published) == 120
+
+
+def test_the_outbox_is_not_asked_while_there_is_nothing_new(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_drain, "RETRY_S", 3600.0)
+    outbox = Counting(rooms.database, agent_id="cell-7")
+    drain = Drain(rooms, outbox)
+    drain.transport.acknowledges = False
+    settled = []
+    commit(rooms, *range(10))
+    with drain:
+        wait_until(lambda: len(drain.transport.published) == 10, "the messages")
+        questions = outbox.questions
+        for ticket in drain.transport.tickets:
+            ticket.acknowledged = True
+            settled.append(ticket)
+            wait_until(lambda: rooms.outbox.depth() == 10 - len(settled), "the mark")
+        assert outbox.questions == questions
+
+
+def test_a_full_client_is_filled_up_as_soon_as_it_has_room(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_drain, "RETRY_S", 3600.0)
+    commit(rooms, *range(50))
+    drain = Drain(rooms)
+    drain.transport.acknowledges = False
+    drain.transport.refuse = lambda message: (
+        TransportError("full")
+        if sum(not ticket.acknowledged for ticket in drain.transport.tickets) >= 4
+        else None
+    )
+    with drain:
+        for sent in range(4, 50, 4):
+            wait_until(lambda sent=sent: len(drain.transport.published) >= sent, "four more")  # type: ignore[misc]
+            drain.transport.acknowledge_all()
+        wait_until(lambda: len(drain.transport.published) == 50, "the last")
+        drain.transport.acknowledge_all()
+    assert drain.transport.topics() == [f"t/{number}" for number in range(50)]
+    assert rooms.outbox.depth() == 0
+
+
+def test_a_thread_that_dies_of_a_message_twice_gives_it_up_the_third_time(rooms: Rooms) -> None:
+    commit(rooms, 1, 2, 3)
+    drain = Drain(rooms)
+    drain.transport.refuse = lambda message: KeyError("odd") if message.topic == "t/2" else None
+    drain.ending.set()
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            drain.drain.run(drain.ending)
+    drain.drain.run(drain.ending)
+    assert drain.transport.topics() == ["t/1", "t/3"]
+    assert rooms.outbox.depth() == 0
+    assert rooms.rows("event")[0]["kind"] == "undeliverable"
 
 
 def test_a_message_that_no_broker_takes_lets_the_others_pass_and_leaves_an_event(rooms: Rooms) -> None:

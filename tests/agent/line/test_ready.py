@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from dataclasses import replace
 
 import pytest
 
@@ -61,3 +62,26 @@ def test_a_frame_that_failed_already_is_not_replaced() -> None:
     ready.put(work("bad").fail("unreadable"), work("b"))
     assert not ready.superseded
     assert ready.taken() == ["bad", "b"]
+
+
+def test_pictures_in_the_queue_are_bounded_by_their_bytes() -> None:
+    ready = ReadyQueue(100, most_bytes=3000)
+    for name in "abcde":
+        one = work(name)
+        one.delivery = replace(one.delivery, payload=bytes(900))
+        try:
+            ready.put(one, 0.0)
+        except queue.Full:
+            break
+    assert (len(ready), ready.bytes_held) == (3, 2700)
+    ready.get(0.0)
+    assert ready.bytes_held == 1800
+
+
+def test_a_picture_larger_than_the_whole_queue_passes_alone() -> None:
+    ready = ReadyQueue(100, most_bytes=10)
+    one = work("a")
+    one.delivery = replace(one.delivery, payload=bytes(900))
+    ready.put(one, 0.0)
+    with pytest.raises(queue.Full):
+        ready.put(work("b"), 0.0)

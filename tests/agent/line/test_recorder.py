@@ -35,6 +35,7 @@ class Desk:
         self.in_flight = InFlight(self.history)
         self.counters = Counters()
         self.late_by = timedelta(0)
+        self.clock_off_by = timedelta(0)
         self.recorder = Recorder(
             self.history,
             rooms.media,
@@ -43,18 +44,22 @@ class Desk:
             self.in_flight,
             self.counters,
             options=RecordingOptions(**options),  # type: ignore[arg-type]
-            clock=lambda: self._received + self.late_by,
+            clock=lambda: self._received + self.clock_off_by,
+            monotonic=lambda: self._arrived + self.late_by.total_seconds(),
         )
-        self._received = message(DeliveryKind.FRAME, b"").delivery.received_at
+        self._note(message(DeliveryKind.FRAME, b""))
 
     def work(self, number: int, judgement: Judgement) -> tuple[Work, Sent]:
         image = spotted(number)
         sent = message(DeliveryKind.FRAME, encoded(image))
-        self._received = sent.delivery.received_at
+        self._note(sent)
         identity = FrameIdentity(CAMERA, str(number), sku="A")
         assert self.in_flight.enter(identity, sent.delivery) == identity
         frame = Frame(identity, image, sent.delivery.payload, "image/png", sent.delivery.received_at)
         return Work(sent.delivery, identity, frame=frame, sku="A", judgement=judgement), sent
+
+    def _note(self, sent: Sent) -> None:
+        self._received, self._arrived = sent.delivery.received_at, sent.delivery.arrived
 
 
 def failed() -> Judgement:
@@ -154,6 +159,20 @@ def test_a_verdict_later_than_the_cycle_says_so(rooms: Rooms, cycle_ms: float | 
     desk.late_by = timedelta(seconds=1)
     desk.recorder.record([work])
     assert bool(rooms.rows("inspection")[0]["late"]) is late
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(days=-1)])
+def test_a_wall_clock_that_jumps_makes_no_verdict_late_and_no_time_long(
+    rooms: Rooms, jump: timedelta
+) -> None:
+    desk = Desk(rooms, cycle_time_ms=lambda camera: 999.0)
+    work, _sent = desk.work(1, PASSED)
+    work.decoded = work.delivery.arrived
+    desk.clock_off_by, desk.late_by = jump, timedelta(seconds=0.5)
+    desk.recorder.record([work])
+    row = rooms.rows("inspection")[0]
+    assert (row["verdict"], bool(row["late"])) == ("PASS", False)
+    assert row["queue_ms"] == pytest.approx(500.0)
 
 
 def test_equal_pictures_share_their_file(rooms: Rooms) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,6 +174,56 @@ def test_what_is_put_back_comes_next() -> None:
     assert found is not None
     room.room.put_back(found)
     assert room.taken() == ["j", "a"]
+
+
+def test_what_nobody_delivers_again_is_bounded_by_its_bytes() -> None:
+    refused: list[Delivery] = []
+    room = WaitingRoom(
+        1000,
+        lambda camera: Overload.WAIT,
+        lambda delivery: None,
+        Counters(),
+        on_refused=refused.append,
+        most_bytes=1000,
+    )
+    for _ in range(50):
+        room.admit(frame("x" * 300))
+    assert (len(room), room.bytes_held, len(refused)) == (3, 900, 47)
+    room.take(0.0)
+    room.admit(frame("y" * 300))
+    assert (len(room), room.bytes_held) == (3, 900)
+
+
+def test_one_that_is_larger_than_all_room_is_admitted_where_nothing_else_waits() -> None:
+    room = WaitingRoom(10, lambda camera: Overload.WAIT, lambda delivery: None, Counters(), most_bytes=10)
+    room.admit(frame("x" * 300))
+    assert len(room) == 1
+    assert room.take(0.0) is not None
+    assert room.bytes_held == 0
+
+
+def test_a_connection_that_is_lost_again_and_again_does_not_fill_a_full_room() -> None:
+    """The line stands still; each new connection brings its window of frames once more."""
+    room, window = Room(8), 6
+    gone: list[bool] = []
+    for connection in range(20):
+        gone.append(False)
+        for index in range(window):
+            stale = partial(gone.__getitem__, connection)
+            delivery = replace(frame(f"{connection}-{index}"), guaranteed=True, stale=stale)
+            room.admit(delivery)
+        assert len(room.room) <= 8 + window
+        gone[connection] = connection < 19
+    assert {f"19-{index}" for index in range(window)} <= set(room.taken())
+    assert room.counters.get("deliveries_stale_dropped") > 80
+
+
+def test_the_oldest_tells_how_long_the_room_is_behind() -> None:
+    room = Room()
+    assert room.room.oldest is None
+    first = frame("a")
+    room.admit(first, frame("b"))
+    assert room.room.oldest == first.arrived
 
 
 def test_what_awaits_an_acknowledgement_is_admitted_although_the_room_is_full() -> None:

@@ -1,0 +1,128 @@
+"""What is seen of the agent from outside, put together: metrics, health, the word to systemd."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from adapters.metrics.collector import registry_of
+from adapters.metrics.health import Health
+from adapters.metrics.machine import disk
+from adapters.metrics.pulse import Pulse
+from adapters.metrics.question import Question
+from adapters.metrics.server import Answers, MetricsServer
+from adapters.metrics.systemd import Notifier
+from adapters.metrics.vitals import BrokerState, DiskState, OutboxState, Vitals
+from adapters.mqtt.client import MqttTransport
+from agent import __version__
+from agent.app.store import Store
+from agent.counters import Counters
+from agent.disk import DiskPolicy, Space
+from agent.errors import ModelError, RecipeError
+from agent.inspector import Inspector
+from agent.line import Line
+from agent.line.state import LineState
+from agent.measures import Measures
+from config import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Outside:
+    """Open before anything else, so that a port which is taken is said before a frame is."""
+
+    def __init__(self, settings: Settings, store: Store, inspector: Inspector, counters: Counters) -> None:
+        self.measures = Measures()
+        self._settings = settings
+        self._store = store
+        self._inspector = inspector
+        self._line: Line | None = None
+        self._transport: MqttTransport | None = None
+        self._server: MetricsServer | None = None
+        self.health = Health(self._vitals(counters))
+        self._answers = Answers(registry_of(self.health.vitals, self.health), self.health, self._info())
+        self._pulse = Pulse(Notifier(), self.health)
+
+    @property
+    def url(self) -> str | None:
+        """Where metrics are served; None where they are not."""
+        return None if self._server is None else self._server.url
+
+    def open(self) -> None:
+        """Answer from now on, first that nothing is started yet. Raises ConfigurationError: no such port."""
+        metrics = self._settings.metrics
+        if metrics.enabled:
+            self._server = MetricsServer(metrics.host, metrics.port, self._answers)
+            self._server.start()
+            logger.info("metrics: %s/metrics, beside it /healthz and /readyz", self._server.url)
+
+    def started(self, line: Line, transport: MqttTransport) -> None:
+        """The line takes frames."""
+        self._line, self._transport = line, transport
+        self._pulse.start()
+
+    def stopping(self) -> None:
+        """The agent ends in order; until :meth:`close` it can still be asked how."""
+        self._pulse.stopping()
+
+    def close(self) -> None:
+        """Answer nothing more."""
+        self._pulse.stop()
+        if self._server is not None:
+            self._server.close()
+
+    def _vitals(self, counters: Counters) -> Vitals:
+        return Vitals(
+            info=self._info(),
+            counters=counters,
+            measures=self.measures,
+            line=self._line_state,
+            broker=self._broker_state,
+            outbox=Question("the database", self._outbox_state),
+            disks=Question("the file system", self._disks),
+            database_file=self._store.database.path,
+            models=self._missing_models,
+            hang_after_s=self._settings.agent.hang_after.total_seconds() or math.inf,
+        )
+
+    def _info(self) -> dict[str, str]:
+        settings = self._settings
+        return {
+            "agent": settings.agent.id,
+            "site": settings.agent.site,
+            "version": __version__,
+            "profile": settings.agent.profile,
+            "method": settings.inspection.method,
+        }
+
+    def _line_state(self) -> LineState | None:
+        return None if self._line is None else self._line.state()
+
+    def _broker_state(self) -> BrokerState | None:
+        transport = self._transport
+        if transport is None:
+            return None
+        return BrokerState(transport.connected, transport.last_error, transport.unacknowledged)
+
+    def _outbox_state(self) -> OutboxState:
+        depth, oldest = self._store.outbox.waiting()
+        age_s = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
+        return OutboxState(depth, max(0.0, age_s))
+
+    def _disks(self) -> Sequence[DiskState]:
+        folders = {"media": self._settings.media.path}
+        if self._store.database.path is not None:
+            folders["database"] = self._store.database.path.parent
+        policy = DiskPolicy(self._settings.media.reserve)
+        found = [disk(name, path) for name, path in folders.items()]
+        return [replace(one, reserve=policy.reserve_of(Space(one.name, one.size, one.free))) for one in found]
+
+    def _missing_models(self) -> str | None:
+        try:
+            self._inspector.method  # noqa: B018 - built with the agent; raises what kept it from being built
+        except (ModelError, RecipeError) as error:
+            return str(error)
+        return None

@@ -1,0 +1,128 @@
+"""A stage: a thread of the line, started again where it died, with what can be seen of it from outside."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from agent.counters import Counters
+from agent.errors import StorageError
+from agent.line.state import StageState
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STORAGE_RETRY_S = 1.0
+
+
+class Stage:
+    """One thread at a time runs it. What it has in hand stands outside of the thread and survives it."""
+
+    def __init__(self, name: str, ending: threading.Event, counters: Counters) -> None:
+        """``ending``: the line ends; storage is then not waited for any more."""
+        self.name = name
+        self.ended = threading.Event()
+        """It will not run again: its work is done, or it was given up."""
+        self.error: BaseException | None = None
+        """What it died of, until it is started again."""
+        self.given_up = False
+        """It is not started again, whatever becomes of its thread."""
+        self.restarts = 0
+        self.storage_wait: str | None = None
+        """Why storage is waited for; None where it answers."""
+        self.left_undone = False
+        """Storage refused while the line ended: what was in hand stays unacknowledged."""
+        self._ending = ending
+        self._counters = counters
+        self._thread: threading.Thread | None = None
+        self._busy_since: float | None = None
+
+    def launch(self, run: Callable[[], None], died: Callable[[], None]) -> None:
+        """Start a thread that does ``run``. It has ended where that returns; else ``error`` says why not."""
+        self.error = None
+
+        def main() -> None:
+            try:
+                run()
+            except BaseException as error:
+                # The last line of defence: whatever nobody foresaw must not leave a line that looks alive.
+                logger.exception("the %s stage died", self.name)
+                self._busy_since, self.storage_wait = None, None
+                self.error = error
+                died()
+            else:
+                self.ended.set()
+
+        self._thread = threading.Thread(target=main, name=self.name, daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def started(self) -> bool:
+        """Whether it was ever launched."""
+        return self._thread is not None
+
+    @property
+    def busy_s(self) -> float | None:
+        """Seconds at its present piece of work; None where it has none, or waits for others."""
+        since = self._busy_since
+        return None if since is None else time.monotonic() - since
+
+    @property
+    def state(self) -> StageState:
+        """As it is seen from outside."""
+        return StageState(self.name, self.alive, self.restarts, self.busy_s)
+
+    # --------------------------------------------------------------------------- for its own thread
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """One piece of work. A supervisor sees one that does not end."""
+        self._busy_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since, self.storage_wait = None, None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """In a piece of work: waiting for storage, or for the stage behind, is not hanging."""
+        was_busy = self._busy_since is not None
+        self._busy_since = None
+        try:
+            yield
+        finally:
+            self._busy_since = time.monotonic() if was_busy else None
+
+    def pause(self, error: StorageError) -> bool:
+        """Wait before storage is tried again; False where the line ends and must not wait for it.
+
+        What is then left undone stays unacknowledged, so the broker delivers it again.
+        """
+        self._counters.add("storage_retries")
+        logger.error("waiting for storage: %s", error)
+        self.storage_wait = str(error)
+        with self.waiting():
+            self.left_undone = self._ending.wait(STORAGE_RETRY_S)
+        return not self.left_undone
+
+    def retried(self, action: Callable[[], T]) -> T | None:
+        """Do it once the database and the disk allow; None where the line ends before that."""
+        while True:
+            try:
+                result = action()
+            except StorageError as error:
+                if not self.pause(error):
+                    return None
+            else:
+                self.storage_wait = None
+                return result
