@@ -1,0 +1,1 @@
+"""One campaign a file; each is a function that plays it in an empty folder and returns its result."""
