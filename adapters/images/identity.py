@@ -12,7 +12,8 @@ from adapters.mqtt.payloads import parse_time
 from agent.frame import MAX_SKU, Delivery, FrameIdentity
 
 MAX_IDENTIFIER = 255
-"""Longest frame id and part id in characters, as the columns of the history."""
+MAX_IDENTIFIER_BYTES = 500
+"""Longest frame id and part id in characters and in UTF-8, as the columns of the history."""
 MAX_SEQUENCE = 2**63 - 1
 FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 """What every database and every time zone can hold."""
@@ -85,6 +86,9 @@ def _text(name: str, value: object, longest: int) -> str | None:
         raise UnreadableError(f"{name} has {len(value)} characters, at most {longest} are allowed")
     if not value.isprintable():
         raise UnreadableError(f"{name} has characters that cannot be printed")
+    size = len(value.encode())
+    if name != "sku" and size > MAX_IDENTIFIER_BYTES:
+        raise UnreadableError(f"{name} has {size} bytes in UTF-8, at most {MAX_IDENTIFIER_BYTES} are allowed")
     return value or None
 
 

@@ -135,6 +135,11 @@ COUNTED = (
         "Connects at which the broker had forgotten the session, and with it what waited for us.",
         "mqtt_sessions_lost",
     ),
+    _one(
+        "mqtt_lenient_deliveries",
+        "Deliveries whose properties MQTT does not allow, read as far as they go.",
+        "mqtt_lenient_deliveries",
+    ),
     _one("mqtt_redelivered", "Deliveries that the broker marked as sent before.", "mqtt_redelivered"),
     _one(
         "mqtt_stale_acknowledgements",

@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from adapters.mqtt.acks import AckWindow
+from adapters.mqtt.lenient import LenientClient
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.outgoing import FAILURE, Outgoing, OutgoingQueue, Ticket
 from adapters.mqtt.tls import context_of, trouble_of, unexplained, why
@@ -57,6 +58,8 @@ class Hooks:
     """Accepted by the broker and subscribed."""
     on_stale: Callable[[], None]
     """An acknowledgement came after its connection had gone."""
+    on_mended: Callable[[str], None]
+    """A message was decoded leniently, because the client library refused its properties: why it did."""
 
 
 def _hung_up(sock: mqtt.SocketLike) -> bool:
@@ -108,7 +111,7 @@ class Connection:
     def _build(self, will: Outgoing | None) -> mqtt.Client:
         options = self._options
         clean = options.session_expiry_s == 0
-        client = mqtt.Client(
+        client = LenientClient(
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             clean_session=None if self.protocol == MQTT5 else clean,
@@ -126,6 +129,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_mended = self._hooks.on_mended
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         # With a write callback paho leaves all writing to our loop: its own is not thread-safe otherwise.

@@ -194,6 +194,7 @@ class Link:
             on_message=self._on_message or (lambda _connection, _message: None),
             on_ready=self._became_ready,
             on_stale=lambda: self._counters.add("mqtt_stale_acknowledgements"),
+            on_mended=self._mended,
         )
         will = None if self._will is None else self._will()
         return Connection(
@@ -204,6 +205,10 @@ class Link:
             optional=self._optional,
             will=will,
         )
+
+    def _mended(self, reason: str) -> None:
+        self._counters.add("mqtt_lenient_deliveries")
+        logger.warning("a message has properties that are read as far as they go: %s", reason)
 
     def _became_ready(self, connection: Connection) -> None:
         if self._accepted_once and not connection.session_present and self.options.session_expiry_s:

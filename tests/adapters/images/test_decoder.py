@@ -331,6 +331,7 @@ def huge_png(width: int = 40_000, height: int = 40_000) -> bytes:
         (message(image=b64(PNG), sku="x" * 300), "sku has 300 characters"),
         (message(image=b64(PNG), sku=["a"]), "sku must be text"),
         (message(image=b64(PNG), frame_id="x" * 256), "frame_id has 256"),
+        (message(image=b64(PNG), frame_id="\N{LARGE GREEN CIRCLE}" * 126), "504 bytes in UTF-8, at most 500"),
         (message(image=b64(PNG), frame_id="a\nb"), "cannot be printed"),
         (message(image=b64(PNG), part_id="\ud800"), "cannot be printed"),
     ],

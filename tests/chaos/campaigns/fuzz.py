@@ -103,8 +103,8 @@ def _mixed(good: int, bad: int, seed: int) -> Iterator[tuple[str, Message]]:
 
 
 def _clean(text: str) -> str:
-    """Without the characters for which mosquitto, or whoever reads with paho, ends the connection."""
-    return "".join("?" if unicodedata.category(one) == "Cc" or one == "\ufeff" else one for one in text)
+    """Without the characters for which mosquitto ends the connection."""
+    return "".join("?" if unicodedata.category(one) == "Cc" else one for one in text)
 
 
 def _last_good(stream: list[tuple[str, Message]], reached: int) -> str:

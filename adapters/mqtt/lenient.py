@@ -1,0 +1,156 @@
+"""A paho client that one message cannot cut off.
+
+MQTT 5 allows characters in texts that paho refuses (U+FEFF: section 1.5.4), and brokers pass on what they do
+not check. paho then ends the connection, the broker delivers the message again, and nothing else arrives any
+more. Here it is decoded once more, leniently: whoever takes it may refuse it, and acknowledges it then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+_FIXED = {1: 1, 2: 4, 35: 2}
+"""Properties of PUBLISH whose values have a fixed size: payload format, expiry, topic alias."""
+_CONTENT_TYPE, _RESPONSE_TOPIC, _CORRELATION_DATA = 3, 8, 9
+_SUBSCRIPTION_ID, _USER = 11, 38
+
+
+class LenientClient(mqtt.Client):
+    """Calls ``on_mended`` for each message whose properties had to be decoded leniently."""
+
+    on_mended: Callable[[str], None] | None = None
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return MQTTErrorCode(super()._handle_publish())
+        except (MalformedPacket, UnicodeDecodeError) as error:
+            reason = str(error)
+        return self._deliver_leniently(reason)
+
+    def _deliver_leniently(self, reason: str) -> MQTTErrorCode:
+        command, packet = self._in_packet["command"], bytes(self._in_packet["packet"])
+        found = decode(packet, (command >> 1) & 0x03)
+        if found is None:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        message = mqtt.MQTTMessage(mid=found.mid, topic=found.topic)
+        message.dup, message.retain = bool(command & 0x08), bool(command & 0x01)
+        message.qos = (command >> 1) & 0x03
+        message.payload = found.payload
+        message.properties = found.properties()
+        if self.on_mended is not None:
+            self.on_mended(reason)
+        self._handle_on_message(message)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A PUBLISH of MQTT 5 after its fixed header."""
+
+    topic: bytes
+    mid: int = 0
+    payload: bytes = b""
+    content_type: str | None = None
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
+    user: list[tuple[str, str]] = field(default_factory=list)
+
+    def properties(self) -> Properties:
+        """As paho gives them; texts may hold any character."""
+        made = Properties(PacketTypes.PUBLISH)
+        if self.content_type is not None:
+            made.ContentType = self.content_type
+        if self.response_topic is not None:
+            made.ResponseTopic = self.response_topic
+        if self.correlation_data is not None:
+            made.CorrelationData = self.correlation_data
+        if self.user:
+            made.UserProperty = self.user
+        return made
+
+
+def decode(packet: bytes, qos: int) -> Decoded | None:
+    """Topic, packet id, properties and payload; None where there is not even a topic.
+
+    Bytes that are no UTF-8 become U+FFFD. Properties end at the first that cannot be read; the payload is
+    whole in any case, as their length stands before them.
+    """
+    reader = _Reader(packet)
+    try:
+        found = Decoded(reader.binary())
+        if qos:
+            found.mid = reader.number(2)
+        properties = _Reader(reader.take(reader.variable()))
+    except _EndError:
+        return None
+    found.payload = reader.rest()
+    try:
+        while properties.rest():
+            _read_property(properties, found)
+    except _EndError:
+        pass  # what could be read is told; whoever needs the rest says what it lacks
+    return found
+
+
+def _read_property(reader: _Reader, found: Decoded) -> None:
+    kind = reader.variable()
+    if kind in _FIXED:
+        reader.take(_FIXED[kind])
+    elif kind == _SUBSCRIPTION_ID:
+        reader.variable()
+    elif kind == _CONTENT_TYPE:
+        found.content_type = reader.text()
+    elif kind == _RESPONSE_TOPIC:
+        found.response_topic = reader.text()
+    elif kind == _CORRELATION_DATA:
+        found.correlation_data = reader.binary()
+    elif kind == _USER:
+        found.user.append((reader.text(), reader.text()))
+    else:
+        raise _EndError
+
+
+class _EndError(Exception):
+    """The bytes end before what they announce, or announce what MQTT does not know."""
+
+
+class _Reader:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    def rest(self) -> bytes:
+        return self._content[self._at :]
+
+    def take(self, length: int) -> bytes:
+        taken = self._content[self._at : self._at + length]
+        if len(taken) < length:
+            raise _EndError
+        self._at += length
+        return taken
+
+    def number(self, length: int) -> int:
+        return int.from_bytes(self.take(length), "big")
+
+    def variable(self) -> int:
+        """A variable byte integer (MQTT 5 section 1.5.5)."""
+        value = 0
+        for shift in (0, 7, 14, 21):
+            byte = self.number(1)
+            value |= (byte & 0x7F) << shift
+            if not byte & 0x80:
+                return value
+        raise _EndError
+
+    def binary(self) -> bytes:
+        return self.take(self.number(2))
+
+    def text(self) -> str:
+        return self.binary().decode("utf-8", "replace")
