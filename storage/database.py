@@ -45,6 +45,14 @@ _HINTS = (  # the first that fits
 
 _FULL = ("disk is full", "no space left")
 
+_LOG_PAGES = 1000
+"""After so many SQLite brings its write-ahead log into the database and begins it anew; its own default."""
+
+_LOG_SHARE = 20
+"""The log is about the disk by this at most, or it alone would fill a small one."""
+
+_PAGE = 4096
+
 _SHARED_MEMORY = 32_768
 """What SQLite's index of the write-ahead log grows by."""
 
@@ -227,6 +235,10 @@ def _sqlite_engine(url: URL, busy_timeout_s: float, foreign_keys: bool) -> Engin
         # broker, so nobody would send them again. FULL waits for the disk, once for each batch.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        pages = _log_pages(Path(url.database or ""))
+        connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+        # A long reader lets the log grow; without a limit its file would keep that size for good.
+        connection.execute(f"PRAGMA journal_size_limit = {2 * pages * _PAGE}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -234,6 +246,14 @@ def _sqlite_engine(url: URL, busy_timeout_s: float, foreign_keys: bool) -> Engin
         connection.exec_driver_sql(f"BEGIN {kind}")
 
     return engine
+
+
+def _log_pages(path: Path) -> int:
+    try:
+        share = shutil.disk_usage(path.parent).total // _LOG_SHARE
+    except OSError:
+        return _LOG_PAGES  # whoever writes next is told what is wrong with the disk
+    return max(1, min(_LOG_PAGES, share // _PAGE))
 
 
 def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:

@@ -15,6 +15,7 @@ from agent.inspection import Defect, Event, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
 from storage.database import Database, insert_into
+from storage.media import MediaFolder
 from storage.types import storable
 
 _log = logging.getLogger(__name__)
@@ -33,10 +34,14 @@ class SqlHistory:
         database: upgraded to the newest schema.
         agent_id: which agent inspected; stands in each row and owns the outbox messages.
         agent_version: its version, so that a row can be explained later.
+        media: is told once the rows are written for which this thread stored files.
     """
 
-    def __init__(self, database: Database, *, agent_id: str, agent_version: str) -> None:
+    def __init__(
+        self, database: Database, *, agent_id: str, agent_version: str, media: MediaFolder | None = None
+    ) -> None:
         self._database = database
+        self._media = media
         self._agent = {"agent_id": agent_id, "agent_version": agent_version}
 
     def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
@@ -55,6 +60,8 @@ class SqlHistory:
             written = [entry for entry, is_new in zip(entries, new, strict=True) if is_new]
             _insert_all(connection, schema.defect, [row for e in written for row in _defect_rows(e)])
             _insert_all(connection, schema.outbox, [row for e in written for row in self._outbox_rows(e)])
+        if self._media is not None:
+            self._media.settle(path for entry in entries for path in _files_of(entry.inspection))
         return new
 
     def _insert(self, connection: Connection, inspection: Inspection) -> bool:
@@ -174,6 +181,11 @@ class SqlHistory:
             }
             connection.execute(insert(schema.feedback).values(row))
         return True
+
+
+def _files_of(inspection: Inspection) -> list[str]:
+    media = inspection.media
+    return [path for path in (media.image, media.mask, media.overlay) if path is not None]
 
 
 def _sort_key(identity: FrameIdentity) -> tuple[str, str, str, str]:

@@ -6,13 +6,15 @@ import errno
 import hashlib
 import os
 import re
+import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agent.errors import DiskFullError, StorageError
 from storage.database import do_nothing
+from storage.settled import Settled
 
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
 _PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z0-9]{1,8}")
@@ -38,6 +40,7 @@ class MediaFolder:
         self._root = root
         self.on_full: Callable[[], None] = do_nothing
         self._incoming = root / ".incoming"
+        self._settled = Settled()
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
             self._clear_leftovers()
@@ -59,8 +62,10 @@ class MediaFolder:
         path = f"{digest[:2]}/{digest[2:4]}/{digest}.{match[1]}"
         target = self._root / path
         try:
-            if not _renewed(target, len(content)):
-                self._write(target, content)
+            self._settled.begin(path, _stored_lately(target))
+            if (modified := _renewed(target, len(content))) is None:
+                modified = self._write(target, content)
+            self._settled.stored(path, modified)
         except OSError as error:
             sentence = f"{path} cannot be written to {self._root}: {error.strerror}"
             if error.errno in _FULL:
@@ -81,6 +86,7 @@ class MediaFolder:
             return False
         target = self._root / path
         try:
+            self._settled.begin(path, _stored_lately(target))
             os.utime(target)
             return target.is_file()
         except FileNotFoundError:
@@ -104,22 +110,41 @@ class MediaFolder:
             raise StorageError(f"the media file {path} was changed since it was stored; restore a backup")
         return content
 
+    def settle(self, paths: Iterable[str]) -> None:
+        """The rows are written for which the calling thread stored these files."""
+        self._settled.settle(paths)
+
+    def mark(self, path: str) -> int | None:
+        """A number for :meth:`remove`, if all rows are known to be written for which the file was stored.
+
+        Raises StorageError: the folder refused.
+        """
+        found = self._stat(path)
+        return None if found is None else self._settled.mark(path, found.st_mtime_ns)
+
     def modified(self, path: str) -> float | None:
         """When the file was last stored, in seconds of the epoch; None where there is none.
 
         Raises StorageError: the folder refused.
         """
+        found = self._stat(path)
+        return None if found is None else found.st_mtime
+
+    def _stat(self, path: str) -> os.stat_result | None:
         if _PATH.fullmatch(path) is None:
             return None
         try:
-            return (self._root / path).stat().st_mtime
+            return (self._root / path).stat()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StorageError(f"the media file {path} cannot be looked at: {error.strerror}") from error
 
-    def remove(self, path: str, before: float) -> int | None:
+    def remove(self, path: str, before: float, mark: int | None = None) -> int | None:
         """Delete a file that was last stored before a time, in seconds of the epoch; the bytes it held.
+
+        With the :meth:`mark` that it had before the rows were looked at, also a younger one that was not
+        stored again since.
 
         None, and nothing is deleted, where it is missing or was stored again since: of a :meth:`put` at the
         same time, in whichever process, either the new time is seen here, or the put sees that the file is
@@ -134,7 +159,8 @@ class MediaFolder:
         try:
             target.replace(aside)
             found = aside.stat()
-            if is_fresh(found.st_mtime, before):
+            stored_again = mark is None or mark != self._settled.mark(path, found.st_mtime_ns)
+            if is_fresh(found.st_mtime, before) and stored_again:
                 aside.replace(target)
                 return None
             aside.unlink()
@@ -144,7 +170,8 @@ class MediaFolder:
         except OSError as error:
             raise StorageError(f"the media file {path} cannot be deleted: {error.strerror}") from error
 
-    def _write(self, target: Path, content: bytes) -> None:
+    def _write(self, target: Path, content: bytes) -> int:
+        """The time that the file then has, in nanoseconds of the epoch."""
         aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
         # Folders first: on a journaling file system the file's own fsync then carries them to the disk,
         # and the last one only has the rename left to bring there.
@@ -154,10 +181,12 @@ class MediaFolder:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+                modified = os.fstat(file.fileno()).st_mtime_ns
             aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
         _sync_folder(target.parent)
+        return modified
 
     def _clear_leftovers(self) -> None:
         """What a killed agent left half-written; a fresh one may be another agent's, still at work."""
@@ -174,13 +203,23 @@ def is_fresh(modified: float, before: float) -> bool:
     return before <= modified <= time.time() + _SKEW_S
 
 
-def _renewed(target: Path, size: int) -> bool:
-    """Whether the whole file is there; it has the time of now, then."""
+def _stored_lately(target: Path) -> int | None:
+    """The time of a file, in nanoseconds, that somebody may have stored without having named it yet."""
+    try:
+        found = target.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns if is_fresh(found.st_mtime, time.time() - _STALE_S) else None
+
+
+def _renewed(target: Path, size: int) -> int | None:
+    """The time of now, in nanoseconds, which the file then has; None where it is not there or not whole."""
     try:
         os.utime(target)  # first, so that whoever takes the file away after it was seen sees the new time
-        return target.is_file() and target.stat().st_size == size
+        found = target.stat()
     except (FileNotFoundError, PermissionError):  # another user's file is replaced by one of our own
-        return False
+        return None
+    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) and found.st_size == size else None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ FIRST = 5
 """How many names of each kind are told."""
 
 FEW = 20
-"""So many files of nobody prove nothing about whose folder it is."""
+"""So many files of nobody, or missing ones, prove nothing about whose folder it is."""
 
 
 @dataclass(slots=True)
@@ -110,7 +110,15 @@ def repairs(report: MediaReport) -> list[str]:
 
 
 def must_belong_together(report: MediaReport) -> None:
-    """Raises StorageError where most files are nobody's: folder and history are hardly of the same agent."""
+    """Raises StorageError where most files are nobody's, or most are gone: the folder is hardly that of this
+    history, or lies on a disk that is not mounted."""
+    named = report.missing.count + report.files - report.orphans.count - report.young
+    if report.missing.count > FEW and report.missing.count > named // 2:
+        raise StorageError(
+            f"{report.missing.count:,} of {named:,} files that rows name are gone: is the disk of the media"
+            " folder mounted, and is it the folder of this database? Where they are lost for good, --force"
+            " lets the rows forget them; nothing was changed"
+        )
     if report.orphans.count > FEW and report.orphans.count > report.files // 2:
         raise StorageError(
             f"{report.orphans.count:,} of {report.files:,} files are named by no row: is this the media"

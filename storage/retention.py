@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
+from types import MappingProxyType
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
@@ -37,6 +38,8 @@ _CHUNKS_A_SEARCH = 10
 
 _MOST_PARAMETERS = 10_000
 """SQLite takes 32,766 in one statement, PostgreSQL 65,535."""
+
+_NO_MARKS: Mapping[str, int] = MappingProxyType({})
 
 _columns = schema.inspection.c
 _PATHS = (_columns.image_path, _columns.mask_path, _columns.overlay_path)
@@ -115,7 +118,8 @@ class SqlRetention:
                 found = self._due(verdict, None, place, chunk)
                 if not found:
                     break
-                ready = [row for (_, row), paths in found if not self._is_fresh(paths, fresh)]
+                marks = self._marks(found)
+                ready = [row for (_, row), paths in found if not self._is_fresh(paths - marks.keys(), fresh)]
                 try:
                     rows, paths = self._forget(ready) if ready else (0, set[str]())
                 except DiskFullError:
@@ -124,10 +128,10 @@ class SqlRetention:
                         continue
                     if sacrificed.bytes >= _ENOUGH_ROOM:
                         raise
-                    sacrificed += self._sacrifice(ready[0], found[0][1], fresh)
+                    sacrificed += self._sacrifice(ready[0], found[0][1], fresh, marks)
                     place, behind = found[0][0], True
                     continue
-                pruned += Pruned(rows=rows) + self._delete(paths, fresh, chunk)
+                pruned += Pruned(rows=rows) + self._delete(paths, fresh, chunk, marks)
                 place, behind = (None if behind else found[-1][0]), False
         return pruned + sacrificed
 
@@ -217,14 +221,20 @@ class SqlRetention:
         times = (self._media.modified(path) for path in paths)
         return any(at is not None and is_fresh(at, before) for at in times)
 
-    def _sacrifice(self, row: str, paths: set[str], before: float) -> Pruned:
+    def _marks(self, found: Iterable[tuple[_Place, set[str]]]) -> dict[str, int]:
+        """Of the files that go however fresh they are, unless they are stored again from now on."""
+        marks = {path: self._media.mark(path) for _, paths in found for path in paths}
+        return {path: mark for path, mark in marks.items() if mark is not None}
+
+    def _sacrifice(self, row: str, paths: set[str], before: float, marks: Mapping[str, int]) -> Pruned:
         """Delete the files of one row that still names them, where there is no room to say otherwise.
 
         Should the agent die before the row lets go of them, ``sightline db check`` finds it.
         """
         with self._database.read() as connection:
             shared = _in_use(connection, paths, but=row) | _references(connection, sorted(paths))
-        return sum((self._remove(path, before) for path in sorted(paths - shared)), Pruned())
+        gone = (self._remove(path, before, marks.get(path)) for path in sorted(paths - shared))
+        return sum(gone, Pruned())
 
     def _forget(self, ids: Sequence[str]) -> tuple[int, set[str]]:
         with self._database.write() as connection:
@@ -241,7 +251,9 @@ class SqlRetention:
             )
         return len(rows), {path for row in rows for path in _named(row[1:])}
 
-    def _delete(self, paths: set[str], before: float, chunk: int) -> Pruned:
+    def _delete(
+        self, paths: set[str], before: float, chunk: int, marks: Mapping[str, int] = _NO_MARKS
+    ) -> Pruned:
         with self._database.read() as connection:
             in_use = _in_use(connection, paths)
         pruned = Pruned()
@@ -250,14 +262,14 @@ class SqlRetention:
                 references = _references(connection, some)
             for path in some:
                 if path not in references:
-                    pruned += self._remove(path, before)
+                    pruned += self._remove(path, before, marks.get(path))
         return pruned
 
-    def _remove(self, path: str, before: float) -> Pruned:
+    def _remove(self, path: str, before: float, mark: int | None) -> Pruned:
         try:
             if self._media.modified(path) is None:
                 return Pruned(missing=1)
-            size = self._media.remove(path, before)
+            size = self._media.remove(path, before, mark)
         except StorageError as error:
             _log.warning("%s; no row names it any more", error)
             return Pruned(failed=1)

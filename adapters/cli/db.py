@@ -36,7 +36,8 @@ def check(
         bool, typer.Option("--deep", help="Read every picture and compare it with its name.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --repair: also where most files are named by no row.")
+        bool,
+        typer.Option("--force", help="With --repair: also where most files are gone, or named by no row."),
     ] = False,
     config: ConfigFile = None,
     profile: Profile = None,

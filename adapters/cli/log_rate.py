@@ -96,6 +96,7 @@ class LogRate(logging.Filter):
         """See to it that a storm's end is told although no line follows it."""
         if self._timer is None:
             self._timer = threading.Timer(WINDOW_S, self._settle, (self._ends,))
+            self._timer.name = "log-rate"
             self._timer.daemon = True
             self._timer.start()
 

@@ -108,6 +108,11 @@ COUNTED = (
         "Messages given up because this broker will never take them; an event tells of each.",
         "messages_undeliverable",
     ),
+    _one(
+        "messages_put_off",
+        "Messages that the broker refused; they rest and are tried again, those behind them go out.",
+        "messages_put_off",
+    ),
     _one("messages_postponed", "Times that the outbox had to wait for the broker.", "publishes_postponed"),
     _one("storage_retries", "Times that a stage waited for the database or the disk.", "storage_retries"),
     _one("events_lost", "Events that could not be written to the history.", "events_lost"),

@@ -71,18 +71,24 @@ class MqttTransport:
         self._link.start()
 
     def stop(self, *, final_status: str = "stopped") -> None:
-        """Publish the retained status and disconnect cleanly; the broker then forgets the will."""
+        """Publish the retained status and disconnect cleanly; the broker then forgets the will.
+
+        Where the status cannot be told, the connection is just left: the will tells ``offline`` then, and
+        the retained ``online`` does not stand for ever.
+        """
         self._on_delivery = (
             None  # what still comes stays unacknowledged: the broker keeps it for the next start
         )
         self._link.drain()
+        told = False
         if self._link.connected:
             try:
-                if not self._link.publish(self._presence(final_status)).wait(_FINAL_STATUS_S):
+                told = self._link.publish(self._presence(final_status)).wait(_FINAL_STATUS_S)
+                if not told:
                     logger.warning("the broker did not acknowledge the status %r", final_status)
             except TransportError as error:
                 logger.warning("the status %r could not be published: %s", final_status, error)
-        self._link.stop()
+        self._link.stop(cleanly=told)
 
     @property
     def connected(self) -> bool:

@@ -104,6 +104,7 @@ class Connection:
         self._ready = False
         self._draining = False
         self._closing = threading.Event()
+        self._cleanly = True
         self._ended: Ended | None = None
         self._subscribing: int | None = None
         self._answer_due: float | None = None
@@ -172,8 +173,9 @@ class Connection:
             self._wake_write.close()
         return ended
 
-    def close(self) -> None:
-        """Disconnect cleanly: the broker then forgets the will. Callable from any thread."""
+    def close(self, *, cleanly: bool = True) -> None:
+        """Disconnect: cleanly, the broker then forgets the will. Callable from any thread."""
+        self._cleanly = cleanly
         self._closing.set()
         self._wake()
 
@@ -198,6 +200,9 @@ class Connection:
     def _step(self) -> None:
         if self._closing.is_set():
             self._closing.clear()
+            if not self._cleanly:
+                self._end("the connection was left")
+                return
             self._client.disconnect()
         sock = self._sock = self._client.socket()
         if sock is None:

@@ -69,13 +69,13 @@ class Link:
         self._thread = threading.Thread(target=self._keep, name=self._name, daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Disconnect cleanly and end the thread."""
+    def stop(self, *, cleanly: bool = True) -> None:
+        """Disconnect and end the thread; not ``cleanly``: the broker publishes the will."""
         self._stop.set()
         with self._lock:
             connection = self._connection
         if connection is not None:
-            connection.close()
+            connection.close(cleanly=cleanly)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(self.options.connect_timeout_s + 5)
 

@@ -11,7 +11,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.errors import TransportError
+from agent.errors import TransportError, UndeliverableError
 
 FAILURE = 0x80
 """MQTT 5 section 2.4: reason codes from here on say that something failed."""
@@ -49,17 +49,19 @@ class Outgoing:
 class Ticket:
     """A publish under way (agent.ports.PublishTicket)."""
 
-    __slots__ = ("_acknowledged", "_event", "error")
+    __slots__ = ("_acknowledged", "_event", "_refused", "error")
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._acknowledged = False
+        self._refused = False
         self.error: str | None = None
         """Why it failed, where it failed: refused by the broker, or the connection was lost."""
 
-    def resolve(self, error: str | None) -> None:
+    def resolve(self, error: str | None, *, refused: bool = False) -> None:
         """Settle the ticket: ``error`` None means that the broker has acknowledged."""
         self.error = error
+        self._refused = refused
         self._acknowledged = error is None
         self._event.set()
 
@@ -67,6 +69,11 @@ class Ticket:
     def failed(self) -> bool:
         """Whether no acknowledgement can come any more: refused, or the connection is gone."""
         return self._event.is_set() and not self._acknowledged
+
+    @property
+    def refused(self) -> str | None:
+        """Why it was refused, where it failed for that and not for lack of a connection."""
+        return self.error if self.failed and self._refused else None
 
     def wait(self, timeout_s: float) -> bool:
         """True once the broker has acknowledged; False after the timeout or once it cannot any more."""
@@ -89,7 +96,8 @@ class Tickets:
         """``ticket`` is for the message just handed to paho; its PUBACK may have come already."""
         with self._lock:
             if mid in self._early:
-                ticket.resolve(self._early.pop(mid))
+                error = self._early.pop(mid)
+                ticket.resolve(error, refused=error is not None)
             elif self._closed is not None:
                 ticket.resolve(self._closed)
             else:
@@ -102,7 +110,7 @@ class Tickets:
             if ticket is None:
                 self._early[mid] = error
                 return
-        ticket.resolve(error)
+        ticket.resolve(error, refused=error is not None)
 
     def close(self, reason: str) -> None:
         """The connection is gone: whoever waits is told at once."""
@@ -140,7 +148,8 @@ class OutgoingQueue:
             self._open = True
 
     def put(self, message: Outgoing) -> Ticket:
-        """Hand over. Raises TransportError: not connected, too large, or too many under way."""
+        """Hand over. Raises TransportError: not connected or too many under way; UndeliverableError: too
+        large for this broker."""
         properties = message.properties() if self._with_properties else None
         self._check_size(message, properties)
         ticket = Ticket()
@@ -182,7 +191,8 @@ class OutgoingQueue:
                     message.topic, message.payload, qos=1, retain=message.retain, properties=properties
                 )
             except ValueError as error:
-                ticket.resolve(f"the broker client refuses the message on {message.topic}: {error}")
+                text = f"the broker client refuses the message on {message.topic}: {error}"
+                ticket.resolve(text, refused=True)
                 continue
             if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:  # all 65,535 packet identifiers are taken
                 self._queue.appendleft((message, properties, ticket))
@@ -196,7 +206,7 @@ class OutgoingQueue:
         size = _FIXED_HEADER + 2 + len(message.topic.encode()) + 2 + len(message.payload)
         size += len(properties.pack()) if properties is not None else 0
         if size > limit:
-            raise TransportError(
+            raise UndeliverableError(
                 f"the message on {message.topic} has {size:,} bytes and the broker takes at most {limit:,}; "
                 "raise its max_packet_size or send a smaller picture or a reference to it"
             )

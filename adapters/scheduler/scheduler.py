@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
@@ -91,19 +92,24 @@ class BackgroundSchedule:
         self._counters.add("clock_jumps")
         logger.warning("the clock was set by %+.0f s; periodic tasks are planned anew", jumped_s)
         for job in self._scheduler.get_jobs():
-            if isinstance(job.trigger, IntervalTrigger):
-                seconds = job.trigger.interval.total_seconds()
-                job.reschedule(IntervalTrigger(seconds=seconds, timezone=UTC))
-            else:
-                job.modify(next_run_time=job.next_run_time + timedelta(seconds=jumped_s))
+            try:
+                _plan_anew(job, jumped_s)
+            except JobLookupError as error:  # a task that was for once ran meanwhile
+                logger.debug("planned anew without %s", error)
 
     def _watch_clock(self) -> None:
         while not self._stopped.wait(CLOCK_LOOK_S):
-            try:
-                self.look_at_clock()
-            except JobLookupError as error:  # a task that was for once ran meanwhile
-                logger.debug("planned anew without %s", error)
+            self.look_at_clock()
 
     def _failed(self, event: JobExecutionEvent) -> None:
         self._counters.add("scheduled_tasks_failed")
         logger.error("the scheduled task %s failed: %s", event.job_id, event.exception)
+
+
+def _plan_anew(job: Job, jumped_s: float) -> None:
+    """Raises JobLookupError where it is planned no more."""
+    if isinstance(job.trigger, IntervalTrigger):
+        seconds = job.trigger.interval.total_seconds()
+        job.reschedule(IntervalTrigger(seconds=seconds, timezone=UTC))
+    else:
+        job.modify(next_run_time=job.next_run_time + timedelta(seconds=jumped_s))

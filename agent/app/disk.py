@@ -89,6 +89,8 @@ class DiskWatch:
         self._monitors: dict[str, DiskMonitor] = {}
         self._news: deque[_News] = deque()
         self._released = Pruned()
+        self._helpless = False
+        self._trouble = ""
         self._refused = threading.Event()
         self._planned = threading.Event()
         self._stopped = threading.Event()
@@ -155,9 +157,12 @@ class DiskWatch:
                 self._keep_ballast()
             else:
                 self._make_room(refused=refused)
+            self._trouble = ""
         except StorageError as error:
             self._parts.counters.add("disk_watch_failed")
-            _log.warning("disk: %s; it is tried again in %d s", error, EVERY_S)
+            known, self._trouble = self._trouble, str(error)
+            level = logging.DEBUG if known == self._trouble else logging.WARNING
+            _log.log(level, "disk: %s; it is tried again", error)
 
     def _look(self, *, refused: bool = False) -> None:
         self._spaces = tuple(self._parts.disks.spaces())
@@ -175,6 +180,7 @@ class DiskWatch:
     def _changed(self, space: Space, state: DiskState) -> None:
         if state is DiskState.OK:
             self._report()
+            self._helpless = False
         what = {
             DiskState.OK: "has room again",
             DiskState.LOW: "is nearly full",
@@ -223,8 +229,12 @@ class DiskWatch:
         self._look()
         if self._state("media") is DiskState.OK:
             self._refused.clear()  # what was refused meanwhile now finds room, and is tried again
-        elif not released:
-            _log.error("disk: no picture is left that may go; make room")
+        elif not released and not self._helpless:
+            self._helpless = True
+            _log.error(
+                "disk: no picture is left that may go; the disk is full of the history itself, of references,"
+                " or of what is not the agent's: make room, or give it a larger disk"
+            )
 
     def _report(self) -> None:
         """What was released since the last time is one event."""

@@ -94,11 +94,13 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self.database = storage.Database(settings.database.full_url())
         agent_id = settings.agent.id
-        self.history = storage.SqlHistory(self.database, agent_id=agent_id, agent_version=__version__)
+        self.media = storage.MediaFolder(settings.media.path)
+        self.history = storage.SqlHistory(
+            self.database, agent_id=agent_id, agent_version=__version__, media=self.media
+        )
         self.outbox = storage.SqlOutbox(self.database, agent_id=agent_id)
         self.book = storage.SqlRecipeBook(self.database)
         self.desk = storage.SqlOnboardingDesk(self.database)
-        self.media = storage.MediaFolder(settings.media.path)
         self.samples = storage.SqlSamples(self.database, self.media)
         self.retention = storage.SqlRetention(self.database, self.media)
         self.disks = storage.LocalDisks(settings.media.path, self.database.path, settings.media.ballast)

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.counters import Counters
 from agent.errors import StorageError, TransportError, UndeliverableError
 from agent.inspection import Event
+from agent.line.refusals import Refusals
 from agent.ports import History, Outbox, Publisher, PublishTicket, StoredMessage
 
 logger = logging.getLogger(__name__)
@@ -28,12 +30,20 @@ _MOST_REFUSALS = 3
 """So often storage is asked to mark what was acknowledged before the end leaves it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    ticket: PublishTicket
+    what: str
+    """For people."""
+
+
 class OutboxDrain:
     """Sends what the history left in the outbox, the oldest first, until the broker has it.
 
     A message is handed over once a connection: an acknowledgement that is late, because the broker's
     answer waits behind a window of frames, is waited for and not answered by sending again. Nor is it read
-    again meanwhile. The drain may be run again by another thread after one has died of something unforeseen.
+    again meanwhile. One that the broker refuses rests, and those behind it go out. The drain may be run
+    again by another thread after one has died of something unforeseen.
     """
 
     def __init__(
@@ -51,7 +61,8 @@ class OutboxDrain:
         self._counters = counters
         self._filled = threading.Event()
         self._busy = busy
-        self._under_way: dict[int, PublishTicket] = {}
+        self._under_way: dict[int, _Sent] = {}
+        self._resting = Refusals()
         self._look_again = 0.0
         self._refused_until = 0.0
         self._refusals = 0
@@ -95,7 +106,7 @@ class OutboxDrain:
                 return False
             # Whoever commits wakes the drain; other agents' tools on the same database do not.
             self._look_again = time.monotonic() + RETRY_S
-            fresh = self._outbox.pending(BATCH, excluding=tuple(self._under_way))
+            fresh = self._outbox.pending(BATCH, excluding=(*self._under_way, *self._resting.numbers))
             self._refusals = 0
             if self._publish(fresh) and len(fresh) >= BATCH:
                 self._look_again = 0.0
@@ -109,27 +120,42 @@ class OutboxDrain:
 
     def _settle(self) -> None:
         """Mark what was acknowledged; what failed is pending again."""
-        sent = [number for number, ticket in self._under_way.items() if ticket.wait(0.0)]
-        failed = [number for number, ticket in self._under_way.items() if ticket.failed]
+        sent = [number for number, one in self._under_way.items() if one.ticket.wait(0.0)]
+        failed = [number for number, one in self._under_way.items() if one.ticket.failed]
         if sent:
             self._outbox.mark_sent(sent)
             self._counters.add("messages_sent", len(sent))
-        for number in (*sent, *failed):
-            self._under_way.pop(number, None)
+        for number in sent:
+            del self._under_way[number]
+            self._resting.forget(number)
+        for number in failed:
+            self._deal_with_refusal(number, self._under_way[number])
+            del self._under_way[number]
         if failed or (sent and self._held_back):
             self._look_again = 0.0  # some are pending again, or the client has room again
+
+    def _deal_with_refusal(self, number: int, sent: _Sent) -> None:
+        why = sent.ticket.refused
+        if why is None:
+            return  # the connection went; it goes out with the next one
+        if not self._resting.knows(number):
+            self._counters.add("messages_put_off")
+        if not self._resting.note(number):
+            self._give_up(number, sent.what, f"{why}, as were too many others that are tried again")
 
     def _publish(self, messages: Sequence[StoredMessage]) -> bool:
         """Hand over, the oldest first; False where one has to wait."""
         self._held_back = False
         for stored in messages:
             self._trying = stored
+            what = f"a {stored.message.kind} for {stored.message.topic}"
             try:
                 if self._deaths.get(stored.id, 0) >= _MOST_DEATHS:
                     raise UndeliverableError("the agent's announcing stage died of it twice; see its log")
-                self._under_way[stored.id] = self._publisher.publish(stored.message)
+                self._under_way[stored.id] = _Sent(self._publisher.publish(stored.message), what)
             except UndeliverableError as error:
-                self._give_up(stored, error)
+                self._give_up(stored.id, what, str(error))
+                self._resting.forget(stored.id)
                 self._deaths.pop(stored.id, None)
             except TransportError as error:
                 logger.debug("message %d stays in the outbox: %s", stored.id, error)
@@ -145,9 +171,9 @@ class OutboxDrain:
             self._deaths[self._trying.id] = self._deaths.get(self._trying.id, 0) + 1
             self._trying = None
 
-    def _give_up(self, stored: StoredMessage, error: UndeliverableError) -> None:
+    def _give_up(self, number: int, what: str, why: str) -> None:
         """It must not stand in the way of those behind it; the row of the event tells."""
         self._counters.add("messages_undeliverable")
-        message = f"a {stored.message.kind} for {stored.message.topic} cannot be sent: {error}"
+        message = f"{what} cannot be sent: {why}"
         self._history.record_event(Event("undeliverable", message, datetime.now(UTC), severity="error"))
-        self._outbox.mark_sent([stored.id])
+        self._outbox.mark_sent([number])

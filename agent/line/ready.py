@@ -58,11 +58,13 @@ class ReadyQueue:
                     (w for w in self._works if w.judgement is None and w.identity.camera == camera), None
                 )
             if superseded is not None:
-                self._works.remove(superseded)
+                # In its place: at the end, a fast camera would be replaced before its turn ever came.
+                self._works[self._works.index(superseded)] = work
                 self._bytes -= superseded.size
             elif not self._changed.wait_for(lambda: self._room_for(size), timeout):
                 raise queue.Full
-            self._works.append(work)
+            else:
+                self._works.append(work)
             self._bytes += size
             self._changed.notify_all()
         if superseded is not None:

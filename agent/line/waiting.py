@@ -54,7 +54,7 @@ class WaitingRoom:
     def oldest(self) -> float | None:
         """When the one that has waited longest came, on the monotonic clock; None where none waits."""
         with self._changed:
-            return self._waiting[0].arrived if self._waiting else None
+            return min((one.arrived for one in self._waiting), default=None)
 
     @property
     def bytes_held(self) -> int:
@@ -71,7 +71,7 @@ class WaitingRoom:
         counted where the room is full. Nothing is admitted after :meth:`close`; what comes then stays
         unacknowledged, and the broker delivers it again.
         """
-        superseded, refused = None, False
+        superseded, place, refused = None, None, False
         with self._changed:
             if self._closed:
                 self._counters.add("deliveries_after_close")
@@ -80,12 +80,12 @@ class WaitingRoom:
                 delivery.kind is DeliveryKind.FRAME and self._overload(delivery.camera) is Overload.LATEST
             )
             if latest_only:
-                superseded = self._take_frame_of(delivery.camera)
-            if delivery.guaranteed:
+                superseded, place = self._take_frame_of(delivery.camera)
+            if delivery.guaranteed and superseded is None:
                 self._drop_stale()
             refused = superseded is None and not delivery.guaranteed and self._full(len(delivery.payload))
             if not refused:
-                self._waiting.append(delivery)
+                self._waiting.insert(len(self._waiting) if place is None else place, delivery)
                 self._bytes += len(delivery.payload)
                 self._changed.notify_all()
         if refused:
@@ -140,12 +140,22 @@ class WaitingRoom:
         with self._changed:
             return self._closed
 
-    def _take_frame_of(self, camera: Camera) -> Delivery | None:
-        for waiting in self._waiting:
-            if waiting.kind is DeliveryKind.FRAME and waiting.camera == camera:
-                self._remove(waiting)
-                return waiting
-        return None
+    def _take_frame_of(self, camera: Camera) -> tuple[Delivery | None, int | None]:
+        """The waiting frame of ``camera`` and the place that its successor takes, behind the camera's jobs.
+
+        At the end of the line it would wait anew: a fast camera would never be judged beside a backlog.
+        """
+        found, place = None, None
+        for index, waiting in enumerate(self._waiting):
+            if waiting.camera != camera:
+                continue
+            if found is None and waiting.kind is DeliveryKind.FRAME:
+                found, place = waiting, index
+            elif found is not None and waiting.kind is DeliveryKind.JOB:
+                place = index  # counted without the frame that is taken out: just behind the job
+        if found is not None:
+            self._remove(found)
+        return found, place
 
     def _remove(self, delivery: Delivery) -> None:
         self._waiting.remove(delivery)

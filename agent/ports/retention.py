@@ -107,7 +107,8 @@ class Retention(Protocol):
                 of a verdict that is not named stay, and so do references.
             enough: asked between two transactions, and the first time before anything is done.
             now: with its zone.
-            grace: a file that was stored within this time stays: its row may not be written yet.
+            grace: a file that was stored within this time stays, unless all rows that will name it are
+                known to be written.
             chunk: how many rows at most change in one transaction; fewer where the disk has no room for it.
             stop: as for :meth:`prune`.
 

@@ -23,13 +23,19 @@ class PublishTicket(Protocol):
         """Whether no acknowledgement can come any more; one that is only late has not failed."""
         ...
 
+    @property
+    def refused(self) -> str | None:
+        """Why it was refused, where it failed for that and not for lack of a connection."""
+        ...
+
 
 class Publisher(Protocol):
     """The way out."""
 
     def publish(self, message: OutboxMessage) -> PublishTicket:
         """Hand over for sending with QoS 1. Raises TransportError where there is no connection or
-        the bounded outgoing queue is full; the message then stays in the outbox."""
+        the bounded outgoing queue is full; the message then stays in the outbox. UndeliverableError where
+        this broker will never take it."""
         ...
 
 

@@ -103,12 +103,13 @@ class Plant:
 
     def wait_told(self, count: int, *, stall_s: float = STALL_S) -> bool:
         """Wait until the customer knows the verdicts on ``count`` frames; False once nothing new comes
-        for ``stall_s``."""
-        known = -1
+        for ``stall_s``, neither a verdict nor a row: after a fault the agent works off what waited first."""
+        known: tuple[int, int] | None = None
         while len(self.customer.verdicts) < count:
-            if len(self.customer.verdicts) == known:
+            now = (len(self.customer.verdicts), self.rows())
+            if now == known:
                 return False
-            known = len(self.customer.verdicts)
+            known = now
             self.customer.wait_for(
                 lambda: len(self.customer.verdicts) >= count, stall_s if self.agent.alive else 1.0
             )

@@ -16,7 +16,8 @@ from agent.errors import StorageError
 from agent.inspection import MediaPaths
 from agent.ports import Entry
 from agent.recipe import Reference
-from storage import Database, MediaCheck, MediaFolder, SqlHistory, SqlRecipeBook, schema
+from storage import Database, MediaCheck, MediaFolder, SqlHistory, SqlRecipeBook, media_report, schema
+from storage.media_report import FEW
 from tests.storage.examples import bolt_recipe, inspected
 
 NOBODY = MediaPaths()
@@ -193,6 +194,29 @@ def test_without_a_folder_everything_is_missing_and_nothing_is_repaired(shop: Sh
         elsewhere.repair()
     assert shop.images() == {"f": path}
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_disk_that_is_not_mounted_does_not_cost_the_rows_their_pictures(shop: Shop, tmp_path: Path) -> None:
+    """The folder is there, it is only empty, but for what came since."""
+    for number in range(FEW + 1):
+        shop.frame(f"f-{number}")
+    shop.folder.rename(tmp_path / "the disk")
+    MediaFolder(shop.folder)
+    with pytest.raises(StorageError, match=r"21 of 21 files that rows name are gone.*mounted.*--force"):
+        media_report.must_belong_together(shop.check.look())
+    for number in range(3):
+        shop.media.put(b"young %d" % number, "jpg")
+    for number in range(3):
+        shop.frame(f"new-{number}")
+    with pytest.raises(StorageError, match=r"21 of 24 files that rows name are gone"):
+        media_report.must_belong_together(shop.check.look())
+
+
+def test_some_files_that_are_gone_are_no_reason_to_doubt_the_folder(shop: Shop) -> None:
+    paths = [shop.frame(f"f-{number}") for number in range(2 * FEW + 4)]
+    for path in paths[: FEW + 1]:
+        (shop.folder / path).unlink()
+    media_report.must_belong_together(shop.check.look())
 
 
 def test_beside_an_agent_that_records_nothing_of_its_own_is_touched(shop: Shop) -> None:

@@ -78,6 +78,7 @@ class Ticket:
 
     acknowledged: bool
     failed: bool = False
+    refused: str | None = None
 
     def wait(self, timeout_s: float) -> bool:
         return self.acknowledged
@@ -127,6 +128,12 @@ class LoopbackTransport:
         """What was not acknowledged cannot be any more."""
         for ticket in list(self.tickets):
             ticket.failed = not ticket.acknowledged
+
+    def refuse_all(self, why: str = "Not authorized") -> None:
+        """The broker answers that it does not take what was not acknowledged."""
+        self.lose_connection()
+        for ticket in list(self.tickets):
+            ticket.refused = why if ticket.failed else None
 
     def deliver(self, *sent: Sent) -> None:
         """Hand messages in as the network thread would, one after the other."""

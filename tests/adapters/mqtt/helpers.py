@@ -162,3 +162,43 @@ def _pump(source: socket.socket, sink: socket.socket, refused: int = 0) -> None:
         pass
     finally:
         sink.close()
+
+
+class Wire:
+    """Between a client and a real broker. While ``mute`` is set, the client gets no answers."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.mute = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        client, _ = self._server.accept()
+        broker = socket.create_connection(("127.0.0.1", self._target))
+        threading.Thread(target=self._forward, args=(client, broker), daemon=True).start()
+        try:
+            while data := broker.recv(65536):
+                if not self.mute.is_set():
+                    client.sendall(data)
+        except OSError:
+            pass  # the client has gone
+        finally:
+            client.close()
+            broker.close()
+
+    @staticmethod
+    def _forward(client: socket.socket, broker: socket.socket) -> None:
+        try:
+            while data := client.recv(65536):
+                broker.sendall(data)
+            broker.shutdown(socket.SHUT_WR)  # closing would not be seen while the other thread reads
+        except OSError:
+            pass  # the broker has gone

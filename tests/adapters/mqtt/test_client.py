@@ -15,10 +15,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from adapters.mqtt.outgoing import Outgoing
-from agent.errors import TransportError
+from agent.errors import TransportError, UndeliverableError
 from agent.frame import DeliveryKind
 from agent.ports import OutboxMessage
-from tests.adapters.mqtt.helpers import Agent, OldBroker, options, plain_client, until
+from tests.adapters.mqtt.helpers import Agent, OldBroker, Wire, options, plain_client, until
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto
 
 VERSIONS = ("5", "3.1.1")
@@ -118,6 +118,24 @@ def test_version_5_alone_says_why_it_cannot_connect(mosquitto: Mosquitto) -> Non
 
 
 # ----------------------------------------------------------------------------------------- presence
+
+
+def test_an_agent_that_cannot_say_stopped_does_not_stay_online(mosquitto: Mosquitto) -> None:
+    """The broker acknowledges nothing more, so there is no room for the farewell: the will has to tell."""
+    wire = Wire(mosquitto.port)
+    try:
+        with Agent(options(wire.url, max_outgoing=2)) as agent:
+            assert connected(agent)
+            with plain_client(mosquitto.url, agent.topics.status) as (_, received):
+                assert until(lambda: received)
+                wire.mute.set()
+                for _ in range(2):
+                    agent.transport.publish(OutboxMessage("verdict", agent.topic("verdict"), b"{}"))
+                agent.transport.stop()
+                assert until(lambda: len(received) == 2)
+                assert json.loads(received[1].payload)["status"] == "offline"
+    finally:
+        wire.close()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -336,7 +354,7 @@ def test_the_brokers_packet_size_is_honoured(start_mosquitto: StartMosquitto) ->
     with Agent(options(broker.url)) as agent:
         assert connected(agent)
         topic = agent.topic("mask")
-        with pytest.raises(TransportError, match=r"30,\d+ bytes and the broker takes at most 20,000"):
+        with pytest.raises(UndeliverableError, match=r"30,\d+ bytes and the broker takes at most 20,000"):
             agent.transport.publish(OutboxMessage("mask", topic, bytes(30_000)))
         assert agent.transport.publish(OutboxMessage("mask", topic, bytes(19_900))).wait(5)
         assert agent.transport.connected

@@ -118,3 +118,25 @@ def test_a_clock_that_was_set_back_keeps_no_task_waiting(counters: Counters) -> 
         assert beat.wait(20.0)
     finally:
         schedule.stop()
+
+
+def test_a_task_that_ran_meanwhile_keeps_no_other_waiting(counters: Counters) -> None:
+    wall = [0.0]
+    schedule = BackgroundSchedule(counters, clock=lambda: wall[0], steady=lambda: 0.0)
+    schedule.later("for once", 3600.0, lambda: None)
+    schedule.every("periodic", 7200.0, lambda: None)
+    schedule.start()
+    try:
+        engine = schedule._scheduler
+        found = engine.get_jobs()
+        assert [job.id for job in found] == ["for once", "periodic"]
+        planned = found[1].next_run_time
+        engine.remove_job("for once")  # as it is once it ran
+        engine.get_jobs = lambda: found
+        wall[0] = -86_400.0
+        schedule.look_at_clock()
+        del engine.get_jobs
+        (job,) = engine.get_jobs()
+        assert job.next_run_time > planned
+    finally:
+        schedule.stop()

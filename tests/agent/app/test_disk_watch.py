@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,11 @@ from adapters.mqtt.announcer import MqttAnnouncer
 from agent.app.disk import DiskParts, DiskWatch
 from agent.decision import Verdict
 from agent.disk import DiskPolicy, DiskState
-from agent.errors import TransportError
+from agent.errors import DiskFullError, TransportError
 from agent.frame import Camera, DeliveryKind
 from agent.inspection import MediaPaths
 from agent.ports import Entry, Pruned
-from storage import LocalDisks, SqlRetention, upgrade
+from storage import LocalDisks, SqlHistory, SqlRetention, upgrade
 from tests.fixtures.small_disk import small_disk
 from tests.storage.examples import inspected
 from tests.support.factory import Rooms, encoded, wait_until
@@ -247,14 +249,16 @@ def test_the_ballast_is_given_up_on_a_full_disk_and_taken_again(shop: Shop) -> N
 
 
 def test_where_somebody_else_took_the_ballast_room_is_made_all_the_same(shop: Shop) -> None:
-    for number in range(40):
+    for number in range(60):
         shop.record(Verdict.PASS, number)
     assert not (shop.folder / "media" / ".ballast").exists()
+    with closing(sqlite3.connect(shop.folder / "history.db")) as connection:  # no room is left in its log
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shop.fill()
     shop.watch()
     assert shop.watch.state is DiskState.OK
     kept = {row["image_path"] for row in shop.plant.rows()} - {None}
-    assert 0 < len(kept) < 40
+    assert 0 < len(kept) < 60
     for path in kept:
         shop.rooms.media.get(path)
 
@@ -284,6 +288,56 @@ def test_a_fresh_picture_stays_although_there_is_no_room(shop: Shop) -> None:
     later = now + timedelta(minutes=2)
     assert shop.disks.drop_ballast()
     assert retention.release([Verdict.PASS], lambda: False, now=later) == Pruned(rows=1, files=1, bytes=5)
+
+
+def test_pictures_of_the_last_seconds_go_too_once_their_rows_are_written(shop: Shop) -> None:
+    """A disk that is full within a minute is all fresh pictures; waiting for them to age stops the line."""
+    media = shop.rooms.media
+    history = SqlHistory(shop.rooms.database, agent_id="cell-7", agent_version="1", media=media)
+    watch = DiskWatch(shop._parts(None), DiskPolicy())
+    recorded: list[str] = []
+    with suppress(DiskFullError):
+        for number in range(200):
+            path = media.put(number.to_bytes(4, "big") + os.urandom(200_000), "jpg")
+            history.record([Entry(inspected(f"f-{number}", minutes=number, media=MediaPaths(image=path)))])
+            recorded.append(path)
+    assert len(recorded) > 20, "the disk holds more than the first few"
+    waiting = media.put(b"its row is yet to come", "jpg")
+    shop.fill()
+    watch()
+    assert watch.state is DiskState.OK
+    kept = {row["image_path"] for row in shop.plant.rows()} - {None}
+    assert 0 < len(kept) < len(recorded)
+    for path in (*kept, waiting):
+        media.get(path)
+
+
+def test_that_no_picture_is_left_is_told_once_and_again_after_there_was_room(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> int:
+        return caplog.text.count("no picture is left that may go")
+
+    shop.rooms.history.record([Entry(inspected("f"))])
+    for round_ in (1, 2):
+        shop.fill()
+        for _ in range(3):
+            shop.watch.refused()
+            shop.watch()
+        assert shop.state() is DiskState.FULL
+        assert told() == round_
+        (shop.folder / "of others").unlink()
+        for _ in range(8):
+            shop.watch()
+        assert shop.state() is DiskState.OK
+
+
+def test_a_history_that_cannot_be_opened_is_told_once(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.fill()  # nobody opened it yet, and SQLite needs room for that
+    for _ in range(3):
+        shop.watch()
+    assert shop.plant.counters.get("disk_watch_failed") == 3
+    assert caplog.text.count("it is tried again") == 1
 
 
 def test_without_a_reserve_no_picture_goes_before_its_time(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from agent.decision import Verdict
 from agent.errors import StorageError, TransportError, UndeliverableError
 from agent.frame import FrameIdentity
 from agent.inspection import Inspection
-from agent.line import outbox_drain
+from agent.line import outbox_drain, refusals
 from agent.line.outbox_drain import OutboxDrain
 from agent.ports import Entry, OutboxMessage, StoredMessage
 from storage import SqlOutbox
@@ -305,3 +305,48 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(rooms: Rooms) -> None
     with Drain(rooms, Flaky(rooms.database, agent_id="cell-7")) as drain:
         wait_until(lambda: rooms.outbox.depth() == 0, "the mark")
     assert set(drain.transport.topics()) == {"t/1"}
+
+
+def test_a_refused_message_rests_and_is_tried_again(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "FIRST_REST_S", 0.02)
+    commit(rooms, 1)
+    drain = Drain(rooms)
+    drain.transport.acknowledges = False
+    with drain:
+        wait_until(drain.transport.topics, "the first try")
+        drain.transport.acknowledges = True
+        drain.transport.refuse_all()
+        wait_until(lambda: rooms.outbox.depth() == 0, "the mark")
+    assert drain.transport.topics() == ["t/1", "t/1"]
+    assert drain.counters.get("messages_put_off") == 1
+    assert not rooms.rows("event")
+
+
+def test_refused_messages_beyond_the_bound_are_given_up_with_an_event(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "FIRST_REST_S", 600.0)
+    commit(rooms, 1, 2, 3)
+    drain = Drain(rooms)
+    drain.drain._resting = refusals.Refusals(most=1)
+    drain.transport.acknowledges = False
+    with drain:
+        wait_until(lambda: len(drain.transport.topics()) == 3, "the three")
+        drain.transport.refuse_all()
+        wait_until(lambda: rooms.outbox.depth() == 1, "the two that are given up")
+    assert drain.counters.get("messages_undeliverable") == 2
+    assert {event["kind"] for event in rooms.rows("event")} == {"undeliverable"}
+    assert "t/2" in rooms.rows("event")[0]["message"]
+
+
+def test_each_refusal_doubles_the_rest() -> None:
+    now = [0.0]
+    one = refusals.Refusals(clock=lambda: now[0])
+    for length_s in (1.0, 2.0, 4.0):
+        assert one.note(7)
+        now[0] += length_s - 0.5
+        assert 7 in one.numbers
+        now[0] += 0.5
+        assert 7 not in one.numbers
+    one.forget(7)
+    assert not one.knows(7)

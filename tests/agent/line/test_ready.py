@@ -54,7 +54,13 @@ def test_of_a_latest_camera_only_the_newest_waits_even_where_the_queue_is_full()
     ready = Ready(2, CAMERA)
     ready.put(work("a"), work("s", SIDE), work("b"), work("c"))
     assert [one.identity.frame_id for one in ready.superseded] == ["a", "b"]
-    assert ready.taken() == ["s", "c"]
+    assert ready.taken() == ["c", "s"]
+
+
+def test_a_camera_that_is_fast_keeps_its_place_in_the_queue() -> None:
+    ready = Ready(3, CAMERA)
+    ready.put(work("s", SIDE), work("a"), work("t", SIDE), work("b"))
+    assert ready.taken() == ["s", "b", "t"]
 
 
 def test_a_frame_that_failed_already_is_not_replaced() -> None:

@@ -88,6 +88,25 @@ def test_with_latest_only_the_newest_frame_of_that_camera_waits() -> None:
     assert not room.counters.snapshot()
 
 
+def test_a_camera_that_is_fast_keeps_its_place_in_the_line() -> None:
+    """Else a backlog of others, longer than its cycle, would keep it from ever being judged."""
+    room = Room(10, CAMERA)
+    room.admit(*(frame(f"s{number}", SIDE) for number in range(4)), frame("0"))
+    taken = []
+    for number in range(1, 20):
+        room.admit(frame(str(number)), frame(f"later{number}", SIDE))
+        delivery = room.room.take(0.0)
+        assert delivery is not None
+        taken.append(delivery.camera)
+    assert CAMERA in taken
+
+
+def test_a_newer_frame_does_not_overtake_the_job_of_its_camera() -> None:
+    room = Room(10, CAMERA)
+    room.admit(frame("a"), job("other", SIDE), frame("b"), frame("x", SIDE), job("j"), frame("c"))
+    assert room.taken() == ["other", "x", "j", "c"]
+
+
 def test_a_full_room_still_replaces() -> None:
     room = Room(2, CAMERA)
     room.admit(frame("x", SIDE), frame("a"), frame("b"))
@@ -115,7 +134,9 @@ def test_every_delivery_is_taken_superseded_or_refused(
     refused = room.counters.get("deliveries_refused")
     assert taken + len(rest) + len(room.superseded) + refused == admitted
     assert all(d.camera == SIDE and d.kind is DeliveryKind.FRAME for d in room.superseded)
-    assert rest == sorted(rest, key=int)
+    for camera in (CAMERA, SIDE):
+        of_camera = [name for name in rest if events[int(name)][0] == camera]
+        assert of_camera == sorted(of_camera, key=int)
 
 
 def test_a_closed_room_admits_nothing_and_gives_what_it_has() -> None:
