@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from adapters.mqtt.acks import AckWindow
+from adapters.mqtt.ended import Ended
 from adapters.mqtt.lenient import LenientClient
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.outgoing import FAILURE, Outgoing, OutgoingQueue, Ticket
@@ -34,19 +35,6 @@ _TICK_S = 1.0
 _SUBACK_S = 30.0
 _UNSUPPORTED = "Unsupported protocol version"
 _UNKNOWN_USER = frozenset({"Not authorized", "Bad user name or password"})
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a connection ended."""
-
-    reason: str
-    accepted: bool = False
-    """The broker had accepted it."""
-    unsupported_version: bool = False
-    """Refused because of the protocol version, in so many words."""
-    unanswered: bool = False
-    """No answer to CONNECT before the end, as from brokers that do not know the version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from dataclasses import replace
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from adapters.mqtt.connection import MQTT5, MQTT311, NAMES, Connection, Ended, Hooks
+from adapters.mqtt.connection import MQTT5, MQTT311, NAMES, Connection, Hooks
+from adapters.mqtt.ended import Ended
 from adapters.mqtt.options import BrokerOptions, backoff
 from adapters.mqtt.outgoing import Outgoing, Ticket
 from agent.counters import Counters

@@ -149,7 +149,6 @@ def _check_frames(result: Result, stream: list[tuple[str, Message]], rows: Rows,
     result.check("a verdict for every good frame", good <= set(customer.verdicts))
     result.check("every good frame passes", rows.verdicts.get("PASS", 0) >= len(good))
     result.check("no duplicates", rows.duplicates == 0)
-    # By inspection id: an id of a frame that is longer than the column is shortened there.
     result.check("a verdict told for every row, and no other", set(rows.inspections.values()) == set(told))
     result.check("the outbox is empty", rows.unsent == 0)
 
