@@ -1,0 +1,47 @@
+"""What the figures were measured on, and by which versions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapters import simulator
+from adapters.models.training.train import processor
+
+PACKAGES = ("torch", "timm", "open_clip_torch", "numpy", "opencv-python-headless")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and threads."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "cores": cores,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that figures depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def load_average() -> float | None:
+    """How many processes wanted a core in the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def simulator_digest() -> str:
+    """sha256 over the simulator's source: other pictures are other figures."""
+    folder = Path(simulator.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""The models of an evaluation: the checkpoint, the same architecture untrained, and the teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.models.backbone import TimmBackbone
+from adapters.models.clip import OpenClipEncoder
+from adapters.models.normalisation import SIGNED_PREPROCESSING
+from adapters.models.registry import BUNDLED, KNOWN, bundled_folder
+from adapters.models.training.distill import ARCHITECTURE
+from adapters.models.training.evaluation.aims import MODEL, TEACHER
+from adapters.models.training.evaluation.controls import HAND_MADE, RANDOM, Outlier, random_encoder
+from adapters.models.training.evaluation.descriptors import HandMade
+from adapters.models.training.evaluation.judging import AsTheAgent, OncePerBatch
+from adapters.models.training.evaluation.neighbours import Neighbours
+from adapters.models.training.evaluation.speed import Files
+from adapters.models.training.evaluation.trial import Scorer
+from adapters.models.weights import sha256_of
+from agent.errors import ModelError
+
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is measured and what it is measured beside."""
+
+    files: Files
+    tiny: OpenClipEncoder
+    teacher: TimmBackbone | None
+
+    def scorers(self, *, controls: bool, pixels: bool) -> list[Scorer]:
+        """The checkpoint as the agent uses it and by plain nearest neighbours, and the controls beside it."""
+        own = OncePerBatch(self.tiny)
+        found: list[Scorer] = [AsTheAgent(own, pixels=pixels), Neighbours(MODEL, own)]
+        if not controls:
+            return found
+        untrained = OncePerBatch(
+            random_encoder(self.files.architecture, self.files.output_stride, RANDOM_SEED)
+        )
+        found += [AsTheAgent(untrained, f"agent on {RANDOM}"), Neighbours(RANDOM, untrained)]
+        found += [Neighbours(HAND_MADE, HandMade()), Outlier()]
+        if self.teacher is not None:
+            found.append(Neighbours(TEACHER, self.teacher))
+        return found
+
+    @property
+    def digests(self) -> dict[str, Any]:
+        """sha256 of the files that the measured model is made of."""
+        return {"checkpoint": self.tiny.digest, "architecture": sha256_of(self.files.architecture)}
+
+
+def bundled_files(checkpoint: Path | None = None, architecture: Path | None = None) -> Files:
+    """The bundled model's files, or others of its kind."""
+    known = KNOWN[BUNDLED]
+    return Files(
+        architecture or bundled_folder() / known.architecture,
+        checkpoint or bundled_folder() / known.file_name,
+        known.output_stride,
+    )
+
+
+def load_models(files: Files, teacher: Path | None) -> Models:
+    """Raises ModelError: a file is missing, damaged or of another architecture."""
+    for path in (files.architecture, files.checkpoint, teacher):
+        if path is not None and not path.is_file():
+            raise ModelError(f"there is no file {path}; check --checkpoint, --architecture and --teacher")
+    tiny = OpenClipEncoder(
+        files.architecture, files.checkpoint, SIGNED_PREPROCESSING, output_stride=files.output_stride
+    )
+    backbone = None if teacher is None else TimmBackbone(ARCHITECTURE, teacher, SIGNED_PREPROCESSING)
+    return Models(files, tiny, backbone)
