@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from adapters.images.codec import CvImageCodec
@@ -113,20 +114,21 @@ class Agent:
             schedule.later("language model", 0.0, lambda: _look_for_words(settings.ollama))
 
     def stop(self) -> None:
-        """Drain, say ``stopped``, close everything."""
-        self.outside.stopping()
-        self._retention.stop()
-        if self.disk is not None:
-            self.disk.stop()
-        self._stuck = not ends_within(SCHEDULE_S, self._schedule.stop, "the schedule")
-        if self._line is not None:
-            self._line.stop()
-        if self._pictures is not None:
-            self._pictures.close()
-        if self._broker is not None:
-            self._broker.stop()
-        self.outside.close()
-        self.store.close()
+        """Drain, say ``stopped``, close everything: each part, whatever the one before it raises."""
+        with ExitStack() as rest:  # done from the last to the first
+            rest.callback(self.store.close)
+            rest.callback(self.outside.close)
+            if self._broker is not None:
+                rest.callback(self._broker.stop)
+            if self._pictures is not None:
+                rest.callback(self._pictures.close)
+            if self._line is not None:
+                rest.callback(self._line.stop)
+            self.outside.stopping()
+            self._retention.stop()
+            if self.disk is not None:
+                self.disk.stop()
+            self._stuck = not ends_within(SCHEDULE_S, self._schedule.stop, "the schedule")
 
     def wait(self, timeout_s: float) -> bool:
         """True as soon as the line has given up."""

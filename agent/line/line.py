@@ -277,9 +277,11 @@ class Line:
         if self._announce.started:
             self._announce.ended.wait(FAREWELL_S + ABANDON_S)
         self._supervisor.stop()
-        closed = ends_within(CLOSE_S, self._close_rooms, "onboarding")
-        self._stuck = not closed or any(stage.alive for stage in stages)
-        self._parts.transport.stop(final_status="offline" if self.failed else "stopped")
+        try:
+            closed = ends_within(CLOSE_S, self._close_rooms, "onboarding")
+            self._stuck = not closed or any(stage.alive for stage in stages)
+        finally:  # nobody is told that it is online for ever, whatever closing has raised
+            self._parts.transport.stop(final_status="offline" if self.failed else "stopped")
 
     def _close_rooms(self) -> None:
         """Let onboarding and cabinet finish what is under way."""

@@ -173,3 +173,16 @@ def test_the_size_of_batches_changes_no_verdict(build: Build, max_batch: int) ->
         seed = int(row["frame_id"].removeprefix("f-"))
         expected = plant.inspector.score([part(seed)], [single])[0].score
         assert row["score"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_status_is_told_whatever_closing_raises(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant.inspected(frame(1))
+
+    def broken() -> None:
+        plant.onboarding.close()
+        raise RuntimeError("the executor is gone")
+
+    monkeypatch.setattr(plant.line, "_close_rooms", broken)
+    with pytest.raises(RuntimeError, match="executor"):
+        plant.line.stop()
+    assert plant.transport.final_status == "stopped"
