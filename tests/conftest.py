@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +45,16 @@ class Service:
         if self.program is None:
             return f"{self.name}: not installed; its tests are skipped"
         return f"{self.name}: {self.version} ({self.program})"
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_logs() -> Iterator[None]:
+    """Commands set how much is said for their whole process, and here that is everybody's."""
+    loggers = [logging.getLogger(name) for name in (None, "agent", "adapters", "storage", "config")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 def _find(program: str, *folders: str) -> Path | None:

@@ -134,7 +134,7 @@ def test_a_look_that_takes_too_long_ends_and_the_agent_starts(
     history: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(integrity, "_STEPS", 1)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "storage"):
         integrity.verify_file(url(history), limit_s=-1.0)
     assert "`sightline db check` looks at the whole of it" in caplog.text
 
