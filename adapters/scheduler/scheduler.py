@@ -65,6 +65,9 @@ class BackgroundSchedule:
         """Start no further task and wait for the one that runs."""
         self._stopped.set()
         if self._scheduler.running:
+            # Its thread would trip over a task for once that it is just starting: it finishes that first.
+            self._scheduler.pause()
+            self._scheduler.remove_all_jobs()
             self._scheduler.shutdown(wait=True)
 
     def every(self, name: str, seconds: float, task: Callable[[], None]) -> None:

@@ -140,3 +140,17 @@ def test_a_task_that_ran_meanwhile_keeps_no_other_waiting(counters: Counters) ->
         assert job.next_run_time > planned
     finally:
         schedule.stop()
+
+
+def test_a_schedule_that_stops_in_the_midst_of_starting_tasks_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    died: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    for _ in range(100):
+        schedule = BackgroundSchedule(Counters())
+        for number in range(20):
+            schedule.later(f"once {number}", 0.0, lambda: None)
+        schedule.start()
+        schedule.stop()
+    assert died == []
