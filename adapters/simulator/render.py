@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from adapters.simulator import noise
 from adapters.simulator.canvas import Layers, Plane
+from adapters.simulator.clutter import strew
 from adapters.simulator.seeds import generator
 from adapters.simulator.station import Background, Exposure
 
@@ -67,11 +68,14 @@ def backdrop(background: Background, size: int) -> Pixels:
     """The belt or table under the part, (size, size, 3), before light."""
     rng = generator("backdrop", background.seed)
     tone = np.array(background.tone, np.float32)
-    kind = background.kind
+    kind, place = background.kind, background.place
+    step = max(size // int(rng.integers(6, 11)), 8) if kind == "mat" else 1
+    if place:
+        rng = generator("backdrop", background.seed, place)
     if kind == "belt":
         value = 0.06 * noise.white(rng, size) + 0.05 * noise.fractal(rng, size, 0.3)
         x, y, _ = _grid(size)
-        value = value + np.float32(0.05) * np.sin(np.float32(size * 0.35) * (x + y))
+        value = value + np.float32(0.05) * np.sin(np.float32(size * 0.35) * (x + y) + np.float32(place % 7))
     elif kind == "steel":
         value = 0.07 * noise.streaks(rng, size, 0.5, 0.004) + 0.03 * noise.clouds(rng, size, 0.4)
     elif kind == "felt":
@@ -79,13 +83,14 @@ def backdrop(background: Background, size: int) -> Pixels:
     elif kind == "wood":
         value = 0.10 * noise.streaks(rng, size, 0.6, 0.02) + 0.06 * noise.streaks(rng, size, 0.3, 0.005)
     elif kind == "mat":
-        step = max(size // int(rng.integers(6, 11)), 8)
+        first = (step // 2 + place) % step
         value = 0.02 * noise.white(rng, size)
-        value[step // 2 :: step] += np.float32(0.3)
-        value[:, step // 2 :: step] += np.float32(0.3)
+        value[first::step] += np.float32(0.3)
+        value[:, first::step] += np.float32(0.3)
     else:
         value = 0.03 * noise.white(rng, size) + 0.03 * noise.fractal(rng, size, 0.5)
-    return np.clip(tone * (1 + value[..., None]), 0, 1).astype(np.float32)
+    ground = np.clip(tone * (1 + value[..., None]), 0, 1).astype(np.float32)
+    return strew(ground, background.clutter) if background.clutter else ground
 
 
 def _shadow(alpha: Plane, exposure: Exposure, thickness: float, size: int) -> Plane:

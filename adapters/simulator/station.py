@@ -1,4 +1,4 @@
-"""The station: one camera, one fixture, one light; and what it gives for one part, the exposure."""
+"""The station: one camera, one place, one light; and what it gives for one part, the exposure."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,6 +8,8 @@ import numpy as np
 from adapters.simulator.colour import RGB
 from adapters.simulator.family import Family
 from adapters.simulator.seeds import generator, subseed
+
+CLUTTERED = 0.3  # share of a varied station's pictures of objects with something beside the part
 
 BACKGROUNDS = ("belt", "table", "steel", "felt", "mat", "white", "wood")
 
@@ -24,11 +26,17 @@ _TONES: dict[str, tuple[RGB, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What the part lies on."""
+    """What the part lies on.
+
+    `place` is the piece of a moving belt that lies beneath, 0 where nothing moves; `clutter` the seed of what
+    was left lying beside the part, 0 for nothing.
+    """
 
     kind: str
     tone: RGB
     seed: int
+    place: int = 0
+    clutter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,43 +108,53 @@ def _sample(rng: np.random.Generator, wide: bool) -> Exposure:
     )
 
 
+def _place(rng: np.random.Generator, reach: float) -> tuple[float, float]:
+    return float(rng.uniform(-reach, reach)), float(rng.uniform(-reach, reach))
+
+
+def _flicker(rng: np.random.Generator) -> float:
+    """The lamp's brightness from picture to picture."""
+    return float(1 + np.clip(rng.normal(0, 0.008), -0.02, 0.02))
+
+
 @dataclass(frozen=True, slots=True)
 class Station:
-    """One camera over one fixture under one light.
+    """One camera over one place under one light.
 
-    A fixed station is like a real one: light, background and camera never change; a part lies within 1.5 % of
-    its place and 2 degrees of its direction, and the lamp flickers by about 1 %. A loose one changes
-    everything with every picture, to train and to test on variety.
+    A fixed station has a fixture: light, background and camera never change; a part lies within 1.5 % of its
+    place and 2 degrees of its direction, and the lamp flickers by about 1 %. A loose one has none: camera,
+    lamp and background stay, but the part lies anywhere within the field, in any direction that its family
+    allows, and the belt moves on beneath it. A varied one is no station but a random choice of all of it for
+    every picture, to train on; now and then crumbs, fibres or a neighbouring part lie on its background.
     """
 
     seed: int
-    mode: Literal["fixed", "loose"]
+    mode: Literal["fixed", "loose", "varied"]
 
     @classmethod
     def fixed(cls, seed: int) -> "Station":
-        """One real station."""
+        """A real station with a fixture."""
         return cls(seed, "fixed")
 
     @classmethod
     def loose(cls, seed: int) -> "Station":
-        """A station whose light, pose, scale and background change from picture to picture."""
+        """A real station without a fixture: only place and direction of the part change, and the belt
+        moves.
+        """
         return cls(seed, "loose")
+
+    @classmethod
+    def varied(cls, seed: int) -> "Station":
+        """Light, camera, pose, scale and background change from picture to picture."""
+        return cls(seed, "varied")
 
     def exposure(self, seed: int, family: Family) -> Exposure:
         """What this station gives for the part with this seed."""
         surface = family.kind == "surface"
+        if self.mode == "varied":
+            return self._varied(seed, surface, 180.0 if surface else family.turns)
         if self.mode == "loose":
-            rng = generator("loose", self.seed, seed)
-            base = _sample(rng, wide=True)
-            reach = 0.12 if not surface else 0.06
-            scale = float(rng.uniform(1.0, 1.5) if surface else rng.uniform(0.62, 1.12))
-            turns = family.turns if not surface else 180.0
-            return replace(
-                base,
-                angle=float(rng.uniform(-turns, turns)),
-                scale=scale,
-                shift=(float(rng.uniform(-reach, reach)), float(rng.uniform(-reach, reach))),
-            )
+            return self._loose(seed, surface, 180.0 if surface else family.turns)
         fixture = generator("fixed", self.seed)
         base = _sample(fixture, wide=False)
         angle = float(fixture.uniform(-4, 4))
@@ -149,5 +167,34 @@ class Station:
             angle=angle + float(np.clip(rng.normal(0, 0.6), -2, 2)),
             scale=scale * float(1 + rng.normal(0, 0.003)),
             shift=(float(shift[0] + play[0]), float(shift[1] + play[1])),
-            gain=base.gain * float(1 + np.clip(rng.normal(0, 0.008), -0.02, 0.02)),
+            gain=base.gain * _flicker(rng),
+        )
+
+    def _loose(self, seed: int, surface: bool, turns: float) -> Exposure:
+        frame = generator("loose frame", self.seed)
+        base = _sample(frame, wide=False)
+        scale = float(frame.uniform(1.1, 1.5) if surface else frame.uniform(0.7, 0.95))
+        rng = generator("loose part", self.seed, seed)
+        return replace(
+            base,
+            angle=float(rng.uniform(-turns, turns)),
+            scale=scale * float(1 + rng.uniform(-0.01, 0.01)),
+            shift=_place(rng, 0.06 if surface else 0.10),
+            gain=base.gain * _flicker(rng),
+            background=replace(base.background, place=1 + subseed(rng)),
+        )
+
+    def _varied(self, seed: int, surface: bool, turns: float) -> Exposure:
+        # The words are those of the days when this mode was called loose: they keep its pictures.
+        rng = generator("loose", self.seed, seed)
+        base = _sample(rng, wide=True)
+        scale = float(rng.uniform(1.0, 1.5) if surface else rng.uniform(0.62, 1.12))
+        clutter = generator("clutter", self.seed, seed)
+        littered = not surface and clutter.random() < CLUTTERED
+        return replace(
+            base,
+            angle=float(rng.uniform(-turns, turns)),
+            scale=scale,
+            shift=_place(rng, 0.06 if surface else 0.12),
+            background=replace(base.background, clutter=1 + subseed(clutter) if littered else 0),
         )

@@ -14,7 +14,7 @@ PAIRS = [(family.name, defect) for family in FAMILIES.values() for defect in fam
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_the_same_arguments_give_the_same_picture(name: str) -> None:
-    for station in (Station.fixed(4), Station.loose(4)):
+    for station in (Station.fixed(4), Station.loose(4), Station.varied(4)):
         first = draw(Product.create(name, 2), station, 9, size=SIZE)
         again = draw(Product.create(name, 2), station, 9, size=SIZE)
         assert first.image.dtype == np.uint8
@@ -28,7 +28,7 @@ def test_the_same_arguments_give_the_same_picture(name: str) -> None:
 def test_another_process_draws_the_same_picture() -> None:
     code = (
         "from adapters.simulator import *; import zlib;"
-        "p = draw(Product.create('gear', 3), Station.loose(1), 5, defect='scratch', size=64);"
+        "p = draw(Product.create('gear', 3), Station.varied(1), 5, defect='scratch', size=64);"
         "print(zlib.crc32(p.image.tobytes()), zlib.crc32(p.mask.tobytes()))"
     )
     runs = [
@@ -41,14 +41,13 @@ def test_another_process_draws_the_same_picture() -> None:
 def test_drawing_leaves_the_global_generator_alone() -> None:
     np.random.seed(7)
     expected = np.random.RandomState(7).random()
-    draw(Product.create("biscuit", 0), Station.loose(0), 0, defect="crack", size=SIZE)
+    draw(Product.create("biscuit", 0), Station.varied(0), 0, defect="crack", size=SIZE)
     assert np.random.random() == expected
 
 
 @pytest.mark.parametrize(("name", "defect"), PAIRS)
 def test_a_defect_changes_its_mask_and_nothing_else(name: str, defect: str) -> None:
-    for seed in range(2):
-        station = Station.fixed(seed) if seed % 2 else Station.loose(seed)
+    for seed, station in enumerate((Station.fixed(0), Station.loose(1), Station.varied(2))):
         product = Product.create(name, seed)
         good = draw(product, station, seed, size=SIZE)
         bad = draw(product, station, seed, defect=defect, size=SIZE)
