@@ -8,6 +8,7 @@ around `FLAT`; one level is `LEVEL` canvases high.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ _SHIFT = 4  # fixed-point bits of a coordinate
 Point = tuple[float, float]
 Points = Sequence[Point] | npt.NDArray[np.floating]
 Plane = npt.NDArray[np.float32]
+Brushing = Literal["none", "across", "upright", "round"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ class Layers:
     n).
 
     `shine` is the exponent of the highlight, `thickness` (canvases) how far above the belt the part's face
-    lies.
+    lies. `brushing` draws the highlight out across the brush marks, which run along x, along y ("upright") or
+    round the middle, as turning leaves them. `glow` is the light that comes through a flank turned away from
+    the lamp, as in wax, fruit and milky plastic.
     """
 
     albedo: npt.NDArray[np.float32]
@@ -39,6 +43,8 @@ class Layers:
     alpha: Plane
     shine: float = 20.0
     thickness: float = 0.04
+    brushing: Brushing = "none"
+    glow: float = 0.0
 
     def copy(self) -> "Layers":
         """Layers that may be drawn on without touching these."""

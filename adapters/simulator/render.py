@@ -132,6 +132,17 @@ def _three(plane: Plane) -> Pixels:
     return np.asarray(cv2.merge([plane, plane, plane]), np.float32)
 
 
+def _brush(layers: Layers, exposure: Exposure, x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    """The direction of the brush marks at every pixel of the picture, unit length."""
+    if layers.brushing == "round":
+        away_x = x - np.float32(2 * exposure.shift[0])
+        away_y = y - np.float32(2 * exposure.shift[1])
+        far = np.hypot(away_x, away_y) + np.float32(1e-3)
+        return -away_y / far, away_x / far
+    angle = np.radians(exposure.angle + (90 if layers.brushing == "upright" else 0))
+    return np.full_like(x, np.cos(angle)), np.full_like(x, np.sin(angle))
+
+
 def render(layers: Layers, exposure: Exposure, size: int, window: Window) -> tuple[Pixels, Plane]:
     """The window of the picture, (h, w, 3) in levels 0-255 before noise, and its alpha (h, w)."""
     albedo, height, gloss, alpha = warp(layers, exposure, size, window)
@@ -149,6 +160,14 @@ def render(layers: Layers, exposure: Exposure, size: int, window: Window) -> tup
     half_y = np.float32(0.55) * (ly - grid_y)
     half_z = 1 / cv2.sqrt(1 + half_x * half_x + half_y * half_y)
     glance = (1 - slope_x * half_x - slope_y * half_y) * upright * half_z
+    if layers.glow:
+        diffuse = diffuse + np.float32(layers.glow) * np.maximum(slope_x * lx + slope_y * ly, 0) * upright
+    if layers.brushing != "none":
+        way_x, way_y = _brush(layers, exposure, grid_x, grid_y)
+        climb = way_x * slope_x + way_y * slope_y
+        skew = (way_x * half_x + way_y * half_y + climb) * half_z / np.sqrt(1 + climb * climb)
+        # Kajiya and Kay 1989, equation 14: the highlight of a bundle of fibres, here of grooves.
+        glance = np.sqrt(np.maximum(1 - skew * skew, 0)) * np.sqrt(np.maximum(glance, 0))
     spark = gloss * cv2.pow(cv2.max(glance, 0.0), layers.shine)  # type: ignore[call-overload]
     spark *= np.float32(exposure.highlight)
 

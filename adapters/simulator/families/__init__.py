@@ -1,6 +1,6 @@
 """Every product family by name, and those that training must never see."""
 
-from adapters.simulator.families import board, goods, label, metal, plastic, surfaces
+from adapters.simulator.families import board, goods, hardware, label, metal, plastic, seals, surfaces
 from adapters.simulator.family import Family
 
 FAMILIES: dict[str, Family] = {
@@ -25,6 +25,10 @@ FAMILIES: dict[str, Family] = {
         surfaces.CERAMIC_TILE,
         surfaces.LEATHER,
         surfaces.STEEL_SHEET,
+        seals.GASKET,
+        seals.O_RING,
+        hardware.BRACKET,
+        hardware.BALL_BEARING,
     )
 }
 

@@ -20,12 +20,13 @@ _TONE = {
 }
 
 
-def _alloy(rng: np.random.Generator, names: tuple[str, ...]) -> dict[str, Any]:
+def alloy(rng: np.random.Generator, names: tuple[str, ...]) -> dict[str, Any]:
+    """One of the metals: the design's words and its tone."""
     material = pick(rng, names)
     return {"material": material, "colour": _TONE[material], "tone": vary(rng, METALS[material], 0.04)}
 
 
-def _finish(layers: Layers, rng: np.random.Generator, finish: str, amount: float) -> Layers:
+def finished(layers: Layers, rng: np.random.Generator, finish: str, amount: float) -> Layers:
     """Brushed, turned, blasted or cast: the texture of a metal face, which differs from part to part."""
     n = layers.alpha.shape[0]
     if finish == "brushed":
@@ -71,7 +72,7 @@ def _plate_design(rng: np.random.Generator) -> dict[str, Any]:
         extra = [(float(x), float(y), 0.045) for x, y in ring] + [(0.0, 0.0, 0.1)]
     letters = "".join(rng.choice(list("ABCDEFHKMNPRSTX0123456789"), int(rng.integers(3, 7))))
     return {
-        **_alloy(rng, ("steel", "steel", "aluminium", "brass", "blackened steel", "copper")),
+        **alloy(rng, ("steel", "steel", "aluminium", "brass", "blackened steel", "copper")),
         "outline": (float(width), float(height), corner),
         "holes": [(float(x), float(y), float(radius)) for x, y in holes] + extra,
         "countersunk": bool(rng.random() < 0.5),
@@ -115,7 +116,7 @@ def _draw_plate(design: Design, rng: np.random.Generator, n: int, change: Change
     if text:
         board.text(text, (0, design["text_y"]), 0.1, mix(tone, dark, 0.55), relief=FLAT - 18)
     layers = board.layers(shine=18, thickness=0.03)
-    return _finish(layers, rng, design["finish"], 0.055)
+    return finished(layers, rng, design["finish"], 0.055)
 
 
 # gear
@@ -123,7 +124,7 @@ def _draw_plate(design: Design, rng: np.random.Generator, n: int, change: Change
 
 def _gear_design(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        **_alloy(rng, ("steel", "steel", "brass", "blackened steel", "cast iron")),
+        **alloy(rng, ("steel", "steel", "brass", "blackened steel", "cast iron")),
         "teeth": int(rng.integers(12, 40)),
         "depth": float(rng.uniform(0.09, 0.16)),
         "bore": float(rng.uniform(0.12, 0.24)),
@@ -190,7 +191,7 @@ def _draw_gear(design: Design, rng: np.random.Generator, n: int, change: Change 
             relief=FLAT - 80,
             gloss=0.0,
         )
-    return _finish(board.layers(shine=16, thickness=0.045), rng, design["finish"], 0.05)
+    return finished(board.layers(shine=16, thickness=0.045), rng, design["finish"], 0.05)
 
 
 # cast housing
@@ -198,7 +199,7 @@ def _draw_gear(design: Design, rng: np.random.Generator, n: int, change: Change 
 
 def _housing_design(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        **_alloy(rng, ("cast iron", "aluminium", "aluminium", "steel")),
+        **alloy(rng, ("cast iron", "aluminium", "aluminium", "steel")),
         "lobes": int(rng.integers(3, 7)),
         "body": float(rng.uniform(0.52, 0.64)),
         "bore": float(rng.uniform(0.2, 0.36)),
@@ -242,7 +243,7 @@ def _draw_housing(design: Design, rng: np.random.Generator, n: int, change: Chan
     board.disc((0, 0), design["bore"], mix(tone, dark, 0.55), relief=FLAT - 30, gloss=0.1)
     board.disc((0.0, 0.0), design["bore"] * 0.8, dark, relief=FLAT - 90, gloss=0.0)
     layers = board.layers(shine=14, thickness=0.06, round_edges=0.006)
-    return _finish(layers, rng, "cast", 0.06)
+    return finished(layers, rng, "cast", 0.06)
 
 
 # screw
@@ -250,7 +251,7 @@ def _draw_housing(design: Design, rng: np.random.Generator, n: int, change: Chan
 
 def _screw_design(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        **_alloy(rng, ("steel", "steel", "brass", "blackened steel")),
+        **alloy(rng, ("steel", "steel", "brass", "blackened steel")),
         "head": str(rng.choice(("countersunk", "pan", "hex"))),
         "pitch": float(rng.uniform(0.075, 0.12)),
         "core": float(rng.uniform(0.11, 0.16)),
@@ -315,7 +316,7 @@ def _draw_screw(design: Design, rng: np.random.Generator, n: int, change: Change
     )
     height = (bulge * np.float32(n * 0.3)).astype(np.float32)
     layers = Layers(albedo, height, np.full((n, n), design["gloss"], np.float32), alpha, 22, 0.05)
-    return replace(_finish(layers, rng, "blasted", 0.04), thickness=0.05)
+    return replace(finished(layers, rng, "blasted", 0.04), thickness=0.05)
 
 
 _METAL = ("scratch", "dent", "stain", "contamination", "rust", "discolouration")

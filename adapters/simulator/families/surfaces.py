@@ -11,7 +11,7 @@ from adapters.simulator.colour import METALS, PALETTE, contrast_to, mix, pick, v
 from adapters.simulator.family import Change, Design, Family
 
 
-def _flat(
+def flat(
     n: int, colour: tuple[float, float, float], value: Plane, height: Plane, gloss: float, shine: float
 ) -> Layers:
     """A surface of one colour, brighter and darker by `value`."""
@@ -25,13 +25,14 @@ def _flat(
     )
 
 
-def _plane(n: int) -> tuple[Plane, Plane]:
+def plane(n: int) -> tuple[Plane, Plane]:
+    """Coordinates x and y, each (n, n), from 0 to 1."""
     line = np.linspace(0, 1, n, dtype=np.float32)
     x, y = np.meshgrid(line, line)
     return x, y
 
 
-def _cells(rng: np.random.Generator, n: int, size: float) -> tuple[Plane, Plane]:
+def cells(rng: np.random.Generator, n: int, size: float) -> tuple[Plane, Plane]:
     """Cells about scattered points of a loose grid: a random tone (-1 to 1) each, and the distance to the
     borders (px).
     """
@@ -74,7 +75,7 @@ def _cloth_design(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _draw_cloth(design: Design, rng: np.random.Generator, n: int, change: Change | None) -> Layers:
-    x, y = _plane(n)
+    x, y = plane(n)
     threads = design["threads"]
     wave = noise.clouds(rng, n, 0.3) * np.float32(0.0012)
     u = (x + wave) * threads + np.float32(rng.uniform(0, 1))
@@ -176,7 +177,7 @@ def _wood_design(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _draw_wood(design: Design, rng: np.random.Generator, n: int, change: Change | None) -> Layers:
-    x, y = _plane(n)
+    x, y = plane(n)
     bend = np.float32(design["bend"])
     drift = noise.streaks(rng, n, 0.8, 0.25) * np.float32(0.06)
     middle = np.float32(rng.uniform(-0.3, 1.3))
@@ -189,7 +190,7 @@ def _draw_wood(design: Design, rng: np.random.Generator, n: int, change: Change 
     fibre = noise.streaks(rng, n, 0.25, 0.004) + np.float32(0.6) * noise.streaks(rng, n, 0.08, 0.0)
     value = -np.float32(design["contrast"]) * (ring * 2 - 0.5) + np.float32(design["pores"]) * fibre
     height = np.float32(0.0009 * n) * fibre
-    layers = _flat(n, design["tone"], value.astype(np.float32), height, design["gloss"], 14)
+    layers = flat(n, design["tone"], value.astype(np.float32), height, design["gloss"], 14)
     if design["vertical"]:
         layers.albedo[:] = np.ascontiguousarray(layers.albedo.transpose(1, 0, 2))
         layers.height[:] = layers.height.T.copy()
@@ -216,7 +217,7 @@ def _tile_design(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _draw_tile(design: Design, rng: np.random.Generator, n: int, change: Change | None) -> Layers:
-    x, y = _plane(n)
+    x, y = plane(n)
     pattern, amount = design["pattern"], np.float32(design["amount"])
     value = amount * noise.fractal(rng, n, 0.25) * np.float32(0.5) + np.float32(0.006) * noise.white(rng, n)
     height = noise.clouds(rng, n, 0.2) * np.float32(0.0005 * n)
@@ -243,7 +244,7 @@ def _draw_tile(design: Design, rng: np.random.Generator, n: int, change: Change 
         gap = _smear(change, n)
         keep = 1 - gap
         cover = cover * keep if cover.any() else cover + gap * np.float32(0.3 + 0.6 * change.strength)
-    layers = _flat(n, design["tone"], value, height, design["gloss"], 40)
+    layers = flat(n, design["tone"], value, height, design["gloss"], 40)
     layers.albedo[:] += (np.array(design["ink"], np.float32) - layers.albedo) * cover.astype(np.float32)[
         ..., None
     ]
@@ -284,7 +285,7 @@ def _leather_design(rng: np.random.Generator) -> dict[str, Any]:
 def _draw_leather(design: Design, rng: np.random.Generator, n: int, change: Change | None) -> Layers:
     cell = design["cell"]
     # Pebbles are cells about scattered points; the creases run where two points are equally far.
-    pebble = np.minimum(_cells(rng, n, cell)[1] * np.float32(1.6 / (cell * n)), 1)
+    pebble = np.minimum(cells(rng, n, cell)[1] * np.float32(1.6 / (cell * n)), 1)
     pebble = cv2.GaussianBlur(np.sqrt(pebble), (0, 0), max(0.0025 * n, 0.5))
     value = (
         np.float32(0.28) * (pebble - np.float32(0.65))
@@ -292,7 +293,7 @@ def _draw_leather(design: Design, rng: np.random.Generator, n: int, change: Chan
         + np.float32(0.02) * noise.white(rng, n)
     )
     height = cv2.GaussianBlur(pebble, (0, 0), max(0.004 * n, 0.5)) * np.float32(design["depth"] * 0.014 * n)
-    return _flat(n, design["tone"], value, height, design["gloss"], 10)
+    return flat(n, design["tone"], value, height, design["gloss"], 10)
 
 
 # steel sheet
@@ -320,10 +321,10 @@ def _draw_sheet(design: Design, rng: np.random.Generator, n: int, change: Change
     elif finish == "rolled":
         texture = np.float32(0.5) * noise.streaks(rng, n, 0.9, 0.05) + np.float32(0.6) * noise.white(rng, n)
     elif finish == "galvanised":
-        spangle, _ = _cells(rng, n, 0.07)
+        spangle, _ = cells(rng, n, 0.07)
         texture = spangle * np.float32(1.1) + np.float32(0.3) * noise.white(rng, n)
     else:
-        x, y = _plane(n)
+        x, y = plane(n)
         pitch = np.float32(2 * np.pi / design["pitch"])
         phase = np.float32(rng.uniform(0, 6.3))
         studs = np.clip(
@@ -331,7 +332,7 @@ def _draw_sheet(design: Design, rng: np.random.Generator, n: int, change: Change
         )
         texture = noise.white(rng, n) * np.float32(0.4) + studs
         height = cv2.GaussianBlur(studs, (0, 0), max(0.004 * n, 0.5)) * np.float32(0.02 * n)
-    return _flat(n, design["tone"], (amount * texture).astype(np.float32), height, design["gloss"], 14)
+    return flat(n, design["tone"], (amount * texture).astype(np.float32), height, design["gloss"], 14)
 
 
 _COMMON = ("stain", "contamination", "discolouration")
