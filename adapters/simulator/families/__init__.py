@@ -1,6 +1,17 @@
 """Every product family by name, and those that training must never see."""
 
-from adapters.simulator.families import board, goods, hardware, label, metal, plastic, seals, surfaces
+from adapters.simulator.families import (
+    board,
+    goods,
+    hardware,
+    label,
+    metal,
+    patterns,
+    plastic,
+    seals,
+    surfaces,
+    textures,
+)
 from adapters.simulator.family import Family
 
 FAMILIES: dict[str, Family] = {
@@ -29,6 +40,15 @@ FAMILIES: dict[str, Family] = {
         seals.O_RING,
         hardware.BRACKET,
         hardware.BALL_BEARING,
+        textures.CARPET,
+        textures.STONE_SLAB,
+        textures.FOAM,
+        textures.PAINTED_PANEL,
+        textures.CARDBOARD,
+        patterns.METAL_MESH,
+        patterns.ANODISED,
+        patterns.PATTERNED_PAPER,
+        patterns.SOLAR_CELL,
     )
 }
 

@@ -107,11 +107,11 @@ def _draw_cloth(design: Design, rng: np.random.Generator, n: int, change: Change
     height = (bulge * np.float32(0.14 * n / threads)).astype(np.float32)
     layers = Layers(albedo, height, np.full((n, n), 0.02, np.float32), np.ones((n, n), np.float32), 8)
     if change is not None:
-        _pull(layers, change, n / threads)
+        pull(layers, change, n / threads)
     return layers
 
 
-def _pull(layers: Layers, change: Change, pitch: float) -> None:
+def pull(layers: Layers, change: Change, pitch: float) -> None:
     """A thread that came loose: a bright line with a dark gap beside it, and a slub or a loop at one end."""
     n = layers.alpha.shape[0]
     rng = change.rng
