@@ -6,6 +6,7 @@ from adapters.simulator.families import (
     hardware,
     label,
     metal,
+    packs,
     patterns,
     plastic,
     seals,
@@ -49,6 +50,9 @@ FAMILIES: dict[str, Family] = {
         patterns.ANODISED,
         patterns.PATTERNED_PAPER,
         patterns.SOLAR_CELL,
+        packs.GLASS_VIAL,
+        packs.TUBE,
+        packs.BLISTER_PACK,
     )
 }
 

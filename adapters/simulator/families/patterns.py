@@ -79,7 +79,7 @@ def _draw_mesh(design: Design, rng: np.random.Generator, n: int, change: Change 
         x, y = x + y * np.float32(0.6), x - y * np.float32(0.6)
     u, v = x * np.float32(count), y * np.float32(count)
     if kind == "round":
-        u = u + np.float32(0.5) * (np.floor(v) % 2)
+        u = np.asarray(u + np.float32(0.5) * (np.floor(v) % 2), np.float32)
     lost = (-999, 0, 0)
     if change is not None and change.kind == "missing part":
         row, column = (int(k) for k in change.rng.integers(n // 5, n * 4 // 5, 2))
