@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -58,6 +59,7 @@ class Cabinet:
         self._ready: OrderedDict[str, Prepared] = OrderedDict()
         self._loading: dict[str, Future[None]] = {}
         self._refused: dict[str, tuple[int, float]] = {}
+        self._when_foreign: Callable[[str], None] = lambda _sku: None
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recipes")
         self._generic = inspector.prepare(generic_recipe("generic", method), ())
@@ -96,6 +98,20 @@ class Cabinet:
             while len(self._ready) > self._capacity:
                 self._ready.popitem(last=False)
 
+    def when_foreign(self, tell: Callable[[str], None]) -> None:
+        """``tell`` is called with the SKU whenever a recipe is loaded whose threshold does not apply; it must
+        neither wait nor raise.
+        """
+        self._when_foreign = tell
+
+    def foreign(self, recipe: Recipe) -> bool:
+        """Whether other weights, another method or other parameters gave its threshold.
+
+        Raises RecipeError, ModelError.
+        """
+        calibration, fingerprint = recipe.calibration, self._inspector.fingerprint(recipe)
+        return calibration is not None and calibration.scorer not in (None, fingerprint)
+
     def images(self, references: tuple[Reference, ...]) -> list[Image]:
         """The pictures of references, from the media folder.
 
@@ -126,17 +142,17 @@ class Cabinet:
         return prepared
 
     def _checked(self, recipe: Recipe) -> Recipe:
-        """Without its calibration where other weights, another method or other parameters gave it."""
-        calibration, fingerprint = recipe.calibration, self._inspector.fingerprint(recipe)
-        if calibration is None or calibration.scorer in (None, fingerprint):
+        """Without its calibration where another scorer gave it; see :meth:`foreign`."""
+        if not self.foreign(recipe):
             return recipe
         logger.warning(
-            "the threshold of %r version %d was set with another model or other parameters; its verdicts "
-            "are REVIEW until its references are enrolled again",
+            "the threshold of %r version %d was set with other weights or parameters; its verdicts are "
+            "REVIEW until another one is set from its references",
             recipe.sku,
             recipe.version,
             extra=about(None, sku=recipe.sku),
         )
+        self._when_foreign(recipe.sku)
         return replace(recipe, calibration=None)
 
     def _load_beside(self, sku: str, version: int) -> None:

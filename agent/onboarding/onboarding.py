@@ -18,6 +18,7 @@ from agent.onboarding.enrolling import Enrolling
 from agent.onboarding.first_frames import FirstFrames
 from agent.onboarding.office import Office
 from agent.onboarding.recalibration import Recalibration
+from agent.onboarding.rescoring import Rescoring
 from agent.onboarding.writing import Writing
 from agent.ports import OnboardingState, PromptWriter, Scheduler, Tagger
 from agent.recipe import Recipe, Reference
@@ -56,6 +57,7 @@ class Onboarding:
         self._frames = FirstFrames(office.options.first_frames)
         self._enrolling = Enrolling(office)
         self._recalibration = Recalibration(office)
+        self._rescoring = Rescoring(office, self._on_recipes)
         self._commissioning = Commissioning(office, self._schedule_enrolment)
         self._writing = (
             Writing(office, writer, tagger, self._frames, self._enrolling, self._on_recipes)
@@ -69,6 +71,7 @@ class Onboarding:
             self._on_recipes("onboarding", job.sku, partial(self._first_recipe, job))
         for sku in self._office.book.skus_with_held_references():
             self._schedule_enrolment(sku)
+        self._rescoring.start()
         options, schedule = self._office.options, self._schedule
         schedule.every("held references", DUE_EVERY_S, self._take_up_forgotten)
         schedule.every("first recipes", DUE_EVERY_S, self._take_up_bare)

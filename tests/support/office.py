@@ -27,7 +27,13 @@ def onboarding(
     **options: Any,
 ) -> Onboarding:
     """With short pauses, and a schedule that runs by hand."""
-    short = {"quiet_s": 0.1, "storage_retries_s": (0.01, 0.01, 0.01), "frames_wait_s": 0.5, **options}
+    short = {
+        "method": "fade",
+        "quiet_s": 0.1,
+        "storage_retries_s": (0.01, 0.01, 0.01),
+        "frames_wait_s": 0.5,
+        **options,
+    }
     office = Office(
         book=book or rooms.book,
         desk=rooms.desk,
@@ -38,6 +44,6 @@ def onboarding(
         selection=SelectionPolicy(),
         policy=CalibrationPolicy(0.01),
         agent=agent,
-        options=OnboardingOptions(method="fade", **short),
+        options=OnboardingOptions(**short),
     )
     return Onboarding(office, schedule or ManualSchedule(), writer=writer)
