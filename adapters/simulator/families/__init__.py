@@ -2,6 +2,7 @@
 
 from adapters.simulator.families import (
     board,
+    fittings,
     goods,
     hardware,
     label,
@@ -9,6 +10,7 @@ from adapters.simulator.families import (
     packs,
     patterns,
     plastic,
+    produce,
     seals,
     surfaces,
     textures,
@@ -53,11 +55,17 @@ FAMILIES: dict[str, Family] = {
         packs.GLASS_VIAL,
         packs.TUBE,
         packs.BLISTER_PACK,
+        produce.FRUIT,
+        produce.NUT,
+        fittings.COVER,
+        fittings.ZIPPER,
     )
 }
 
 # Kept away from every training run, so that what a model does on them shows what it does on a product
-# it never saw: a metal part, a plastic part, glass, and a surface.
-HELD_OUT: frozenset[str] = frozenset({"screw", "connector", "bottle_base", "leather"})
+# it never saw: a metal part, a plastic part, glass, a pack of repeated cells, and two surfaces.
+HELD_OUT: frozenset[str] = frozenset(
+    {"screw", "connector", "bottle_base", "leather", "blister_pack", "stone_slab"}
+)
 
 __all__ = ["FAMILIES", "HELD_OUT"]

@@ -90,7 +90,8 @@ def _draw_mesh(design: Design, rng: np.random.Generator, n: int, change: Change 
     else:
         cover = _holes(kind, u, v, bar, n / count, lost)
         height = cover * np.float32(0.25)
-    height = cv2.GaussianBlur(height.astype(np.float32) * np.float32(n / count), (0, 0), max(0.003 * n, 0.5))
+    soft = cv2.GaussianBlur(height * np.float32(n / count), (0, 0), max(0.003 * n, 0.5))
+    height = np.asarray(soft, np.float32)
     grain = np.float32(0.04) * noise.white(rng, n) + np.float32(0.03) * noise.streaks(rng, n, 0.3, 0.006)
     layers = flat(n, design["tone"], grain, height, design["gloss"], 24)
     hole = 1 - cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 0.5)
