@@ -1,12 +1,14 @@
 """Captions for pictures in many wordings: what it is, and whether and how it is damaged.
 
 `captions` never says of a good part that it is damaged, nor the other way round; it may leave the state out
-of neither.
+of neither, except where a defect was drawn that can hardly be seen: then it names the product and no state.
 """
 
 import numpy as np
 
 from adapters.simulator.picture import Picture
+
+CLAIMED = 0.6  # a defect below this share of the visibility asked for is not spoken of
 
 ARTICLES_AN = frozenset("aeiou")
 
@@ -40,6 +42,8 @@ FRAMES = (
     "a low resolution photo of {}",
     "a production line photo showing {}",
 )
+
+NEUTRAL_FRAMES = tuple(frame for frame in FRAMES if "good" not in frame)
 
 NORMAL = (
     "{a} {n}",
@@ -193,8 +197,10 @@ def _fill(pattern: str, noun: str, **words: str) -> str:
 
 
 def caption(picture: Picture, rng: np.random.Generator) -> str:
-    """One caption that names the product and its state."""
+    """One caption that names the product and its state, as far as the picture shows it."""
     noun = _noun(picture, rng)
+    if picture.visibility is not None and picture.visibility < CLAIMED:
+        return _choose(rng, NEUTRAL_FRAMES).format(_fill("{a} {n}", noun))
     if picture.defect is None:
         if rng.random() < 0.12:
             return _fill(_choose(rng, NORMAL_SENTENCES), noun)

@@ -34,6 +34,8 @@ class Picture:
 
     image: (H, W, 3) uint8 RGB. mask: (H, W) bool, the pixels that the defect changed; outside them the image
     equals the good picture of the same arguments. silhouette: (H, W) bool, where the part is or should be.
+    visibility: how plainly the defect shows, as a share of what `draw` asks for (1 and more: it passed); None
+    for a good part.
     """
 
     image: npt.NDArray[np.uint8]
@@ -42,6 +44,7 @@ class Picture:
     product: "Product"
     defect: str | None
     attributes: dict[str, str]
+    visibility: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def draw(
     defect added. Its area aims at 0.1 % to 5 % of the silhouette and its strength at 0.22 to 1 of what its
     kind allows, both log-uniformly. The mean Lab distance under the mask must reach `VISIBLE_LAB` (twice as
     much for the smallest) and `VISIBLE_NOISE` deviations of the fine texture around it; otherwise it is
-    drawn again, elsewhere and stronger, up to `TRIES` times, and the most visible try stands.
+    drawn again, elsewhere and stronger, up to `TRIES` times, and the most visible try stands; the picture's
+    `visibility` tells how far it came.
 
     Raises:
         ValueError: the family has no such defect.
@@ -89,6 +93,7 @@ def draw(
     image = develop(clean, grain, exposure)
     mask = np.zeros((size, size), np.bool_)
     silhouette = alpha > 0.5
+    visibility = None
     if defect is not None:
         best = _best(product, layers, exposure, seed, defect, clean, silhouette)
         rows, columns = best.window.slices
@@ -97,7 +102,8 @@ def draw(
         mask[rows, columns] = best.mask
         image = np.where(mask[..., None], develop(changed, grain, exposure), image)
         silhouette[rows, columns] |= best.alpha > 0.5
-    return Picture(image, mask, silhouette, product, defect, product.attributes)
+        visibility = best.visibility
+    return Picture(image, mask, silhouette, product, defect, product.attributes, visibility)
 
 
 def _best(

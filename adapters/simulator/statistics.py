@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from adapters.simulator.captions import CLAIMED
 from adapters.simulator.families import FAMILIES
 from adapters.simulator.picture import draw
 from adapters.simulator.product import Product
@@ -20,9 +21,10 @@ def statistics(n: int, seed: int, size: int = 256) -> dict[str, Any]:
     Returns `pictures, size, area_fraction {p5, p25, p50, p75, p95, within_0.1_to_5_percent}`, `histogram`
     (upper edges of the area fraction's bins and shares), `contrast_lab {p5, ..., p95}` (mean CIE Lab distance
     under the mask between the defective picture and the good one), `invisible` (share with a distance below
-    3) and `defects` (name -> {count, median_area_fraction, median_contrast}).
+    3), `failed` and `unclaimed` (shares whose visibility stays below what `draw` asks for and below what a
+    caption speaks of) and `defects` (name -> {count, median_area_fraction, median_contrast}).
     """
-    areas, contrasts = np.zeros(n), np.zeros(n)
+    areas, contrasts, visibility = np.zeros(n), np.zeros(n), np.zeros(n)
     kinds: list[str] = []
     families = list(FAMILIES)
     for k in range(n):
@@ -38,6 +40,7 @@ def statistics(n: int, seed: int, size: int = 256) -> dict[str, Any]:
         )
         distance = np.sqrt(np.square(after - before).sum(axis=2))
         contrasts[k] = distance[bad.mask].mean() if bad.mask.any() else 0.0
+        visibility[k] = bad.visibility or 0.0
         kinds.append(kind)
     names = np.array(kinds)
     counts, _ = np.histogram(areas, BINS)
@@ -51,6 +54,8 @@ def statistics(n: int, seed: int, size: int = 256) -> dict[str, Any]:
         "histogram": {"upper_edges": list(BINS[1:]), "shares": [float(c) / max(n, 1) for c in counts]},
         "contrast_lab": _percentiles(contrasts),
         "invisible": float((contrasts < 3).mean()),
+        "failed": float((visibility < 1).mean()),
+        "unclaimed": float((visibility < CLAIMED).mean()),
         "defects": {
             kind: {
                 "count": int((names == kind).sum()),

@@ -1,10 +1,12 @@
 """Captions name the product and tell its state truly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from adapters.simulator import FAMILIES, Product, Station, captions, draw
-from adapters.simulator.captions import ANOMALOUS, GENERIC_NOUNS, SURFACE_NOUNS, SYNONYMS
+from adapters.simulator.captions import ANOMALOUS, CLAIMED, GENERIC_NOUNS, SURFACE_NOUNS, SYNONYMS
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
@@ -32,6 +34,17 @@ def test_a_defect_is_called_by_its_own_names_only() -> None:
     lines = captions(picture, rng, 200)
     assert any("scratch" in line for line in lines)
     assert not any("stain" in line or "crack" in line for line in lines)
+
+
+def test_a_defect_that_can_hardly_be_seen_is_not_spoken_of() -> None:
+    drawn = draw(Product.create("gear", 1), Station.fixed(0), 0, defect="scratch", size=64)
+    hidden, plain = replace(drawn, visibility=CLAIMED - 0.01), replace(drawn, visibility=CLAIMED)
+    rng = np.random.Generator(np.random.PCG64(3))
+    lines = captions(hidden, rng, 300)
+    states = ("scratch", "scuff", "damage", "defect", "flaw", "broken", "good", "perfect", "intact", "normal")
+    assert not any(word in line for line in lines for word in states)
+    assert len(set(lines)) > 60
+    assert any("scratch" in line for line in captions(plain, rng, 100))
 
 
 def test_captions_depend_on_the_generator_alone() -> None:

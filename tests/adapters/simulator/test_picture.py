@@ -6,7 +6,17 @@ import sys
 import numpy as np
 import pytest
 
-from adapters.simulator import DEFECTS, FAMILIES, HELD_OUT, Product, Station, draw, random_defect, statistics
+from adapters.simulator import (
+    DEFECTS,
+    FAMILIES,
+    HELD_OUT,
+    Product,
+    Station,
+    draw,
+    picture,
+    random_defect,
+    statistics,
+)
 
 SIZE = 96
 PAIRS = [(family.name, defect) for family in FAMILIES.values() for defect in family.defects]
@@ -53,6 +63,9 @@ def test_a_defect_changes_its_mask_and_nothing_else(name: str, defect: str) -> N
         bad = draw(product, station, seed, defect=defect, size=SIZE)
         difference = np.abs(good.image.astype(int) - bad.image).max(axis=2)
         assert bad.defect == defect
+        assert good.visibility is None
+        assert bad.visibility is not None
+        assert bad.visibility > 0
         assert bad.mask.any()
         assert not difference[~bad.mask].any()
         assert difference[bad.mask].mean() > 4
@@ -76,12 +89,24 @@ def test_surfaces_fill_the_picture_and_objects_do_not() -> None:
 
 
 def test_areas_follow_the_documented_distribution() -> None:
-    report = statistics(114, 5, size=96)
-    assert report["pictures"] == 114
+    report = statistics(3 * len(FAMILIES), 5, size=96)
+    assert report["pictures"] == 3 * len(FAMILIES)
     assert report["area_fraction"]["within_0.1_to_5_percent"] > 0.8
     assert 0.001 < report["area_fraction"]["p50"] < 0.03
     assert report["invisible"] < 0.05
+    assert report["unclaimed"] <= report["failed"] < 0.05
     assert sum(report["histogram"]["shares"]) == pytest.approx(1.0)
+
+
+def test_the_visibility_tells_whether_the_check_was_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = (Product.create("biscuit", 3), Station.fixed(1), 2)
+    plain = draw(*arguments, defect="stain", size=SIZE)
+    assert plain.visibility is not None
+    assert plain.visibility >= 1
+    monkeypatch.setattr(picture, "VISIBLE_LAB", 1000.0)
+    hopeless = draw(*arguments, defect="stain", size=SIZE)
+    assert hopeless.visibility is not None
+    assert 0 < hopeless.visibility < 0.2
 
 
 def test_held_out_families_are_spread_over_objects_and_surfaces() -> None:
