@@ -11,6 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.cli.screen import COLOURS, duration, table
+from adapters.models.catalogue import KNOWN
+
+REAL_WEIGHTS = "vit_small_patch14_dinov2"
+"""What the profile ``edge`` compares references by."""
 
 _SQL = "SELECT sku, verdict, COUNT(*) FROM inspection_history GROUP BY sku, verdict"
 
@@ -26,6 +30,7 @@ def show_summary(console: Console, summary: Mapping[str, Any], folder: Path, dat
     for command in _commands(folder, database):
         # Not wrapped: a command is there to be copied.
         console.print(Text.assemble(("$ ", "dim"), (command, "cyan")), soft_wrap=True)
+    console.print(_step_beyond(), soft_wrap=True)
     console.print()
 
 
@@ -94,6 +99,17 @@ def _places(folder: Path) -> Table:
         shown.add_row(Text(name, style="bold"), str(place))
     shown.add_row()
     return shown
+
+
+def _step_beyond() -> Text:
+    """The last line: drawn pictures taught the bundled model, photographs are for real weights."""
+    return Text.assemble(
+        f"Real weights, {KNOWN[REAL_WEIGHTS].size / 1e6:.0f} MB: ",
+        ("sightline models pull --profile edge", "cyan"),
+        ", then ",
+        ("sightline run --profile edge", "cyan"),
+        "; recipes go on and set their thresholds anew",
+    )
 
 
 def _commands(folder: Path, database: str) -> tuple[str, ...]:
