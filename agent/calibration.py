@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
-from scipy.stats import norm
-from scipy.stats import t as student_t
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
+
+Floats = NDArray[np.float64]
 
 MINIMUM_SAMPLES = 8
 """Below this many good parts the deviation of their scores says too little to judge by."""
@@ -74,6 +76,11 @@ class CalibrationPolicy:
         if self.review_factor < 1.0:
             raise ValueError(f"review_factor is at least 1, not {self.review_factor}")
 
+    @property
+    def review_rate(self) -> float:
+        """Share of good parts allowed above the lower end of the margin."""
+        return min(0.5, self.review_factor * self.false_alarm_rate)
+
 
 def calibrate(
     scores: Sequence[float],
@@ -89,7 +96,7 @@ def calibrate(
     ``mean + s * t(n-1, 1-q) * sqrt(1 + 1/n)`` with probability q exactly, however small n is (the one-sided
     Student prediction bound). Logs, because scores are positive distances whose deviation grows with them.
     Log scores of good parts are skewed to the right, so the quantile grows by ``(z(1-q)^2 - 1) / 6`` times
-    their skewness (the first term of Cornish and Fisher 1938); see :func:`skewness`.
+    their skewness (the first term of Cornish and Fisher 1938); see :class:`PredictionBound`.
 
     A maximum would depend on the luckiest or unluckiest part, and an empirical 99 % quantile needs a hundred
     of them. The rate holds for products together. That of a single one depends on which parts it was
@@ -102,42 +109,68 @@ def calibrate(
     """
     if len(scores) < max(2, policy.minimum_samples):
         return None
-    if not all(math.isfinite(score) for score in scores):
-        raise ValueError("every calibration score must be a finite number")
-    logs = [math.log(max(score, 1e-9)) for score in scores]
-    centre, spread, n = fmean(logs), max(stdev(logs), 1e-6), len(logs)
-    skewed = skewness(logs)
-
-    def bound(rate: float) -> float:
-        quantile = float(student_t.ppf(1.0 - rate, n - 1)) * math.sqrt(1.0 + 1.0 / n)
-        quantile += max(0.0, float(norm.ppf(1.0 - rate)) ** 2 - 1.0) * skewed / 6.0
-        # Two samples and a tiny rate ask for more than a float holds; 700 is next to its end.
-        return math.exp(min(centre + spread * quantile, 700.0))
-
+    bound = PredictionBound.of(log_scores(scores))
     return Calibration(
-        threshold=bound(policy.false_alarm_rate),
-        review_below=bound(min(0.5, policy.review_factor * policy.false_alarm_rate)),
-        samples=n,
+        threshold=math.exp(bound.at(policy.false_alarm_rate)),
+        review_below=math.exp(bound.at(policy.review_rate)),
+        samples=len(scores),
         false_alarm_rate=policy.false_alarm_rate,
         source=source,
         map_threshold=map_threshold,
         scorer=scorer,
-        log_mean=centre,
-        log_deviation=spread,
+        log_mean=bound.centre,
+        log_deviation=bound.spread,
     )
 
 
-def skewness(logs: Sequence[float]) -> float:
-    """Of log scores, at least 0: what the sample shows, drawn towards :data:`USUAL_SKEWNESS`.
+def log_scores(scores: Sequence[float]) -> Floats:
+    """Natural logarithms, of 1e-9 at least. Raises ValueError where a score is no finite number."""
+    values = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("every calibration score must be a finite number")
+    return np.log(np.maximum(values, 1e-9))
 
-    The sample's is the adjusted coefficient of Fisher and Pearson (Joanes and Gill 1998, G1); few values, or
-    equal ones, do not show any.
-    """
-    n = len(logs)
-    centre = fmean(logs)
-    second = fmean((value - centre) ** 2 for value in logs)
-    if n < 3 or second < 1e-12:
-        return USUAL_SKEWNESS
-    third = fmean((value - centre) ** 3 for value in logs)
-    own = math.sqrt(n * (n - 1.0)) / (n - 2.0) * third / second**1.5
-    return max(0.0, (n * own + SKEWNESS_WEIGHT * USUAL_SKEWNESS) / (n + SKEWNESS_WEIGHT))
+
+@dataclass(frozen=True, slots=True)
+class PredictionBound:
+    """What log scores of later good parts stay below; see :func:`calibrate`."""
+
+    centre: float
+    spread: float
+    skewness: float
+    count: float
+    """How many values of equal weight tell as much."""
+
+    @classmethod
+    def of(cls, logs: Floats, weights: Floats | None = None) -> PredictionBound:
+        """From the moments of at least two log scores, each with its weight (1 where none are given).
+
+        Skewness is at least 0: what the sample shows, drawn towards :data:`USUAL_SKEWNESS`. The sample's is
+        the adjusted coefficient of Fisher and Pearson (Joanes and Gill 1998, G1); few values, or equal ones,
+        do not show any. Weighted values count as Kish's effective number of them (1965, section 11.7).
+        """
+        weights = np.ones_like(logs) if weights is None else weights
+        total = float(weights.sum())
+        n = max(total**2 / float((weights**2).sum()), 2.0)
+        centre = float((weights * logs).sum()) / total
+        second = float((weights * (logs - centre) ** 2).sum()) / total
+        skewed = USUAL_SKEWNESS
+        if n >= 3.0 and second >= 1e-12:
+            third = float((weights * (logs - centre) ** 3).sum()) / total
+            own = math.sqrt(n * (n - 1.0)) / max(n - 2.0, 1.0) * third / second**1.5
+            skewed = max(0.0, (n * own + SKEWNESS_WEIGHT * USUAL_SKEWNESS) / (n + SKEWNESS_WEIGHT))
+        return cls(centre, max(math.sqrt(second * n / (n - 1.0)), 1e-6), skewed, n)
+
+    def at(self, rate: float) -> float:
+        """The log score that the next good part exceeds with probability ``rate``, in (0, 1)."""
+        quantile = -float(stdtrit(self.count - 1.0, rate)) * math.sqrt(1.0 + 1.0 / self.count)
+        normal = -float(ndtri(rate))
+        if normal > 1.0:
+            quantile += (normal**2 - 1.0) * self.skewness / 6.0
+        # Two samples and a tiny rate ask for more than a float holds; 700 is next to its end.
+        return min(max(self.centre + self.spread * quantile, -700.0), 700.0)
+
+
+def skewness(logs: Sequence[float]) -> float:
+    """Of log scores, as :class:`PredictionBound` sees it."""
+    return PredictionBound.of(np.asarray(logs, dtype=np.float64)).skewness

@@ -44,5 +44,5 @@ class OnboardingSettings(Section):
     recalibrate: Duration = Field(
         timedelta(hours=1),
         title="Recalibration",
-        description="How often thresholds are set anew from good parts that operators confirmed. 0: never.",
+        description="How often thresholds are set anew from judged frames and operators' answers. 0: never.",
     )

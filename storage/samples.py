@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from sqlalchemy import ScalarSelect, Select, and_, exists, func, select
 
-from agent.ports.samples import ConfirmedScore, RecordedFrame
+from agent.answers import JudgedScore
+from agent.ports.samples import RecordedFrame
 from storage import schema
 from storage.database import Database
 from storage.media import MediaFolder
@@ -72,35 +73,45 @@ class SqlSamples:
             if not page:
                 return
 
-    def confirmed(self, sku: str, versions: Sequence[int]) -> Sequence[ConfirmedScore]:
+    def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
         """See the port. Raises StorageError."""
-        columns, truth = schema.inspection.c, _latest_truth()
+        columns = schema.inspection.c
         query = (
-            select(columns.score, truth.label("truth"), columns.recipe_version)
+            select(
+                columns.score,
+                columns.verdict,
+                _latest_truth().label("truth"),
+                columns.recipe_version,
+                columns.threshold,
+            )
             .where(
                 columns.sku == sku,
                 columns.recipe_version.in_(list(versions)),
+                columns.verdict.in_(_JUDGED),
                 columns.score.is_not(None),
-                exists().where(schema.feedback.c.inspection_id == columns.inspection_id),
             )
-            .order_by(columns.received_at, columns.inspection_id)
+            .order_by(columns.received_at.desc(), columns.inspection_id.desc())
+            .limit(most)
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return [ConfirmedScore(row.score, row.truth == "good", row.recipe_version) for row in rows]
+        return [
+            JudgedScore(
+                row.score,
+                row.verdict == "PASS",
+                None if row.truth is None else row.truth == "good",
+                row.recipe_version,
+                row.threshold,
+            )
+            for row in reversed(rows)
+        ]
 
-    def skus_with_feedback(self) -> Sequence[str]:
+    def skus_with_recipe(self) -> Sequence[str]:
         """See the port. Raises StorageError."""
-        sku = schema.inspection.c.sku
-        query = (
-            select(sku)
-            .join(schema.feedback, schema.feedback.c.inspection_id == schema.inspection.c.inspection_id)
-            .where(sku.is_not(None))
-            .distinct()
-            .order_by(sku)
-        )
+        sku = schema.sku.c
+        query = select(sku.sku).where(sku.active_version.is_not(None)).order_by(sku.sku)
         with self._database.read() as connection:
-            return [str(one) for one in connection.execute(query).scalars()]
+            return connection.execute(query).scalars().all()
 
     def skus_without_references(self) -> Sequence[str]:
         """See the port. Raises StorageError."""

@@ -1,18 +1,24 @@
-"""Thresholds that sharpen: good parts that people confirmed join those of the references."""
+"""Thresholds that sharpen: what production tells of good parts joins the references."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from agent.calibration import calibrate
+from agent.answers import JudgedScore, Told, tell
+from agent.calibration import Calibration
 from agent.enrolment import leave_one_out
 from agent.onboarding.office import Office
-from agent.recipe import Recipe
+from agent.recipe import Recipe, Reference
+from agent.sharpening import MOST_FRAMES, from_what, good_scores, sharpen
 
 LEAST_NEW = 5
-"""So many more good parts than the threshold was set from, or this share of them: versions are for people."""
-LEAST_SHARE = 0.2
+"""So many frames since the last version, or this share of what that was set from: versions are for people."""
+LEAST_SHARE = 0.5
+
+_MOST_KEPT = 1024
+"""Products whose leave-one-out scores are kept from one round to the next."""
 
 
 class Recalibration:
@@ -20,10 +26,11 @@ class Recalibration:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._scores: dict[str, tuple[tuple[tuple[Reference, ...], str], list[float]]] = {}
 
     def run(self) -> None:
-        """Look at every product on which people have given their word. Raises StorageError."""
-        for sku in self._office.samples.skus_with_feedback():
+        """Look at every product that has a recipe. Raises StorageError."""
+        for sku in self._office.samples.skus_with_recipe():
             if not self._office.closing.is_set():
                 self._office.guarded("recalibration", sku, partial(self._renew, sku))
 
@@ -31,57 +38,77 @@ class Recalibration:
         self.renew(sku)
 
     def renew(self, sku: str) -> Recipe | None:
-        """The next version of ``sku`` where there are enough new good parts, else None.
+        """The next version of ``sku`` where production tells of another threshold, else None.
 
         A frame counts under the versions whose scores can be compared with the active one's: those that
-        differ in the threshold alone. A frame was never in the bank, while a reference is scored against
-        one that lacks only itself, so both are scores of unseen good parts. A threshold that a person chose
-        stands until a person changes it.
+        differ in the threshold alone; the newest :data:`~agent.sharpening.MOST_FRAMES` of them. A frame was
+        never in the bank, while a reference is scored against one that lacks only itself, so both are scores
+        of unseen good parts. A threshold within its own standard error of the new one stands, and so does
+        one that a person chose, until a person changes it.
 
         Raises SightlineError.
         """
-        active = self._office.book.active(sku)
-        if active is None or active.origin == "person":
+        office = self._office
+        active = office.book.active(sku)
+        if active is None or active.origin == "person" or office.cabinet.foreign(active):
             return None
-        confirmed = self._office.samples.confirmed(sku, self._lineage(active))
-        good = [one.score for one in confirmed if one.good]
+        versions = self._lineage(active)
+        judged = office.samples.judged(sku, list(versions), MOST_FRAMES)
+        # Where a version has a threshold that was not in force, other weights gave the score.
+        frames = [one for one in judged if (one.threshold is None) == (versions[one.recipe_version] is None)]
         known = active.calibration.samples if active.calibration is not None else 0
-        if active.shots + len(good) < known + max(LEAST_NEW, LEAST_SHARE * known):
+        new = sum(one.recipe_version == active.version for one in frames)
+        if new < max(LEAST_NEW, LEAST_SHARE * min(known, MOST_FRAMES)):
             return None
-        return self._store(active, good)
+        return self._reconsider(active, frames)
 
-    def _lineage(self, active: Recipe) -> list[int]:
+    def _lineage(self, active: Recipe) -> dict[int, Calibration | None]:
         """The active version and those before it that differ in the threshold alone."""
-        versions, one = [active.version], active
+        versions, one = {active.version: active.calibration}, active
         while one.origin == "recalibration" and one.parent is not None:
             parent = self._office.book.get(one.sku, one.parent)
             if parent is None:
                 break
-            versions.append(parent.version)
+            versions[parent.version] = parent.calibration
             one = parent
         return versions
 
-    def _store(self, active: Recipe, good: list[float]) -> Recipe | None:
-        office = self._office
-        images = office.cabinet.images(active.references)
-        prepared = office.inspector.prepare(active, images)
-        scores, _ = leave_one_out(office.inspector, prepared, images)
-        source = (
-            f"leave-one-out of {len(images)} references and {len(good)} good frames that people confirmed, "
-            "Student prediction bound of log scores"
-        )
-        before = active.calibration
-        calibration = calibrate(
-            [*scores, *good],
+    def _reconsider(self, active: Recipe, frames: Sequence[JudgedScore]) -> Recipe | None:
+        office, before = self._office, active.calibration
+        told = tell(frames, office.policy)
+        scores = self._leave_one_out(active)
+        found = good_scores(scores, told)
+        if found is None or not told.judged:
+            return None
+        if before is not None and found.allows(before.threshold, office.policy.false_alarm_rate):
+            return None
+        calibration = sharpen(
+            scores,
+            told,
             office.policy,
-            source=source,
             map_threshold=before.map_threshold if before is not None else None,
             scorer=office.inspector.fingerprint(active),
         )
-        if calibration is None:
-            return None
+        return None if calibration is None else self._store(active, calibration, told)
+
+    def _leave_one_out(self, active: Recipe) -> list[float]:
+        """Scores of the references, computed once for as long as these and the scorer are the same."""
+        office = self._office
+        key = (active.references, office.inspector.fingerprint(active))
+        kept = self._scores.get(active.sku)
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        images = office.cabinet.images(active.references)
+        scores, _ = leave_one_out(office.inspector, office.inspector.prepare(active, images), images)
+        self._scores[active.sku] = (key, scores)
+        while len(self._scores) > _MOST_KEPT:
+            self._scores.pop(next(iter(self._scores)))
+        return scores
+
+    def _store(self, active: Recipe, calibration: Calibration, told: Told) -> Recipe | None:
+        office, before = self._office, active.calibration
         old = f"from {before.threshold:.4g}" if before is not None else "for the first time"
-        note = f"threshold set {old} to {calibration.threshold:.4g} with {calibration.samples} good parts"
+        note = f"threshold set {old} to {calibration.threshold:.4g}, {from_what(active.shots, told)}"
         draft = replace(
             active,
             calibration=calibration,
@@ -91,6 +118,7 @@ class Recalibration:
             id=None,
             version=0,
         )
+        prepared = office.inspector.prepare(active, office.cabinet.images(active.references))
         if office.book.active_version(active.sku) != active.version:
             return None  # somebody activated another one meanwhile; the next round looks at that
         recipe = office.book.add(draft)

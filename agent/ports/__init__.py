@@ -21,7 +21,7 @@ from agent.ports.models import (
 from agent.ports.onboarding import OnboardingDesk, OnboardingRecord, OnboardingState
 from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
 from agent.ports.retention import Pruned, Retention
-from agent.ports.samples import ConfirmedScore, RecordedFrame, Samples
+from agent.ports.samples import RecordedFrame, Samples
 from agent.ports.schedule import Scheduler
 from agent.ports.transport import Announcer, MessageParser, Publisher, PublishTicket, Transport
 from agent.ports.words import Brief, Description, PromptWriter
@@ -29,7 +29,6 @@ from agent.ports.words import Brief, Description, PromptWriter
 __all__ = [
     "Announcer",
     "Brief",
-    "ConfirmedScore",
     "Description",
     "Detections",
     "Detector",

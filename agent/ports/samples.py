@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.answers import JudgedScore
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedFrame:
@@ -15,15 +17,6 @@ class RecordedFrame:
     sha256: str
     path: str
     """Relative to the media folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmedScore:
-    """The score of a frame that a person has judged."""
-
-    score: float
-    good: bool
-    recipe_version: int
 
 
 class Samples(Protocol):
@@ -37,12 +30,15 @@ class Samples(Protocol):
         """
         ...
 
-    def confirmed(self, sku: str, versions: Sequence[int]) -> Sequence[ConfirmedScore]:
-        """Scores under these recipe versions of frames with feedback; the latest word on each counts."""
+    def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
+        """The newest ``most`` frames that these recipe versions judged, the oldest first.
+
+        With the latest word on each; without frames that failed or were skipped.
+        """
         ...
 
-    def skus_with_feedback(self) -> Sequence[str]:
-        """SKUs on whose inspections people have given their word."""
+    def skus_with_recipe(self) -> Sequence[str]:
+        """SKUs that have an active recipe."""
         ...
 
     def skus_without_references(self) -> Sequence[str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.answers import JudgedScore
 from agent.decision import Verdict
-from agent.frame import FrameIdentity
+from agent.frame import FrameIdentity, Job
 from agent.inspection import Feedback, Inspection, MediaPaths, RecipeStamp
-from agent.ports import ConfirmedScore, Entry, RecordedFrame
+from agent.ports import Entry, RecordedFrame
 from storage import Database, MediaFolder, SqlHistory, SqlRecipeBook, SqlSamples
 from tests.storage.examples import CAMERA, bolt_recipe
 
@@ -40,6 +41,7 @@ def frame(
     picture: int | None = None,
     recipe: int | None = None,
     version: int = 1,
+    threshold: float | None = None,
 ) -> Entry:
     at = NOW + timedelta(seconds=number)
     return Entry(
@@ -52,6 +54,7 @@ def frame(
             received_at=at,
             inspected_at=at,
             score=number / 10.0 if verdict is not Verdict.ERROR else None,
+            threshold=threshold,
             recipe=RecipeStamp(recipe, version, "fade", "template", 4) if recipe is not None else None,
             media=MediaPaths(image=path(number if picture is None else picture)),
         )
@@ -95,18 +98,46 @@ def test_the_latest_word_decides_whether_a_frame_is_good(history: SqlHistory, sa
     assert [one.frame_id for one in samples.first_frames("bolt", 9)] == ["f-2", "f-3"]
 
 
-def test_confirmed_scores_are_those_of_the_versions_asked_for(
+def test_judged_scores_are_those_of_the_versions_asked_for(
     history: SqlHistory, samples: SqlSamples, book: SqlRecipeBook
 ) -> None:
     first, second = book.add(bolt_recipe()), book.add(bolt_recipe())
-    history.record([frame(number, recipe=first.id, version=1) for number in (1, 2, 3)])
-    history.record([frame(number, recipe=second.id, version=2) for number in (4, 5)])
-    for number, truth in ((1, "good"), (2, "defective"), (4, "good")):
+    history.record(
+        [frame(1, recipe=first.id), frame(2, verdict=Verdict.FAIL, recipe=first.id, threshold=0.15)]
+    )
+    history.record([frame(3, verdict=Verdict.REVIEW, recipe=first.id), frame(4, recipe=second.id, version=2)])
+    history.record([frame(5, verdict=Verdict.ERROR, recipe=first.id), frame(6), frame(7, sku="nut")])
+    for number, truth in ((2, "defective"), (4, "good")):
         said(history, number, truth)
-    assert samples.confirmed("bolt", [1]) == [ConfirmedScore(0.1, True, 1), ConfirmedScore(0.2, False, 1)]
-    assert [one.score for one in samples.confirmed("bolt", [1, 2])] == [0.1, 0.2, 0.4]
-    assert samples.confirmed("bolt", []) == []
-    assert samples.skus_with_feedback() == ["bolt"]
+    old = [
+        JudgedScore(0.1, True, None, 1, None),
+        JudgedScore(0.2, False, False, 1, 0.15),
+        JudgedScore(0.3, False, None, 1, None),
+    ]
+    assert samples.judged("bolt", [1], 9) == old
+    assert samples.judged("bolt", [1, 2], 9) == [*old, JudgedScore(0.4, True, True, 2, None)]
+    assert samples.judged("bolt", [], 9) == []
+    assert samples.judged("washer", [1, 2], 9) == []
+
+
+def test_the_newest_judged_scores_are_given_with_the_latest_word(
+    history: SqlHistory, samples: SqlSamples, book: SqlRecipeBook
+) -> None:
+    recipe = book.add(bolt_recipe())
+    history.record([frame(number, recipe=recipe.id) for number in (5, 3, 1, 2, 4)])
+    said(history, 4, "defective")
+    said(history, 4, "good", after_s=5.0)
+    found = samples.judged("bolt", [1], 2)
+    assert [(one.score, one.good) for one in found] == [(0.4, True), (0.5, None)]
+
+
+def test_products_that_have_a_recipe(history: SqlHistory, samples: SqlSamples, book: SqlRecipeBook) -> None:
+    history.record([frame(1)])
+    book.register(Job("nut"))
+    assert samples.skus_with_recipe() == []
+    book.add(bolt_recipe())
+    book.add(bolt_recipe(sku="draft"), activate=False)
+    assert samples.skus_with_recipe() == ["bolt"]
 
 
 def test_products_whose_active_recipe_has_no_reference(samples: SqlSamples, book: SqlRecipeBook) -> None:

@@ -1,4 +1,4 @@
-"""Thresholds that sharpen with people's words, and first frames taken as good on an operator's word."""
+"""Thresholds that sharpen with production and answers, and first frames taken as good on a word."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from agent.enrolment import leave_one_out
 from agent.frame import DeliveryKind
 from agent.line import line
+from agent.onboarding import recalibration
 from agent.recipe import Recipe, Reference
 from agent.vouching import vouch_for
 from tests.support.factory import Rooms, encoded, wait_until
@@ -56,20 +58,30 @@ def judged(frame_id: str, truth: str) -> Sent:
     return message(DeliveryKind.FEEDBACK, json.dumps({"frame_id": frame_id, "truth": truth}).encode())
 
 
+def other(seed: int) -> Sent:
+    """A good part of a batch that scores higher than the references do."""
+    return message(DeliveryKind.FRAME, encoded(part(seed, noise=30.0)), sku="A", frame_id=f"f-{seed}")
+
+
+def say(plant: Plant, seeds: range, truth: str) -> None:
+    words = [judged(f"f-{seed}", truth) for seed in seeds]
+    plant.deliver(*words)
+    plant.acknowledged(*words)
+
+
 def settle(plant: Plant) -> None:
     """Run what the schedule would, and wait until the thread of recipes has done it."""
     plant.schedule.run("recalibration")
     plant.onboarding.settled()
 
 
-def test_confirmed_good_frames_sharpen_the_threshold_in_a_version_of_its_own(start: Start) -> None:
+def test_frames_that_people_call_good_move_the_threshold_in_a_version_of_its_own(start: Start) -> None:
     plant = start()
     before = taught(plant)
     assert before.calibration is not None
-    plant.inspected(*(frame(seed) for seed in range(8)))
-    words = [judged(f"f-{seed}", "good") for seed in range(6)]
-    plant.deliver(*words)
-    plant.acknowledged(*words)
+    plant.inspected(*(other(seed) for seed in range(20)))
+    assert {row["verdict"] for row in plant.rows()} == {"FAIL"}
+    say(plant, range(20), "good")
     settle(plant)
     after = active(plant)
     assert (after.version, after.parent, after.origin) == (
@@ -78,35 +90,84 @@ def test_confirmed_good_frames_sharpen_the_threshold_in_a_version_of_its_own(sta
         "recalibration",
     )
     assert after.calibration is not None
-    assert after.calibration.samples == REFERENCES + 6
-    assert "6 good frames that people confirmed" in after.calibration.source
+    assert after.calibration.threshold > max(row["score"] for row in plant.rows())
+    assert after.calibration.samples == REFERENCES + 20
+    words = "from 10 references and 20 judged frames, 20 of which people called good"
+    assert words in after.calibration.source
+    assert after.note is not None
+    assert after.note.endswith(words)
     assert after.calibration.map_threshold == before.calibration.map_threshold
     assert after.references == before.references
     assert plant.rooms.book.get("A", before.version) == before  # a version never changes
-    assert "recalibration" in plant.events()
+    assert plant.events().count("recalibration") == 1
     settle(plant)
-    assert active(plant).version == after.version  # nothing new was said
+    assert active(plant).version == after.version  # nothing new came
 
 
-def test_a_frame_said_to_be_defective_is_no_sample(start: Start) -> None:
+def test_frames_as_the_references_leave_the_threshold_as_it_is(start: Start) -> None:
     plant = start()
     before = taught(plant)
-    plant.inspected(*(frame(seed) for seed in range(8)))
-    words = [judged(f"f-{seed}", "good") for seed in range(8)]
-    words += [judged(f"f-{seed}", "defective") for seed in range(4)]  # the last word counts
-    plant.deliver(*words)
-    plant.acknowledged(*words)
+    plant.inspected(*(frame(seed) for seed in range(20)))
+    say(plant, range(20), "good")
     settle(plant)
-    assert active(plant).version == before.version  # four more are too few for a version
+    assert active(plant).version == before.version  # within its own error
+
+
+def test_references_are_scored_once_for_all_rounds(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, scored = start(), list[int]()
+    taught(plant)
+
+    def counted(*arguments: Any) -> tuple[list[float], list[float]]:
+        scored.append(1)
+        return leave_one_out(*arguments)
+
+    monkeypatch.setattr(recalibration, "leave_one_out", counted)
+    plant.inspected(*(frame(seed) for seed in range(20)))
+    for _ in range(3):
+        settle(plant)
+    assert len(scored) == 1
+
+
+def test_four_frames_are_too_few_for_a_version(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    plant.inspected(*(other(seed) for seed in range(4)))
+    say(plant, range(4), "good")
+    settle(plant)
+    assert active(plant).version == before.version
+
+
+@pytest.mark.parametrize("word", [None, "defective"])
+def test_frames_that_nobody_calls_good_do_not_move_the_threshold(start: Start, word: str | None) -> None:
+    plant = start()
+    before = taught(plant)
+    plant.inspected(*(other(seed) for seed in range(20)))
+    if word is not None:
+        say(plant, range(20), "good")
+        say(plant, range(20), word)  # the last word counts
+    settle(plant)
+    assert active(plant).version == before.version
+
+
+def test_answers_alone_calibrate_a_product_without_references(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(frame(seed) for seed in range(12)))
+    plant.onboarding.settled()
+    plant.inspected(*(frame(seed) for seed in range(12, 24)))
+    assert active(plant).calibration is None
+    say(plant, range(12, 20), "good")
+    settle(plant)
+    calibration = active(plant).calibration
+    assert calibration is not None
+    assert calibration.samples == 8  # without a threshold, silence tells nothing
+    assert "threshold set for the first time" in (active(plant).note or "")
 
 
 def test_words_on_frames_of_another_recipe_do_not_count(start: Start) -> None:
     plant = start()
-    plant.inspected(*(frame(seed) for seed in range(8)))  # judged by the template, on another scale
+    plant.inspected(*(other(seed) for seed in range(20)))  # judged by the template, on another scale
     before = taught(plant)
-    words = [judged(f"f-{seed}", "good") for seed in range(8)]
-    plant.deliver(*words)
-    plant.acknowledged(*words)
+    say(plant, range(20), "good")
     settle(plant)
     assert active(plant).version == before.version
 
@@ -148,10 +209,8 @@ def test_a_threshold_that_a_person_chose_stands(start: Start) -> None:
     plant = start()
     before = taught(plant)
     chosen = plant.rooms.book.add(replace(before, origin="person", parent=before.version))
-    plant.inspected(*(frame(seed) for seed in range(8)))
-    words = [judged(f"f-{seed}", "good") for seed in range(8)]
-    plant.deliver(*words)
-    plant.acknowledged(*words)
+    plant.inspected(*(other(seed) for seed in range(20)))
+    say(plant, range(20), "good")
     settle(plant)
     assert active(plant).version == chosen.version
 

@@ -1,0 +1,142 @@
+"""Thresholds that sharpen: from references and from what production tells of good parts' scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.answers import Told
+from agent.calibration import Calibration, CalibrationPolicy, Floats, PredictionBound, log_scores
+
+MOST_FRAMES = 5000
+"""The newest so many frames are looked at: at 1 % they hold 50 exceedances, which tell it to a seventh."""
+
+PRIOR_EXCEEDANCES = 1.0
+"""How many exceedances the prediction bound's word is worth. Of simulated products (lognormal, gamma, extreme
+value, mixtures) with 20 references, 1 % defects and every answer, so many realise 0.3 to 3 % after 250
+frames: 94 % with 0.5 or 1, 92 % with 2, 88 % with 3; the more, the less single frames move a threshold."""
+
+MOST_DEVIATIONS = 4.0
+"""In the moments of the bound no frame counts as farther off: a defect that somebody called good by mistake
+would make the tail of all others longer. Among the exceedances it counts as the one that it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoodScores:
+    """The distribution of good parts' log scores, from references and from production.
+
+    The posterior mean of a Dirichlet process (Ferguson 1973): the prediction bound is its prior, worth
+    ``PRIOR_EXCEEDANCES / rate`` parts, and production its sample of weights ``w``, so that the share of good
+    parts above ``x`` is ``(c S(x) / rate + sum of w above x) / (c / rate + sum of w)`` with c prior
+    exceedances and S the bound's. Without frames that is the bound; with E exceedances expected among the
+    frames, they count E to c, and with several hundred the rate is realised whatever the distribution's
+    shape is. It is monotone in the rate, and there is nothing to switch.
+    """
+
+    bound: PredictionBound
+    """Of references and frames together. A reference counts ``n / (n + sum of w)`` where there are n: scores
+    against the others are not quite those of production, which is what the threshold is for."""
+    logs: Floats
+    """Of production, ascending."""
+    above: Floats
+    """Sum of the weights from each of ``logs`` on, and a last 0."""
+
+    @property
+    def weight(self) -> float:
+        """How many good frames production has told of."""
+        return float(self.above[0])
+
+    def quantile(self, rate: float, deviations: float = 0.0) -> float:
+        """The score that a share ``rate`` of good parts, in (0, 1), exceeds.
+
+        ``deviations``: where so many standard errors more exceedances are found than are expected; their
+        number is about Poisson's.
+        """
+        expected = PRIOR_EXCEEDANCES + rate * self.weight
+        wanted = max(0.0, expected + deviations * math.sqrt(expected))
+        low, high = math.log(1e-300), math.log1p(-1e-12)
+        for _ in range(64):
+            middle = (low + high) / 2.0
+            if self._seen(math.exp(middle), rate) > wanted:
+                high = middle
+            else:
+                low = middle
+        return math.exp(self.bound.at(math.exp(low)))
+
+    def allows(self, threshold: float, rate: float) -> bool:
+        """Whether ``threshold`` is within a standard error of the one for ``rate``."""
+        return self.quantile(rate, 1.0) <= threshold <= self.quantile(rate, -1.0)
+
+    def _seen(self, share: float, rate: float) -> float:
+        x = self.bound.at(share)
+        above = self.above[np.searchsorted(self.logs, x, side="right")]
+        return PRIOR_EXCEEDANCES * share / rate + float(above)
+
+
+def good_scores(references: Sequence[float], told: Told) -> GoodScores | None:
+    """From leave-one-out scores of references and what production tells; None where both are too few.
+
+    Args:
+        references: positive scores of good parts against the others.
+    """
+    own, n = log_scores(references), len(references)
+    weight = float(told.weights.sum())
+    if n + weight < 2.0:
+        return None
+    each = np.full(n, n / (n + weight) if n else 0.0)
+    logs, weights = np.concatenate([own, told.logs]), np.concatenate([each, told.weights])
+    bound = PredictionBound.of(logs, weights)
+    if weight > 0.0:
+        most = MOST_DEVIATIONS * bound.spread
+        bound = PredictionBound.of(np.clip(logs, bound.centre - most, bound.centre + most), weights)
+    order = np.argsort(told.logs, kind="stable")
+    above = np.cumsum(told.weights[order][::-1])[::-1]
+    return GoodScores(bound, told.logs[order], np.append(above, 0.0))
+
+
+def sharpen(
+    references: Sequence[float],
+    told: Told,
+    policy: CalibrationPolicy,
+    *,
+    map_threshold: float | None = None,
+    scorer: str | None = None,
+) -> Calibration | None:
+    """Threshold from references and judged frames; None where both are too few.
+
+    The rate holds for what is good or presumed so. Where a share e of the passed frames are defects that
+    nobody noticed, at most ``rate * (1 + e)`` of good parts exceed the threshold; such frames can keep it
+    from coming down to the rate, but they score lower than what is shown, so rounds do not push it up.
+
+    Args:
+        references: leave-one-out scores.
+        told: of frames that were judged by recipes that differ in the threshold alone.
+    """
+    found = good_scores(references, told)
+    if found is None or len(references) + found.weight < policy.minimum_samples:
+        return None
+    return Calibration(
+        threshold=found.quantile(policy.false_alarm_rate),
+        review_below=found.quantile(policy.review_rate),
+        samples=len(references) + told.judged,
+        false_alarm_rate=policy.false_alarm_rate,
+        source=f"{from_what(len(references), told)}; {_HOW}",
+        map_threshold=map_threshold,
+        scorer=scorer,
+        log_mean=found.bound.centre,
+        log_deviation=found.bound.spread,
+    )
+
+
+_HOW = "Student prediction bound of log scores, outweighed by the frames' own tail"
+
+
+def from_what(references: int, told: Told) -> str:
+    """``from 20 references and 480 judged frames, 9 of which people called good``."""
+    return (
+        f"from {references} references and {told.judged} judged frames, {told.called_good} of which people "
+        "called good"
+    )
