@@ -16,6 +16,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -119,11 +120,16 @@ def pairs(plan: Plan) -> Iterator[Pair]:
             station: Station = getattr(Station, mode)(first + number)
             good = draw(product, station, first + index, size=SIZE)
             bad = draw(product, station, first + index, defect=defect, size=SIZE)
-            learnt, others = number % 2 == 0, range(0)
-            if not learnt and mode != "varied":
-                others = range(first + SPAN // 2, first + SPAN // 2 + REFERENCES)
-            references = tuple(draw(product, station, seed, size=SIZE) for seed in others)
-            yield Pair(family, defect, mode, learnt, good, bad, references)
+            learnt = number % 2 == 0
+            beside = () if learnt or mode == "varied" else references(product, station)
+            yield Pair(family, defect, mode, learnt, good, bad, beside)
+
+
+@lru_cache(maxsize=8)
+def references(product: Product, station: Station) -> tuple[Picture, ...]:
+    """Good parts to compare with, of seeds of their own."""
+    first = product.seed + SPAN // 2
+    return tuple(draw(product, station, first + index, size=SIZE) for index in range(REFERENCES))
 
 
 # ------------------------------------------------------------------------------------------ places
