@@ -21,8 +21,9 @@ AREA = (0.001, 0.05)  # share of the silhouette that a defect aims at, log-unifo
 STRENGTH = (0.22, 1.0)  # contrast of a defect, log-uniform: hardly to plainly visible
 SEEN_LEVELS = 4.0  # a pixel has changed when a channel moved by this much of 255, noise apart
 SEEN_PEAK = 0.15  # and by this share of the defect's strongest change
-VISIBLE_LAB = 5.0  # mean Lab distance under the mask that counts as visible, from 1 % of the part upwards
-VISIBLE_NOISE = 0.8  # the same, in deviations of the part's own fine texture
+SEEN_MOST = 10.0  # but no more is asked than this: what stays out of the mask stays out of the picture
+VISIBLE_LAB = 7.0  # mean Lab distance under the mask that counts as visible, from 1 % of the part upwards
+VISIBLE_NOISE = 1.5  # the same, in deviations of the fine texture and the sensor's noise around it
 TRIES = 7
 
 Mask = npt.NDArray[np.bool_]
@@ -73,9 +74,9 @@ def draw(
     The same arguments give the same picture. A defective picture is the good one of the same seed with the
     defect added. Its area aims at 0.1 % to 5 % of the silhouette and its strength at 0.22 to 1 of what its
     kind allows, both log-uniformly. The mean Lab distance under the mask must reach `VISIBLE_LAB` (twice as
-    much for the smallest) and `VISIBLE_NOISE` deviations of the fine texture around it; otherwise it is
-    drawn again, elsewhere and stronger, up to `TRIES` times, and the most visible try stands; the picture's
-    `visibility` tells how far it came.
+    much for the smallest) and `VISIBLE_NOISE` deviations of the fine texture and the noise around it;
+    otherwise it is drawn again, elsewhere and stronger, up to `TRIES` times, and the most visible try stands;
+    the picture's `visibility` tells how far it came.
 
     Raises:
         ValueError: the family has no such defect.
@@ -130,7 +131,9 @@ def _best(
         fits = least <= tried.share <= AREA[1] * 1.6
         if tried.visibility >= 1 and fits:
             return tried
-        rank = tried.visibility * (1.0 if fits else 0.3)
+        # Too large is better than invisible, but not by any amount.
+        excess = max(tried.share / (AREA[1] * 1.6), 1.0)
+        rank = min(tried.visibility, 1.0) * (0.3 if tried.share < least else 1.0) / excess**0.5
         if rank > best[0]:
             best = (rank, tried)
         if tried.visibility < 1:
@@ -233,7 +236,7 @@ def _look(after: Layers, exposure: "Exposure", clean: Pixels, silhouette: Mask, 
     before = clean[window.slices]
     moved = np.asarray(_largest(np.abs(levels - before)), np.float32)
     peak = float(moved.max())
-    mask = moved >= max(SEEN_LEVELS, SEEN_PEAK * peak)
+    mask = moved >= max(SEEN_LEVELS, min(SEEN_PEAK * peak, SEEN_MOST))
     count = int(mask.sum())
     share = count / max(int(silhouette.sum()), 1)
     if count == 0:
@@ -241,7 +244,11 @@ def _look(after: Layers, exposure: "Exposure", clean: Pixels, silhouette: Mask, 
     change = _lab(levels[mask]) - _lab(before[mask])
     distance = float(np.sqrt(np.square(change).sum(1)).mean())
     lightness = cv2.cvtColor(before, cv2.COLOR_RGB2GRAY) * np.float32(100 / 255)
-    texture = float((lightness - cv2.blur(lightness, (7, 7))).std())
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    fine = (lightness - cv2.blur(lightness, (7, 7)))[near]
+    read, shot = exposure.noise
+    grain = (read + shot * float(np.sqrt(before.mean()))) * 100 / 255
+    texture = float(np.hypot(np.sqrt(np.square(fine).mean()), grain))
     # The eye asks for more contrast where there is less area: twice as much at a tenth of a percent.
     small = float(np.clip(-np.log10(max(share, 1e-6) / 0.01), 0, 1))
     needed = max(VISIBLE_LAB * (1 + small), VISIBLE_NOISE * texture)

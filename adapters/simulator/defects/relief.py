@@ -16,9 +16,9 @@ def dent(damage: Damage) -> None:
     spot = damage.spot(outline, radius)
     bowl = soften(spot.stencil(outline), 0.38 * radius * squeeze)
     sign = 1 if rng.random() < 0.2 else -1
-    depth = (0.25 + 0.9 * damage.strength) * radius * squeeze * 0.75
+    depth = (0.25 + 1.25 * damage.strength) * radius * squeeze * 0.75
     spot.height += sign * bowl * np.float32(depth)
-    spot.darken(bowl * spot.alpha, 0.05 + 0.15 * damage.strength)
+    spot.darken(bowl * spot.alpha, 0.05 + 0.22 * damage.strength)
     if rng.random() < 0.4:
         spot.gloss += bowl * np.float32(0.1)
 

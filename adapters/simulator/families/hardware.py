@@ -113,7 +113,7 @@ def _draw_bracket(design: Design, rng: np.random.Generator, n: int, change: Chan
         corner = outline[int(change.rng.integers(len(outline)))]
         heading = float(np.arctan2(corner[1], corner[0]) + change.rng.normal(0, 0.2))
         way = np.array([np.cos(heading), np.sin(heading)])
-        where = float(corner @ way) * (0.85 - 0.45 * change.extent)
+        where = float(corner @ way) * (0.9 - 0.3 * change.extent)
         slope = float(change.rng.choice((-1, 1))) * (0.3 + 0.5 * change.strength)
         outline = outline - way * np.maximum(outline @ way - where, 0)[:, None] * 0.25
     skipped = int(change.rng.integers(len(design["holes"]))) if change and kind == "missing part" else -1

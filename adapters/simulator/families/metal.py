@@ -271,8 +271,8 @@ def _draw_screw(design: Design, rng: np.random.Generator, n: int, change: Change
     x, y = np.meshgrid(line, line)
     begin, end = -0.55, -0.55 + float(design["length"])
     if change is not None and change.kind == "bent":
-        knee = begin + float(change.rng.uniform(0.45, 0.75)) * (end - begin)
-        sag = (0.05 + 0.13 * change.extent) * float(change.rng.choice((-1, 1)))
+        knee = begin + float(change.rng.uniform(0.55, 0.8)) * (end - begin)
+        sag = (0.1 + 0.22 * change.extent) * float(change.rng.choice((-1, 1)))
         y = y - np.float32(sag) * np.square(np.maximum(x - np.float32(knee), 0)) / np.float32(
             max(end - knee, 0.2)
         )
@@ -283,7 +283,7 @@ def _draw_screw(design: Design, rng: np.random.Generator, n: int, change: Change
     grooved = (along > design["shank"]).astype(np.float32)
     if change is not None and change.kind == "missing part":
         at = float(change.rng.uniform(design["shank"] + 0.1, 0.85))
-        grooved = grooved * (np.abs(along - at) > 0.02 + 0.06 * change.extent)
+        grooved = grooved * (np.abs(along - at) > 0.03 + 0.07 * change.extent)
     tip = np.clip((end - x) / 0.16, 0, 1) if design["pointed"] else np.ones_like(x)
     radius = (
         core + np.float32(thread) * wave * grooved + np.float32(thread) * 0.7 * (along <= design["shank"])

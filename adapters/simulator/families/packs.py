@@ -261,10 +261,10 @@ def _draw_blister(design: Design, rng: np.random.Generator, n: int, change: Chan
         at = (step[0] * (k % columns - (columns - 1) / 2), step[1] * (k // columns - (rows - 1) / 2))
         corner = min(half)
         pocket = shapes.moved(shapes.rectangle(half[0] * 1.2, half[1] * 1.2, corner * 1.2), at)
-        board.polygon(pocket, mix(tone, _DARK, 0.2), relief=FLAT + 22, gloss=design["gloss"])
+        board.polygon(pocket, mix(tone, _DARK, 0.3), relief=FLAT + 22, gloss=design["gloss"])
         board.polygon(
             shapes.moved(shapes.rectangle(half[0] * 1.1, half[1] * 1.1, corner * 1.1), at),
-            mix(tone, _DARK, 0.08),
+            mix(tone, _DARK, 0.2),
             relief=FLAT + 40,
         )
         if k == struck and not broken:

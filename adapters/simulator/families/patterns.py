@@ -37,9 +37,9 @@ def _mesh_strain(change: Change | None, x: Plane, y: Plane) -> tuple[Plane, Plan
     if change is None or change.kind != "bent":
         return x, y
     middle, heading = change.rng.uniform(0.25, 0.75, 2), change.rng.uniform(0, 2 * np.pi)
-    reach = 0.03 + 0.07 * change.extent
+    reach = 0.04 + 0.08 * change.extent
     away = np.square(x - np.float32(middle[0])) + np.square(y - np.float32(middle[1]))
-    push = np.float32((0.35 + 0.3 * change.strength) * reach) * np.exp(-away / np.float32(reach * reach))
+    push = np.float32((0.5 + 0.3 * change.strength) * reach) * np.exp(-away / np.float32(reach * reach))
     return x + push * np.float32(np.cos(heading)), y + push * np.float32(np.sin(heading))
 
 

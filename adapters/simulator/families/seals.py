@@ -156,7 +156,7 @@ def _draw_ring(design: Design, rng: np.random.Generator, n: int, change: Change 
     lie = 1 + rng.normal(0, 0.008) * np.cos(2 * angle + rng.uniform(0, 6.3))
     path = np.stack([np.cos(angle), np.sin(angle)], 1) * (design["radius"] * lie)[:, None]
     if change is not None:
-        path = bulged(path, change, 0.1, 0.3)
+        path = bulged(path, change, 0.05, 0.16)
     reach = np.hypot(path[:, 0], path[:, 1]).astype(np.float32)
     sector = ((around + np.float32(np.pi)) * np.float32(720 / (2 * np.pi))).astype(np.int32) % 720
     cord = np.float32(design["cord"])
