@@ -102,10 +102,10 @@ def sharpen(
     told: Told,
     policy: CalibrationPolicy,
     *,
-    map_threshold: float | None = None,
+    before: Calibration | None = None,
     scorer: str | None = None,
 ) -> Calibration | None:
-    """Threshold from references and judged frames; None where both are too few.
+    """Threshold from references and judged frames; None where they are too few or ask for no other one.
 
     The rate holds for what is good or presumed so. Where a share e of the passed frames are defects that
     nobody noticed, at most ``rate * (1 + e)`` of good parts exceed the threshold; such frames can keep it
@@ -114,9 +114,12 @@ def sharpen(
     Args:
         references: leave-one-out scores.
         told: of frames that were judged by recipes that differ in the threshold alone.
+        before: the one in force; where its threshold is within the error of the new one, it stands.
     """
     found = good_scores(references, told)
     if found is None or len(references) + found.weight < policy.minimum_samples:
+        return None
+    if before is not None and found.allows(before.threshold, policy.false_alarm_rate):
         return None
     return Calibration(
         threshold=found.quantile(policy.false_alarm_rate),
@@ -124,7 +127,7 @@ def sharpen(
         samples=len(references) + told.judged,
         false_alarm_rate=policy.false_alarm_rate,
         source=f"{from_what(len(references), told)}; {_HOW}",
-        map_threshold=map_threshold,
+        map_threshold=before.map_threshold if before is not None else None,
         scorer=scorer,
         log_mean=found.bound.centre,
         log_deviation=found.bound.spread,

@@ -11,7 +11,7 @@ from agent.calibration import Calibration
 from agent.enrolment import leave_one_out
 from agent.onboarding.office import Office
 from agent.recipe import Recipe, Reference
-from agent.sharpening import MOST_FRAMES, from_what, good_scores, sharpen
+from agent.sharpening import MOST_FRAMES, from_what, sharpen
 
 LEAST_NEW = 5
 """So many frames since the last version, or this share of what that was set from: versions are for people."""
@@ -74,19 +74,15 @@ class Recalibration:
         return versions
 
     def _reconsider(self, active: Recipe, frames: Sequence[JudgedScore]) -> Recipe | None:
-        office, before = self._office, active.calibration
+        office = self._office
         told = tell(frames, office.policy)
-        scores = self._leave_one_out(active)
-        found = good_scores(scores, told)
-        if found is None or not told.judged:
-            return None
-        if before is not None and found.allows(before.threshold, office.policy.false_alarm_rate):
+        if not told.judged:
             return None
         calibration = sharpen(
-            scores,
+            self._leave_one_out(active),
             told,
             office.policy,
-            map_threshold=before.map_threshold if before is not None else None,
+            before=active.calibration,
             scorer=office.inspector.fingerprint(active),
         )
         return None if calibration is None else self._store(active, calibration, told)

@@ -72,12 +72,8 @@ class Factory:
             defective = random.random(size) < self.defects
             for score, is_bad in zip(np.where(defective, bad, good), defective, strict=True):
                 frames.append(self._judged(float(score), not is_bad, in_force, version))
-            told = tell(frames, POLICY)
-            found = good_scores(references, told)
-            assert found is not None
-            if not found.allows(in_force.threshold, POLICY.false_alarm_rate):
-                made = sharpen(references, told, POLICY)
-                assert made is not None
+            made = sharpen(references, tell(frames, POLICY), POLICY, before=in_force)
+            if made is not None:
                 in_force, version = made, version + 1
             yield in_force
 
@@ -218,6 +214,12 @@ def test_a_threshold_stands_within_its_own_error() -> None:
     assert not found.allows(1.5 * new, 0.01)
     assert not found.allows(0.7 * new, 0.01)
     assert found.quantile(0.01, 1.0) < new < found.quantile(0.01, -1.0)
+    before = replace(Calibration(new, new, 20, 0.01, ""), map_threshold=0.5)
+    assert sharpen(references, tell(frames, POLICY), POLICY, before=before) is None
+    high = replace(before, threshold=1.5 * new)
+    renewed = sharpen(references, tell(frames, POLICY), POLICY, before=high)
+    assert renewed is not None
+    assert (renewed.threshold, renewed.map_threshold) == (new, 0.5)
 
 
 def test_what_a_threshold_is_from_in_a_sentence() -> None:

@@ -61,6 +61,14 @@ def calibration(
         int,
         typer.Option(min=0, help="Photographs: splits of all good parts, judged in turn; 0: as they lie."),
     ] = 5,
+    answers: Annotated[
+        bool,
+        typer.Option(
+            "--answers",
+            help="A second table: the same frames in one order, operators answer every FAIL and REVIEW, and "
+            "thresholds sharpen.",
+        ),
+    ] = False,
     size: Annotated[int, typer.Option(min=64, help="Side of simulated frames in pixels.")] = 256,
     method: Method = None,
     json_file: JsonFile = None,
@@ -70,12 +78,15 @@ def calibration(
     overrides: Overrides = None,
 ) -> None:
     """Realised false alarms and caught defects at the threshold that good parts alone have set."""
+    from adapters.cli.trial.answers import answers_report
     from adapters.cli.trial.calibration import calibrate_on_products, report_of
     from adapters.cli.trial.photographs import calibrate_on_photographs
     from adapters.cli.trial.progress import Progress
 
     if (dataset is None) != (root is None):
         raise ConfigurationError("--dataset and --root belong together: how the photographs lie, and where")
+    if answers and dataset is not None:
+        raise ConfigurationError("--answers needs more good parts than photographs show; leave out --dataset")
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     inspector = _inspector(context, settings)
     with Progress() as progress:
@@ -85,9 +96,17 @@ def calibration(
             title = f"calibration on {dataset} photographs"
         else:
             chosen = _products(products, seed, size)
-            rows = calibrate_on_products(inspector, settings, chosen, samples, good, defective, progress)
+            play = seed if answers else None
+            rows = calibrate_on_products(
+                inspector, settings, chosen, samples, good, defective, progress, play
+            )
             title = f"calibration on {len(chosen)} simulated products, {samples} good parts each, seed {seed}"
-    _give(report_of(rows, title, settings), json_file, markdown_file)
+    report = report_of(rows, title, settings)
+    played = {row.name: row.played for row in rows if row.played is not None}
+    more = [answers_report(played, settings.inspection.false_alarm_rate)] if played else []
+    for second in more:
+        report.figures["answers"] = second.figures
+    _give(report, json_file, markdown_file, *more)
 
 
 @trial_commands.command()
@@ -194,11 +213,14 @@ def _products(count: int, seed: int, size: int) -> list[TrialProduct]:
     return trial_products(seed, size)[:count]
 
 
-def _give(report: Report, json_file: Path | None, markdown_file: Path | None) -> None:
-    report.show(stdout())
+def _give(report: Report, json_file: Path | None, markdown_file: Path | None, *more: Report) -> None:
+    """Show and write them; the figures of the first hold those of the others."""
+    for each in (report, *more):
+        each.show(stdout())
+    document = "\n".join([report.markdown(), *(each.markdown(level=2) for each in more)])
     for file, text in (
         (json_file, json.dumps(report.figures, indent=2, allow_nan=False) + "\n"),
-        (markdown_file, report.markdown()),
+        (markdown_file, document),
     ):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

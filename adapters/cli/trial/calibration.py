@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.cli.evaluate import machine
 from adapters.cli.screen import number
+from adapters.cli.trial.answers import AIM, Played, play
 from adapters.cli.trial.attainable import attainable
 from adapters.cli.trial.products import DEFECTIVE, GOOD, SAMPLES, TrialProduct
 from adapters.cli.trial.progress import Progress
@@ -17,15 +18,12 @@ from adapters.cli.trial.report import Report, interval, percent
 from agent.cabinet import generic_recipe
 from agent.calibration import Calibration, CalibrationPolicy
 from agent.decision import Verdict, decide
-from agent.enrolment import enrol
+from agent.enrolment import Enrolled, enrol
 from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods.method import Prepared
 from agent.recipe import Recipe, Reference
 from config import Settings
-
-AIM = (0.3, 3.0)
-"""A product is where it should be when it realises between these multiples of the rate asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class Row:
     good: dict[str, int]
     """Verdicts on good parts."""
     defective: dict[str, int]
+    played: Played | None = None
+    """The same frames with operators who answer."""
 
     @property
     def false_alarms(self) -> tuple[int, int]:
@@ -58,16 +58,22 @@ def calibrate_on_products(
     good: int,
     defective: int,
     progress: Progress,
+    answers: int | None = None,
 ) -> list[Row]:
-    """Enrol ``samples`` good parts of each product, then judge others."""
+    """Enrol ``samples`` good parts of each product, then judge others.
+
+    Args:
+        answers: seed of the order in which operators also see the same frames and answer; None: they do not.
+    """
     rows = []
     for one in products:
         drawn = list(progress.follow(one.parts(SAMPLES, samples), f"{one.name}: samples", samples))
-        prepared = enrolled(inspector, settings, one.name, one.product.noun, drawn)
-        made = [
-            judge(
+        made = enrolled(inspector, settings, one.name, one.product.noun, drawn)
+        recipe = made.recipe
+        found = [
+            scores(
                 inspector,
-                prepared,
+                made.prepared,
                 progress.follow(one.parts(first, count, defective=bad), f"{one.name}: {what}", count),
                 settings.inspection.max_batch,
             )
@@ -76,20 +82,27 @@ def calibrate_on_products(
                 ("defective", DEFECTIVE, defective, True),
             )
         ]
+        counts = [verdicts(each, recipe.calibration, recipe.shots) for each in found]
+        played = None
+        if answers is not None:
+            played = play(made.scores, recipe.calibration, found[0], found[1], policy_of(settings), answers)
         name = f"{one.name} (family unseen)" if one.unseen else one.name
-        rows.append(Row(name, samples, prepared.recipe.calibration, made[0], made[1]))
+        rows.append(Row(name, samples, recipe.calibration, counts[0], counts[1], played))
         progress.say(" ".join(_cells(rows[-1])))
     return rows
 
 
+def policy_of(settings: Settings) -> CalibrationPolicy:
+    """What the settings ask of a threshold."""
+    return CalibrationPolicy(settings.inspection.false_alarm_rate, settings.inspection.review_factor)
+
+
 def enrolled(
     inspector: Inspector, settings: Settings, sku: str, noun: str, images: Sequence[Image]
-) -> Prepared:
+) -> Enrolled:
     """The recipe as enrolment makes it, ready to judge."""
-    inspection = settings.inspection
-    policy = CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
-    draft = trial_recipe(sku, inspection.method, noun, len(images))
-    return enrol(inspector, draft, images, policy=policy).prepared
+    draft = trial_recipe(sku, settings.inspection.method, noun, len(images))
+    return enrol(inspector, draft, images, policy=policy_of(settings))
 
 
 def trial_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:
@@ -98,13 +111,20 @@ def trial_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:
     return replace(generic_recipe(sku, method, noun), references=references)
 
 
-def judge(inspector: Inspector, prepared: Prepared, images: Iterable[Image], batch: int) -> dict[str, int]:
-    """How often each verdict is given."""
-    recipe, counts = prepared.recipe, dict.fromkeys(("PASS", "REVIEW", "FAIL"), 0)
-    for part in batches(images, batch):
-        for scored in inspector.score(part, [prepared] * len(part)):
-            verdict, _ = decide(scored.score, recipe.calibration, recipe.shots)
-            counts[verdict] += 1
+def scores(inspector: Inspector, prepared: Prepared, images: Iterable[Image], batch: int) -> list[float]:
+    """The score of each, in their order."""
+    return [
+        scored.score
+        for part in batches(images, batch)
+        for scored in inspector.score(part, [prepared] * len(part))
+    ]
+
+
+def verdicts(found: Iterable[float], calibration: Calibration | None, shots: int) -> dict[str, int]:
+    """How often each verdict is given on these scores."""
+    counts = dict.fromkeys(("PASS", "REVIEW", "FAIL"), 0)
+    for score in found:
+        counts[decide(score, calibration, shots)[0]] += 1
     return counts
 
 

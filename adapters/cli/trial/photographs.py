@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.cli.trial.calibration import Row, enrolled, judge
+from adapters.cli.trial.calibration import Row, enrolled, scores, verdicts
 from adapters.cli.trial.progress import Progress
 from agent.errors import ConfigurationError, SightlineError
 from agent.frame import Image
@@ -86,13 +86,14 @@ def _category(
     for index, split in enumerate(made, start=1):
         what = f"{category.name}, split {index} of {len(made)}"
         images = [read(path, codec) for path in split.samples]
-        prepared = enrolled(inspector, settings, category.name, noun, images)
+        made_of = enrolled(inspector, settings, category.name, noun, images)
+        calibration = made_of.recipe.calibration
         for paths, counts in ((split.good, good), (defective, bad)):
             loaded = (read(path, codec) for path in progress.follow(paths, what, len(paths)))
-            counts.update(judge(inspector, prepared, loaded, settings.inspection.max_batch))
-        calibration = prepared.recipe.calibration if len(made) == 1 else None
+            found = scores(inspector, made_of.prepared, loaded, settings.inspection.max_batch)
+            counts.update(verdicts(found, calibration, made_of.recipe.shots))
         fewest = min(fewest or len(images), len(images))
-    row = Row(category.name, fewest, calibration, _all(good), _all(bad))
+    row = Row(category.name, fewest, calibration if len(made) == 1 else None, _all(good), _all(bad))
     progress.say(f"{row.name}: {row.false_alarms} false alarms, {row.caught} caught")
     return row
 

@@ -37,9 +37,9 @@ class Report:
         for note in self.notes:
             console.print(Text(f"- {note}", style="dim"))
 
-    def markdown(self) -> str:
-        """The same as a document."""
-        lines = [f"# {self.title}", "", "| " + " | ".join(self.columns) + " |"]
+    def markdown(self, level: int = 1) -> str:
+        """The same as a document, or as a part of one below a heading of a higher level."""
+        lines = [f"{'#' * level} {self.title}", "", "| " + " | ".join(self.columns) + " |"]
         lines.append("|---|" + "---:|" * (len(self.columns) - 1))
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows]
         return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)]) + "\n"

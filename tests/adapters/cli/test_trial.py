@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.cli.trial.answers import AIM, SETTLED, STAGES, Played, Share, answers_report, play
 from adapters.cli.trial.attainable import attainable
-from adapters.cli.trial.calibration import AIM, batches
+from adapters.cli.trial.calibration import batches
 from adapters.cli.trial.photographs import splits
 from adapters.cli.trial.products import DEFECTIVE, GOOD, SAMPLES, TEN, trial_products
 from adapters.cli.trial.prompt_sets import STAND_INS, specific
 from adapters.cli.trial.report import interval, percent
 from adapters.simulator import HELD_OUT
+from agent.calibration import CalibrationPolicy, calibrate
 from agent.errors import ConfigurationError
 from agent.evaluation.dataset import Category, Sample
 from tests.adapters.cli.conftest import CommandLine
@@ -58,6 +60,71 @@ def test_too_few_parts_leave_everything_to_a_person(sightline: CommandLine) -> N
     for product in figures["products"].values():
         assert product["threshold"] is None
         assert product["good"] == {"PASS": 0, "REVIEW": 6, "FAIL": 0}
+
+
+def test_calibration_with_answers_adds_a_table_and_changes_nothing_else(sightline: CommandLine) -> None:
+    sightline("trial", "calibration", *SHORT, "--json", "a.json", "--markdown", "a.md")
+    result = sightline("trial", "calibration", *SHORT, "--answers", "--json", "b.json", "--markdown", "b.md")
+    plain, figures = (json.loads((sightline.folder / name).read_text()) for name in ("a.json", "b.json"))
+    answers = figures.pop("answers")
+    assert figures == plain
+    assert list(answers["products"]) == list(plain["products"])
+    for name, product in answers["products"].items():
+        assert product["thresholds"] == [plain["products"][name]["threshold"]], "ten frames are no stage"
+        assert product["alarms"] == {"hits": plain["products"][name]["good"]["FAIL"], "of": 6}
+        assert (product["alarms_settled"]["of"], product["false_alarm_rate_settled"]) == (0, None)
+    before, after = ((sightline.folder / name).read_text() for name in ("a.md", "b.md"))
+    assert after.startswith(before + "\n## with operators who answer\n")
+    assert "with operators who answer" in result.output
+
+
+def test_answers_need_drawn_products(sightline: CommandLine) -> None:
+    arguments = ("--answers", "--dataset", "mvtec", "--root", ".")
+    assert "leave out --dataset" in sightline("trial", "calibration", *arguments, code=1).stderr
+
+
+POLICY = CalibrationPolicy(0.01)
+
+
+def played(seed: int, *, factor: float = 1.0, good: int = 2000, defective: int = 500) -> Played:
+    """Log-normal scores; ``factor``: of production against the references."""
+    random = np.random.default_rng(seed)
+    references = random.lognormal(0.0, 0.3, 20).tolist()
+    calibration = calibrate(references, POLICY, source="")
+    parts = (factor * random.lognormal(0.0, 0.3, good)).tolist()
+    bad = (factor * random.lognormal(1.2, 0.5, defective)).tolist()
+    return play(references, calibration, parts, bad, POLICY, seed)
+
+
+def test_answers_bring_products_into_the_aim() -> None:
+    for factor in (0.7, 1.0, 1.3):
+        products = {str(seed): played(seed, factor=factor) for seed in range(10)}
+        report = answers_report(products, 0.01)
+        assert report.figures["inside_settled"] >= 9
+        assert report.figures["all"]["alarms"]["of"] == 20_000
+        assert sum(
+            report.figures["all"][name]["of"] for name in ("alarms_settled", "caught_settled")
+        ) == 10 * (2500 - SETTLED)
+        assert "10 products realise 0.30 % to 3.00 %" in report.notes[1]
+        assert len(report.rows) == 11
+        assert all(len(row) == len(report.columns) for row in report.rows)
+
+
+def test_played_frames_are_those_that_came_in_an_order_that_the_seed_gives() -> None:
+    one, same = played(3), played(3)
+    assert one == same
+    assert (one.alarms.of, one.caught.of) == (2000, 500)
+    assert 1 <= len(one.thresholds) <= 1 + len(STAGES)
+    assert 0 < one.answers < 2500
+    assert one.alarms_settled.hits <= one.alarms.hits
+
+
+def test_a_product_without_a_threshold_gets_one_from_answers() -> None:
+    random = np.random.default_rng(1)
+    made = play([0.1, 0.2], None, random.lognormal(0.0, 0.3, 400).tolist(), [], POLICY, 1)
+    assert made.thresholds[0] is None
+    assert made.thresholds[-1] is not None
+    assert made.alarms_settled == Share(0, 0)
 
 
 @given(st.integers(2, 400), st.floats(0.001, 0.1))
