@@ -169,8 +169,3 @@ class PredictionBound:
             quantile += (normal**2 - 1.0) * self.skewness / 6.0
         # Two samples and a tiny rate ask for more than a float holds; 700 is next to its end.
         return min(max(self.centre + self.spread * quantile, -700.0), 700.0)
-
-
-def skewness(logs: Sequence[float]) -> float:
-    """Of log scores, as :class:`PredictionBound` sees it."""
-    return PredictionBound.of(np.asarray(logs, dtype=np.float64)).skewness

@@ -19,6 +19,9 @@ PRIOR_EXCEEDANCES = 1.0
 value, mixtures) with 20 references, 1 % defects and every answer, so many realise 0.3 to 3 % after 250
 frames: 94 % with 0.5 or 1, 92 % with 2, 88 % with 3; the more, the less single frames move a threshold."""
 
+WORTH_A_VERSION = 1.0 / 3.0
+"""A threshold whose rate is off by less stands, however many frames tell it: versions are for people."""
+
 MOST_DEVIATIONS = 4.0
 """In the moments of the bound no frame counts as farther off: a defect that somebody called good by mistake
 would make the tail of all others longer. Among the exceedances it counts as the one that it is."""
@@ -49,26 +52,31 @@ class GoodScores:
         """How many good frames production has told of."""
         return float(self.above[0])
 
-    def quantile(self, rate: float, deviations: float = 0.0) -> float:
-        """The score that a share ``rate`` of good parts, in (0, 1), exceeds.
+    def quantile(self, rate: float) -> float:
+        """The score that a share ``rate`` of good parts, in (0, 1), exceeds."""
+        return self._above_which(self._expected(rate), rate)
 
-        ``deviations``: where so many standard errors more exceedances are found than are expected; their
-        number is about Poisson's.
+    def allows(self, threshold: float, rate: float) -> bool:
+        """Whether the exceedances of ``threshold`` are as many as expected at ``rate``, to within a standard
+        error, their number being about Poisson's, or :data:`WORTH_A_VERSION` of them.
         """
-        expected = PRIOR_EXCEEDANCES + rate * self.weight
-        wanted = max(0.0, expected + deviations * math.sqrt(expected))
+        expected = self._expected(rate)
+        error = max(math.sqrt(expected), WORTH_A_VERSION * expected)
+        lowest, highest = (self._above_which(expected + by, rate) for by in (error, -error))
+        return lowest <= threshold <= highest
+
+    def _expected(self, rate: float) -> float:
+        return PRIOR_EXCEEDANCES + rate * self.weight
+
+    def _above_which(self, exceedances: float, rate: float) -> float:
         low, high = math.log(1e-300), math.log1p(-1e-12)
         for _ in range(64):
             middle = (low + high) / 2.0
-            if self._seen(math.exp(middle), rate) > wanted:
+            if self._seen(math.exp(middle), rate) > exceedances:
                 high = middle
             else:
                 low = middle
         return math.exp(self.bound.at(math.exp(low)))
-
-    def allows(self, threshold: float, rate: float) -> bool:
-        """Whether ``threshold`` is within a standard error of the one for ``rate``."""
-        return self.quantile(rate, 1.0) <= threshold <= self.quantile(rate, -1.0)
 
     def _seen(self, share: float, rate: float) -> float:
         x = self.bound.at(share)

@@ -43,8 +43,8 @@ class Recalibration:
         A frame counts under the versions whose scores can be compared with the active one's: those that
         differ in the threshold alone; the newest :data:`~agent.sharpening.MOST_FRAMES` of them. A frame was
         never in the bank, while a reference is scored against one that lacks only itself, so both are scores
-        of unseen good parts. A threshold within its own standard error of the new one stands, and so does
-        one that a person chose, until a person changes it.
+        of unseen good parts. A threshold that is right to within its error stands (:func:`sharpen`), and so
+        does one that a person chose, until a person changes it.
 
         Raises SightlineError.
         """

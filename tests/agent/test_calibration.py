@@ -16,8 +16,8 @@ from agent.calibration import (
     USUAL_SKEWNESS,
     Calibration,
     CalibrationPolicy,
+    PredictionBound,
     calibrate,
-    skewness,
 )
 
 SCORES = [0.11, 0.12, 0.10, 0.14, 0.13, 0.12, 0.15, 0.11]
@@ -68,6 +68,10 @@ def test_the_rate_of_a_single_product_needs_parts() -> None:
     assert shares[200] > 0.95
 
 
+def skewness(logs: list[float]) -> float:
+    return PredictionBound.of(np.array(logs)).skewness
+
+
 def test_skewness_is_the_usual_one_until_parts_show_their_own() -> None:
     assert skewness([1.0, 1.0, 1.0, 1.0]) == USUAL_SKEWNESS
     assert skewness([1.0, 2.0]) == USUAL_SKEWNESS
@@ -87,6 +91,16 @@ def test_the_bound_of_plain_numbers() -> None:
         quantile = student * math.sqrt(9 / 8) + (z**2 - 1) * skewness(logs) / 6
         assert found == pytest.approx(math.exp(mean + deviation * quantile), rel=1e-5)
     assert (made.samples, made.false_alarm_rate, made.source) == (8, 0.01, "test")
+
+
+@given(st.lists(st.floats(-5.0, 5.0), min_size=3, max_size=30), st.integers(2, 4))
+def test_equal_weights_change_nothing_and_a_weight_of_zero_is_none(logs: list[float], times: int) -> None:
+    values = np.array(logs)
+    once = PredictionBound.of(values, np.full(len(logs), float(times)))
+    assert once.at(0.01) == pytest.approx(PredictionBound.of(values).at(0.01))
+    assert once.count == pytest.approx(len(logs))
+    none = PredictionBound.of(np.append(values, 1e3), np.append(np.ones(len(logs)), 0.0))
+    assert none.at(0.01) == pytest.approx(PredictionBound.of(values).at(0.01))
 
 
 def test_too_few_good_parts_give_no_threshold() -> None:

@@ -110,9 +110,9 @@ def _share(failed: Sequence[bool], truth: Sequence[bool], which: bool) -> Share:
 def answers_report(played: Mapping[str, Played], rate: float) -> Report:
     """The second table of the calibration trial."""
     low, high = AIM[0] * rate, AIM[1] * rate
-    columns = ("product", "thresholds", "first threshold", "last threshold", "false alarms",
-               "interval (95 %)", f"false alarms from {SETTLED + 1}", "interval (95 %) ",
-               "defects caught", f"caught from {SETTLED + 1}", "answers")  # fmt: skip
+    later = f"from {SETTLED + 1}"
+    columns = ("product", "first threshold", "last threshold", "false alarms", f"alarms {later}",
+               "interval (95 %)", "defects caught", f"caught {later}", "asked about")  # fmt: skip
     every = tuple(played.values())
 
     def together(which: Callable[[Played], Share]) -> Share:
@@ -133,7 +133,7 @@ def answers_report(played: Mapping[str, Played], rate: float) -> Report:
         f"from frame {SETTLED + 1} on: {settled_said}",
         "good and defective frames in one random order, each judged by the threshold in force; operators "
         "answer every FAIL and REVIEW; the threshold is looked at after "
-        f"{', '.join(map(str, STAGES))} frames",
+        f"{', '.join(map(str, STAGES))} frames and stands where it is within its own error",
     ]
     figures = {
         "stages": list(STAGES),
@@ -161,10 +161,8 @@ def _cells(name: str, one: Played) -> list[str]:
     ends = (one.thresholds[0], one.thresholds[-1]) if one.thresholds else (None, None)
     return [
         name,
-        str(len(one.thresholds)) if one.thresholds else "-",
         *(number(end) for end in ends),
         percent(one.alarms.share),
-        _interval(one.alarms),
         percent(one.alarms_settled.share),
         _interval(one.alarms_settled),
         percent(one.caught.share, 1),

@@ -123,6 +123,7 @@ def test_references_are_scored_once_for_all_rounds(start: Start, monkeypatch: py
 
     monkeypatch.setattr(recalibration, "leave_one_out", counted)
     plant.inspected(*(frame(seed) for seed in range(20)))
+    say(plant, range(20), "good")
     for _ in range(3):
         settle(plant)
     assert len(scored) == 1
