@@ -76,6 +76,13 @@ class SqlSamples:
     def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
         """See the port. Raises StorageError."""
         columns = schema.inspection.c
+        newest = (  # first, so that a long history of other versions is never read through
+            select(columns.inspection_id)
+            .where(columns.sku == sku, columns.verdict.in_(_JUDGED))
+            .order_by(columns.received_at.desc(), columns.inspection_id.desc())
+            .limit(most)
+            .subquery()
+        )
         query = (
             select(
                 columns.score,
@@ -84,14 +91,9 @@ class SqlSamples:
                 columns.recipe_version,
                 columns.threshold,
             )
-            .where(
-                columns.sku == sku,
-                columns.recipe_version.in_(list(versions)),
-                columns.verdict.in_(_JUDGED),
-                columns.score.is_not(None),
-            )
-            .order_by(columns.received_at.desc(), columns.inspection_id.desc())
-            .limit(most)
+            .join(newest, newest.c.inspection_id == columns.inspection_id)
+            .where(columns.recipe_version.in_(list(versions)), columns.score.is_not(None))
+            .order_by(columns.received_at, columns.inspection_id)
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -103,7 +105,7 @@ class SqlSamples:
                 row.recipe_version,
                 row.threshold,
             )
-            for row in reversed(rows)
+            for row in rows
         ]
 
     def skus_with_recipe(self) -> Sequence[str]:

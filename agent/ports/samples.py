@@ -31,9 +31,10 @@ class Samples(Protocol):
         ...
 
     def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
-        """The newest ``most`` frames that these recipe versions judged, the oldest first.
+        """Of the newest ``most`` judged frames those that these recipe versions judged, the oldest first.
 
-        With the latest word on each; without frames that failed or were skipped.
+        With the latest word on each; without frames that failed or were skipped. No more rows are read,
+        however long the history is.
         """
         ...
 

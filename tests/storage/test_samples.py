@@ -129,6 +129,9 @@ def test_the_newest_judged_scores_are_given_with_the_latest_word(
     said(history, 4, "good", after_s=5.0)
     found = samples.judged("bolt", [1], 2)
     assert [(one.score, one.good) for one in found] == [(0.4, True), (0.5, None)]
+    other = book.add(bolt_recipe())
+    history.record([frame(number, recipe=other.id, version=2) for number in (6, 7)])
+    assert [one.score for one in samples.judged("bolt", [1], 3)] == [0.5], "three were looked at"
 
 
 def test_products_that_have_a_recipe(history: SqlHistory, samples: SqlSamples, book: SqlRecipeBook) -> None:
