@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -65,16 +65,17 @@ def mix(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def batches(
-    pools: Sequence[NDArray[np.uint8]], count: int, batch: int, size: int, seed: int
+    pools: Sequence[NDArray[np.uint8]], steps: Iterable[int], batch: int, size: int, seed: int
 ) -> Iterator[torch.Tensor]:
-    """``count`` batches (B, 3, size, size) in [0, 1], drawn from the pools in equal shares by one seeded
-    thread.
+    """A batch (B, 3, size, size) in [0, 1] for each step, drawn from the pools in equal shares by a thread.
+
+    A batch follows from the seed and the number of its step alone, so that a run may go on anywhere.
     """
     ready: queue.Queue[Picture | None] = queue.Queue(maxsize=8)
 
     def work() -> None:
-        rng = np.random.default_rng([seed, 0xDA7A])
-        for _ in range(count):
+        for step in steps:
+            rng = np.random.default_rng([seed, step, 0xDA7A])
             chosen = [pools[index % len(pools)] for index in range(batch)]
             ready.put(np.stack([crop(pool[rng.integers(len(pool))], size, rng) for pool in chosen]))
         ready.put(None)

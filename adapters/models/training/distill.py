@@ -8,9 +8,8 @@ its errors included, and is led end to end.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from adapters.models.training.dataset import batches, colour_jitter, mix
-
-logger = logging.getLogger(__name__)
+from adapters.models.training.progress import Progress
 
 ARCHITECTURE = "mobilenetv2_100"
 COMPARED = (2, 4)
@@ -140,55 +138,70 @@ def distill(
     pools: Sequence[NDArray[np.uint8]],
     settings: DistillSettings,
     *,
+    folder: Path,
+    name: str = "trunk",
     fresh: bool = True,
-    keep: Callable[[], None] = lambda: None,
 ) -> None:
     """Lead ``student`` (a timm trunk, changed in place) to ``teacher``'s features on pictures of ``pools``.
 
-    ``fresh``: the student is random and begins with the teacher's moments. ``keep`` is called every 200
-    steps, for a checkpoint.
+    ``fresh``: the student is random and begins with the teacher's moments. ``folder`` keeps the curve and a
+    checkpoint to go on from (:class:`Progress`).
     """
-    generator = torch.Generator().manual_seed(settings.seed)
     student.train().to(memory_format=torch.channels_last)
     pupils, masters = blocks_of(student), blocks_of(teacher)
-    probe = (to_network(batch) for batch in batches(pools, 12, 64, settings.size, settings.seed + 1))
+    probe = (to_network(batch) for batch in batches(pools, range(12), 64, settings.size, settings.seed + 1))
     statistics = teacher_statistics(masters, probe)
     if fresh:
         start_from_statistics(student, statistics)
     ends = stage_ends(student)
     weights = [3.0 if index in {ends[stage] for stage in COMPARED} else 1.0 for index in range(len(pupils))]
-    decayed = [p for p in student.parameters() if p.ndim > 1]
-    other = [p for p in student.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": other, "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, foreach=True)
-    running: list[float] | None = None
-    feed = batches(pools, settings.steps, settings.batch, settings.size, settings.seed + 2)
-    for step, batch in enumerate(feed):
-        pictures = colour_jitter(batch, generator)
-        if float(torch.rand((), generator=generator)) < settings.mixed:
-            pictures = mix(pictures, generator)
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * cosine_rate(step, settings.steps, settings.final_rate)
+    optimiser = torch.optim.AdamW(decay_groups(student, settings.weight_decay), foreach=True)
+    progress = Progress(folder, name, student, optimiser, settings)
+    todo = list(progress.steps(settings.steps))
+    feed = batches(pools, todo, settings.batch, settings.size, settings.seed + 2)
+    for step, batch in zip(todo, feed, strict=True):
+        pictures = to_network(_altered(batch, settings, step))
+        set_rate(optimiser, settings.learning_rate * cosine_rate(step, settings.steps, settings.final_rate))
         forced = step < settings.forced_steps
-        if step == settings.forced_steps:  # from here on the student runs on its own features
-            pupils, running = pupils[: ends[settings.free_stages - 1] + 1], None
-        total, losses = distillation_loss(pupils, masters, to_network(pictures), statistics, weights, forced)
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimiser.step()
-        running = (
-            losses if running is None else [0.95 * a + 0.05 * b for a, b in zip(running, losses, strict=True)]
-        )
-        if step % 50 == 0 or step == settings.steps - 1:
-            shown = " ".join(f"{running[end]:.3f}" for end in ends if end < len(running))
-            logger.info("distil step %d/%d forced=%s stages %s", step, settings.steps, forced, shown)
-        if step % 200 == 199:
-            keep()
+        # After the first steps the student runs on its own features.
+        running = pupils if forced else pupils[: ends[settings.free_stages - 1] + 1]
+        total, losses = distillation_loss(running, masters, pictures, statistics, weights, forced)
+        advance(optimiser, student, total)
+        shown = {f"stage {stage}": losses[end] for stage, end in enumerate(ends) if end < len(losses)}
+        progress.done(step, settings.steps, shown)
     student.eval()
+
+
+def _altered(batch: torch.Tensor, settings: DistillSettings, step: int) -> torch.Tensor:
+    """Other colours, and in some steps mixtures of two pictures."""
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+    pictures = colour_jitter(batch, generator)
+    if float(torch.rand((), generator=generator)) < settings.mixed:
+        pictures = mix(pictures, generator)
+    return pictures
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """What is trained of a model, for AdamW: matrices decay, gains and biases do not."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the step that comes."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def advance(optimiser: torch.optim.Optimizer, model: nn.Module, loss: torch.Tensor) -> None:
+    """One step downhill, the gradient's norm at most 1."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
+    optimiser.step()
 
 
 def to_network(pictures: torch.Tensor) -> torch.Tensor:

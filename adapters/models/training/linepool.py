@@ -5,8 +5,11 @@ and words.
 from __future__ import annotations
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,10 +21,15 @@ from adapters.simulator import FAMILIES, HELD_OUT, Product, Station, captions, d
 SIZE = 256
 MASK_SIZE = 64
 CAPTIONS = 8
-FIXED = 0.6
-"""Share of pictures from fixed stations; the others vary light, pose, scale and background every time."""
+Mode = Literal["fixed", "loose", "varied"]
+STATIONS: tuple[Mode, ...] = ("fixed", "fixed", "loose", "varied", "fixed", "loose", "varied")
+"""Modes of the stations, in turn: most products stand in a fixture, the others lie as they fall, or are seen
+under another light, before another background and with another camera every time."""
 PARTS = 3
 """Parts drawn of one product at one station."""
+
+WORKERS = 2
+"""Processes that draw; the pictures do not depend on how many."""
 
 TRAINED = tuple(family for family in FAMILIES if family not in HELD_OUT)
 
@@ -34,6 +42,9 @@ class Record:
     noun: str
     defect: str | None
     captions: list[str]
+    station: str
+    visibility: float | None
+    """See :attr:`adapters.simulator.Picture.visibility`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,25 @@ class LinePool:
     masks: NDArray[np.uint8]
     """(2 P, 64, 64) coverage by the defect, 255 for all of a cell."""
     records: list[Record]
+
+    def groups(self, station: str | None = None) -> list[tuple[int, ...]]:
+        """The numbers of the pairs that show parts of one product at one station, ``PARTS`` of each."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for pair in range(len(self.records) // 2):
+            if station is None or self.records[2 * pair].station == station:
+                found.setdefault(_product(pair), []).append(pair)
+        return [tuple(each) for each in found.values() if len(each) == PARTS]
+
+
+def _product(pair: int) -> tuple[int, int]:
+    """Index of the family, and number of the product, that a pair shows."""
+    return pair % len(TRAINED), pair // (len(TRAINED) * PARTS)
+
+
+def _station(family: int, number: int) -> Station:
+    """Where a product is seen."""
+    mode = STATIONS[(number + family) % len(STATIONS)]
+    return Station(number * len(TRAINED) + family, mode)
 
 
 def line_pool(folder: Path, pairs: int) -> LinePool:
@@ -67,27 +97,31 @@ def _render(folder: Path, pairs: int) -> None:
     shape = (2 * pairs, SIZE, SIZE, 3)
     images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
     masks = np.zeros((2 * pairs, MASK_SIZE, MASK_SIZE), np.uint8)
+    if pairs > RESERVED_SEED * PARTS:
+        raise ValueError(f"at most {RESERVED_SEED * PARTS} pairs: other seeds are for tests")
     records = []
-    for pair in range(pairs):
-        rng = np.random.default_rng([pair, 0x11E])
-        family = TRAINED[pair % len(TRAINED)]
-        number = pair // (len(TRAINED) * PARTS)
-        if number >= RESERVED_SEED:
-            raise ValueError(
-                f"at most {RESERVED_SEED * len(TRAINED) * PARTS} pairs: other seeds are for tests"
-            )
-        product = Product.create(family, number)
-        fixed = (number * 7919 + pair % len(TRAINED)) % 100 < FIXED * 100
-        station = Station.fixed(number) if fixed else Station.loose(number)
-        defect = random_defect(product, pair)
-        for side, kind in enumerate((None, defect)):
-            picture = draw(product, station, pair, defect=kind, size=SIZE)
-            images[2 * pair + side] = picture.image
-            covered = picture.mask.astype(np.float32) * 255
-            masks[2 * pair + side] = np.ceil(
-                cv2.resize(covered, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_AREA)
-            )
-            records.append(Record(family, product.noun, kind, captions(picture, rng, CAPTIONS)))
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as workers:
+        for pair, drawn in enumerate(workers.map(_pair, range(pairs), chunksize=16)):
+            for side, (image, mask, record) in enumerate(drawn):
+                images[2 * pair + side], masks[2 * pair + side] = image, mask
+                records.append(record)
     images.flush()
     np.save(folder / "masks.npy", masks)
     (folder / "records.json").write_text(json.dumps([asdict(record) for record in records]))
+
+
+def _pair(pair: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8], Record]]:
+    """Picture, mask and words of a good part, and of the same part with a defect."""
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng([pair, 0x11E])
+    family, number = _product(pair)
+    product, station = Product.create(TRAINED[family], number), _station(family, number)
+    found = []
+    for kind in (None, random_defect(product, pair)):
+        picture = draw(product, station, pair, defect=kind, size=SIZE)
+        covered = picture.mask.astype(np.float32) * 255
+        mask = np.ceil(cv2.resize(covered, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_AREA))
+        told = captions(picture, rng, CAPTIONS)
+        record = Record(product.family, product.noun, kind, told, station.mode, picture.visibility)
+        found.append((picture.image, mask.astype(np.uint8), record))
+    return found

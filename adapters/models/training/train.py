@@ -1,11 +1,15 @@
 """The training command: ``python -m adapters.models.training.train all --teacher FILE --out DIR``.
 
-Stages, in order: ``pools`` (draw the pictures), ``trunk`` (distil the teacher on abstract pictures),
-``words`` (captions, states and masks of the simulated line), ``refine-trunk`` and ``refine-words`` (both
-again, for a shorter while, the trunk on pictures of the line too) and ``export`` (half precision, digest).
-``all`` runs them one after the other; each can be run by itself and reads what the one before left in the
-output folder. Steps, seeds and the number of threads are fixed and nothing depends on the clock, so one
-machine gives one file.
+Stages, in order: ``pools`` (draw the pictures), ``trunk`` (a random network is led to the teacher's features
+on abstract pictures), ``refine`` (the same on abstract pictures and those of the simulated line), ``alike``
+(good parts of one product alike, defects unlike), ``words`` (captions, states and masks of the simulated
+line) and ``export`` (half precision, digest). ``all`` runs them one after the other; each can be run by
+itself and reads what the one before left in the output folder. With ``--start FILE`` a bundled model of
+before takes the place of ``trunk``, and the words go on from its words.
+
+A stage that is cut short goes on from its last checkpoint when the same command is given again; its curve
+lies beside it (``NAME.curve.jsonl``). Steps, seeds and the number of threads are fixed and nothing depends on
+the clock, so one machine gives one file.
 """
 
 from __future__ import annotations
@@ -13,32 +17,37 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import platform
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+import timm
 import torch
 from numpy.typing import NDArray
+from open_clip.tokenizer import SimpleTokenizer
+from safetensors.torch import load_file, save_file
 
+from adapters.models.training.alike import AlikeSettings, cache_tables, teach_alike
 from adapters.models.training.dataset import Picture, render_pool
 from adapters.models.training.distill import ARCHITECTURE, DistillSettings, distill, load_teacher
 from adapters.models.training.linepool import LinePool, line_pool
+from adapters.models.training.machine import processor, simulator_digest, versions
 from adapters.models.training.textures import dead_leaves
-from adapters.models.training.words import FROZEN_STAGES, WordsSettings, build, cache, teach_words
+from adapters.models.training.words import WordsSettings, build, cache, frozen_part, teach_words
 from adapters.models.weights import sha256_of
+from agent.errors import ConfigurationError, SightlineError
 
 logger = logging.getLogger(__name__)
 
 LEAVES = 12_000
 LEAVES_SIZE = 192
-PAIRS = 1_500
+PAIRS = 3_000
+REFINE_STEPS = 500
 RESULT = "sightline-tiny.safetensors"
 
 
@@ -51,83 +60,94 @@ def draw_pools(arguments: argparse.Namespace) -> None:
 
 
 def train_trunk(arguments: argparse.Namespace) -> None:
-    """Phase A: a random trunk learns the teacher's features."""
-    import timm
-
+    """A random trunk learns the teacher's features."""
+    if arguments.start is not None:
+        torch.save(trunk_of(started(arguments.start)), arguments.out / "trunk.pt")
+        return
     torch.manual_seed(arguments.seed)
-    student = timm.create_model(ARCHITECTURE, pretrained=False)
-    pool = _leaves(arguments)
     settings = DistillSettings(seed=arguments.seed)
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps, forced_steps=arguments.steps // 3)
-    path = arguments.out / "trunk.pt"
+    _distil(arguments, None, [_leaves(arguments)], settings, "trunk")
+
+
+def refine(arguments: argparse.Namespace) -> None:
+    """The trunk once more: abstract pictures and those of the simulated line in equal shares."""
+    settings = DistillSettings(
+        steps=arguments.steps or REFINE_STEPS, forced_steps=0, learning_rate=1e-3, seed=arguments.seed + 10
+    )
+    _distil(arguments, "trunk", [_leaves(arguments), _line(arguments).images], settings, "refined")
+
+
+def _distil(
+    arguments: argparse.Namespace,
+    before: str | None,
+    pools: Sequence[NDArray[np.uint8]],
+    settings: DistillSettings,
+    name: str,
+) -> None:
+    student = timm.create_model(ARCHITECTURE, pretrained=False)
+    if before is not None:
+        student.load_state_dict(_load(arguments, before), strict=False)
     teacher = load_teacher(arguments.teacher)
-    distill(student, teacher, [pool], settings, keep=lambda: torch.save(student.state_dict(), path))
-    torch.save(student.state_dict(), path)
+    distill(student, teacher, pools, settings, folder=arguments.out, name=name, fresh=before is None)
+    torch.save(student.state_dict(), arguments.out / f"{name}.pt")
+
+
+def train_alike(arguments: argparse.Namespace) -> None:
+    """Patches of good parts of one product come to lie together, those of defects apart."""
+    trunk = timm.create_model(ARCHITECTURE, pretrained=False)
+    trunk.load_state_dict(_load(arguments, "refined"), strict=False)
+    settings = AlikeSettings(seed=arguments.seed + 20)
+    if arguments.steps:
+        settings = replace(settings, steps=arguments.steps)
+    teacher = load_teacher(arguments.teacher)
+    digest = sha256_of(arguments.out / "refined.pt")[:12]
+    line, leaves = _line(arguments), _leaves(arguments)
+    tables = cache_tables(trunk, teacher, line, leaves, arguments.out / f"early-{digest}", settings.seed)
+    teach_alike(trunk, line, tables, settings, folder=arguments.out)
+    torch.save(trunk.state_dict(), arguments.out / "alike.pt")
 
 
 def train_words(arguments: argparse.Namespace) -> None:
-    """Phase B: the late stages, the projection and the text tower learn words."""
+    """The late stages, the projection and the text tower learn words."""
     torch.manual_seed(arguments.seed + 1)
-    model = build(torch.load(arguments.out / "trunk.pt", weights_only=True))
+    trunk = _load(arguments, "alike")
+    model = build(trunk)
+    if arguments.start is not None:
+        model.load_state_dict({**started(arguments.start), **frozen_part(trunk)})
     settings = WordsSettings(seed=arguments.seed)
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps)
-    _teach(model, settings, arguments, trunk="trunk.pt", result="words.pt", fresh=True)
-
-
-def refine_trunk(arguments: argparse.Namespace) -> None:
-    """Phase A again, for longer: abstract pictures and those of the simulated line in equal shares."""
-    import timm
-
-    student = timm.create_model(ARCHITECTURE, pretrained=False)
-    student.load_state_dict(torch.load(arguments.out / "trunk.pt", weights_only=True))
-    settings = DistillSettings(
-        steps=arguments.steps or 700, forced_steps=0, learning_rate=1e-3, seed=arguments.seed + 10
-    )
-    path = arguments.out / "refined.pt"
-    distill(
-        student,
-        load_teacher(arguments.teacher),
-        [_leaves(arguments), _line(arguments).images],
-        settings,
-        fresh=False,
-        keep=lambda: torch.save(student.state_dict(), path),
-    )
-    torch.save(student.state_dict(), path)
-
-
-def refine_words(arguments: argparse.Namespace) -> None:
-    """Phase B again, for a short while: the words follow the refined trunk."""
-    words = torch.load(arguments.out / "words.pt", weights_only=True)
-    refined = torch.load(arguments.out / "refined.pt", weights_only=True)
-    frozen = ("conv_stem", "bn1", *(f"blocks.{stage}." for stage in range(FROZEN_STAGES)))
-    moved = {f"visual.trunk.{key}": value for key, value in refined.items() if key.startswith(frozen)}
-    model = build(refined)
-    model.load_state_dict({**words, **moved})
-    settings = WordsSettings(steps=arguments.steps or 300, learning_rate=7e-4, seed=arguments.seed + 10)
-    _teach(model, settings, arguments, trunk="refined.pt", result="refined-words.pt", fresh=False)
-
-
-def _teach(
-    model: Any,
-    settings: WordsSettings,
-    arguments: argparse.Namespace,
-    *,
-    trunk: str,
-    result: str,
-    fresh: bool,
-) -> None:
-    from open_clip.tokenizer import SimpleTokenizer
-
     pool = _line(arguments)
-    features = arguments.out / f"features-{sha256_of(arguments.out / trunk)[:12]}.npy"
+    features = arguments.out / f"features-{sha256_of(arguments.out / 'alike.pt')[:12]}.npy"
     table = cache(model.visual.trunk, pool, features, arguments.seed)
-    path = arguments.out / result
     tokenizer = SimpleTokenizer(context_length=model.context_length)
-    keep = lambda: torch.save(model.state_dict(), path)  # noqa: E731
-    teach_words(model, tokenizer, pool, table, settings, fresh=fresh, keep=keep)
-    torch.save(model.state_dict(), path)
+    fresh = arguments.start is None
+    teach_words(model, tokenizer, pool, table, settings, folder=arguments.out, fresh=fresh)
+    torch.save(model.state_dict(), arguments.out / "words.pt")
+
+
+def started(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a bundled model of before, in full precision."""
+    return {
+        key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()
+    }
+
+
+def trunk_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The trunk of a whole model."""
+    prefix = "visual.trunk."
+    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {key: value for key, value in own.items() if not key.startswith("classifier")}
+
+
+def _load(arguments: argparse.Namespace, name: str) -> dict[str, torch.Tensor]:
+    path = arguments.out / f"{name}.pt"
+    if not path.exists():
+        raise ConfigurationError(f"there is no {path}; run the stage before, or `all`")
+    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+    return state
 
 
 def _leaves(arguments: argparse.Namespace) -> NDArray[np.uint8]:
@@ -147,10 +167,7 @@ def _draw_leaves(index: int) -> Picture:
 
 def export(arguments: argparse.Namespace) -> None:
     """The final file: float16, keys in order, so that equal weights give equal bytes."""
-    from safetensors.torch import save_file
-
-    refined = arguments.out / "refined-words.pt"
-    state = torch.load(refined if refined.exists() else arguments.out / "words.pt", weights_only=True)
+    state = _load(arguments, "words")
     stored = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in sorted(state.items())
@@ -164,9 +181,9 @@ def export(arguments: argparse.Namespace) -> None:
 STAGES = {
     "pools": draw_pools,
     "trunk": train_trunk,
+    "refine": refine,
+    "alike": train_alike,
     "words": train_words,
-    "refine-trunk": refine_trunk,
-    "refine-words": refine_words,
     "export": export,
 }
 
@@ -187,24 +204,13 @@ def run_all(arguments: argparse.Namespace) -> None:
         "pairs": arguments.pairs,
         "leaves": arguments.leaves,
         "teacher_sha256": sha256_of(arguments.teacher),
-        "versions": {
-            name: version(name)
-            for name in ("torch", "timm", "open_clip_torch", "numpy", "opencv-python-headless")
-        },
+        "start_sha256": None if arguments.start is None else sha256_of(arguments.start),
+        "simulator": simulator_digest(),
+        "versions": versions(),
         "processor": processor(),
     }
     (arguments.out / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
     logger.info("%s: sha256 %s", result, record["sha256"])
-
-
-def processor() -> str:
-    """The processor's name: rounding differs from one kind to another."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def main() -> None:
@@ -212,6 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=["all", *STAGES])
     parser.add_argument("--teacher", type=Path, help="safetensors file of the teacher (timm mobilenetv2_100)")
+    parser.add_argument("--start", type=Path, help="a bundled model of before, to go on from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument(
         "--pools", type=Path, default=Path("var/pools"), help="folder for drawn pictures (gigabytes)"
@@ -222,14 +229,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="other numbers round differently")
     arguments = parser.parse_args()
-    if arguments.stage in {"all", "trunk", "refine-trunk"} and arguments.teacher is None:
-        parser.error("the stages `trunk`, `refine-trunk` and `all` need --teacher FILE")
+    if arguments.stage in {"all", "trunk", "refine", "alike"} and arguments.teacher is None:
+        parser.error("all stages but `pools`, `words` and `export` need --teacher FILE")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
     stage = run_all if arguments.stage == "all" else STAGES[arguments.stage]
-    stage(arguments)
+    try:
+        stage(arguments)
+    except SightlineError as error:
+        raise SystemExit(f"train: {error}") from error
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ after it, the projection and the text tower.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ from adapters.models.registry import KNOWN, bundled_folder
 from adapters.models.towers import densify
 from adapters.models.training import contrast
 from adapters.models.training.dataset import colour_jitter
-from adapters.models.training.distill import cosine_rate, to_network
+from adapters.models.training.distill import advance, cosine_rate, decay_groups, set_rate, to_network
 from adapters.models.training.linepool import LinePool
+from adapters.models.training.progress import Progress
 from adapters.simulator.captions import SYNONYMS
 from agent.prompts import COMMON_DEFECTS, compositional_ensemble
-
-logger = logging.getLogger(__name__)
 
 FROZEN_STAGES = 5
 """Stages 0 to 4: strides 2 to 16."""
@@ -41,7 +39,7 @@ KINDS = tuple(SYNONYMS)
 class WordsSettings:
     """How long and how hard phase B trains."""
 
-    steps: int = 900
+    steps: int = 1200
     pairs: int = 10
     crop: int = 12
     """Side of the window on the 16 x 16 map that most steps see; the others see the whole map."""
@@ -128,19 +126,20 @@ class Batch:
     captions: list[str]
 
 
-def draw_batches(pool: LinePool, table: np.ndarray, settings: WordsSettings) -> Iterator[Batch]:
-    """Seeded batches of pairs, cropped and flipped alike within a pair."""
-    rng = np.random.default_rng([settings.seed, 0xB00])
+def draw_batches(
+    pool: LinePool, table: np.ndarray, settings: WordsSettings, steps: Iterable[int]
+) -> Iterator[Batch]:
+    """A batch of pairs for each step, cropped and flipped alike within a pair.
+
+    It follows from the seed and the number of its step alone.
+    """
     pairs = len(pool.records) // 2
-    order: list[int] = []
-    for _ in range(settings.steps):
+    for step in steps:
+        rng = np.random.default_rng([settings.seed, step, 0xB00])
         side = settings.crop if rng.random() < 0.7 else table.shape[1]
         count = settings.pairs if side == settings.crop else max(4, settings.pairs // 2)
         features, coverage, chosen, words = [], [], [], []
-        for _ in range(count):
-            if not order:
-                order = rng.permutation(pairs).tolist()
-            pair = order.pop()
+        for pair in rng.choice(pairs, min(count, pairs), replace=False).tolist():
             both = np.array(table[2 * pair : 2 * pair + 2], np.float32)
             masks = pool.masks[2 * pair : 2 * pair + 2].astype(np.float32) / 255
             factor = masks.shape[1] // both.shape[1]
@@ -264,14 +263,14 @@ def teach_words(
     table: np.ndarray,
     settings: WordsSettings,
     *,
+    folder: Path,
     fresh: bool = True,
-    keep: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train the late stages, the projection and the text tower in place; ``keep`` is called every 150
-    steps.
+    """Train the late stages, the projection and the text tower in place.
+
+    ``fresh``: words are learned from the beginning. ``folder`` keeps curve and checkpoint.
     """
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng([settings.seed, 0x3A4])
     model.train()
     trunk = model.visual.trunk
     for part in (trunk.conv_stem, trunk.bn1, trunk.blocks[:FROZEN_STAGES]):
@@ -281,32 +280,20 @@ def teach_words(
             model.logit_scale.fill_(float(np.log(20)))
             nn.init.normal_(trunk.classifier.weight, std=trunk.classifier.in_features**-0.5)
             nn.init.zeros_(trunk.classifier.bias)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
-    words, running = Words(model, tokenizer), dict[str, float]()
-    for step, batch in enumerate(draw_batches(pool, table, settings)):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * cosine_rate(step, settings.steps)
+    optimiser = torch.optim.AdamW(decay_groups(model, settings.weight_decay), betas=(0.9, 0.98))
+    progress, words = Progress(folder, "words", model, optimiser, settings), Words(model, tokenizer)
+    todo = list(progress.steps(settings.steps))
+    for step, batch in zip(todo, draw_batches(pool, table, settings, todo), strict=True):
+        set_rate(optimiser, settings.learning_rate * cosine_rate(step, settings.steps))
+        rng = np.random.default_rng([settings.seed, step, 0x3A4])
         total, losses = step_loss(model, words, batch, pool, settings, rng)
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        for key, value in losses.items():
-            running[key] = 0.95 * running.get(key, value) + 0.05 * value
-        if step % 25 == 0 or step == settings.steps - 1:
-            shown = " ".join(f"{key} {value:.3f}" for key, value in running.items())
-            logger.info(
-                "words step %d/%d %s scale %.1f",
-                step,
-                settings.steps,
-                shown,
-                float(model.logit_scale.detach().exp()),
-            )
-        if step % 150 == 149:
-            keep()
+        advance(optimiser, model, total)
+        scale = float(model.logit_scale.detach().exp())
+        progress.done(step, settings.steps, {**losses, "scale": scale})
     model.eval()
+
+
+def frozen_part(trunk: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Of a trunk's weights those that words leave as they are, named as in the whole model."""
+    early = ("conv_stem", "bn1", *(f"blocks.{stage}." for stage in range(FROZEN_STAGES)))
+    return {f"visual.trunk.{key}": value for key, value in trunk.items() if key.startswith(early)}

@@ -14,11 +14,11 @@ import torch
 
 from adapters.models.training.evaluation import photographs, products, speed, trial
 from adapters.models.training.evaluation.judging import parameters_in_force
-from adapters.models.training.evaluation.machine import machine, simulator_digest, versions
 from adapters.models.training.evaluation.models import Models, bundled_files, load_models
 from adapters.models.training.evaluation.record import PARTS, Record
 from adapters.models.training.evaluation.report import report, summary
 from adapters.models.training.evaluation.words import Speaker
+from adapters.models.training.machine import machine, simulator_digest, versions
 from adapters.simulator import FAMILIES, HELD_OUT
 from agent.errors import ConfigurationError, SightlineError
 

@@ -16,8 +16,8 @@ import torch
 
 from adapters.models.training.dataset import RESERVED_SEED
 from adapters.models.training.evaluation.judging import method_of, recipe_of
-from adapters.models.training.evaluation.machine import load_average
 from adapters.models.training.evaluation.trial import SIZE
+from adapters.models.training.machine import load_average
 from adapters.simulator import Product, Station, draw
 from agent.errors import ModelError
 from agent.frame import Image

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and by which versions."""
+"""What figures were measured and weights were trained on, and by which versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from adapters import simulator
-from adapters.models.training.train import processor
 
 PACKAGES = ("torch", "timm", "open_clip_torch", "numpy", "opencv-python-headless")
 
@@ -26,6 +25,16 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "threads": torch.get_num_threads(),
     }
+
+
+def processor() -> str:
+    """The processor's name: rounding differs from one kind to another."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:
