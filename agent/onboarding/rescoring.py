@@ -58,7 +58,7 @@ class Rescoring:
     def renew(self, sku: str) -> Recipe | None:
         """The next version of ``sku`` where its threshold belongs to another scorer, else None.
 
-        The threshold comes from the references alone: scores of frames that people confirmed, and a threshold
+        The threshold comes from the references alone: scores of frames that were judged, and a threshold
         that a person chose, are numbers of the other scorer. With too few references for a threshold there is
         no version: the one in force would be right again where the other weights come back.
 
@@ -131,10 +131,10 @@ class Rescoring:
 def _note(active: Recipe, before: Calibration, now: Calibration) -> str:
     person = ", which a person had chosen," if active.origin == "person" else ""
     lost = before.samples - active.shots
-    confirmed = f"; {lost} confirmed frames no longer count" if lost > 0 and not person else ""
+    judged = f"; {lost} judged frames no longer count" if lost > 0 and not person else ""
     return (
         f"other weights or parameters: {active.shots} references memorised anew, threshold set from "
-        f"{before.threshold:.4g}{person} to {now.threshold:.4g}{confirmed}"
+        f"{before.threshold:.4g}{person} to {now.threshold:.4g}{judged}"
     )
 
 

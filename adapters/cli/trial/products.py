@@ -20,7 +20,7 @@ TEN = (
     "woven_cloth",
     "bottle_cap",
 )
-"""The four families that no model was trained on, and six others of every material. The products
+"""Four families that no model was trained on, and six others of every material. The products
 themselves are new in any case: training never uses seeds from a million upwards."""
 
 _BASE, _STRIDE = 2_000_000, 1_000_000

@@ -181,7 +181,7 @@ def test_audition_on_products(sightline: CommandLine, shots: str) -> None:
 def test_the_ten_are_new_and_their_parts_are_told_apart() -> None:
     products = trial_products(0, 64)
     assert tuple(one.name for one in products) == TEN
-    assert {one.name for one in products if one.unseen} == HELD_OUT
+    assert {one.name for one in products if one.unseen} == HELD_OUT & set(TEN)
     assert all(one.product.seed >= 1_000_000 for one in products)
     gear = products[4]
     again = next(iter(gear.parts(GOOD, 1)))
