@@ -151,10 +151,12 @@ def _load(arguments: argparse.Namespace, name: str) -> dict[str, torch.Tensor]:
 
 
 def _leaves(arguments: argparse.Namespace) -> NDArray[np.uint8]:
-    count = arguments.leaves
-    return render_pool(
-        arguments.pools / f"leaves-{LEAVES_SIZE}-{count}.npy", count, LEAVES_SIZE, _draw_leaves
-    )
+    return leaves_pool(arguments.pools, arguments.leaves)
+
+
+def leaves_pool(folder: Path, count: int) -> NDArray[np.uint8]:
+    """(count, 192, 192, 3) abstract pictures, drawn where they are not there yet."""
+    return render_pool(folder / f"leaves-{LEAVES_SIZE}-{count}.npy", count, LEAVES_SIZE, _draw_leaves)
 
 
 def _line(arguments: argparse.Namespace) -> LinePool:

@@ -1,0 +1,176 @@
+"""What more pictures give: ``python -m adapters.models.training.scaling --teacher FILE --out DIR``.
+
+Random students of one seed are led to the teacher for equally many steps, each on another number of pictures
+of the recipe's pools, half of them abstract and half of the simulated line. Then each is measured on what it
+never saw: its distance to the teacher's features on abstract pictures and on products of held-out families,
+and nearest neighbours from four references. All else is equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from adapters.models.training.dataset import RESERVED_SEED
+from adapters.models.training.distill import (
+    ARCHITECTURE,
+    COMPARED,
+    DistillSettings,
+    distill,
+    load_teacher,
+    to_network,
+)
+from adapters.models.training.evaluation.figures import auroc
+from adapters.models.training.evaluation.neighbours import Neighbours
+from adapters.models.training.evaluation.products import Sizes, trial_of
+from adapters.models.training.evaluation.trial import measure
+from adapters.models.training.linepool import LinePool, line_pool
+from adapters.models.training.machine import machine, simulator_digest, versions
+from adapters.models.training.textures import dead_leaves
+from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_pool
+from adapters.simulator import HELD_OUT
+from agent.frame import Image
+
+SEED = 7
+"""Of the products that students are measured on."""
+UNSEEN = 96
+"""Pictures of each kind that distances are measured on."""
+
+logger = logging.getLogger(__name__)
+
+
+class Depths:
+    """A trunk as a :class:`agent.ports.PatchEncoder`, without a file."""
+
+    digest = "untrained"
+
+    def __init__(self, trunk: Any, name: str) -> None:
+        self._trunk, self.name = trunk.eval(), name
+
+    @torch.inference_mode()
+    def encode_patches(
+        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+    ) -> tuple[torch.Tensor, ...]:
+        """(B, h_i, w_i, C_i) at the strides that are compared with references, of pictures of that size."""
+        return tuple(depth.permute(0, 2, 3, 1) for depth in depths(self._trunk, np.stack(images)))
+
+
+@torch.inference_mode()
+def depths(trunk: Any, pictures: NDArray[np.uint8]) -> list[torch.Tensor]:
+    """(B, C_i, h_i, w_i) after the stages that are compared with references."""
+    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
+    found: list[torch.Tensor] = trunk.forward_intermediates(
+        to_network(batch), indices=list(COMPARED), stop_early=True, intermediates_only=True
+    )
+    return found
+
+
+def distance(student: Any, teacher: Any, pictures: NDArray[np.uint8]) -> float:
+    """Smooth L1 between features standardised by the teacher's deviations, the mean of both depths."""
+    losses = []
+    for own, target in zip(depths(student, pictures), depths(teacher, pictures), strict=True):
+        deviation = target.std((0, 2, 3), keepdim=True).clamp_min(1e-3)
+        losses.append(float(F.smooth_l1_loss(own / deviation, target / deviation)))
+    return float(np.mean(losses))
+
+
+def few_shot(encoder: Depths, products: int, pictures: int) -> float:
+    """Mean image AUROC over held-out families at fixed stations, four references, nearest neighbours."""
+    sizes = Sizes(products, pictures, SEED)
+    found = []
+    for family in sorted(HELD_OUT):
+        for variant in range(products):
+            result = measure(trial_of(family, variant, "fixed", sizes), [Neighbours(encoder.name, encoder)])
+            found.append(auroc(result.kinds, result.scores[f"{encoder.name} 4-shot"]))
+    return float(np.mean(found))
+
+
+def unseen(line: bool) -> NDArray[np.uint8]:
+    """Pictures that no student was shown."""
+    if not line:
+        return np.stack([dead_leaves(RESERVED_SEED + index, LEAVES_SIZE) for index in range(UNSEEN)])
+    sizes = Sizes(1, UNSEEN // (2 * len(HELD_OUT)), SEED)
+    trials = [trial_of(family, 0, "fixed", sizes) for family in sorted(HELD_OUT)]
+    return np.stack([sample.image for trial in trials for batch in trial.batches() for sample in batch])
+
+
+def student_of(
+    count: int, steps: int, teacher: Any, leaves: NDArray[np.uint8], line: LinePool, out: Path
+) -> Any:
+    """A random trunk after so many steps on the first ``count`` pictures, half of each pool."""
+    torch.manual_seed(0)
+    student = timm.create_model(ARCHITECTURE, pretrained=False)
+    settings = DistillSettings(steps=steps, forced_steps=steps // 3)
+    pools = [leaves[: count // 2], line.images[: count // 2]]
+    distill(student, teacher, pools, settings, folder=out, name=f"scaling-{count}")
+    return student
+
+
+def main() -> None:
+    """Train, measure, print a table; ``scaling.json`` in the output folder has the same."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for curves, checkpoints, the table")
+    parser.add_argument("--pools", type=Path, default=Path("var/pools"))
+    parser.add_argument("--counts", default="100,400,1600,6000", help="pictures, a student each")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--products", type=int, default=2, help="of each held-out family")
+    parser.add_argument("--pictures", type=int, default=16, help="good ones of each, as many defective")
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--leaves", type=int, default=LEAVES)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
+    teacher = load_teacher(arguments.teacher)
+    line = line_pool(arguments.pools / f"line-{arguments.pairs}", arguments.pairs)
+    leaves = leaves_pool(arguments.pools, arguments.leaves)
+    abstract, products = unseen(line=False), unseen(line=True)
+    rows = []
+    for count in (int(each) for each in arguments.counts.split(",")):
+        student = student_of(count, arguments.steps, teacher, leaves, line, arguments.out).eval()
+        row = {
+            "pictures": count,
+            "distance, abstract": round(distance(student, teacher, abstract), 4),
+            "distance, held-out products": round(distance(student, teacher, products), 4),
+            "4-shot": round(few_shot(Depths(student, str(count)), arguments.products, arguments.pictures), 4),
+        }
+        logger.info("%s", row)
+        rows.append(row)
+    above = few_shot(Depths(teacher, "teacher"), arguments.products, arguments.pictures)
+    record = {
+        "steps": arguments.steps,
+        "rows": rows,
+        "teacher 4-shot": round(above, 4),
+        "simulator": simulator_digest(),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    (arguments.out / "scaling.json").write_text(json.dumps(record, indent=2) + "\n")
+    sys.stdout.write(table(rows, above))
+
+
+def table(rows: Sequence[dict[str, float]], teacher: float) -> str:
+    """Markdown."""
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    lines += ["| " + " | ".join(f"{row[column]:g}" for column in columns) + " |" for row in rows]
+    lines.append(f"| teacher | 0 | 0 | {teacher:g} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Settings for a checkpoint: ``python -m adapters.models.training.tuning [--checkpoint FILE]``.
+
+Measures what the method of the embedded profile would give under other settings, on drawn products of
+families that training never saw: side length, depths and size of the memory bank, smoothing, what a map is
+summed up by, and the weights between language and vision. The evaluation draws other products than these. No
+photograph takes part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from adapters.models.clip import OpenClipEncoder
+from adapters.models.normalisation import SIGNED_PREPROCESSING
+from adapters.models.training.evaluation.figures import auroc
+from adapters.models.training.evaluation.judging import recipe_of
+from adapters.models.training.evaluation.models import bundled_files
+from adapters.models.training.evaluation.products import Sizes, trial_of
+from adapters.models.training.evaluation.trial import Trial
+from adapters.simulator import HELD_OUT
+from agent.frame import Image
+from agent.methods.language import Words, anomaly_probability, embed_words
+from agent.methods.maps import average_maps, pool_map
+from agent.methods.memory import bank_of, join_depths, nearest_distances
+from agent.methods.variants import evenly_spaced, variants
+from agent.ports import ImageFeatures
+
+SEED = 5
+"""Of the products; the evaluation's default is 0."""
+STRIDES = (4, 8, 16)
+MAP = 56
+POOLS = (0.001, 0.003, 0.01, 0.03)
+LANGUAGE_MAPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+VISIONS = (0.0, 0.5, 0.8, 0.9, 0.95, 1.0)
+GAIN = 3.5
+DIRECTIONS = 8
+"""In which references are memorised where parts lie loosely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One way to compare with references."""
+
+    side: int
+    depths: tuple[int, ...]
+    smoothing: int
+    limit: int
+
+    def __str__(self) -> str:
+        depths = "+".join(str(depth) for depth in self.depths)
+        return f"{self.side} px, strides {depths}, smoothing {self.smoothing}, bank {self.limit}"
+
+
+def candidates(sides: Sequence[int]) -> list[Features]:
+    """A middle choice and what lies beside it in one respect."""
+    found = [Features(side, (8, 16), 1, 8192) for side in sides]
+    first = sides[0]
+    found += [Features(first, depths, 1, 8192) for depths in ((8,), (16,), (4, 8, 16))]
+    found += [Features(first, (8, 16), 3, 8192)]
+    return [*found, *(Features(first, (8, 16), 1, limit) for limit in (1024, 2048, 4096, 16384))]
+
+
+Figures = dict[str, list[float]]
+"""By setting, the image AUROC of each trial."""
+
+
+class Tuning:
+    """All settings on all trials."""
+
+    def __init__(self, encoder: OpenClipEncoder, sides: Sequence[int]) -> None:
+        """``sides``: pictures are shown at these side lengths, the first in every other comparison."""
+        self._encoder, self._sides = encoder, tuple(sides)
+
+    @torch.inference_mode()
+    def measure(self, trial: Trial) -> Iterator[tuple[str, float]]:
+        """Every setting's name with its image AUROC on a trial."""
+        samples = [sample for batch in trial.batches() for sample in batch]
+        kinds, images = [sample.kind for sample in samples], [sample.image for sample in samples]
+        words = embed_words(self._encoder, recipe_of(trial.key, trial.noun).prompts)
+        passes = {side: self._encode(images, side) for side in self._sides}
+        for side, passed in passes.items():
+            for name, scores in self._zero_shot(passed, words):
+                yield f"zero-shot, {side} px, {name}", auroc(kinds, [scores])
+        language = self._language(passes[self._sides[0]].image, words)
+        angles = evenly_spaced(DIRECTIONS) if trial.station == "loose" else (0.0,)
+        for features in candidates(self._sides):
+            distances = self._distances(features, passes[features.side], trial.references, angles)
+            for pool, weight in itertools.product(POOLS, VISIONS):
+                mixed = torch.lerp(language, GAIN * pool_map(distances, pool), weight)
+                name = f"few-shot, {features}, pool {pool}, vision {weight}"
+                yield name, auroc(kinds, [mixed.tolist()])
+
+    def _encode(self, images: Sequence[Image], side: int) -> ImageFeatures:
+        parts = [self._encoder.encode_images(images[i : i + 8], side) for i in range(0, len(images), 8)]
+        return ImageFeatures(
+            torch.cat([part.image for part in parts]),
+            torch.cat([part.patches for part in parts]),
+            tuple(torch.cat(each) for each in zip(*(part.depths for part in parts), strict=True)),
+        )
+
+    def _language(self, image: torch.Tensor, words: Words) -> torch.Tensor:
+        return anomaly_probability(image, words.direction, self._encoder.logit_scale)
+
+    def _zero_shot(self, features: ImageFeatures, words: Words) -> Iterator[tuple[str, list[float]]]:
+        whole = self._language(features.image, words)
+        places = anomaly_probability(features.patches, words.direction, self._encoder.logit_scale)
+        maps = average_maps([places], MAP)
+        for pool, weight in itertools.product(POOLS, LANGUAGE_MAPS):
+            yield f"map {weight}, pool {pool}", torch.lerp(whole, pool_map(maps, pool), weight).tolist()
+
+    def _distances(
+        self,
+        features: Features,
+        passed: ImageFeatures,
+        references: Sequence[Image],
+        angles: Sequence[float],
+    ) -> torch.Tensor:
+        chosen = [STRIDES.index(depth) for depth in features.depths]
+
+        def joined(depths: Sequence[torch.Tensor]) -> torch.Tensor:
+            return join_depths([depths[index] for index in chosen], smoothing=features.smoothing)
+
+        memorised = (
+            joined(self._encoder.encode_patches(list(variants(image, angles)), features.side))
+            for image in references
+        )
+        bank = bank_of(memorised, limit=features.limit)
+        return average_maps([nearest_distances(joined(passed.depths), bank)], MAP)
+
+
+def best(figures: Mapping[str, Sequence[float]], prefix: str, count: int) -> list[tuple[str, float]]:
+    """The settings below a prefix with the highest means."""
+    means = [(name, float(np.mean(values))) for name, values in figures.items() if name.startswith(prefix)]
+    return sorted(means, key=lambda each: -each[1])[:count]
+
+
+def main() -> None:
+    """Measure and print, for each station and for both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, help="weights to tune for; default: the bundled ones")
+    parser.add_argument("--products", type=int, default=2, help="of each held-out family")
+    parser.add_argument("--pictures", type=int, default=12, help="good ones of each, as many defective")
+    parser.add_argument("--sides", default="256,224,320")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
+    files = bundled_files(arguments.checkpoint)
+    encoder = OpenClipEncoder(
+        files.architecture,
+        files.checkpoint,
+        SIGNED_PREPROCESSING,
+        output_stride=files.output_stride,
+        strides=STRIDES,
+    )
+    tuning = Tuning(encoder, [int(side) for side in arguments.sides.split(",")])
+    sizes = Sizes(arguments.products, arguments.pictures, SEED)
+    found: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
+    for variant, family, station in itertools.product(
+        range(arguments.products), sorted(HELD_OUT), ("fixed", "loose")
+    ):
+        for name, value in tuning.measure(trial_of(family, variant, station, sizes)):
+            found[station][name].append(value)
+            found["both"][name].append(value)
+        sys.stderr.write(f"{family} {variant} {station}\n")
+    sys.stdout.write(report(found))
+
+
+def report(found: Mapping[str, Figures]) -> str:
+    """The best settings of each station, and what each choice gives in the mean of all others."""
+    lines = []
+    for station, figures in found.items():
+        for prefix in ("zero-shot", "few-shot"):
+            lines += ["", f"{station}, {prefix}: the best settings"]
+            lines += [f"  {value:.3f}  {name}" for name, value in best(figures, prefix, 8)]
+            lines += ["", f"{station}, {prefix}: the best of all others for each choice"]
+            lines += [f"  {value:.3f}  {choice}" for choice, value in _choices(figures, prefix)]
+    return "\n".join(lines).lstrip() + "\n"
+
+
+def _choices(figures: Figures, prefix: str) -> list[tuple[str, float]]:
+    highest: dict[str, float] = {}
+    for name, value in best(figures, prefix, len(figures)):
+        for choice in name.split(", ")[1:]:
+            highest.setdefault(choice, value)
+    return sorted(highest.items())
+
+
+if __name__ == "__main__":
+    main()
