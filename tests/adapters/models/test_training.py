@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from adapters.models.training import contrast
 from adapters.models.training.dataset import batches, render_pool
 from adapters.models.training.distill import (
-    ARCHITECTURE,
     DistillSettings,
     blocks_of,
     distill,
@@ -26,11 +23,9 @@ from adapters.models.training.distill import (
     teacher_statistics,
     to_network,
 )
-from adapters.models.training.linepool import TRAINED, line_pool
 from adapters.models.training.textures import dead_leaves
-from adapters.models.training.words import colour_jitter_pairs
-from adapters.models.weights import sha256_of
-from adapters.simulator import HELD_OUT
+from adapters.models.training.words import WordsSettings, colour_jitter_pairs, draw_batches
+from tests.adapters.models.toy_line import toy_line
 
 
 def test_leaves_depend_on_the_seed_alone() -> None:
@@ -43,7 +38,7 @@ def test_leaves_depend_on_the_seed_alone() -> None:
 
 def test_batches_depend_on_the_seed_alone(tmp_path: Path) -> None:
     pool = render_pool(tmp_path / "pool.npy", 6, 48, lambda index: dead_leaves(index, 48))
-    drawn = [torch.cat(list(batches([pool], 3, 4, 32, seed))) for seed in (1, 1, 2)]
+    drawn = [torch.cat(list(batches([pool], range(3), 4, 32, seed))) for seed in (1, 1, 2)]
     assert drawn[0].shape == (12, 3, 32, 32)
     assert float(drawn[0].min()) >= 0
     assert float(drawn[0].max()) <= 1
@@ -51,24 +46,49 @@ def test_batches_depend_on_the_seed_alone(tmp_path: Path) -> None:
     assert not torch.equal(drawn[0], drawn[2])
 
 
-def test_training_never_draws_families_that_are_held_out(tmp_path: Path) -> None:
-    assert not HELD_OUT & set(TRAINED)
-    pool = line_pool(tmp_path / "line", 2)
-    assert [record.defect is None for record in pool.records] == [True, False] * 2
-    for pair in (0, 1):
-        good, bad = pool.images[2 * pair], pool.images[2 * pair + 1]
-        assert not pool.masks[2 * pair].any()
-        assert pool.masks[2 * pair + 1].any()
-        changed = (good != bad).any(2).reshape(64, 4, 64, 4).any((1, 3))
-        assert not (changed & (pool.masks[2 * pair + 1] == 0)).any(), "outside the mask nothing differs"
+def test_a_batch_follows_from_the_seed_and_its_step_alone() -> None:
+    pools = [np.stack([dead_leaves(10 * which + index, 48) for index in range(6)]) for which in (0, 1)]
+    whole = list(batches(pools, range(6), 4, 32, 1))
+    assert len(whole) == 6
+    assert all(not torch.equal(one, other) for one, other in pairwise(whole))
+    for steps in (range(3, 6), [5, 0, 2]):
+        drawn = list(batches(pools, steps, 4, 32, 1))
+        assert [torch.equal(batch, whole[step]) for step, batch in zip(steps, drawn, strict=True)] == [
+            True
+        ] * 3
+    assert list(batches(pools, [], 4, 32, 1)) == []
 
 
-def test_distillation_brings_a_random_network_nearer_to_its_teacher() -> None:
+def test_batches_take_equal_shares_of_the_pools() -> None:
+    pools = [np.full((3, 40, 40, 3), level, np.uint8) for level in (0, 255)]
+    for batch in batches(pools, range(4), 6, 32, 0):
+        assert batch.mean((1, 2, 3)).tolist() == [0, 1] * 3
+
+
+def test_the_batches_of_words_follow_from_the_seed_and_their_step_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = toy_line(monkeypatch)
+    table = np.random.default_rng(0).random((len(line.images), 4, 4, 5)).astype(np.float16)
+    settings = WordsSettings(pairs=4, crop=3)
+    whole = list(draw_batches(line, table, settings, range(8)))
+    assert {batch.features.shape[-1] for batch in whole} == {3, 4}, "windows, and whole maps"
+    assert len({tuple(batch.chosen) for batch in whole}) > 1
+    other = next(draw_batches(line, table, replace(settings, seed=1), [4]))
+    assert other.chosen != whole[4].chosen or not torch.equal(other.features, whole[4].features)
+    for step, batch in zip(range(4, 8), draw_batches(line, table, settings, range(4, 8)), strict=True):
+        expected = whole[step]
+        assert (batch.chosen, batch.captions) == (expected.chosen, expected.captions)
+        for name in ("features", "coverage", "defective"):
+            assert torch.equal(getattr(batch, name), getattr(expected, name))
+
+
+def test_distillation_brings_a_random_network_nearer_to_its_teacher(tmp_path: Path) -> None:
     torch.manual_seed(0)
     teacher = timm.create_model("mobilenetv2_035").eval().requires_grad_(False)
     student = timm.create_model("mobilenetv2_035")
     pool = np.stack([dead_leaves(index, 64) for index in range(8)])
-    probe = to_network(next(batches([pool], 1, 8, 64, 5)))
+    probe = to_network(next(batches([pool], range(1), 8, 64, 5)))
     statistics = teacher_statistics(blocks_of(teacher), iter([probe]))
 
     def loss() -> float:
@@ -79,9 +99,11 @@ def test_distillation_brings_a_random_network_nearer_to_its_teacher() -> None:
             )
         return float(total)
 
-    distill(student, teacher, [pool], DistillSettings(steps=2, forced_steps=2, batch=8, size=64))
+    short = DistillSettings(steps=2, forced_steps=2, batch=8, size=64)
+    distill(student, teacher, [pool], short, folder=tmp_path / "short")
     before = loss()
-    distill(student, teacher, [pool], DistillSettings(steps=24, forced_steps=16, batch=8, size=64))
+    long = DistillSettings(steps=24, forced_steps=16, batch=8, size=64)
+    distill(student, teacher, [pool], long, folder=tmp_path / "long")
     assert loss() < before
     assert len(blocks_of(student)) == stage_ends(student)[-1] + 1
 
@@ -132,23 +154,3 @@ def test_naming_loss_ignores_good_pictures() -> None:
     coverage[1, 0, 1] = 1
     losses = [float(contrast.naming_loss(patches, phrases, scale, coverage, [-1, kind])) for kind in range(4)]
     assert int(np.argmin(losses)) == int(patches[1, 0, 1].argmax())
-
-
-@pytest.mark.slow
-def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
-    """Each run in a process of its own, as people run it, with a handful of pictures and steps."""
-    torch.manual_seed(0)
-    teacher = tmp_path / "teacher.safetensors"
-    save_file(timm.create_model(ARCHITECTURE, pretrained=False).state_dict(), str(teacher))
-    digests = set()
-    for run in ("first", "second"):
-        folder = tmp_path / run
-        command = [sys.executable, "-m", "adapters.models.training.train", "all"]
-        sizes = ["--steps", "2", "--pairs", "15", "--leaves", "24"]
-        places = ["--teacher", teacher, "--out", folder / "out", "--pools", folder / "pools"]
-        subprocess.run([*command, *sizes, *map(str, places)], check=True, capture_output=True, timeout=600)
-        record = json.loads((folder / "out" / "recipe.json").read_text())
-        result = folder / "out" / "sightline-tiny.safetensors"
-        assert record["sha256"] == sha256_of(result)
-        digests.add(record["sha256"])
-    assert len(digests) == 1

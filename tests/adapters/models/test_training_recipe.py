@@ -1,0 +1,138 @@
+"""The training command: going on from a bundled model, and one file however often it is made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from adapters.models.registry import bundled_folder
+from adapters.models.training import train
+from adapters.models.training.distill import ARCHITECTURE
+from adapters.models.training.linepool import PARTS, TRAINED
+from adapters.models.training.train import RESULT
+from adapters.models.training.words import FROZEN_STAGES
+from adapters.models.weights import sha256_of
+from tests.adapters.models.toy_line import draw_in_this_process
+
+BUNDLED = bundled_folder() / RESULT
+FIRST_RATE = 1.5e-3 / 50
+"""Of the words' warm-up: no weight moves farther in the first step, decay apart."""
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    made = tmp_path / "out"
+    made.mkdir()
+    return made
+
+
+def _train(monkeypatch: pytest.MonkeyPatch, stage: str, out: Path, *arguments: object) -> None:
+    places = ["--out", out, "--pools", out.parent / "pools", "--start", BUNDLED]
+    monkeypatch.setattr(sys, "argv", ["train", stage, *map(str, [*places, *arguments])])
+    train.main()
+
+
+def _bundled_trunk() -> dict[str, torch.Tensor]:
+    """As timm names it, without the projection."""
+    prefix = "visual.trunk."
+    kept = {key.removeprefix(prefix): value for key, value in load_file(BUNDLED).items() if prefix in key}
+    return {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in kept.items()
+        if not key.startswith("classifier")
+    }
+
+
+def test_a_start_gives_its_trunk_exactly(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _train(monkeypatch, "trunk", out, "--teacher", BUNDLED)
+    found, expected = torch.load(out / "trunk.pt", weights_only=True), _bundled_trunk()
+    names = set(timm.create_model(ARCHITECTURE, num_classes=0).state_dict())
+    assert found.keys() == expected.keys() == names
+    for key, value in expected.items():
+        assert found[key].dtype == value.dtype
+        assert torch.equal(found[key], value), key
+    assert [path.name for path in out.iterdir()] == ["trunk.pt"], "nothing was trained"
+
+
+def test_with_a_start_the_words_go_on_from_its_words(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own late stages and words, around the early stages of the stage before."""
+    draw_in_this_process(monkeypatch)
+    alike = {key: value.clone() for key, value in _bundled_trunk().items()}
+    alike["blocks.3.0.conv_pw.weight"] += 0.01
+    alike["blocks.6.0.conv_pw.weight"].zero_()  # a late stage: nobody asks for it
+    torch.save(alike, out / "alike.pt")
+    words = ["words", out, "--pairs", 4]
+    _train(monkeypatch, *words, "--steps", 1)  # type: ignore[arg-type]
+    found = torch.load(out / "words.pt", weights_only=True)
+    before = {key: value.float() for key, value in load_file(BUNDLED).items()}
+    assert found.keys() == before.keys()
+
+    prefix = "visual.trunk."
+    early = tuple(
+        f"{prefix}{part}" for part in ("conv_stem", "bn1", *map("blocks.{}.".format, range(FROZEN_STAGES)))
+    )
+    for key, value in before.items():
+        if key.startswith(early):
+            assert torch.equal(found[key], alike[key.removeprefix(prefix)]), key
+        elif not key.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            moved = (found[key] - value).abs()
+            assert bool((moved <= FIRST_RATE * (1.01 + 0.02 * value.abs()) + 1e-6).all()), key
+    assert not torch.equal(found["token_embedding.weight"], before["token_embedding.weight"]), "one step"
+
+    with pytest.raises(SystemExit, match=r"train: .*words\.checkpoint\.pt was made with other settings"):
+        _train(monkeypatch, *words, "--steps", 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("stage", "lacks"), [("refine", "trunk"), ("alike", "refined"), ("words", "alike")])
+def test_a_stage_without_the_one_before_says_so(
+    out: Path, monkeypatch: pytest.MonkeyPatch, stage: str, lacks: str
+) -> None:
+    draw_in_this_process(monkeypatch)
+    small = ["--teacher", BUNDLED, "--leaves", 1, "--pairs", 1]
+    with pytest.raises(
+        SystemExit, match=rf"train: there is no .*{lacks}\.pt; run the stage before, or `all`"
+    ):
+        _train(monkeypatch, stage, out, *small)
+
+
+SMALL = """
+import sys
+from functools import partial
+from adapters.models.training import train
+
+train.DistillSettings = partial(train.DistillSettings, batch=4, size=32)
+stages = sys.argv[1].split(",")
+for sys.argv[1] in stages:
+    train.main()
+"""
+"""The command as people run it, but for the size of what is distilled on: most of its work."""
+
+
+@pytest.mark.slow
+def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
+    """All of it, and stage by stage in another process, which draws nothing; few pictures and steps."""
+    torch.manual_seed(0)
+    teacher = tmp_path / "teacher.safetensors"
+    save_file(timm.create_model(ARCHITECTURE, pretrained=False).state_dict(), str(teacher))
+    pairs = len(TRAINED) * (PARTS - 1) + 3  # three products of which all parts are drawn
+    sizes = ["--steps", "2", "--pairs", str(pairs), "--leaves", "12"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    for out, stages in ((first, ["all"]), (second, [stage for stage in train.STAGES if stage != "pools"])):
+        places = ["--teacher", teacher, "--out", out, "--pools", tmp_path / "pools"]
+        command = [sys.executable, "-c", SMALL, ",".join(stages), *sizes, *map(str, places)]
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
+        curves = {path.name.partition(".")[0] for path in out.glob("*.curve.jsonl")}
+        assert curves == {"trunk", "refined", "alike", "words"}
+    assert (first / RESULT).read_bytes() == (second / RESULT).read_bytes()
+    record = json.loads((first / "recipe.json").read_text())
+    assert record["sha256"] == sha256_of(first / RESULT)
+    assert record["teacher_sha256"] == sha256_of(teacher)
+    assert record["start_sha256"] is None
+    assert load_file(first / RESULT).keys() == load_file(BUNDLED).keys()
