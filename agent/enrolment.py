@@ -9,14 +9,19 @@ from agent.calibration import CalibrationPolicy, calibrate
 from agent.errors import RecipeError
 from agent.frame import Image
 from agent.inspector import Inspector
+from agent.methods.batching import require_references
 from agent.methods.maps import pool_map
 from agent.methods.method import Prepared
+from agent.pose import ANGLES, Pose, PosePolicy, looked_at, pose_of, posed
 from agent.recipe import Recipe
 from agent.references import Selection, SelectionPolicy, select
 
 FOLDS = 10
 """Groups that references are left out in where banks are bounded: a bank from nine tenths of them covers a
 part nearly as well as that of all, and to choose one takes a second on a processor."""
+
+_WHOLE_BANK = 2**31
+"""As a limit: every patch is memorised."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each reference."""
@@ -32,6 +37,8 @@ class Enrolled:
     """Leave-one-out score of each reference, in their order."""
     selection: Selection | None = None
     """What became of the pictures that were offered; None where all were taken unseen."""
+    pose: Pose | None = None
+    """How the parts lie; None where it was not looked at."""
 
 
 def enrol(
@@ -41,12 +48,21 @@ def enrol(
     *,
     policy: CalibrationPolicy,
     selection: SelectionPolicy | None = None,
+    pose: PosePolicy | None = None,
     progress: Progress | None = None,
 ) -> Enrolled:
     """Memorise references and set the threshold from their leave-one-out scores.
 
     With a ``selection`` policy, pictures that show the same as another and those unlike all others are
     found first; the recipe then holds the references that are left, and the result names the others.
+
+    With a ``pose`` policy it is found out whether the parts lie in any direction, unless ``recipe`` names
+    angles itself or the method turns references anyway. What is decided stands in the recipe's parameters:
+    the angles where references are memorised turned, nothing where they are memorised as they are. The look
+    costs at most 66 passes with 8 directions, however many references there are: :data:`agent.pose.LOOKED_AT`
+    of them are encoded as they are and in every direction, and scored twice. It comes after the duplicates,
+    which are alike in any direction and would speak for a fixture, and before the outliers: to references
+    memorised as they are, a loose one that happens to lie apart looks unusual, and is not.
 
     Each reference is scored against the others, as if it had never been enrolled; a score against a
     bank that holds the picture itself would be zero. With too few of them the recipe stays
@@ -57,15 +73,37 @@ def enrol(
     """
     if not images:
         raise RecipeError(f"enrolling {recipe.sku!r} needs at least one picture of a good part")
-    chosen = None
-    if selection is not None and len(images) == recipe.shots:
-        chosen = _select(inspector, recipe, images, selection)
-        recipe = replace(recipe, references=tuple(recipe.references[index] for index in chosen.kept))
-        images = [images[index] for index in chosen.kept]
-    prepared = inspector.prepare(recipe, images)
-    scores, pooled = leave_one_out(inspector, prepared, images, progress)
-    source = f"leave-one-out of {len(images)} references, Student prediction bound of log scores"
-    maps = calibrate(pooled, policy, source=source)
+    lying = _Lying(inspector, pose)
+
+    def scored(indices: Sequence[int]) -> _Scored:
+        part = [images[index] for index in indices]
+        prepared = inspector.prepare(lying.of(_among(recipe, indices), part), part)
+        return _Scored(tuple(indices), prepared, *leave_one_out(inspector, prepared, part, progress))
+
+    require_references(recipe, images)
+    found, chosen = None, None
+    if selection is not None:
+        found, chosen = _select(recipe, images, selection, scored)
+    kept = tuple(range(len(images))) if chosen is None else chosen.kept
+    if found is None or found.indices != kept:
+        found = scored(kept)
+    return Enrolled(*_calibrated(inspector, found, policy), tuple(found.scores), chosen, lying.pose)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Some of the pictures, memorised and scored against each other."""
+
+    indices: tuple[int, ...]
+    prepared: Prepared
+    scores: list[float]
+    pooled: list[float]
+
+
+def _calibrated(inspector: Inspector, found: _Scored, policy: CalibrationPolicy) -> tuple[Recipe, Prepared]:
+    recipe, scores = found.prepared.recipe, found.scores
+    source = f"leave-one-out of {recipe.shots} references, Student prediction bound of log scores"
+    maps = calibrate(found.pooled, policy, source=source)
     calibration = calibrate(
         scores,
         policy,
@@ -74,18 +112,62 @@ def enrol(
         scorer=inspector.fingerprint(recipe),
     )
     calibrated = replace(recipe, calibration=calibration)
-    return Enrolled(calibrated, prepared.belonging_to(calibrated), tuple(scores), chosen)
+    return calibrated, found.prepared.belonging_to(calibrated)
+
+
+def _among(recipe: Recipe, indices: Sequence[int]) -> Recipe:
+    """The recipe with these of its references."""
+    return replace(recipe, references=tuple(recipe.references[index] for index in indices))
+
+
+class _Lying:
+    """How the parts of one enrolment lie: looked at once, then the same for all that is left of them."""
+
+    def __init__(self, inspector: Inspector, policy: PosePolicy | None) -> None:
+        self._inspector = inspector
+        self._policy = policy
+        self.pose: Pose | None = None
+
+    def of(self, recipe: Recipe, images: Sequence[Image]) -> Recipe:
+        """The recipe, with angles where its parts lie in any direction."""
+        if self._policy is None:
+            return recipe
+        angles = self._policy.angles_among(recipe.shots)
+        if len(angles) == 1 or ANGLES in recipe.parameters or self._inspector.orientations(recipe) != (0.0,):
+            return recipe
+        if self.pose is None:
+            self.pose = self._look(recipe, images, self._policy)
+        return posed(recipe, angles) if self.pose.turned else recipe
+
+    def _look(self, recipe: Recipe, images: Sequence[Image], policy: PosePolicy) -> Pose:
+        indices = looked_at(recipe.shots)
+        part = [images[index] for index in indices]
+        # Out of a bank that holds every patch a reference is left out at no cost.
+        whole = {**recipe.parameters, "bank_limit": _WHOLE_BANK}
+        few = _among(replace(recipe, parameters=whole), indices)
+
+        def scores_in(angles: Sequence[float]) -> Sequence[float]:
+            return leave_one_out(self._inspector, self._inspector.prepare(posed(few, angles), part), part)[0]
+
+        return pose_of(len(part), scores_in, policy)
 
 
 def _select(
-    inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: SelectionPolicy
-) -> Selection:
-    def scores_among(indices: Sequence[int]) -> Sequence[float]:
-        part = [images[index] for index in indices]
-        among = replace(recipe, references=tuple(recipe.references[index] for index in indices))
-        return leave_one_out(inspector, inspector.prepare(among, part), part)[0]
+    recipe: Recipe,
+    images: Sequence[Image],
+    policy: SelectionPolicy,
+    scored: Callable[[Sequence[int]], _Scored],
+) -> tuple[_Scored | None, Selection]:
+    """The selection, and what was scored for it: to do it again may take a minute."""
+    found: list[_Scored] = []
 
-    return select(images, [reference.name for reference in recipe.references], scores_among, policy)
+    def scores_among(indices: Sequence[int]) -> Sequence[float]:
+        found.append(scored(indices))
+        return found[-1].scores
+
+    names = [reference.name for reference in recipe.references]
+    selection = select(images, names, scores_among, policy)
+    return (found[-1] if found else None), selection
 
 
 def leave_one_out(

@@ -21,7 +21,7 @@ from agent.frame import Image
 from agent.inspection import Defect
 from agent.methods.choice import Methods
 from agent.methods.maps import FloatMap, regions, to_pixels
-from agent.methods.method import Method, Prepared, Scored
+from agent.methods.method import Method, Prepared, Scored, Turning
 from agent.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,14 @@ class Inspector:
     def fingerprint(self, recipe: Recipe) -> str:
         """Of all that the recipe's scores depend on beside itself. Raises RecipeError, ModelError."""
         return self._methods.of(recipe).fingerprint
+
+    def orientations(self, recipe: Recipe) -> tuple[float, ...] | None:
+        """Degrees in which the recipe's references are memorised; None where its method cannot turn them.
+
+        Raises RecipeError, ModelError.
+        """
+        method = self._methods.of(recipe)
+        return method.orientations(recipe) if isinstance(method, Turning) else None
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """Scores of a batch, whose recipes may name different methods; blocks while another batch runs.

@@ -130,6 +130,10 @@ class AnomalyDino:
         """See :class:`agent.methods.method.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
+    def orientations(self, recipe: Recipe) -> tuple[float, ...]:
+        """See :class:`agent.methods.method.Turning`."""
+        return override(self._defaults, recipe.parameters).orientations
+
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> AnomalyDinoPrepared:
         """See :class:`agent.methods.method.Method`."""

@@ -187,6 +187,10 @@ class Fade:
 
     # ------------------------------------------------------------------------------------ preparing
 
+    def orientations(self, recipe: Recipe) -> tuple[float, ...]:
+        """See :class:`agent.methods.method.Turning`."""
+        return override(self._defaults, recipe.parameters).angles
+
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
         """See :class:`agent.methods.method.Method`."""

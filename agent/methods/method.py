@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 
@@ -85,4 +85,13 @@ class Method(Protocol):
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """Score a batch whose frames may have different recipes; the backbone pass is shared."""
+        ...
+
+
+@runtime_checkable
+class Turning(Protocol):
+    """A method that can memorise references turned: it knows the parameters ``angles`` and ``bank_limit``."""
+
+    def orientations(self, recipe: Recipe) -> tuple[float, ...]:
+        """Degrees in which the references of a recipe are memorised. Raises RecipeError."""
         ...

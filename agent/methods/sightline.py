@@ -121,6 +121,10 @@ class Sightline:
         """See :class:`agent.methods.method.Method`."""
         return fingerprint_of(self.digest, self._fade.fingerprint)
 
+    def orientations(self, recipe: Recipe) -> tuple[float, ...]:
+        """See :class:`agent.methods.method.Turning`."""
+        return override(self._defaults, recipe.parameters).angles
+
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> SightlinePrepared:
         """See :class:`agent.methods.method.Method`."""
         parameters = override(self._defaults, recipe.parameters)

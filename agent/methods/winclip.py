@@ -112,6 +112,10 @@ class WinClip:
         """See :class:`agent.methods.method.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
+    def orientations(self, recipe: Recipe) -> tuple[float, ...]:
+        """See :class:`agent.methods.method.Turning`."""
+        return override(self._defaults, recipe.parameters).angles
+
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> WinClipPrepared:
         """See :class:`agent.methods.method.Method`."""
