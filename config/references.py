@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from config.section import Section
+
+MOST_VARIANTS = 64
+"""Of one reference, as methods have it (agent.methods.variants)."""
 
 Variant = bool | int | float | str | list[int] | list[float]
 
@@ -26,11 +29,21 @@ class ReferencesSettings(Section):
         description="Pictures unlike all others, perhaps a defective part: exclude or keep. They are named "
         "in any case.",
     )
-    rotations: list[float] = Field(
-        default_factory=list,
+    rotations: Literal["auto"] | list[float] = Field(
+        "auto",
         title="Rotations",
-        description="Degrees by which every reference is memorised turned as well, such as [90, 180, 270]. "
-        "[]: as the method has it.",
+        description="auto: enrolment finds out for each product, from its references, whether parts lie in "
+        "any direction, and then memorises references turned as well; the recipe says so. Or the degrees for "
+        "all products, such as [90, 180, 270]. []: never, beyond what the method has.",
+    )
+    directions: int = Field(
+        8,
+        title="Directions",
+        ge=1,
+        le=32,
+        description="In so many directions, evenly spaced over the full turn, auto memorises a reference; "
+        "of more than a few references in fewer, so that there are no more than 64 pictures of them all. "
+        "1: as it is.",
     )
     brightness: list[float] = Field(
         default_factory=list,
@@ -48,8 +61,8 @@ class ReferencesSettings(Section):
 
     @field_validator("rotations")
     @classmethod
-    def _turns(cls, rotations: list[float]) -> list[float]:
-        if not all(math.isfinite(angle) for angle in rotations):
+    def _turns(cls, rotations: Literal["auto"] | list[float]) -> Literal["auto"] | list[float]:
+        if rotations != "auto" and not all(math.isfinite(angle) for angle in rotations):
             raise ValueError("should be degrees, all of them finite")
         return rotations
 
@@ -60,11 +73,21 @@ class ReferencesSettings(Section):
             raise ValueError("should be factors above 0, such as 0.9")
         return brightness
 
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        lights = len(_with(1.0, self.brightness))
+        if self.rotations == "auto" and self.directions * lights > MOST_VARIANTS:
+            raise ValueError(
+                f"directions: {self.directions} of them under {lights} brightnesses are more than "
+                f"{MOST_VARIANTS} variants of a reference"
+            )
+        return self
+
     @property
     def parameters(self) -> dict[str, Variant]:
         """What stands in place of the defaults of a method that memorises references."""
         chosen: dict[str, Variant] = {}
-        if self.rotations:
+        if self.rotations and self.rotations != "auto":
             chosen["angles"] = _with(0.0, self.rotations)
         if self.brightness:
             chosen["brightness"] = _with(1.0, self.brightness)

@@ -99,7 +99,8 @@ def _shape(annotation: Any) -> Shape:
         return Shape(Kind.MAPPING, verbatim=get_origin(value) not in (Union, types.UnionType))
     if origin is list:
         return Shape(Kind.LIST, nullable=nullable, verbatim=False)
-    return Shape(Kind.VALUE, nullable=nullable)
+    listed = any(get_origin(part) is list for part in arguments)  # a word, or a list in its place
+    return Shape(Kind.VALUE, nullable=nullable, verbatim=not listed)
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

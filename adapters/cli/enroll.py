@@ -53,6 +53,7 @@ def enroll(
     """
     from adapters.cli import pictures
     from adapters.cli.enrolment import enrol_pictures, read_references, stored
+    from agent.pose import told
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
@@ -64,11 +65,12 @@ def enroll(
     with composition.store(settings) as store:
         before = store.book.job(sku)
         store.book.register(job)
+        active = store.book.active(sku)
         renamed = name is not None and before is not None and name != before.name
         draft = _draft(store, store.book.job(sku) or job, settings, method is not None, renamed=renamed)
         draft = replace(draft, references=stored(photographs, store.media))
         enrolled = enrol_pictures(inspector, draft, photographs, settings)
-        recipe = store.book.add(enrolled.recipe)
+        recipe = store.book.add(replace(enrolled.recipe, note=told(active or draft, enrolled.recipe)))
     _show(recipe, enrolled, photographs, len(files) - len(photographs))
 
 
@@ -86,15 +88,18 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     """The active recipe without its references, or a first one from the template.
 
     Words that a language model or a person wrote stay, unless the product is called differently now; the
-    method stays, unless another one was asked for.
+    method stays, unless another one was asked for. How the parts lie is looked at anew, unless a person chose
+    the angles.
     """
     from agent.cabinet import generic_recipe
     from agent.onboarding import noun_of
+    from agent.pose import undecided
 
     active, method = store.book.active(job.sku), settings.inspection.method
     if active is None or renamed or (active.noun == GENERIC and noun_of(job) != GENERIC):
         first = generic_recipe(job.sku, method, noun_of(job))
         return replace(first, origin="enrolment", parent=active.version if active is not None else None)
+    active = undecided(active, store.book.get)
     return replace(
         active,
         method=method if method_chosen else active.method,
@@ -116,6 +121,8 @@ def _show(recipe: Recipe, enrolled: Enrolled, photographs: list[Photograph], lef
         f"[bold]{escape(recipe.sku)}[/] ({escape(recipe.noun)}): recipe version {recipe.version} with "
         f"{plural(recipe.shots, 'reference')}{without}, active"
     )
+    if recipe.note is not None:
+        console.print(escape(recipe.note))
     calibration = recipe.calibration
     if calibration is None:
         console.print(

@@ -18,6 +18,7 @@ from agent.errors import SightlineError
 from agent.frame import Frame
 from agent.inspector import Inspector
 from agent.ports import FrameDecoder, MediaStore
+from agent.pose import PosePolicy
 from agent.recipe import Recipe, Reference
 from agent.references import SelectionPolicy
 from config import Settings
@@ -63,6 +64,12 @@ def stored(photographs: Sequence[Photograph], media: MediaStore) -> tuple[Refere
     return tuple(references)
 
 
+def pose_policy(settings: Settings) -> PosePolicy | None:
+    """When references are memorised turned; None where the configuration says it for all products."""
+    references = settings.references
+    return PosePolicy(references.directions) if references.rotations == "auto" else None
+
+
 def enrol_pictures(
     inspector: Inspector, recipe: Recipe, photographs: Sequence[Photograph], settings: Settings
 ) -> Enrolled:
@@ -86,6 +93,7 @@ def enrol_pictures(
                 drop_duplicates=settings.references.duplicates == "drop",
                 exclude_outliers=settings.references.outliers == "exclude",
             ),
+            pose=pose_policy(settings),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():

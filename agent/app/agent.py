@@ -28,6 +28,7 @@ from agent.app.options import (
     line_options,
     onboarding_options,
     policy_of,
+    pose_policy,
     selection_policy,
     topics_of,
 )
@@ -223,6 +224,7 @@ class Agent:
             selection=selection_policy(settings),
             agent=settings.agent.id,
             options=onboarding_options(settings),
+            pose=pose_policy(settings),
         )
         writer: PromptWriter | None = None
         tagger: Tagger | None = None

@@ -23,6 +23,7 @@ from agent.line import (
 from agent.line.silences import configured
 from agent.numbering import NumberingPolicy, NumberSource
 from agent.onboarding import OnboardingOptions
+from agent.pose import PosePolicy
 from agent.references import SelectionPolicy
 from config import Settings
 
@@ -45,6 +46,12 @@ def selection_policy(settings: Settings) -> SelectionPolicy:
     return SelectionPolicy(
         drop_duplicates=references.duplicates == "drop", exclude_outliers=references.outliers == "exclude"
     )
+
+
+def pose_policy(settings: Settings) -> PosePolicy | None:
+    """When references are memorised turned; None where the configuration says it for all products."""
+    references = settings.references
+    return PosePolicy(references.directions) if references.rotations == "auto" else None
 
 
 def onboarding_options(settings: Settings) -> OnboardingOptions:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from agent.cabinet import generic_recipe
 from agent.enrolment import Enrolled, enrol
 from agent.onboarding.office import Office
+from agent.pose import PosePolicy, told, undecided
 from agent.recipe import Recipe, Reference
 from agent.references import SelectionPolicy
 
@@ -30,7 +31,7 @@ class Enrolling:
         """
         draft = _begun_anew(draft)
         if draft.references:
-            return self._store(self._enrolled(draft, None))
+            return self._store(self._enrolled(draft))
         prepared = self._office.inspector.prepare(draft, ())
         recipe = self._office.book.add(draft)
         self._office.cabinet.put(prepared.belonging_to(recipe))
@@ -40,27 +41,37 @@ class Enrolling:
         """Make the next version from the references of ``sku`` that came in. Raises as above.
 
         Those that show the same as another, or do not look like the others, are left out as the policy
-        says; each is named in an event. Where nothing new is left, there is no new version.
+        says; each is named in an event. Where nothing new is left, there is no new version. How the parts lie
+        is looked at again with all references, unless a person chose their angles; what changes is told.
         """
         office = self._office
         held = tuple(office.book.held_references(sku))
         if not held:
             return
         base = office.book.active(sku) or generic_recipe(sku, office.options.method, office.noun(sku))
-        draft = replace(base, references=base.references + held, origin="enrolment", note=None)
-        enrolled = self._enrolled(_begun_anew(draft), office.selection)
+        draft = replace(
+            undecided(base, office.book.get),
+            references=base.references + held,
+            origin="enrolment",
+            note=None,
+        )
+        enrolled = self._enrolled(_begun_anew(draft), office.selection, office.pose)
         for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
             office.tell("reference-left-out", f"{sku!r}: {sentence}", sku, severity="warning")
         if set(_digests(enrolled.recipe.references)) != set(_digests(base.references)):
-            recipe = self._store(enrolled)
+            note = told(base, enrolled.recipe)
+            recipe = self._store(replace(enrolled, recipe=replace(enrolled.recipe, note=note)))
             state = "calibrated" if recipe.calibration else "not calibrated yet"
-            office.tell("recipe", f"{sku!r} has {recipe.shots} references, {state}", sku)
+            also = f"; {note}" if note else ""
+            office.tell("recipe", f"{sku!r} has {recipe.shots} references, {state}{also}", sku)
         office.book.release_references(sku, held)
 
-    def _enrolled(self, draft: Recipe, selection: SelectionPolicy | None) -> Enrolled:
+    def _enrolled(
+        self, draft: Recipe, selection: SelectionPolicy | None = None, pose: PosePolicy | None = None
+    ) -> Enrolled:
         office = self._office
         images = office.cabinet.images(draft.references)
-        return enrol(office.inspector, draft, images, policy=office.policy, selection=selection)
+        return enrol(office.inspector, draft, images, policy=office.policy, selection=selection, pose=pose)
 
     def _store(self, enrolled: Enrolled) -> Recipe:
         recipe = self._office.book.add(enrolled.recipe)

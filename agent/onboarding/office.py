@@ -16,6 +16,7 @@ from agent.inspection import Event
 from agent.inspector import Inspector
 from agent.log_fields import about
 from agent.ports import History, OnboardingDesk, RecipeBook, Samples
+from agent.pose import PosePolicy
 from agent.references import SelectionPolicy
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class Office:
     agent: str
     """The id under which this agent claims products."""
     options: OnboardingOptions = field(default_factory=OnboardingOptions)
+    pose: PosePolicy | None = None
+    """When references are memorised turned; None: as recipe and method have it."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     closing: threading.Event = field(default_factory=threading.Event)
 

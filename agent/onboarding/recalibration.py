@@ -90,7 +90,8 @@ class Recalibration:
     def _leave_one_out(self, active: Recipe) -> list[float]:
         """Scores of the references, computed once for as long as these and the scorer are the same."""
         office = self._office
-        key = (active.references, office.inspector.fingerprint(active))
+        parameters = repr(sorted(active.parameters.items()))  # a person may bring in others
+        key = (active.references, f"{office.inspector.fingerprint(active)} {parameters}")
         kept = self._scores.get(active.sku)
         if kept is not None and kept[0] == key:
             return kept[1]

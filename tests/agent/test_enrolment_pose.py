@@ -29,9 +29,9 @@ def bundled() -> Inspector:
     return build_inspector(load(profile="embedded", overrides=["references.max_patches=512"]).settings)
 
 
-def recipe(shots: int, method: str = "sightline", **parameters: Parameter) -> Recipe:
+def recipe(shots: int, method: str = "sightline") -> Recipe:
     references = tuple(Reference(f"{i:064x}", f"{i}.png", str(i)) for i in range(shots))
-    return replace(generic_recipe("A", method), references=references, parameters=parameters)
+    return replace(generic_recipe("A", method), references=references)
 
 
 def parts(family: str, station: Station, count: int = 4) -> list[Image]:
@@ -40,7 +40,7 @@ def parts(family: str, station: Station, count: int = 4) -> list[Image]:
 
 
 def enrolled(inspector: Inspector, images: list[Image], **parameters: Parameter) -> Enrolled:
-    draft = recipe(len(images), **parameters)
+    draft = replace(recipe(len(images)), parameters=parameters)
     return enrol(
         inspector, draft, images, policy=CalibrationPolicy(), selection=SelectionPolicy(), pose=POLICY
     )

@@ -103,7 +103,7 @@ def version(number: int, origin: str, angles: list[float] | None, parent: int | 
 @pytest.mark.parametrize("origin", ["person", "import"])
 def test_angles_of_a_person_stay_whatever_came_after(origin: str) -> None:
     first, theirs = version(1, "enrolment", None), version(2, origin, [0.0, 90.0], 1)
-    later = version(3, "enrolment", [0, 90], 2)  # type: ignore[list-item]
+    later = version(3, "enrolment", [0, 90], 2)
     stored = book(first, theirs, later)
     assert undecided(later, lambda sku, number: stored.get((sku, number))) is later
     assert undecided(theirs, lambda sku, number: stored.get((sku, number))) is theirs

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent.errors import ConfigurationError
 from agent.methods import PRESETS
 from agent.methods.parameters import override
-from config import load
+from config import load, show
 
 
 def test_nothing_is_changed_by_default() -> None:
     settings = load().settings
     assert settings.references.parameters == {}
+    assert settings.references.rotations == "auto"
+    assert settings.references.directions == 8
     assert settings.references.duplicates == "drop"
     assert settings.drift.enabled
 
@@ -32,10 +36,32 @@ def test_variants_and_the_bank_reach_every_method_that_memorises_references(meth
 
 
 @pytest.mark.parametrize(
+    ("written", "read"), [("auto", "auto"), ("[]", []), ("[90]", [90.0]), ('"auto"', "auto")]
+)
+def test_rotations_are_a_word_or_degrees(written: str, read: str | list[float], tmp_path: Path) -> None:
+    chosen = load(overrides=[f"references.rotations={written}"])
+    assert chosen.settings.references.rotations == read
+    file = tmp_path / "sightline.yaml"
+    file.write_text(show(chosen.settings, chosen.sources))
+    assert load(file).settings == chosen.settings
+    file.write_text(f"references:\n  rotations: {written}\n")
+    assert load(file).settings.references.rotations == read
+
+
+@pytest.mark.parametrize("rotations", ["auto", "[]"])
+def test_without_degrees_methods_turn_references_as_they_do(rotations: str) -> None:
+    assert load(overrides=[f"references.rotations={rotations}"]).settings.references.parameters == {}
+
+
+@pytest.mark.parametrize(
     ("override_", "sentence"),
     [
         ("references.brightness=[0]", "factors above 0"),
         ("references.rotations=[.inf]", "degrees"),
+        ("references.rotations=sometimes", "references.rotations should be 'auto'"),
+        ("references.rotations=90", "references.rotations should be a valid list, not '90'"),
+        ("references.directions=0", "references.directions"),
+        ("references={directions: 32, brightness: [0.8, 0.9]}", "32 of them under 3 brightnesses"),
         ("references.outliers=hide", "references.outliers"),
         ("drift.minimum_frames=900", "minimum_frames should not exceed baseline_frames"),
         ("drift.shift=0", "drift.shift"),

@@ -9,6 +9,7 @@ from agent.calibration import CalibrationPolicy
 from agent.inspector import Inspector
 from agent.onboarding import Office, Onboarding, OnboardingOptions
 from agent.ports import History, PromptWriter, RecipeBook
+from agent.pose import PosePolicy
 from agent.references import SelectionPolicy
 from tests.support.factory import Rooms
 from tests.support.schedule import ManualSchedule
@@ -24,6 +25,7 @@ def onboarding(
     writer: PromptWriter | None = None,
     schedule: ManualSchedule | None = None,
     agent: str = "cell-7",
+    pose: PosePolicy | None = None,
     **options: Any,
 ) -> Onboarding:
     """With short pauses, and a schedule that runs by hand."""
@@ -45,5 +47,6 @@ def onboarding(
         policy=CalibrationPolicy(0.01),
         agent=agent,
         options=OnboardingOptions(**short),
+        pose=pose,
     )
     return Onboarding(office, schedule or ManualSchedule(), writer=writer)

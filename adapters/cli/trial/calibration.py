@@ -8,6 +8,7 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
+from adapters.cli.enrolment import pose_policy
 from adapters.cli.evaluate import machine
 from adapters.cli.screen import number
 from adapters.cli.trial.answers import AIM, Played, play
@@ -102,7 +103,7 @@ def enrolled(
 ) -> Enrolled:
     """The recipe as enrolment makes it, ready to judge."""
     draft = trial_recipe(sku, settings.inspection.method, noun, len(images))
-    return enrol(inspector, draft, images, policy=policy_of(settings))
+    return enrol(inspector, draft, images, policy=policy_of(settings), pose=pose_policy(settings))
 
 
 def trial_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:

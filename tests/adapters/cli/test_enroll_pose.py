@@ -1,0 +1,46 @@
+"""``sightline enroll`` with the bundled model: how the parts lie is found out, told and shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from adapters.cli.commands import application
+from adapters.cli.demo.plan import encode_jpeg
+from adapters.simulator import Product, Station, draw
+from agent.app import Application
+
+SEED = 1_600_000
+SMALL = ("--set", "references.max_patches=256")
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(application(), list(arguments), obj=Application())
+    assert result.exit_code == 0, f"{result.output}\n{result.stderr}\n{result.exception!r}"
+    return result.stdout
+
+
+def shown() -> dict[str, object]:
+    return dict(json.loads(run("recipe", "show", "C", "--json")))
+
+
+def test_loose_parts_are_told_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    product = Product.create("connector", SEED)
+    (tmp_path / "good").mkdir()
+    for number in range(4):
+        picture = draw(product, Station.loose(SEED), SEED + number, size=256).image
+        (tmp_path / f"good/{number}.jpg").write_bytes(encode_jpeg(picture))
+    enroll = ("enroll", "--sku", "C", "--references", "good", *SMALL)
+    told = run(*enroll)
+    assert "references are memorised in 8 directions: the parts lie in any" in told
+    assert shown()["parameters"] == {"angles": [index * 45.0 for index in range(8)]}
+    assert shown()["note"] == "references are memorised in 8 directions: the parts lie in any"
+    again = run(*enroll, "--set", "references.directions=4")
+    assert "references are memorised in 4 directions, before in 8" in again
+    never = run(*enroll, "--set", "references.rotations=[]")
+    assert "references are no longer memorised in 4 directions" in never
+    assert shown()["parameters"] == {}
