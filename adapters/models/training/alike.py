@@ -30,6 +30,7 @@ from adapters.models.training.distill import (
 )
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
+from agent.errors import ConfigurationError
 from agent.methods.memory import join_depths
 
 FROZEN = 2
@@ -218,6 +219,8 @@ def oddness(
     logs = torch.log(distance + _SMALL)
     near = F.max_pool2d(coverage[None, None], 3, 1, 1)[0, 0].flatten() > 0
     inside = coverage.flatten() >= min(_COVERED, float(coverage.max()))
+    if near.all():  # a defect all over leaves no good place to compare with
+        return Oddness(logs, logs[:0])
     return Oddness(logs[~near], logs[inside & near] if visible else logs[:0])
 
 
@@ -244,8 +247,14 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
     trunk.requires_grad_(False)
     trained = nn.ModuleList(trunk.blocks[FROZEN : max(COMPARED) + 1]).requires_grad_(True)
     trunk.to(memory_format=torch.channels_last)
-    deviations = [_deviation(targets) for targets in tables.leaves.targets]
     groups = line.groups()
+    abstract_ones = len(tables.leaves.early)
+    if len(groups) < settings.groups or abstract_ones < settings.leaves:
+        raise ConfigurationError(
+            f"too few pictures: {len(groups)} of {settings.groups} whole groups of parts (--pairs) and "
+            f"{abstract_ones} of {settings.leaves} abstract ones (--leaves)"
+        )
+    deviations = [_deviation(targets) for targets in tables.leaves.targets]
     optimiser = torch.optim.AdamW(decay_groups(trained, settings.weight_decay), foreach=True)
     progress = Progress(folder, "alike", trained, optimiser, settings)
     for step in progress.steps(settings.steps):

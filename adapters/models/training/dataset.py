@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+
+_AHEAD = 8
+"""Batches drawn ahead of the step that takes them."""
 
 RESERVED_SEED = 1_000_000
 """Training draws below it; demo, tests and evaluation at and above it."""
@@ -71,15 +74,21 @@ def batches(
 
     A batch follows from the seed and the number of its step alone, so that a run may go on anywhere.
     """
-    ready: queue.Queue[Picture | None] = queue.Queue(maxsize=8)
 
-    def work() -> None:
+    def drawn(step: int) -> Picture:
+        rng = np.random.default_rng([seed, step, 0xDA7A])
+        chosen = [pools[index % len(pools)] for index in range(batch)]
+        return np.stack([crop(pool[rng.integers(len(pool))], size, rng) for pool in chosen])
+
+    with ThreadPoolExecutor(1) as drawing:
+        ahead: deque[Future[Picture]] = deque()
         for step in steps:
-            rng = np.random.default_rng([seed, step, 0xDA7A])
-            chosen = [pools[index % len(pools)] for index in range(batch)]
-            ready.put(np.stack([crop(pool[rng.integers(len(pool))], size, rng) for pool in chosen]))
-        ready.put(None)
+            ahead.append(drawing.submit(drawn, step))
+            if len(ahead) > _AHEAD:
+                yield _fractions(ahead.popleft().result())
+        while ahead:
+            yield _fractions(ahead.popleft().result())
 
-    threading.Thread(target=work, daemon=True).start()
-    while (pictures := ready.get()) is not None:
-        yield torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
+
+def _fractions(pictures: Picture) -> torch.Tensor:
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)

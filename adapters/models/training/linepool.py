@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.models.training.dataset import RESERVED_SEED
+from adapters.models.training.machine import simulator_digest
 from adapters.simulator import FAMILIES, HELD_OUT, Product, Station, captions, draw, random_defect
 
 SIZE = 256
@@ -77,6 +78,11 @@ def _station(family: int, number: int) -> Station:
     return Station(number * len(TRAINED) + family, mode)
 
 
+def pool_folder(pools: Path, pairs: int) -> Path:
+    """Where the first ``pairs`` pairs lie: another simulator draws others, and never reads these."""
+    return pools / f"line-{pairs}-{simulator_digest()[:8]}"
+
+
 def line_pool(folder: Path, pairs: int) -> LinePool:
     """Draw the first ``pairs`` pairs, or read them where they were drawn before. A function of the number
     alone.
@@ -93,12 +99,12 @@ def line_pool(folder: Path, pairs: int) -> LinePool:
 
 
 def _render(folder: Path, pairs: int) -> None:
+    if pairs > RESERVED_SEED * PARTS:
+        raise ValueError(f"at most {RESERVED_SEED * PARTS} pairs: other seeds are for tests")
     folder.mkdir(parents=True, exist_ok=True)
     shape = (2 * pairs, SIZE, SIZE, 3)
     images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
     masks = np.zeros((2 * pairs, MASK_SIZE, MASK_SIZE), np.uint8)
-    if pairs > RESERVED_SEED * PARTS:
-        raise ValueError(f"at most {RESERVED_SEED * PARTS} pairs: other seeds are for tests")
     records = []
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as workers:
         for pair, drawn in enumerate(workers.map(_pair, range(pairs), chunksize=16)):

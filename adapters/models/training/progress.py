@@ -62,7 +62,7 @@ class Progress:
         self._model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._running, self.first = dict(state["running"]), int(state["step"]) + 1
-        kept = [line for line in self._lines() if json.loads(line)["step"] < self.first]
+        kept = [line for line in self._lines() if _step(line) < self.first]
         self._curve.write_text("".join(f"{line}\n" for line in kept))
         logger.info("%s goes on at step %d", self._name, self.first)
 
@@ -97,6 +97,14 @@ class Progress:
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(self._checkpoint)
+
+
+def _step(line: str) -> float:
+    """The step of a line of the curve; never one to keep where the machine stopped within the line."""
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:
+        return float("inf")
 
 
 def _plain(settings: object) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from adapters.models.training.evaluation.figures import auroc
 from adapters.models.training.evaluation.neighbours import Neighbours
 from adapters.models.training.evaluation.products import Sizes, trial_of
 from adapters.models.training.evaluation.trial import measure
-from adapters.models.training.linepool import LinePool, line_pool
+from adapters.models.training.linepool import LinePool, line_pool, pool_folder
 from adapters.models.training.machine import machine, simulator_digest, versions
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_pool
@@ -136,7 +136,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     teacher = load_teacher(arguments.teacher)
-    line = line_pool(arguments.pools / f"line-{arguments.pairs}", arguments.pairs)
+    line = line_pool(pool_folder(arguments.pools, arguments.pairs), arguments.pairs)
     leaves = leaves_pool(arguments.pools, arguments.leaves)
     abstract, products = unseen(line=False), unseen(line=True)
     rows = []

@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ from safetensors.torch import load_file, save_file
 from adapters.models.training.alike import AlikeSettings, cache_tables, teach_alike
 from adapters.models.training.dataset import Picture, render_pool
 from adapters.models.training.distill import ARCHITECTURE, DistillSettings, distill, load_teacher
-from adapters.models.training.linepool import LinePool, line_pool
+from adapters.models.training.linepool import LinePool, line_pool, pool_folder
 from adapters.models.training.machine import processor, simulator_digest, versions
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.words import WordsSettings, build, cache, frozen_part, teach_words
@@ -76,6 +77,7 @@ def refine(arguments: argparse.Namespace) -> None:
     settings = DistillSettings(
         steps=arguments.steps or REFINE_STEPS, forced_steps=0, learning_rate=1e-3, seed=arguments.seed + 10
     )
+    _path(arguments, "trunk")  # asked for before gigabytes are drawn
     _distil(arguments, "trunk", [_leaves(arguments), _line(arguments).images], settings, "refined")
 
 
@@ -143,11 +145,15 @@ def trunk_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _load(arguments: argparse.Namespace, name: str) -> dict[str, torch.Tensor]:
-    path = arguments.out / f"{name}.pt"
+    state: dict[str, torch.Tensor] = torch.load(_path(arguments, name), weights_only=True)
+    return state
+
+
+def _path(arguments: argparse.Namespace, name: str) -> Path:
+    path: Path = arguments.out / f"{name}.pt"
     if not path.exists():
         raise ConfigurationError(f"there is no {path}; run the stage before, or `all`")
-    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
-    return state
+    return path
 
 
 def _leaves(arguments: argparse.Namespace) -> NDArray[np.uint8]:
@@ -160,7 +166,7 @@ def leaves_pool(folder: Path, count: int) -> NDArray[np.uint8]:
 
 
 def _line(arguments: argparse.Namespace) -> LinePool:
-    return line_pool(arguments.pools / f"line-{arguments.pairs}", arguments.pairs)
+    return line_pool(pool_folder(arguments.pools, arguments.pairs), arguments.pairs)
 
 
 def _draw_leaves(index: int) -> Picture:
@@ -215,6 +221,30 @@ def run_all(arguments: argparse.Namespace) -> None:
     logger.info("%s: sha256 %s", result, record["sha256"])
 
 
+def same_inputs(arguments: argparse.Namespace) -> None:
+    """Every stage in one folder has the same inputs, or else a finished stage would pass for another's.
+
+    Raises:
+        ConfigurationError: ``inputs.json`` in the output folder has others.
+    """
+    inputs: dict[str, Any] = {
+        key: getattr(arguments, key) for key in ("pairs", "leaves", "seed", "steps", "threads")
+    }
+    inputs["simulator"] = simulator_digest()
+    for key in ("teacher", "start"):
+        path = getattr(arguments, key)
+        if path is not None:
+            inputs[key] = sha256_of(path)
+    record = arguments.out / "inputs.json"
+    before = json.loads(record.read_text()) if record.exists() else {}
+    changed = sorted(key for key in inputs if key in before and before[key] != inputs[key])
+    if changed:
+        raise ConfigurationError(
+            f"{arguments.out} holds stages with another {', '.join(changed)}; choose another --out"
+        )
+    record.write_text(json.dumps({**before, **inputs}, indent=2) + "\n")
+
+
 def main() -> None:
     """Parse the command line and run one stage, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -239,6 +269,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     stage = run_all if arguments.stage == "all" else STAGES[arguments.stage]
     try:
+        same_inputs(arguments)
         stage(arguments)
     except SightlineError as error:
         raise SystemExit(f"train: {error}") from error

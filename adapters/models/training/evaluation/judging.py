@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from adapters.models.training.evaluation.trial import Sample, Trial
 from agent.cabinet import generic_recipe
+from agent.calibration import CalibrationPolicy
+from agent.enrolment import enrol
 from agent.evaluation.pixels import PixelHistogram, Scale
 from agent.frame import Image
+from agent.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
 from agent.methods.maps import pool_map
 from agent.ports import ImageFeatures, ImageTextEncoder
+from agent.pose import PosePolicy
 from agent.recipe import Recipe, Reference
 from config import load
 
@@ -48,6 +52,13 @@ def recipe_of(sku: str, noun: str) -> Recipe:
     return generic_recipe(sku, _inspection()[0], noun)
 
 
+def memorised(method: Method, plain: Recipe, images: Sequence[Image]) -> Prepared:
+    """A recipe with references as enrolment memorises them: turned where parts lie loosely."""
+    names = tuple(Reference("", str(index), str(index)) for index in range(len(images)))
+    draft = replace(plain, references=names)
+    return enrol(Inspector(method), draft, images, policy=CalibrationPolicy(), pose=PosePolicy()).prepared
+
+
 def scored(method: Method, images: Sequence[Image], recipes: Sequence[Prepared]) -> list[list[Scored]]:
     """For each recipe what the method says of each picture; pictures go through the model once."""
     every = method.score(
@@ -74,9 +85,8 @@ class _Judge:
         self._shots = [0, *(draw.shots for draw in trial.draws)]
         self._recipes = [method.prepare(plain, [])]
         for draw in trial.draws:
-            names = tuple(Reference("", str(index), str(index)) for index in draw.references)
             images = [trial.references[index] for index in draw.references]
-            self._recipes.append(method.prepare(replace(plain, references=names), images))
+            self._recipes.append(memorised(method, plain, images))
         self._maps = {0: _Maps(), max(self._shots): _Maps()} if pixels else {}
 
     def judge(self, batch: Sequence[Sample]) -> dict[str, list[list[float]]]:

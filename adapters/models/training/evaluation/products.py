@@ -58,7 +58,7 @@ def trials(sizes: Sizes) -> Iterator[Trial]:
 
 
 def trial_of(family: str, variant: int, mode: str, sizes: Sizes) -> Trial:
-    """One product at a ``fixed`` or ``loose`` station."""
+    """One product at a ``fixed`` station, or at a ``loose`` one, which has no fixture."""
     first = RESERVED_SEED + SPAN * (sizes.seed + 1)
     product = Product.create(family, first + variant)
     place = first + SPAN // 10 + crc32(family.encode()) % 30_000 + variant
