@@ -23,10 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from adapters.models.depths import stages_at, take_stages
 from adapters.models.training.dataset import RESERVED_SEED
 from adapters.models.training.distill import (
     ARCHITECTURE,
-    COMPARED,
     DistillSettings,
     distill,
     load_teacher,
@@ -43,6 +43,8 @@ from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_po
 from adapters.simulator import HELD_OUT
 from agent.frame import Image
 
+STRIDES = (8, 16)
+"""At which students are compared with the teacher, and parts with references."""
 SEED = 7
 """Of the products that students are measured on."""
 UNSEEN = 96
@@ -71,10 +73,7 @@ class Depths:
 def depths(trunk: Any, pictures: NDArray[np.uint8]) -> list[torch.Tensor]:
     """(B, C_i, h_i, w_i) after the stages that are compared with references."""
     batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
-    found: list[torch.Tensor] = trunk.forward_intermediates(
-        to_network(batch), indices=list(COMPARED), stop_early=True, intermediates_only=True
-    )
-    return found
+    return take_stages(trunk, to_network(batch), stages_at(trunk, STRIDES))
 
 
 def distance(student: Any, teacher: Any, pictures: NDArray[np.uint8]) -> float:
@@ -168,7 +167,7 @@ def table(rows: Sequence[dict[str, float]], teacher: float) -> str:
     columns = list(rows[0])
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     lines += ["| " + " | ".join(f"{row[column]:g}" for column in columns) + " |" for row in rows]
-    lines.append(f"| teacher | 0 | 0 | {teacher:g} |")
+    lines.append("| " + " | ".join(["teacher", *["0"] * (len(columns) - 2), f"{teacher:.4g}"]) + " |")
     return "\n".join(lines) + "\n"
 
 

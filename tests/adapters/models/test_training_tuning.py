@@ -1,0 +1,85 @@
+"""Settings for a checkpoint, and what more pictures give: small, but through the real parts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+
+from adapters.models.clip import OpenClipEncoder
+from adapters.models.normalisation import SIGNED_PREPROCESSING
+from adapters.models.training import scaling
+from adapters.models.training.distill import ARCHITECTURE
+from adapters.models.training.evaluation.models import bundled_files
+from adapters.models.training.evaluation.products import Sizes, trial_of
+from adapters.models.training.scaling import Depths, distance, student_of, table
+from adapters.models.training.textures import dead_leaves
+from adapters.models.training.tuning import POOLS, STRIDES, VISIONS, Tuning, best, candidates, report
+from tests.adapters.models.toy_line import toy_line
+
+
+@pytest.fixture(scope="module")
+def encoder() -> OpenClipEncoder:
+    files = bundled_files()
+    return OpenClipEncoder(
+        files.architecture,
+        files.checkpoint,
+        SIGNED_PREPROCESSING,
+        output_stride=files.output_stride,
+        strides=STRIDES,
+    )
+
+
+@pytest.mark.parametrize("station", ["fixed", "loose"])
+def test_every_setting_gets_a_figure_on_a_trial(encoder: OpenClipEncoder, station: str) -> None:
+    trial = trial_of("leather", 0, station, Sizes(1, 2, seed=5))
+    figures = dict(Tuning(encoder, [96, 64]).measure(trial))
+    assert all(0.0 <= value <= 1.0 for value in figures.values())
+    few = [name for name in figures if name.startswith("few-shot")]
+    assert len(few) == len(candidates([96, 64])) * len(POOLS) * len(VISIONS)
+    assert {name.split(", ")[1] for name in figures if name.startswith("zero-shot")} == {"96 px", "64 px"}
+
+
+def test_the_best_settings_stand_first_and_every_choice_has_the_best_of_the_others() -> None:
+    figures = {
+        "few-shot, 96 px, pool 0.1": [0.9, 0.7],
+        "few-shot, 96 px, pool 0.2": [0.9, 0.9],
+        "few-shot, 64 px, pool 0.1": [0.5, 0.5],
+        "zero-shot, 64 px, pool 0.1": [1.0, 1.0],
+    }
+    assert best(figures, "few-shot", 1) == [("few-shot, 96 px, pool 0.2", 0.9)]
+    text = report({"fixed": defaultdict(list, figures)})
+    assert "0.800  pool 0.1" in text
+    assert "0.500  64 px" in text
+    assert "1.000  pool 0.1" in text
+
+
+def test_a_network_is_no_distance_from_itself_and_some_from_another() -> None:
+    one, other = (timm.create_model(ARCHITECTURE, pretrained=False).eval() for _ in range(2))
+    pictures = np.stack([dead_leaves(index, 64) for index in range(3)])
+    assert distance(one, one, pictures) == 0.0
+    assert distance(other, one, pictures) > 0.0
+    maps = Depths(one, "one").encode_patches(list(pictures), 64)
+    assert [tuple(each.shape) for each in maps] == [(3, 8, 8, 32), (3, 4, 4, 96)]
+
+
+def test_a_student_is_given_its_pictures_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[int]] = []
+    monkeypatch.setattr(
+        scaling,
+        "distill",
+        lambda student, teacher, pools, settings, **_: given.append([len(p) for p in pools]),
+    )
+    leaves = np.zeros((8, 48, 48, 3), np.uint8)
+    student_of(6, 2, None, leaves, toy_line(monkeypatch), tmp_path)
+    assert given == [[3, 3]]
+
+
+def test_the_table_ends_with_the_teacher() -> None:
+    rows = [{"pictures": 100, "distance": 0.5, "4-shot": 0.8}]
+    assert table(rows, 0.9).splitlines()[-2:] == ["| 100 | 0.5 | 0.8 |", "| teacher | 0 | 0.9 |"]
