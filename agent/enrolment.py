@@ -120,6 +120,11 @@ def _among(recipe: Recipe, indices: Sequence[int]) -> Recipe:
     return replace(recipe, references=tuple(recipe.references[index] for index in indices))
 
 
+def as_they_lie(inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: PosePolicy) -> Recipe:
+    """The recipe with angles where its references tell that parts lie in any direction; see :func:`enrol`."""
+    return _Lying(inspector, policy).of(recipe, images)
+
+
 class _Lying:
     """How the parts of one enrolment lie: looked at once, then the same for all that is left of them."""
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from adapters.models.training.evaluation.trial import Sample, Trial
 from agent.cabinet import generic_recipe
-from agent.calibration import CalibrationPolicy
-from agent.enrolment import enrol
+from agent.enrolment import as_they_lie
 from agent.evaluation.pixels import PixelHistogram, Scale
 from agent.frame import Image
 from agent.inspector import Inspector
@@ -56,7 +55,7 @@ def memorised(method: Method, plain: Recipe, images: Sequence[Image]) -> Prepare
     """A recipe with references as enrolment memorises them: turned where parts lie loosely."""
     names = tuple(Reference("", str(index), str(index)) for index in range(len(images)))
     draft = replace(plain, references=names)
-    return enrol(Inspector(method), draft, images, policy=CalibrationPolicy(), pose=PosePolicy()).prepared
+    return method.prepare(as_they_lie(Inspector(method), draft, images, PosePolicy()), images)
 
 
 def scored(method: Method, images: Sequence[Image], recipes: Sequence[Prepared]) -> list[list[Scored]]:
