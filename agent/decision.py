@@ -30,8 +30,8 @@ def decide(score: float, calibration: Calibration | None, samples: int = 0) -> t
         # Enough parts and yet no threshold: it was set with what no longer scores (agent/cabinet.py), and a
         # new one is on its way (agent/onboarding/rescoring.py).
         return Verdict.REVIEW, (
-            "the recipe is not calibrated for this model and its parameters; a threshold is being set from its "
-            "references"
+            "the recipe is not calibrated for this model and its parameters; a threshold is being set from "
+            "its references"
         )
     if score > calibration.threshold:
         return Verdict.FAIL, f"score {score:.4g} is above the threshold {calibration.threshold:.4g}"

@@ -12,7 +12,8 @@ from agent.calibration import Calibration
 from agent.decision import Verdict, decide
 
 STALE = (
-    "the recipe is not calibrated for this model and its parameters; a threshold is being set from its references"
+    "the recipe is not calibrated for this model and its parameters; a threshold is being set from its "
+    "references"
 )
 CALIBRATION = Calibration(threshold=0.5, review_below=0.4, samples=16, false_alarm_rate=0.01, source="test")
 
