@@ -58,7 +58,21 @@ def test_a_start_gives_its_trunk_exactly(out: Path, monkeypatch: pytest.MonkeyPa
     for key, value in expected.items():
         assert found[key].dtype == value.dtype
         assert torch.equal(found[key], value), key
-    assert [path.name for path in out.iterdir()] == ["trunk.pt"], "nothing was trained"
+    assert sorted(path.name for path in out.iterdir()) == ["inputs.json", "trunk.pt"], "nothing was trained"
+
+
+@pytest.mark.parametrize("other", [["--leaves", 7], ["--pairs", 7], ["--seed", 7], ["--teacher", __file__]])
+def test_stages_of_other_inputs_are_not_taken_for_ones_own(
+    out: Path, monkeypatch: pytest.MonkeyPatch, other: list[object]
+) -> None:
+    _train(monkeypatch, "trunk", out, "--teacher", BUNDLED)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    named = str(other[0]).removeprefix("--")
+    with pytest.raises(
+        SystemExit, match=rf"train: .* holds stages with another {named}; choose another --out"
+    ):
+        _train(monkeypatch, "trunk", out, "--teacher", BUNDLED, *other)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_with_a_start_the_words_go_on_from_its_words(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +100,7 @@ def test_with_a_start_the_words_go_on_from_its_words(out: Path, monkeypatch: pyt
             assert bool((moved <= FIRST_RATE * (1.01 + 0.02 * value.abs()) + 1e-6).all()), key
     assert not torch.equal(found["token_embedding.weight"], before["token_embedding.weight"]), "one step"
 
-    with pytest.raises(SystemExit, match=r"train: .*words\.checkpoint\.pt was made with other settings"):
+    with pytest.raises(SystemExit, match=r"train: .* holds stages with another steps"):
         _train(monkeypatch, *words, "--steps", 2)  # type: ignore[arg-type]
 
 
