@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -135,11 +136,16 @@ def _effect(good: Sequence[float], bad: Sequence[float], calibration: Calibratio
 
 def moved(calibration: Calibration, threshold: float) -> Calibration:
     """The same calibration at another threshold, its margin as wide in proportion."""
-    old = calibration.threshold
-    width = old - calibration.review_below
+    old, below = calibration.threshold, calibration.review_below
+    if threshold == old:
+        return calibration
+    moved_below = threshold - (old - below)
     if old > 0.0 and threshold > 0.0:
-        width *= threshold / old
-    return replace(calibration, threshold=threshold, review_below=min(threshold, threshold - width))
+        # Not the width times a ratio of thresholds: that of a tiny one is more than a float holds.
+        in_proportion = threshold * (below / old)
+        moved_below = in_proportion if math.isfinite(in_proportion) else moved_below
+    lowest = -sys.float_info.max
+    return replace(calibration, threshold=threshold, review_below=max(lowest, min(threshold, moved_below)))
 
 
 def auroc(good: Sequence[float], bad: Sequence[float]) -> float | None:

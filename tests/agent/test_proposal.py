@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.calibration import Calibration
@@ -96,6 +96,7 @@ calibrations = st.tuples(scores, scores).map(
 )
 
 
+@example([Recorded(4.0, "good")], Calibration(2.2250738585072014e-308, 0.0, 8, 0.01, "by hand"), 0.0)
 @given(recordings, calibrations, st.sampled_from([0.0, 1.0, 10.0]))
 def test_a_proposal_is_never_worse_and_counts_as_verdicts_do(
     recorded: list[Recorded], calibration: Calibration, escape_cost: float
