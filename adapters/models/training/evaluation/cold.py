@@ -11,6 +11,10 @@ from pathlib import Path
 def main(architecture: str, checkpoint: str, output_stride: str) -> None:
     """Seconds for the imports and for the model, each from the start of its own."""
     started = time.perf_counter()
+    # The encoder asks for these when it builds its model; they are libraries all the same.
+    import open_clip  # noqa: F401
+    import timm  # noqa: F401
+
     from adapters.models.clip import OpenClipEncoder
     from adapters.models.normalisation import SIGNED_PREPROCESSING
 
