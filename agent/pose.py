@@ -68,6 +68,11 @@ class Pose:
     was compared."""
 
 
+def policy_for(rotations: object, directions: int) -> PosePolicy | None:
+    """By the configuration's ``references``; None where it says the angles for all products."""
+    return PosePolicy(directions) if rotations == "auto" else None
+
+
 LeaveOneOut = Callable[[Sequence[float]], Sequence[float]]
 """Angles to scores: of each reference against the others, memorised in these angles."""
 

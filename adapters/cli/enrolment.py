@@ -18,7 +18,7 @@ from agent.errors import SightlineError
 from agent.frame import Frame
 from agent.inspector import Inspector
 from agent.ports import FrameDecoder, MediaStore
-from agent.pose import PosePolicy
+from agent.pose import PosePolicy, policy_for
 from agent.recipe import Recipe, Reference
 from agent.references import SelectionPolicy
 from config import Settings
@@ -66,8 +66,7 @@ def stored(photographs: Sequence[Photograph], media: MediaStore) -> tuple[Refere
 
 def pose_policy(settings: Settings) -> PosePolicy | None:
     """When references are memorised turned; None where the configuration says it for all products."""
-    references = settings.references
-    return PosePolicy(references.directions) if references.rotations == "auto" else None
+    return policy_for(settings.references.rotations, settings.references.directions)
 
 
 def enrol_pictures(

@@ -23,7 +23,7 @@ from agent.line import (
 from agent.line.silences import configured
 from agent.numbering import NumberingPolicy, NumberSource
 from agent.onboarding import OnboardingOptions
-from agent.pose import PosePolicy
+from agent.pose import PosePolicy, policy_for
 from agent.references import SelectionPolicy
 from config import Settings
 
@@ -50,8 +50,7 @@ def selection_policy(settings: Settings) -> SelectionPolicy:
 
 def pose_policy(settings: Settings) -> PosePolicy | None:
     """When references are memorised turned; None where the configuration says it for all products."""
-    references = settings.references
-    return PosePolicy(references.directions) if references.rotations == "auto" else None
+    return policy_for(settings.references.rotations, settings.references.directions)
 
 
 def onboarding_options(settings: Settings) -> OnboardingOptions:
