@@ -25,6 +25,7 @@ SEEN_MOST = 10.0  # but no more is asked than this: what stays out of the mask s
 VISIBLE_LAB = 7.0  # mean Lab distance under the mask that counts as visible, from 1 % of the part upwards
 VISIBLE_NOISE = 1.5  # the same, in deviations of the fine texture and the sensor's noise around it
 TRIES = 7
+_RIM = np.ones((5, 5), np.uint8)  # around the silhouette: what the lens blurs beyond it
 
 Mask = npt.NDArray[np.bool_]
 
@@ -127,7 +128,9 @@ def _best(
     for attempt in range(TRIES):
         stream = generator("try", product.family, product.seed, seed, defect, attempt)
         after, box = _damage(product, layers, exposure, seed, defect, stream, share, min(strength, 1.0))
-        tried = _look(after, exposure, clean, silhouette, _in_picture(box, layers, after, exposure, size))
+        window = _in_picture(box, layers, after, exposure, size)
+        reach = None if defect in product.kind.changes else cv2.dilate(silhouette.astype(np.uint8), _RIM) > 0
+        tried = _look(after, exposure, clean, silhouette, window, reach)
         fits = least <= tried.share <= AREA[1] * 1.6
         if tried.visibility >= 1 and fits:
             return tried
@@ -223,8 +226,13 @@ def _lab(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(fractions, cv2.COLOR_RGB2LAB)[0], np.float32)
 
 
-def _look(after: Layers, exposure: "Exposure", clean: Pixels, silhouette: Mask, window: Window) -> _Attempt:
-    """Render the window with the defect and compare it with the good picture."""
+def _look(
+    after: Layers, exposure: "Exposure", clean: Pixels, silhouette: Mask, window: Window, reach: Mask | None
+) -> _Attempt:
+    """Render the window with the defect and compare it with the good picture, within `reach`.
+
+    What is broken out of an edge is missing from the part's shadow as well, but nobody calls that the defect.
+    """
     size = clean.shape[0]
     wide = window.grown(margin(exposure, after.thickness, size), size)
     levels, alpha = render(after, exposure, size, wide)
@@ -237,6 +245,8 @@ def _look(after: Layers, exposure: "Exposure", clean: Pixels, silhouette: Mask, 
     moved = np.asarray(_largest(np.abs(levels - before)), np.float32)
     peak = float(moved.max())
     mask = moved >= max(SEEN_LEVELS, min(SEEN_PEAK * peak, SEEN_MOST))
+    if reach is not None:
+        mask &= reach[window.slices]
     count = int(mask.sum())
     share = count / max(int(silhouette.sum()), 1)
     if count == 0:

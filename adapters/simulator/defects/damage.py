@@ -14,6 +14,7 @@ from adapters.simulator.shapes import Outline
 
 _FINE = 4  # stencils are drawn this many times as large
 _SHIFT = 4
+RIM = 0.018  # canvases that a damage of the face keeps from the outline
 
 
 @dataclass(slots=True)
@@ -103,14 +104,14 @@ class Damage:
 
     def place(self, inset: float = 0.0) -> Outline:
         """A random point (2,) on the part, at least about `inset` pixels from its outline where there is
-        room.
+        room; never right at the rim, whose own light and dark hide what is small.
         """
         rows, columns = self.seen.slices
         solid = (self.layers.alpha[rows, columns] > 0.55).astype(np.uint8)
         step = max(self.n // 64, 1)
         coarse = cv2.copyMakeBorder(solid[::step, ::step], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         depth = cv2.distanceTransform(coarse, cv2.DIST_L2, 3)[1:-1, 1:-1] * step
-        wanted = min(inset, float(depth.max()) * 0.75)
+        wanted = min(max(inset, RIM * self.n), float(depth.max()) * 0.75)
         ys, xs = np.nonzero(depth > max(wanted, 0.5))
         if len(xs) == 0:
             return np.array([self.n / 2, self.n / 2])

@@ -31,7 +31,9 @@ def scratch(damage: Damage) -> None:
     cover = spot.stencil(*outlines) * spot.alpha
     mean = float(spot.albedo.mean())
     bright = rng.random() < (0.75 if mean < 0.6 else 0.25)
-    floor = np.clip(spot.albedo + (1 if bright else -1) * (0.12 + 0.55 * damage.strength), 0.02, 1.0)
+    # A groove bares or dirties what it runs through: towards grey, not into a stronger colour.
+    bare = np.float32(0.92 if bright else 0.05)
+    floor = spot.albedo + (bare - spot.albedo) * np.float32(0.3 + 0.65 * damage.strength)
     spot.paint(cover * np.float32(min(0.5 + damage.strength, 1.0)), floor)
     spot.height -= soften(cover, 0.5) * np.float32((0.6 + 1.6 * damage.strength) * max(width, 1.0))
     spot.gloss += (np.float32(0.15 + 0.4 * damage.strength) - spot.gloss) * cover * np.float32(0.5)

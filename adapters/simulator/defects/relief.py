@@ -12,7 +12,7 @@ def dent(damage: Damage) -> None:
     radius = max(float(np.sqrt(damage.area / np.pi)), 2.5 * damage.hairline)
     outline = blob(rng, radius, 0.15)
     squeeze = damage.uniform(0.55, 1.0)
-    outline = turned(outline * (1, squeeze), damage.uniform(0, 3.2)) + damage.place(radius)
+    outline = turned(outline * (1, squeeze), damage.uniform(0, 3.2)) + damage.place(1.3 * radius)
     spot = damage.spot(outline, radius)
     bowl = soften(spot.stencil(outline), 0.38 * radius * squeeze)
     sign = 1 if rng.random() < 0.2 else -1
@@ -30,7 +30,7 @@ def hole(damage: Damage) -> None:
     torn = rng.random() < 0.5
     outline = jagged(rng, radius, 11) if torn else blob(rng, radius, 0.08)
     outline = outline * (1, damage.uniform(0.7, 1.0))
-    outline = turned(outline, damage.uniform(0, 3.2)) + damage.place(1.2 * radius)
+    outline = turned(outline, damage.uniform(0, 3.2)) + damage.place(1.6 * radius)
     spot = damage.spot(outline, 0.5 * radius + 5)
     cover = spot.stencil(outline) * spot.alpha
     rim = np.maximum(soften(cover, 0.16 * radius + 0.6) * 1.6 - cover, 0) * spot.alpha

@@ -79,7 +79,7 @@ def rust(damage: Damage) -> None:
     """Orange-brown, rough, speckled patches without shine."""
     rng = damage.rng
     radius = max(float(np.sqrt(damage.area / np.pi)) * 1.3, 2 * damage.hairline)
-    middle = damage.place(0.3 * radius)
+    middle = damage.place(0.7 * radius)
     sizes = [radius, *(radius * damage.uniform(0.15, 0.45) for _ in range(int(rng.integers(0, 4))))]
     spread = [np.zeros(2), *rng.normal(0, 1.2 * radius, (len(sizes) - 1, 2))]
     outlines = [blob(rng, size, 0.33) + middle + away for size, away in zip(sizes, spread, strict=True)]

@@ -7,12 +7,13 @@ import numpy as np
 from adapters.simulator import noise, shapes
 from adapters.simulator.canvas import FLAT, Canvas, Layers
 from adapters.simulator.colour import RGB, mix, pick, vary
+from adapters.simulator.families.routing import CELL, STEP, Lattice, connect
 from adapters.simulator.family import Change, Design, Family
 
 Box = tuple[float, float, float, float]  # middle x and y, half width, half height
 
 _DARK = (0.05, 0.05, 0.055)
-_BLACK: RGB = (0.11, 0.11, 0.12)
+_BLACK: RGB = (0.16, 0.16, 0.17)  # lighter than black solder mask, so that it stands out from it
 _BODIES: dict[str, tuple[RGB, RGB, RGB]] = {
     "chip": (_BLACK, _BLACK, _BLACK),
     "row": (_BLACK, _BLACK, _BLACK),
@@ -27,131 +28,152 @@ _MASKS = {
 }
 _PAD = (0.80, 0.68, 0.36)
 _TIN = (0.74, 0.75, 0.77)
+_SILK: RGB = (0.84, 0.84, 0.82)
+_PRINT = 0.028  # height of the components' names
 
 
-def _overlaps(box: Box, boxes: list[Box]) -> bool:
-    x, y, w, h = box
-    return any(abs(x - a) < w + c + 0.03 and abs(y - b) < h + d + 0.03 for a, b, c, d in boxes)
+# Places a component takes, and how far its body and solder reach, in lattice steps.
+_SPANS: dict[str, tuple[int, int]] = {"row": (3, 1), "can": (1, 2), "resistor": (1, 1), "led": (1, 1)}
+_REACH: dict[str, tuple[int, int]] = {"row": (8, 1), "can": (2, 3), "resistor": (2, 1), "led": (2, 1)}
+_LETTERS = {"chip": "U", "row": "J", "can": "C", "resistor": "R", "led": "D"}
 
 
 def _board_design(rng: np.random.Generator) -> dict[str, Any]:
     colour = pick(rng, tuple(_MASKS))
     w, h = float(rng.uniform(0.68, 0.84)), float(rng.uniform(0.58, 0.82))
-    boxes: list[Box] = [(sx * (w - 0.08), sy * (h - 0.08), 0.06, 0.06) for sx in (-1, 1) for sy in (-1, 1)]
-    parts: list[dict[str, Any]] = []
-    kinds = (
-        ["chip"] * int(rng.integers(1, 4))
-        + ["can"] * int(rng.integers(0, 4))
-        + ["row"] * int(rng.integers(0, 2))
-    )
-    kinds += ["resistor"] * int(rng.integers(10, 22)) + ["led"] * int(rng.integers(0, 4))
-    for kind in kinds:
-        upright = bool(rng.random() < 0.5)
-        sizes = {
-            "chip": (rng.uniform(0.1, 0.2), rng.uniform(0.1, 0.2)),
-            "can": (0.085, 0.085),
-            "row": (0.3, 0.05),
-            "resistor": (0.05, 0.026),
-            "led": (0.045, 0.03),
-        }
-        a, b = (float(v) for v in sizes[kind])
-        a, b = (b, a) if upright and kind != "chip" else (a, b)
-        for _ in range(14):
-            box = (
-                float(rng.uniform(-w + a + 0.06, w - a - 0.06)),
-                float(rng.uniform(-h + b + 0.06, h - b - 0.06)),
-                a,
-                b,
-            )
-            if not _overlaps((box[0], box[1], a + 0.03, b + 0.03), boxes):
-                boxes.append((box[0], box[1], a + 0.03, b + 0.03))
-                parts.append(
-                    {
-                        "kind": kind,
-                        "box": box,
-                        "tone": int(rng.integers(3)),
-                        "name": f"{kind[0].upper()}{len(parts) + 1}",
-                    }
-                )
-                break
+    columns, rows = int((2 * w - 0.08) / (CELL[0] * STEP)), int((2 * h - 0.2) / (CELL[1] * STEP))
+    # The strip below the lattice is for the board's name.
+    lattice = Lattice(columns, rows, (-columns * CELL[0] * STEP / 2, -0.06 - rows * CELL[1] * STEP / 2))
+    for place in ((0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)):
+        lattice.keep_out(place)
+    parts = _large_parts(rng, lattice) + _small_parts(rng, lattice)
+    for k, part in enumerate(parts):
+        part["name"] = f"{_LETTERS[part['kind']]}{k + 1}"
+    pins = [pin for part in parts for pin in part["pins"]]
     return {
         "colour": colour,
         "material": "epoxy laminate",
         "mask": vary(rng, _MASKS[colour], 0.03),
         "size": (w, h),
         "parts": parts,
-        "traces": _traces(rng, w, h),
-        "gloss": float(rng.uniform(0.15, 0.45)),
+        "traces": connect(lattice, rng, pins, int(rng.integers(10, 18))),
+        "gloss": float(rng.uniform(0.1, 0.3)),
         "text": f"REV {'ABCDEF'[int(rng.integers(6))]}{int(rng.integers(1, 9))}",
     }
 
 
-def _traces(rng: np.random.Generator, w: float, h: float) -> list[list[tuple[float, float]]]:
-    """Paths that turn by 45 degrees, as a router lays them."""
-    traces = []
-    for _ in range(int(rng.integers(14, 30))):
-        x, y = rng.uniform(-w, w) * 0.9, rng.uniform(-h, h) * 0.9
-        points = [(x, y)]
-        heading = int(rng.integers(8))
-        for _ in range(int(rng.integers(2, 5))):
-            length = rng.uniform(0.1, 0.45)
-            x = float(np.clip(x + np.cos(heading * np.pi / 4) * length, -w * 0.94, w * 0.94))
-            y = float(np.clip(y + np.sin(heading * np.pi / 4) * length, -h * 0.94, h * 0.94))
-            points.append((x, y))
-            heading += int(rng.choice((-1, 1)))
-        traces.append(points)
-    return traces
+def _large_parts(rng: np.random.Generator, lattice: Lattice) -> list[dict[str, Any]]:
+    """Chips, a row of pins, capacitors: each where there is room for it."""
+    kinds = ["row"] * int(rng.integers(0, 2)) + ["chip"] * int(rng.integers(1, 3))
+    kinds += ["can"] * int(rng.integers(0, 3))
+    parts = []
+    for kind in kinds:
+        span = (int(rng.integers(2, 4)), int(rng.integers(2, 4))) if kind == "chip" else _SPANS[kind]
+        places = lattice.room(span)
+        if kind == "row":  # stands at an edge
+            places = [place for place in places if place[1] in (0, lattice.rows - 1)]
+        if places:
+            place = places[int(rng.integers(len(places)))]
+            parts.append(_placed(lattice, kind, place, span, 0))
+    return parts
 
 
-def _solder(board: Canvas, x: float, y: float, w: float, h: float) -> None:
+def _small_parts(rng: np.random.Generator, lattice: Lattice) -> list[dict[str, Any]]:
+    """Resistors and diodes on the places left; those of one row are alike."""
+    lamps = int(rng.integers(lattice.rows))
+    parts = []
+    for j in range(lattice.rows):
+        kind, tone = "led" if j == lamps else "resistor", int(rng.integers(3))
+        filled = rng.random(lattice.columns) < (0.4 if kind == "led" else 0.65)
+        places = [(i, j) for i in range(lattice.columns) if filled[i] and (i, j) not in lattice.taken]
+        parts += [_placed(lattice, kind, place, _SPANS[kind], tone) for place in places]
+    return parts
+
+
+def _placed(
+    lattice: Lattice, kind: str, place: tuple[int, int], span: tuple[int, int], tone: int
+) -> dict[str, Any]:
+    """A component on its places, with the lattice points where traces reach its pads."""
+    x, y = lattice.put(place, span)
+    sizes = {"row": (0.32, 0.045), "can": (0.085, 0.085), "resistor": (0.068, 0.03), "led": (0.06, 0.03)}
+    if kind == "chip":
+        size = (0.08 * span[0], 0.08 * span[1] - 0.07)
+        reach = (2 * span[0], 2 * span[1] - 1)
+        pins = [(x + k, y + side * reach[1]) for k in range(1 - reach[0], reach[0], 2) for side in (-1, 1)]
+    else:
+        size, reach = sizes[kind], _REACH[kind]
+        pins = [(x + side * 2, y) for side in (-1, 1)]
+    if kind == "row":
+        pins = [(x + k, y + 1) for k in range(-7, 8, 2)]
+        lattice.block((x, y - 2), (1, 0))  # its name
+    lattice.block((x, y), reach)
+    return {"kind": kind, "box": (*lattice.unit((x, y)), *size), "tone": tone, "pins": pins}
+
+
+def _solder(board: Canvas, box: Box, gloss: float) -> None:
+    x, y, w, h = box
     pad = shapes.moved(shapes.rectangle(w, h, min(w, h) * 0.4), (x, y))
-    board.polygon(pad, _TIN, relief=FLAT + 14, gloss=0.7)
+    board.polygon(pad, _TIN, relief=FLAT + 10, gloss=gloss)
 
 
 def _pads(part: dict[str, Any]) -> list[Box]:
     """Where a component is soldered: (x, y, half width, half height) each."""
     x, y, a, b = part["box"]
-    kind, wide = part["kind"], a >= b
+    kind = part["kind"]
     if kind in ("resistor", "led"):
-        if wide:
-            return [(x + side * a * 0.85, y, a * 0.36, b * 0.95) for side in (-1, 1)]
-        return [(x, y + side * b * 0.85, a * 0.95, b * 0.36) for side in (-1, 1)]
+        return [(x + side * a * 0.85, y, a * 0.36, b * 0.95) for side in (-1, 1)]
     if kind == "chip":
-        places = [(k - 2) / 2.5 for k in range(5)]
-        return [
-            (x + f * a * 0.9, y + side * (b + 0.012), a * 0.09, 0.028) for f in places for side in (-1, 1)
-        ]
+        count = round(a / STEP)
+        places = [(2 * k - count + 1) * STEP for k in range(count)]
+        return [(x + f, y + side * (b + 0.012), 0.018, 0.028) for side in (-1, 1) for f in places]
     count = 8 if kind == "row" else 2
-    places = [(k - (count - 1) / 2) / (count / 2) for k in range(count)]
-    return [(x + f * a * 0.95 * wide, y + f * b * 0.95 * (not wide), 0.025, 0.025) for f in places]
+    return [(x + (2 * k - count + 1) * STEP, y, 0.025, 0.025) for k in range(count)]
 
 
-def _component(board: Canvas, part: dict[str, Any], shift: tuple[float, float], turn: float) -> None:
-    """The body of one component over its solder."""
+def _component(
+    board: Canvas, part: dict[str, Any], shift: tuple[float, float], turn: float, solder: float
+) -> None:
+    """The body of one component over its solder, which shines by `solder`."""
     x, y, a, b = part["box"]
     kind = part["kind"]
     centre = (x + shift[0], y + shift[1])
     pads = _pads(part)
     for pad in pads:
-        _solder(board, *pad)
+        _solder(board, pad, solder)
     if kind == "can":
         board.disc(centre, a, _DARK, relief=FLAT + 20)
-        board.disc(centre, a * 0.92, _TIN, relief=FLAT + 60, gloss=0.8)
+        board.disc(centre, a * 0.92, _TIN, relief=FLAT + 40, gloss=0.4)
         mark = np.clip(shapes.circle(a * 0.9, 40), (-1, -1), (-a * 0.35, 1))
-        board.polygon(shapes.moved(mark, centre), (0.2, 0.2, 0.24), relief=FLAT + 60)
+        board.polygon(shapes.moved(mark, centre), (0.2, 0.2, 0.24), relief=FLAT + 40)
         return
-    slim = (0.66, 0.9) if a >= b else (0.9, 0.66)
-    if kind in ("chip", "row"):
-        slim = (1.0, 1.0)
+    slim = (1.0, 1.0) if kind in ("chip", "row") else (0.66, 0.9)
     outline = shapes.turned(shapes.rectangle(a * slim[0], b * slim[1]), turn, centre)
     body = _BODIES[kind][part["tone"]]
-    board.polygon(outline, body, relief=FLAT + (46 if kind == "chip" else 32), gloss=0.25)
+    board.polygon(outline, body, relief=FLAT + (40 if kind == "chip" else 28), gloss=0.15)
     if kind == "chip":
-        board.disc((centre[0] - a * 0.7, centre[1] - b * 0.7), 0.014, (0.3, 0.3, 0.3), relief=FLAT + 40)
-        board.text(part["name"] + "74", centre, 0.055, (0.55, 0.55, 0.55))
+        notch = shapes.turned(np.array([(0.03 - a, 0.03 - b)]), turn, centre)[0]
+        board.disc((float(notch[0]), float(notch[1])), 0.014, (0.3, 0.3, 0.3), relief=FLAT + 36)
+        board.text(part["name"] + "74", centre, 0.05, (0.55, 0.55, 0.55))
     elif kind == "row":
         for pad in pads:
-            board.disc(pad[:2], 0.022, _PAD, relief=FLAT + 60, gloss=0.9)
+            board.disc(pad[:2], 0.022, _PAD, relief=FLAT + 44, gloss=0.5)
+
+
+def _empty_place(board: Canvas, part: dict[str, Any]) -> None:
+    """Bare pads and the printed outline that a component would hide."""
+    x, y, a, b = part["box"]
+    body = shapes.circle(a) if part["kind"] == "can" else shapes.rectangle(a, b)
+    board.stroke(shapes.moved(body, (x, y)), 0.01, _SILK, closed=True)
+    for px, py, pw, ph in _pads(part):
+        board.polygon(shapes.moved(shapes.rectangle(pw, ph), (px, py)), _PAD, relief=FLAT + 2, gloss=0.4)
+
+
+def _silk(board: Canvas, part: dict[str, Any]) -> None:
+    """The component's name, printed in the gap above it; chips bear theirs."""
+    x, y, _, b = part["box"]
+    # Where a letter has less than about three pixels it would be drawn larger and run into its neighbours.
+    if part["kind"] != "chip" and board.n * _PRINT >= 5:
+        board.text(part["name"], (x, y - b - 0.028), _PRINT, _SILK, fade=0.7)
 
 
 def _bare_board(design: Design, n: int) -> Canvas:
@@ -163,52 +185,64 @@ def _bare_board(design: Design, n: int) -> Canvas:
     board.polygon(shapes.rectangle(w - 0.012, h - 0.012, 0.03), mask, relief=FLAT)
     copper = mix(mask, (0.55, 0.75, 0.45), 0.22)
     for points in design["traces"]:
-        board.stroke(points, 0.018, copper, relief=FLAT + 5)
-        for end in (points[0], points[-1]):
-            board.disc((float(end[0]), float(end[1])), 0.02, _PAD, relief=FLAT + 4, gloss=0.6)
-            board.disc((float(end[0]), float(end[1])), 0.009, _DARK)
+        board.stroke(points, 0.014, copper, relief=FLAT + 3)
     for sx in (-1, 1):
         for sy in (-1, 1):
             board.disc((sx * (w - 0.08), sy * (h - 0.08)), 0.055, _PAD, relief=FLAT + 3, gloss=0.6)
             board.disc((sx * (w - 0.08), sy * (h - 0.08)), 0.036, _DARK, relief=FLAT - 60, gloss=0.0)
-    board.text(design["text"], (0, h - 0.06), 0.05, (0.88, 0.88, 0.85))
+    board.text(design["text"], (0, h - 0.07), 0.05, _SILK)
     return board
 
 
 def _bridge(board: Canvas, part: dict[str, Any], change: Change) -> None:
-    """Solder that ran where it must not."""
-    x, y, _, b = part["box"]
-    count = 2 + int(4 * change.extent)
-    drops = shapes.moved(change.rng.normal(0, 0.03, (count, 2)).cumsum(0), (x, y + b))
-    for drop in drops:
-        at = (float(drop[0]), float(drop[1]))
-        board.disc(at, 0.02 + 0.025 * change.extent, _TIN, relief=FLAT + 40, gloss=0.9)
+    """Solder that ran from one pad to the next ones."""
+    pads = _pads(part)
+    side = int(change.rng.integers(2)) * len(pads) // 2 if part["kind"] == "chip" else 0
+    last = len(pads) // 2 if part["kind"] == "chip" else len(pads)
+    reach = min(1 + int(2.5 * change.extent), last - 1)
+    first = side + int(change.rng.integers(last - reach))
+    # Past the body of a small part, where two pads are all there is.
+    below = part["box"][3] * 0.9 if last == 2 else 0.0
+    start, end = np.array(pads[first][:2]), np.array(pads[first + reach][:2])
+    for along in np.linspace(0.0, 1.0, 2 + 2 * reach):
+        x, y = start + (end - start) * along + (0.0, below) + change.rng.normal(0, 0.006, 2)
+        size = (0.024 + 0.014 * change.extent) * float(change.rng.uniform(0.85, 1.2))
+        board.disc((float(x), float(y)), size, _TIN, relief=FLAT + 34, gloss=0.7)
+
+
+def _struck(parts: list[dict[str, Any]], change: Change | None) -> int:
+    """The component that a defect hits; -1 without one. Solder under a capacitor would not be seen."""
+    if change is None:
+        return -1
+    fit = [k for k, part in enumerate(parts) if change.kind != "solder bridge" or part["kind"] != "can"]
+    return fit[int(change.rng.integers(len(fit)))]
 
 
 def _draw_board(design: Design, rng: np.random.Generator, n: int, change: Change | None) -> Layers:
     board = _bare_board(design, n)
     parts = design["parts"]
-    struck = int(change.rng.integers(len(parts))) if change is not None else -1
-    play = rng.normal(0, 0.0025, (len(parts), 3))
+    struck = _struck(parts, change)
+    # Placement tolerance and solder are all that tells good parts apart.
+    play = rng.normal(0, 0.0008, (len(parts), 3))
+    solder = float(rng.uniform(0.4, 0.55))
+    for part in parts:
+        _silk(board, part)
     for k, part in enumerate(parts):
-        x, y, a, b = part["box"]
+        a, b = part["box"][2:]
         shift, turn = (float(play[k, 0]), float(play[k, 1])), float(play[k, 2]) * 4
         hit = change.kind if change is not None and k == struck else ""
         if hit == "bent" and change is not None:
             side = float(change.rng.choice((-1, 1)))
             turn += side * (0.25 + 0.9 * change.extent)
-            shift = (shift[0] + side * min(a, b) * 0.5, shift[1] + min(a, b) * 0.4)
+            shift = (shift[0] + side * (0.015 + min(a, b) * 0.4), shift[1] + 0.012 + min(a, b) * 0.3)
         if hit == "missing part":
-            for px, py, pw, ph in _pads(part):
-                pad = shapes.moved(shapes.rectangle(pw, ph), (px, py))
-                board.polygon(pad, _PAD, relief=FLAT + 2, gloss=0.5)
+            _empty_place(board, part)
         else:
-            _component(board, part, shift, turn)
-        board.text(part["name"], (x, y - b - 0.035), 0.035, (0.8, 0.8, 0.78), fade=0.8)
+            _component(board, part, shift, turn, solder)
     if change is not None and change.kind == "solder bridge":
         _bridge(board, parts[struck], change)
     layers = board.layers(shine=24, thickness=0.03)
-    grain = noise.white(rng, n) * np.float32(0.02) + noise.streaks(rng, n, 0.1, 0.006) * np.float32(0.012)
+    grain = noise.white(rng, n) * np.float32(0.012) + noise.streaks(rng, n, 0.1, 0.006) * np.float32(0.008)
     layers.albedo[:] = np.clip(layers.albedo * (1 + grain[..., None]), 0, 1)
     return layers
 

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from adapters.simulator import noise, shapes
-from adapters.simulator.canvas import FLAT, Canvas, Layers
+from adapters.simulator.canvas import FLAT, Canvas, Layers, Point
 from adapters.simulator.colour import PALETTE, RGB, contrast_to, mix, pick, vary
 from adapters.simulator.families.grids import units
 from adapters.simulator.families.plastic import moulded
 from adapters.simulator.family import Change, Design, Family
+from adapters.simulator.shapes import Outline
 
 _DARK: RGB = (0.05, 0.05, 0.055)
 _WHITE: RGB = (1.0, 1.0, 1.0)
@@ -245,46 +246,83 @@ def _blister_design(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _cavity_tone(design: Design) -> RGB:
+    """The tone of an empty pocket: dark or bright foil, whichever is further from the tablet."""
+    tablets = [np.array(tone) for tone in (design["pill"], design["second"]) if tone is not None]
+    tones = (mix(design["tone"], _DARK, 0.64), mix(design["tone"], _WHITE, 0.2))
+    return max(tones, key=lambda tone: min(float(np.abs(tablet - tone).sum()) for tablet in tablets))
+
+
+def _cavity(board: Canvas, design: Design, half: Point, at: Point, rng: np.random.Generator) -> None:
+    """An empty pocket: the foil deep below, its wall in shade, creases where the tablet was pushed out."""
+    tone, corner = _cavity_tone(design), min(half)
+    for size, shade, depth in ((1.1, 0.55, 26), (0.98, 0.3, 4), (0.84, 0.0, -16)):
+        outline = shapes.rectangle(half[0] * size, half[1] * size, corner * size)
+        colour = mix(tone, _DARK, shade)
+        board.polygon(shapes.moved(outline, at), colour, relief=FLAT + depth, gloss=0.15)
+    for _ in range(3):
+        ends = rng.uniform(-0.6, 0.6, (2, 2)) * half + np.asarray(at)
+        board.stroke(ends, 0.008, mix(tone, _DARK, 0.3), relief=FLAT - 22)
+
+
+def _tablet(half: Point, change: Change | None) -> tuple[Outline, float]:
+    """A tablet's outline about its middle, and how far it reaches to the right; a defect breaks that off."""
+    shape = shapes.rectangle(half[0] * 0.92, half[1] * 0.92, min(half) * 0.92)
+    if change is None:
+        return shape, half[0]
+    cut = float(change.rng.uniform(-0.5, 0.2) * half[0])
+    rough = change.rng.normal(0, 0.05, len(shape)) * half[0]
+    return np.stack([np.minimum(shape[:, 0], cut + rough), shape[:, 1]], 1), cut
+
+
+def _draw_tablet(
+    board: Canvas, design: Design, half: Point, place: Point, tilt: float, change: Change | None
+) -> None:
+    pill = design["pill"]
+    shape, reach = _tablet(half, change)
+    board.polygon(shapes.turned(shape, tilt, place), mix(pill, _DARK, 0.15), relief=FLAT + 52)
+    board.polygon(shapes.turned(shape * 0.88, tilt, place), pill, relief=FLAT + 62)
+    if reach < 0.1 * half[0]:  # the middle broke away, and with it what would be drawn there
+        return
+    if design["second"] is not None:
+        other = np.maximum(shape * 0.9, (0.0, -9.0))
+        board.polygon(shapes.turned(other, tilt, place), design["second"], relief=FLAT + 62)
+    elif design["score"]:
+        groove = shapes.turned(np.array([(0.0, -0.7), (0.0, 0.7)]) * half[1], tilt, place)
+        board.stroke(groove, 0.014, mix(pill, _DARK, 0.25), relief=FLAT + 50)
+
+
+def _pocket(board: Canvas, design: Design, half: Point, at: Point) -> None:
+    tone, corner = design["tone"], min(half)
+    outer = shapes.rectangle(half[0] * 1.2, half[1] * 1.2, corner * 1.2)
+    inner = shapes.rectangle(half[0] * 1.1, half[1] * 1.1, corner * 1.1)
+    board.polygon(shapes.moved(outer, at), mix(tone, _DARK, 0.3), relief=FLAT + 22, gloss=design["gloss"])
+    board.polygon(shapes.moved(inner, at), mix(tone, _DARK, 0.2), relief=FLAT + 40)
+
+
 def _draw_blister(design: Design, rng: np.random.Generator, n: int, change: Change | None) -> Layers:
     columns, rows = design["cells"]
-    tone, pill = design["tone"], design["pill"]
+    tone = design["tone"]
     pitch = min(1.56 / max(columns * min(design["long"], 1.35), rows), 0.6)
     step = (pitch * min(design["long"], 1.35), pitch)
     w, h = step[0] * columns / 2 + 0.06, step[1] * rows / 2 + 0.06
     board = Canvas(n, mix(tone, _DARK, 0.2), design["gloss"])
     board.polygon(shapes.rectangle(w, h, 0.06), tone, relief=FLAT, alpha=255)
     struck = int(change.rng.integers(columns * rows)) if change is not None else -1
-    broken = change is not None and change.rng.random() < 0.5
+    broken = change is not None and change.rng.random() < 0.4
     radius = design["size"] * pitch
     half = (min(radius * design["long"], step[0] * 0.42), radius)
     for k in range(columns * rows):
         at = (step[0] * (k % columns - (columns - 1) / 2), step[1] * (k // columns - (rows - 1) / 2))
-        corner = min(half)
-        pocket = shapes.moved(shapes.rectangle(half[0] * 1.2, half[1] * 1.2, corner * 1.2), at)
-        board.polygon(pocket, mix(tone, _DARK, 0.3), relief=FLAT + 22, gloss=design["gloss"])
-        board.polygon(
-            shapes.moved(shapes.rectangle(half[0] * 1.1, half[1] * 1.1, corner * 1.1), at),
-            mix(tone, _DARK, 0.2),
-            relief=FLAT + 40,
-        )
-        if k == struck and not broken:
-            continue
-        play = rng.normal(0, 0.03 * radius, 2)
-        place = (at[0] + float(play[0]), at[1] + float(play[1]))
-        shape = shapes.rectangle(half[0] * 0.92, half[1] * 0.92, corner * 0.92)
-        if k == struck and change is not None:
-            cut = change.rng.uniform(-0.4, 0.4) * half[0]
-            rough = change.rng.normal(0, 0.05, len(shape)) * half[0]
-            shape = np.stack([np.minimum(shape[:, 0], cut + rough), shape[:, 1]], 1)
-        tilt = float(rng.normal(0, 0.05))
-        board.polygon(shapes.turned(shape, tilt, place), mix(pill, _DARK, 0.15), relief=FLAT + 52)
-        board.polygon(shapes.turned(shape * 0.88, tilt, place), pill, relief=FLAT + 62)
-        if design["second"] is not None:
-            other = np.maximum(shape * 0.9, (0.0, -9.0))
-            board.polygon(shapes.turned(other, tilt, place), design["second"], relief=FLAT + 62)
-        elif design["score"]:
-            groove = shapes.turned(np.array([(0.0, -0.7), (0.0, 0.7)]) * half[1], tilt, place)
-            board.stroke(groove, 0.014, mix(pill, _DARK, 0.25), relief=FLAT + 50)
+        _pocket(board, design, half, at)
+        # Drawn before the defect is looked at, so that the other tablets lie as in the good part.
+        play, tilt = rng.normal(0, 0.03 * radius, 2), float(rng.normal(0, 0.05))
+        hit = change if k == struck else None
+        if hit is not None:
+            _cavity(board, design, half, at, hit.rng)
+        if hit is None or broken:
+            place = (at[0] + float(play[0]), at[1] + float(play[1]))
+            _draw_tablet(board, design, half, place, tilt, hit)
     layers = board.layers(shine=40, thickness=0.04, round_edges=0.008)
     x, y = units(n)
     knurl = np.sin((x + y) * np.float32(90)) * np.sin((x - y) * np.float32(90)) * np.float32(design["knurl"])

@@ -8,6 +8,7 @@ import numpy as np
 from adapters.simulator import noise
 from adapters.simulator.canvas import Layers, Plane
 from adapters.simulator.colour import METALS, PALETTE, contrast_to, mix, pick, vary
+from adapters.simulator.families.thread import pull
 from adapters.simulator.family import Change, Design, Family
 
 
@@ -111,44 +112,6 @@ def _draw_cloth(design: Design, rng: np.random.Generator, n: int, change: Change
     return layers
 
 
-def pull(layers: Layers, change: Change, pitch: float) -> None:
-    """A thread that came loose: a bright line with a dark gap beside it, and a slub or a loop at one end."""
-    n = layers.alpha.shape[0]
-    rng = change.rng
-    length = int(n * (0.08 + 0.37 * change.extent))
-    width = max(round(pitch * (0.35 + 0.4 * change.strength)), 1)
-    x, y = int(rng.integers(n // 5, n // 2)), int(rng.integers(n // 5, n * 4 // 5))
-    sway = np.cumsum(rng.normal(0, 0.25 * pitch, 16))
-    path = np.stack([x + np.linspace(0, length, 16), y + sway], 1)
-    if rng.random() < 0.5:
-        path = path[:, ::-1]
-    fixed = [np.rint(path * 16).astype(np.int32)]
-    light = np.zeros((n, n), np.uint8)
-    cv2.polylines(light, fixed, False, 255, width, cv2.LINE_AA, 4)
-    if rng.random() < 0.6:
-        centre = tuple(int(c * 16) for c in path[-1])
-        cv2.ellipse(
-            light,
-            (centre[0], centre[1]),
-            (int(pitch * 20), int(pitch * 13)),
-            float(rng.uniform(0, 180)),
-            0,
-            360,
-            255,
-            max(width, 1),
-            cv2.LINE_AA,
-            4,
-        )
-    cover = light.astype(np.float32) / 255
-    shade = np.roll(cover, (width, width), (0, 1))
-    layers.albedo[:] *= (1 - np.float32(0.3 + 0.35 * change.strength) * shade * (1 - cover))[..., None]
-    lift = np.float32(0.15 + 0.35 * change.strength)
-    layers.albedo[:] += (np.clip(layers.albedo.mean((0, 1)) * 1.25 + lift, 0, 1) - layers.albedo) * (
-        cover * np.float32(0.85)
-    )[..., None]
-    layers.height[:] += cover * np.float32(pitch * 0.4)
-
-
 # wood board
 
 _WOODS = {
@@ -167,29 +130,50 @@ def _wood_design(rng: np.random.Generator) -> dict[str, Any]:
         "material": material,
         "colour": "dark brown" if material in ("walnut", "mahogany") else "light brown",
         "tone": vary(rng, _WOODS[material], 0.05),
-        "rings": float(rng.uniform(5, 16)),
-        "contrast": float(rng.uniform(0.06, 0.18)),
+        "rings": float(rng.uniform(5, 12)),
+        "contrast": float(rng.uniform(0.05, 0.11)),
         "bend": float(rng.uniform(0.1, 0.6)),
-        "pores": float(rng.uniform(0.02, 0.08)),
+        "pores": float(rng.uniform(0.006, 0.016)),
+        "knotty": float(rng.uniform(0.15, 0.4)) if rng.random() < 0.5 else 0.0,
         "gloss": float(rng.uniform(0.0, 0.25)),
         "vertical": bool(rng.random() < 0.3),
     }
 
 
+def _knot(rng: np.random.Generator, x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    """A soft knot, drawn out along the grain: how far it pushes the rings aside, and the distance from its
+    middle in its own sizes.
+    """
+    size = np.float32(rng.uniform(0.03, 0.05))
+    across = (x - np.float32(rng.uniform(0.15, 0.85))) / (np.float32(1.6) * size)
+    down = (y - np.float32(rng.uniform(0.15, 0.85))) / size
+    near = across * across + down * down
+    push = np.float32(1.8) * size * np.exp(-near / np.float32(6)) * np.tanh(down)
+    return push.astype(np.float32), np.sqrt(near).astype(np.float32)
+
+
 def _draw_wood(design: Design, rng: np.random.Generator, n: int, change: Change | None) -> Layers:
     x, y = plane(n)
-    bend = np.float32(design["bend"])
-    drift = noise.streaks(rng, n, 0.8, 0.25) * np.float32(0.06)
-    middle = np.float32(rng.uniform(-0.3, 1.3))
-    distance = (
-        (y - np.float32(rng.uniform(0.2, 0.8))) + bend * np.square(x - middle) * np.float32(0.5) + drift
+    drift = noise.streaks(rng, n, 0.8, 0.3) * np.float32(0.05) + noise.streaks(rng, n, 0.5, 0.1) * np.float32(
+        0.008
     )
-    phase = distance * np.float32(design["rings"]) + noise.streaks(rng, n, 0.5, 0.03) * np.float32(0.08)
-    saw = phase - np.floor(phase)
-    ring = saw * saw * (1 - np.exp((saw - 1) * 14))
-    fibre = noise.streaks(rng, n, 0.25, 0.004) + np.float32(0.6) * noise.streaks(rng, n, 0.08, 0.0)
-    value = -np.float32(design["contrast"]) * (ring * 2 - 0.5) + np.float32(design["pores"]) * fibre
-    height = np.float32(0.0009 * n) * fibre
+    middle = np.float32(rng.uniform(-0.3, 1.3))
+    distance = y + np.float32(design["bend"] * 0.5) * np.square(x - middle) + drift
+    phase = np.float32(rng.uniform(0, 1))
+    reach = np.full((n, n), 9, np.float32)
+    if rng.random() < design["knotty"]:
+        push, reach = _knot(rng, x, y)
+        distance = distance - push
+    # Smooth on both flanks: a sharp late-wood line would pass for a scratch or a crack.
+    wave = np.sin((distance * np.float32(design["rings"]) + phase) * np.float32(2 * np.pi))
+    ring = wave + np.float32(0.3) * np.square(wave)
+    # A knot has rings of its own, closed ones, which give way to the board's.
+    own = np.exp(-np.square(reach) * np.float32(0.5))
+    ring = ring * (1 - own) + own * (np.sin(reach * np.float32(9)) - np.float32(0.5))
+    fibre = noise.streaks(rng, n, 0.06, 0.0) + np.float32(0.7) * noise.streaks(rng, n, 0.3, 0.02)
+    value = np.float32(design["contrast"] * 0.6) * ring + np.float32(design["pores"]) * fibre
+    value = value - np.float32(0.16) * np.exp(-np.square(reach) * np.float32(0.9))
+    height = np.float32(0.0002 * n) * fibre
     layers = flat(n, design["tone"], value.astype(np.float32), height, design["gloss"], 14)
     if design["vertical"]:
         layers.albedo[:] = np.ascontiguousarray(layers.albedo.transpose(1, 0, 2))

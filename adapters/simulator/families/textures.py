@@ -9,7 +9,8 @@ import numpy as np
 from adapters.simulator import noise
 from adapters.simulator.canvas import Layers, Plane
 from adapters.simulator.colour import PALETTE, RGB, mix, pick, vary
-from adapters.simulator.families.surfaces import cells, flat, plane, pull
+from adapters.simulator.families.surfaces import cells, flat, plane
+from adapters.simulator.families.thread import pull
 from adapters.simulator.family import Change, Design, Family
 
 
