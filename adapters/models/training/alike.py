@@ -1,14 +1,15 @@
 """Few-shot features: patches of good parts of one product alike, those of a defect unlike.
 
 What a nearest neighbour needs is learned with a nearest neighbour: the parts of one product at one station
-are references for each other, and the places of a defect have to lie farther from them than the oddest place
-of any good part. Held by the teacher's features on the same pictures and on abstract ones, so that what is
-learned of drawn parts costs little elsewhere. The trunk up to stride 4 is frozen and computed once.
+are references for each other, turned as enrolment turns them where parts lie loosely, and the places of a
+defect have to lie farther from them than the oddest place of any good part. Held by the teacher's features on
+the same pictures and on abstract ones, so that what is learned of drawn parts costs little elsewhere. The
+trunk up to stride 4 is frozen and computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from adapters.models.training.distill import (
 )
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
+from adapters.models.training.turned import turned_places
 from agent.errors import ConfigurationError
 from agent.methods.memory import join_depths
 
@@ -51,7 +53,7 @@ _COVERED = 0.3
 class AlikeSettings:
     """How long and how hard features are taught."""
 
-    steps: int = 500
+    steps: int = 900
     groups: int = 3
     """Products a step; of each, ``PARTS`` good parts and as many defective ones."""
     leaves: int = 12
@@ -63,6 +65,8 @@ class AlikeSettings:
     temperature: float = 0.2
     hold: float = 3.0
     """Weight of the teacher's features."""
+    directions: int = 8
+    """References of loose parts are turned into so many, as enrolment does; 1: into none but their own."""
     least_visibility: float = 0.8
     """Defects that show less than this (:attr:`Picture.visibility`) ask for nothing."""
     seed: int = 0
@@ -121,14 +125,21 @@ def cache_tables(
     trunk: Any, teacher: Any, line: LinePool, leaves: NDArray[np.uint8], folder: Path, seed: int
 ) -> Tables:
     """Compute both tables, or read them where they were computed before."""
+    return Tables(
+        _table(trunk, teacher, line.images, folder / "line", colour_groups(line), seed),
+        _table(trunk, teacher, leaves[:LEAVES], folder / "leaves", None, seed),
+    )
+
+
+def colour_groups(line: LinePool) -> NDArray[np.int64]:
+    """(2 P,) a number for each picture, the same for those that get the same colours: the parts of one
+    product at one station, or the two of a pair.
+    """
     groups = np.repeat(np.arange((len(line.images) + 1) // 2), 2)
     for number, pairs in enumerate(line.groups()):
         for pair in pairs:
             groups[2 * pair : 2 * pair + 2] = len(groups) + number
-    return Tables(
-        _table(trunk, teacher, line.images, folder / "line", groups, seed),
-        _table(trunk, teacher, leaves[:LEAVES], folder / "leaves", None, seed),
-    )
+    return groups
 
 
 @torch.inference_mode()
@@ -247,7 +258,7 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
     trunk.requires_grad_(False)
     trained = nn.ModuleList(trunk.blocks[FROZEN : max(COMPARED) + 1]).requires_grad_(True)
     trunk.to(memory_format=torch.channels_last)
-    groups = line.groups()
+    groups, colours = line.groups(), colour_groups(line)
     abstract_ones = len(tables.leaves.early)
     if len(groups) < settings.groups or abstract_ones < settings.leaves:
         raise ConfigurationError(
@@ -267,8 +278,9 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
         abstract = depths_of(
             trunk, tables.leaves.early_of(leaves).contiguous(memory_format=torch.channels_last)
         )
+        turned = _turned(trunk, line, rows, colours, settings)
         losses = {
-            "alike": _episodes(depths, rows, line, settings, rng),
+            "alike": _episodes(depths, turned, rows, line, settings, rng),
             "line": _held(depths, tables.line.targets_of(rows), deviations),
             "abstract": _held(abstract, tables.leaves.targets_of(leaves), deviations),
         }
@@ -293,14 +305,41 @@ def _held(
     return torch.stack(losses).mean()
 
 
+def _turned(
+    trunk: Any, line: LinePool, rows: Sequence[int], colours: NDArray[np.int64], settings: AlikeSettings
+) -> dict[int, torch.Tensor]:
+    """By row, the turned places of good parts that lie loosely; see :func:`turned_places`."""
+    of_product = len(rows) // settings.groups
+    found: dict[int, torch.Tensor] = {}
+    for first in range(0, len(rows), of_product):
+        goods = rows[first : first + of_product : 2]
+        if settings.directions == 1 or line.records[goods[0]].station != "loose":
+            continue
+        group = int(colours[goods[0]])
+
+        def coloured(pictures: torch.Tensor, group: int = group) -> torch.Tensor:
+            return _in_colour(pictures, [group] * len(pictures), settings.seed)
+
+        def depths(batch: torch.Tensor) -> list[torch.Tensor]:
+            return depths_of(trunk, early(trunk, batch))
+
+        places = turned_places(depths, line, goods, coloured, settings.directions)
+        found.update(zip(goods, places, strict=True))
+    return found
+
+
 def _episodes(
     depths: Sequence[torch.Tensor],
+    turned: Mapping[int, torch.Tensor],
     rows: Sequence[int],
     line: LinePool,
     settings: AlikeSettings,
     rng: np.random.Generator,
 ) -> torch.Tensor:
-    """The mean loss of the products of a step; ``rows`` are good and defective twins in turn, by product."""
+    """The mean loss of the products of a step; ``rows`` are good and defective twins in turn, by product.
+
+    ``turned`` are more places of good parts, by row.
+    """
     joined = join_depths([depth.permute(0, 2, 3, 1) for depth in depths], smoothing=1)
     side = joined.shape[1]
     of_product = len(rows) // settings.groups
@@ -317,6 +356,9 @@ def _episodes(
             visibility = line.records[row].visibility
             visible = visibility is not None and visibility >= settings.least_visibility
             query = joined[first + 2 * index + 1]
-            parts.append(oddness(query, goods[kept].flatten(0, 2), coverage, visible=visible))
+            numbers = [rows[first + 2 * other] for other in kept]
+            more = [turned[number] for number in numbers if number in turned]
+            references = torch.cat([goods[kept].flatten(0, 2), *more])
+            parts.append(oddness(query, references, coverage, visible=visible))
         losses.append(alike_loss(parts, settings))
     return torch.stack(losses).mean()

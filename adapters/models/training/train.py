@@ -74,10 +74,16 @@ def train_trunk(arguments: argparse.Namespace) -> None:
 
 def refine(arguments: argparse.Namespace) -> None:
     """The trunk once more: abstract pictures and those of the simulated line in equal shares."""
+    trunk = _load(arguments, "trunk")  # asked for before gigabytes are drawn
+    if arguments.refine == 0:
+        torch.save(trunk, arguments.out / "refined.pt")
+        return
     settings = DistillSettings(
-        steps=arguments.steps or REFINE_STEPS, forced_steps=0, learning_rate=1e-3, seed=arguments.seed + 10
+        steps=arguments.steps or arguments.refine,
+        forced_steps=0,
+        learning_rate=1e-3,
+        seed=arguments.seed + 10,
     )
-    _path(arguments, "trunk")  # asked for before gigabytes are drawn
     _distil(arguments, "trunk", [_leaves(arguments), _line(arguments).images], settings, "refined")
 
 
@@ -209,6 +215,7 @@ def run_all(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
         "threads": arguments.threads,
         "steps": arguments.steps,
+        "refine": arguments.refine,
         "pairs": arguments.pairs,
         "leaves": arguments.leaves,
         "teacher_sha256": sha256_of(arguments.teacher),
@@ -228,7 +235,7 @@ def same_inputs(arguments: argparse.Namespace) -> None:
         ConfigurationError: ``inputs.json`` in the output folder has others.
     """
     inputs: dict[str, Any] = {
-        key: getattr(arguments, key) for key in ("pairs", "leaves", "seed", "steps", "threads")
+        key: getattr(arguments, key) for key in ("pairs", "leaves", "seed", "steps", "refine", "threads")
     }
     inputs["simulator"] = simulator_digest()
     for key in ("teacher", "start"):
@@ -256,6 +263,9 @@ def main() -> None:
         "--pools", type=Path, default=Path("var/pools"), help="folder for drawn pictures (gigabytes)"
     )
     parser.add_argument("--steps", type=int, help="fewer steps than the recipe, to try it out")
+    parser.add_argument(
+        "--refine", type=int, default=REFINE_STEPS, help="steps of `refine`; 0: the trunk stays as it is"
+    )
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of pictures of the simulated line")
     parser.add_argument("--leaves", type=int, default=LEAVES, help="abstract pictures")
     parser.add_argument("--seed", type=int, default=0)

@@ -39,7 +39,7 @@ KINDS = tuple(SYNONYMS)
 class WordsSettings:
     """How long and how hard phase B trains."""
 
-    steps: int = 900
+    steps: int = 700
     pairs: int = 10
     crop: int = 12
     """Side of the window on the 16 x 16 map that most steps see; the others see the whole map."""
