@@ -59,6 +59,14 @@ class ReferencesSettings(Section):
         "method has it.",
     )
 
+    @field_validator("rotations", mode="before")
+    @classmethod
+    def _word(cls, rotations: object) -> object:
+        """One sentence for what is neither, instead of one for each that it might have been."""
+        if rotations != "auto" and not isinstance(rotations, list | tuple):
+            raise ValueError("should be auto or a list of degrees, such as [90, 180, 270]")
+        return rotations
+
     @field_validator("rotations")
     @classmethod
     def _turns(cls, rotations: Literal["auto"] | list[float]) -> Literal["auto"] | list[float]:
