@@ -26,6 +26,7 @@ from adapters.models.training.distill import (
     advance,
     cosine_rate,
     decay_groups,
+    device_of,
     set_rate,
     to_network,
 )
@@ -163,9 +164,10 @@ def _table(
                 torch.from_numpy(np.array(images[start : start + 32])).permute(0, 3, 1, 2).float() / 255
             )
             numbers = range(start, start + len(pictures)) if groups is None else groups[start : start + 32]
-            batch = to_network(_in_colour(pictures, [int(number) for number in numbers], seed))
+            coloured = _in_colour(pictures, [int(number) for number in numbers], seed)
+            batch = to_network(coloured.to(device_of(trunk)))
             found = [early(trunk, batch), *depths_of(teacher, early(teacher, batch))]
-            rows = [each.permute(0, 2, 3, 1).half().numpy() for each in found]
+            rows = [each.permute(0, 2, 3, 1).half().cpu().numpy() for each in found]
             if not files:
                 files = [
                     _created(folder / f"{name}.npy", len(images), row)
@@ -265,7 +267,8 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
             f"too few pictures: {len(groups)} of {settings.groups} whole groups of parts (--pairs) and "
             f"{abstract_ones} of {settings.leaves} abstract ones (--leaves)"
         )
-    deviations = [_deviation(targets) for targets in tables.leaves.targets]
+    device = device_of(trunk)
+    deviations = [_deviation(targets).to(device) for targets in tables.leaves.targets]
     optimiser = torch.optim.AdamW(decay_groups(trained, settings.weight_decay), foreach=True)
     progress = Progress(folder, "alike", trained, optimiser, settings)
     for step in progress.steps(settings.steps):
@@ -274,10 +277,8 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
         chosen = [groups[index] for index in rng.choice(len(groups), settings.groups, replace=False)]
         leaves = sorted(rng.choice(len(tables.leaves.early), settings.leaves, replace=False).tolist())
         rows = [row for pairs in chosen for pair in pairs for row in (2 * pair, 2 * pair + 1)]
-        depths = depths_of(trunk, tables.line.early_of(rows).contiguous(memory_format=torch.channels_last))
-        abstract = depths_of(
-            trunk, tables.leaves.early_of(leaves).contiguous(memory_format=torch.channels_last)
-        )
+        depths = depths_of(trunk, _input(tables.line, rows, device))
+        abstract = depths_of(trunk, _input(tables.leaves, leaves, device))
         turned = _turned(trunk, line, rows, colours, settings)
         losses = {
             "alike": _episodes(depths, turned, rows, line, settings, rng),
@@ -287,6 +288,10 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
         total = losses["alike"] + settings.hold * (losses["line"] + losses["abstract"])
         advance(optimiser, trained, total)
         progress.done(step, settings.steps, {key: float(loss.detach()) for key, loss in losses.items()})
+
+
+def _input(table: Table, rows: Sequence[int], device: torch.device) -> torch.Tensor:
+    return table.early_of(rows).to(device).contiguous(memory_format=torch.channels_last)
 
 
 def _deviation(targets: NDArray[np.float16]) -> torch.Tensor:
@@ -299,7 +304,7 @@ def _held(
 ) -> torch.Tensor:
     """Smooth L1 to the teacher's standardised features."""
     losses = [
-        F.smooth_l1_loss(own / deviation, target / deviation)
+        F.smooth_l1_loss(own / deviation, target.to(own.device) / deviation)
         for own, target, deviation in zip(depths, targets, deviations, strict=True)
     ]
     return torch.stack(losses).mean()
@@ -321,7 +326,7 @@ def _turned(
             return _in_colour(pictures, [group] * len(pictures), settings.seed)
 
         def depths(batch: torch.Tensor) -> list[torch.Tensor]:
-            return depths_of(trunk, early(trunk, batch))
+            return depths_of(trunk, early(trunk, batch.to(device_of(trunk))))
 
         places = turned_places(depths, line, goods, coloured, settings.directions)
         found.update(zip(goods, places, strict=True))
@@ -351,7 +356,7 @@ def _episodes(
             others = [other for other in range(len(goods)) if other != index]
             kept = rng.permutation(others)[: int(rng.integers(1, len(others) + 1))].tolist()
             row = rows[first + 2 * index + 1]
-            mask = torch.from_numpy(line.masks[row].astype(np.float32) / 255)
+            mask = torch.from_numpy(line.masks[row].astype(np.float32) / 255).to(joined.device)
             coverage = F.adaptive_avg_pool2d(mask[None], side)[0]
             visibility = line.records[row].visibility
             visible = visibility is not None and visibility >= settings.least_visibility

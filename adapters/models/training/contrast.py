@@ -17,9 +17,9 @@ def caption_loss(
     negatives. The same part in the other state is one, the hardest.
     """
     logits = scale * images @ texts.T
-    others = same & ~torch.eye(len(images), dtype=torch.bool)
+    others = same & ~torch.eye(len(images), dtype=torch.bool, device=images.device)
     logits = logits.masked_fill(others, -1e4)
-    target = torch.arange(len(images))
+    target = torch.arange(len(images), device=images.device)
     return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
 
 
@@ -69,7 +69,7 @@ def naming_loss(
     """
     weight = coverage / coverage.sum((1, 2), keepdim=True).clamp_min(1e-6)
     region = F.normalize(torch.einsum("bhwd,bhw->bd", patches, weight), dim=-1)
-    target = torch.tensor(list(kinds))
+    target = torch.tensor(list(kinds), device=patches.device)
     known = target >= 0
     if not known.any():
         return patches.sum() * 0

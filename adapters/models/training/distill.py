@@ -123,11 +123,11 @@ def distillation_loss(
     losses = []
     for index, (pupil, master) in enumerate(zip(student, teacher, strict=False)):
         own = pupil(target if forced else own)
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.no_grad(), torch.autocast(target.device.type, dtype=torch.bfloat16):
             target = master(target)
         target = target.float()
         losses.append(F.smooth_l1_loss((own - target) / statistics.deviation[index], torch.zeros_like(own)))
-    share = torch.tensor(weights[: len(losses)])
+    share = torch.tensor(weights[: len(losses)], device=own.device)
     total = (torch.stack(losses) * share).sum() / share.sum()
     return total, [float(loss.detach()) for loss in losses]
 
@@ -144,12 +144,16 @@ def distill(
 ) -> None:
     """Lead ``student`` (a timm trunk, changed in place) to ``teacher``'s features on pictures of ``pools``.
 
+    Both lie on one device, which computes everything but the pictures.
+
     ``fresh``: the student is random and begins with the teacher's moments. ``folder`` keeps the curve and a
     checkpoint to go on from (:class:`Progress`).
     """
     student.train().to(memory_format=torch.channels_last)
     pupils, masters = blocks_of(student), blocks_of(teacher)
-    probe = (to_network(batch) for batch in batches(pools, range(12), 64, settings.size, settings.seed + 1))
+    device = device_of(student)
+    drawn = batches(pools, range(12), 64, settings.size, settings.seed + 1)
+    probe = (to_network(batch.to(device)) for batch in drawn)
     statistics = teacher_statistics(masters, probe)
     if fresh:
         start_from_statistics(student, statistics)
@@ -160,7 +164,7 @@ def distill(
     todo = list(progress.steps(settings.steps))
     feed = batches(pools, todo, settings.batch, settings.size, settings.seed + 2)
     for step, batch in zip(todo, feed, strict=True):
-        pictures = to_network(_altered(batch, settings, step))
+        pictures = to_network(_altered(batch, settings, step).to(device))
         set_rate(optimiser, settings.learning_rate * cosine_rate(step, settings.steps, settings.final_rate))
         forced = step < settings.forced_steps
         # After the first steps the student runs on its own features.
@@ -202,6 +206,11 @@ def advance(optimiser: torch.optim.Optimizer, model: nn.Module, loss: torch.Tens
     loss.backward()
     nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimiser.step()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights lie."""
+    return next(model.parameters()).device
 
 
 def to_network(pictures: torch.Tensor) -> torch.Tensor:

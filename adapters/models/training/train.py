@@ -9,7 +9,7 @@ before takes the place of ``trunk``, and the words go on from its words.
 
 A stage that is cut short goes on from its last checkpoint when the same command is given again; its curve
 lies beside it (``NAME.curve.jsonl``). Steps, seeds and the number of threads are fixed and nothing depends on
-the clock, so one machine gives one file.
+the clock, so one processor gives one file. ``--device cuda`` trains on a GPU, which draws no pictures.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def _distil(
     student = timm.create_model(ARCHITECTURE, pretrained=False)
     if before is not None:
         student.load_state_dict(_load(arguments, before), strict=False)
-    teacher = load_teacher(arguments.teacher)
+    student, teacher = student.to(arguments.device), load_teacher(arguments.teacher).to(arguments.device)
     distill(student, teacher, pools, settings, folder=arguments.out, name=name, fresh=before is None)
-    torch.save(student.state_dict(), arguments.out / f"{name}.pt")
+    torch.save(student.cpu().state_dict(), arguments.out / f"{name}.pt")
 
 
 def train_alike(arguments: argparse.Namespace) -> None:
@@ -109,12 +109,12 @@ def train_alike(arguments: argparse.Namespace) -> None:
     settings = AlikeSettings(seed=arguments.seed + 20)
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps)
-    teacher = load_teacher(arguments.teacher)
+    trunk, teacher = trunk.to(arguments.device), load_teacher(arguments.teacher).to(arguments.device)
     digest = sha256_of(arguments.out / "refined.pt")[:12]
     line, leaves = _line(arguments), _leaves(arguments)
     tables = cache_tables(trunk, teacher, line, leaves, arguments.out / f"early-{digest}", settings.seed)
     teach_alike(trunk, line, tables, settings, folder=arguments.out)
-    torch.save(trunk.state_dict(), arguments.out / "alike.pt")
+    torch.save(trunk.cpu().state_dict(), arguments.out / "alike.pt")
 
 
 def train_words(arguments: argparse.Namespace) -> None:
@@ -124,6 +124,7 @@ def train_words(arguments: argparse.Namespace) -> None:
     model = build(trunk)
     if arguments.start is not None:
         model.load_state_dict({**started(arguments.start), **frozen_part(trunk)})
+    model = model.to(arguments.device)
     settings = WordsSettings(seed=arguments.seed)
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps)
@@ -133,7 +134,7 @@ def train_words(arguments: argparse.Namespace) -> None:
     tokenizer = SimpleTokenizer(context_length=model.context_length)
     fresh = arguments.start is None
     teach_words(model, tokenizer, pool, table, settings, folder=arguments.out, fresh=fresh)
-    torch.save(model.state_dict(), arguments.out / "words.pt")
+    torch.save(model.cpu().state_dict(), arguments.out / "words.pt")
 
 
 def started(path: Path) -> dict[str, torch.Tensor]:
@@ -214,6 +215,7 @@ def run_all(arguments: argparse.Namespace) -> None:
         "bytes": result.stat().st_size,
         "seed": arguments.seed,
         "threads": arguments.threads,
+        "device": arguments.device,
         "steps": arguments.steps,
         "refine": arguments.refine,
         "pairs": arguments.pairs,
@@ -235,7 +237,8 @@ def same_inputs(arguments: argparse.Namespace) -> None:
         ConfigurationError: ``inputs.json`` in the output folder has others.
     """
     inputs: dict[str, Any] = {
-        key: getattr(arguments, key) for key in ("pairs", "leaves", "seed", "steps", "refine", "threads")
+        key: getattr(arguments, key)
+        for key in ("pairs", "leaves", "seed", "steps", "refine", "threads", "device")
     }
     inputs["simulator"] = simulator_digest()
     for key in ("teacher", "start"):
@@ -270,6 +273,9 @@ def main() -> None:
     parser.add_argument("--leaves", type=int, default=LEAVES, help="abstract pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="other numbers round differently")
+    parser.add_argument(
+        "--device", default="cpu", help="what trains, as PyTorch names it: cuda; others round differently"
+    )
     arguments = parser.parse_args()
     if arguments.stage in {"all", "trunk", "refine", "alike"} and arguments.teacher is None:
         parser.error("all stages but `pools`, `words` and `export` need --teacher FILE")

@@ -8,7 +8,7 @@ after it, the projection and the text tower.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,14 @@ from adapters.models.registry import KNOWN, bundled_folder
 from adapters.models.towers import densify
 from adapters.models.training import contrast
 from adapters.models.training.dataset import colour_jitter
-from adapters.models.training.distill import advance, cosine_rate, decay_groups, set_rate, to_network
+from adapters.models.training.distill import (
+    advance,
+    cosine_rate,
+    decay_groups,
+    device_of,
+    set_rate,
+    to_network,
+)
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
 from adapters.simulator.captions import SYNONYMS
@@ -94,7 +101,8 @@ def cache(trunk: Any, pool: LinePool, path: Path, seed: int) -> np.ndarray:
         jittered = colour_jitter_pairs(pictures, generator)
         odd = torch.arange(len(pictures)) // 2 % 2 == 1
         pictures[odd] = jittered[odd]
-        features = early(trunk, to_network(pictures)).permute(0, 2, 3, 1).half().numpy()
+        found = early(trunk, to_network(pictures.to(device_of(trunk))))
+        features = found.permute(0, 2, 3, 1).half().cpu().numpy()
         if table is None:
             shape = (len(pool.images), *features.shape[1:])
             table = np.lib.format.open_memmap(
@@ -124,6 +132,15 @@ class Batch:
     defective: torch.Tensor
     chosen: list[int]
     captions: list[str]
+
+    def to(self, device: torch.device) -> Batch:
+        """Its tensors there."""
+        return replace(
+            self,
+            features=self.features.to(device),
+            coverage=self.coverage.to(device),
+            defective=self.defective.to(device),
+        )
 
 
 def draw_batches(
@@ -202,9 +219,8 @@ class Words:
         for text in texts:
             if text not in self._tokens:
                 self._tokens[text] = self._tokenizer([text])[0]
-        return F.normalize(
-            self._model.encode_text(torch.stack([self._tokens[text] for text in texts])), dim=-1
-        )
+        tokens = torch.stack([self._tokens[text] for text in texts]).to(device_of(self._model))
+        return F.normalize(self._model.encode_text(tokens), dim=-1)
 
 
 def step_loss(
@@ -220,9 +236,9 @@ def step_loss(
     means = states.view(len(nouns), 2, settings.prompts, -1).mean(2)
     directions = means[:, 1] - means[:, 0]
     # Half of the pictures are asked about by their own noun, half as "object".
-    generic = torch.from_numpy(np.repeat(rng.random(len(records) // 2) < 0.35, 2))
-    own = torch.tensor([nouns.index(record.noun) for record in records])
-    direction = directions[torch.where(generic, len(nouns) - 1, own)]
+    generic = np.repeat(rng.random(len(records) // 2) < 0.35, 2)
+    own = [nouns.index(record.noun) for record in records]
+    direction = directions[np.where(generic, len(nouns) - 1, own).tolist()]
     trunk, scale = model.visual.trunk, model.logit_scale.exp().clamp(max=100)
     last = late(trunk, batch.features.contiguous(memory_format=torch.channels_last))
     images = F.normalize(trunk.forward_head(last), dim=-1)
@@ -234,11 +250,13 @@ def step_loss(
         [
             [a == b and s == t for b, t in zip(family, state, strict=True)]
             for a, s in zip(family, state, strict=True)
-        ]
+        ],
+        device=images.device,
     )
     # A window without the defect does not deserve the caption of a defective picture.
     told = torch.tensor(
-        [(record.defect is not None) == flag for record, flag in zip(records, state, strict=True)]
+        [(record.defect is not None) == flag for record, flag in zip(records, state, strict=True)],
+        device=images.device,
     )
     kinds = [
         KINDS.index(record.defect) if record.defect is not None and flag else -1
@@ -252,7 +270,7 @@ def step_loss(
         "name": contrast.naming_loss(patches, phrases, scale, batch.coverage, kinds),
     }
     weights = {"caption": 0.5, "state": 1.0, "dense": 1.0, "peak": 0.5, "name": 0.2}
-    total = sum((weights[key] * loss for key, loss in losses.items()), torch.zeros(()))
+    total = torch.stack([weights[key] * loss for key, loss in losses.items()]).sum()
     return total, {key: float(loss.detach()) for key, loss in losses.items()}
 
 
@@ -286,7 +304,7 @@ def teach_words(
     for step, batch in zip(todo, draw_batches(pool, table, settings, todo), strict=True):
         set_rate(optimiser, settings.learning_rate * cosine_rate(step, settings.steps))
         rng = np.random.default_rng([settings.seed, step, 0x3A4])
-        total, losses = step_loss(model, words, batch, pool, settings, rng)
+        total, losses = step_loss(model, words, batch.to(device_of(model)), pool, settings, rng)
         advance(optimiser, model, total)
         scale = float(model.logit_scale.detach().exp())
         progress.done(step, settings.steps, {**losses, "scale": scale})

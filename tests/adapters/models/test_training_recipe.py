@@ -116,6 +116,16 @@ def test_a_stage_without_the_one_before_says_so(
         _train(monkeypatch, stage, out, *small)
 
 
+def test_refine_may_be_left_out(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _train(monkeypatch, "trunk", out, "--teacher", BUNDLED, "--refine", 0)
+    _train(monkeypatch, "refine", out, "--teacher", BUNDLED, "--refine", 0)
+    trunk, refined = (torch.load(out / f"{name}.pt", weights_only=True) for name in ("trunk", "refined"))
+    assert trunk.keys() == refined.keys()
+    assert all(torch.equal(value, refined[key]) for key, value in trunk.items())
+    with pytest.raises(SystemExit, match=r"holds stages with another refine"):
+        _train(monkeypatch, "refine", out, "--teacher", BUNDLED)
+
+
 SMALL = """
 import sys
 from functools import partial
@@ -150,3 +160,21 @@ def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
     assert record["teacher_sha256"] == sha256_of(teacher)
     assert record["start_sha256"] is None
     assert load_file(first / RESULT).keys() == load_file(BUNDLED).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
+def test_a_gpu_trains_what_any_machine_reads(tmp_path: Path) -> None:
+    """All stages on the GPU; what they leave lies on no device in particular."""
+    teacher = tmp_path / "teacher.safetensors"
+    save_file(timm.create_model(ARCHITECTURE, pretrained=False).state_dict(), str(teacher))
+    pairs = len(TRAINED) * (PARTS - 1) + 3
+    sizes = ["--steps", "2", "--pairs", str(pairs), "--leaves", "12", "--device", "cuda"]
+    places = ["--teacher", teacher, "--out", tmp_path / "out", "--pools", tmp_path / "pools"]
+    command = [sys.executable, "-c", SMALL, "all", *sizes, *map(str, places)]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    for name in ("trunk", "refined", "alike", "words"):
+        state = torch.load(tmp_path / "out" / f"{name}.pt", weights_only=True)
+        assert {value.device.type for value in state.values()} == {"cpu"}
+        assert all(bool(value.isfinite().all()) for value in state.values())
+    assert load_file(tmp_path / "out" / RESULT).keys() == load_file(BUNDLED).keys()
