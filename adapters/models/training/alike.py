@@ -281,7 +281,7 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
         abstract = depths_of(trunk, _input(tables.leaves, leaves, device))
         turned = _turned(trunk, line, rows, colours, settings)
         losses = {
-            "alike": _episodes(depths, turned, rows, line, settings, rng),
+            "alike": episodes(depths, turned, rows, line, settings, rng),
             "line": _held(depths, tables.line.targets_of(rows), deviations),
             "abstract": _held(abstract, tables.leaves.targets_of(leaves), deviations),
         }
@@ -333,7 +333,7 @@ def _turned(
     return found
 
 
-def _episodes(
+def episodes(
     depths: Sequence[torch.Tensor],
     turned: Mapping[int, torch.Tensor],
     rows: Sequence[int],

@@ -3,7 +3,8 @@
 Random students of one seed are led to the teacher for equally many steps, each on another number of pictures
 of the recipe's pools, half of them abstract and half of the simulated line. Then each is measured on what it
 never saw: its distance to the teacher's features on abstract pictures and on products of held-out families,
-and nearest neighbours from four references. All else is equal.
+and nearest neighbours from four references. All else is equal. Two more rows tell what the teacher is worth:
+random weights, and a student of as many steps that has no teacher (:mod:`adapters.models.training.unled`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from adapters.models.depths import stages_at, take_stages
+from adapters.models.training.alike import AlikeSettings
 from adapters.models.training.dataset import RESERVED_SEED
 from adapters.models.training.distill import (
     ARCHITECTURE,
@@ -40,6 +42,7 @@ from adapters.models.training.linepool import LinePool, line_pool, pool_folder
 from adapters.models.training.machine import machine, simulator_digest, versions
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_pool
+from adapters.models.training.unled import unled
 from adapters.simulator import HELD_OUT
 from agent.frame import Image
 
@@ -108,9 +111,11 @@ def unseen(line: bool) -> NDArray[np.uint8]:
 def student_of(
     count: int, steps: int, teacher: Any, leaves: NDArray[np.uint8], line: LinePool, out: Path
 ) -> Any:
-    """A random trunk after so many steps on the first ``count`` pictures, half of each pool."""
+    """A random trunk after so many steps on the first ``count`` pictures, half of each pool; 0: as it is."""
     torch.manual_seed(0)
     student = timm.create_model(ARCHITECTURE, pretrained=False)
+    if count == 0:
+        return student
     settings = DistillSettings(steps=steps, forced_steps=steps // 3)
     pools = [leaves[: count // 2], line.images[: count // 2]]
     distill(student, teacher, pools, settings, folder=out, name=f"scaling-{count}")
@@ -123,7 +128,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for curves, checkpoints, the table")
     parser.add_argument("--pools", type=Path, default=Path("var/pools"))
-    parser.add_argument("--counts", default="100,400,1600,6000", help="pictures, a student each")
+    parser.add_argument("--counts", default="0,100,400,1600,6000", help="pictures, a student each")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--products", type=int, default=2, help="of each held-out family")
     parser.add_argument("--pictures", type=int, default=16, help="good ones of each, as many defective")
@@ -149,25 +154,30 @@ def main() -> None:
         }
         logger.info("%s", row)
         rows.append(row)
-    above = few_shot(Depths(teacher, "teacher"), arguments.products, arguments.pictures)
+    alone = unled(line, arguments.steps, AlikeSettings().groups, folder=arguments.out)
+    others = {
+        name: round(few_shot(Depths(trunk, name), arguments.products, arguments.pictures), 4)
+        for name, trunk in (("without a teacher", alone), ("teacher", teacher))
+    }
     record = {
         "steps": arguments.steps,
         "rows": rows,
-        "teacher 4-shot": round(above, 4),
+        "4-shot": others,
         "simulator": simulator_digest(),
         "machine": machine(),
         "versions": versions(),
     }
     (arguments.out / "scaling.json").write_text(json.dumps(record, indent=2) + "\n")
-    sys.stdout.write(table(rows, above))
+    sys.stdout.write(table(rows, others))
 
 
-def table(rows: Sequence[dict[str, float]], teacher: float) -> str:
-    """Markdown."""
+def table(rows: Sequence[dict[str, float]], others: Mapping[str, float]) -> str:
+    """Markdown; the few-shot figures of ``others`` stand below."""
     columns = list(rows[0])
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     lines += ["| " + " | ".join(f"{row[column]:g}" for column in columns) + " |" for row in rows]
-    lines.append("| " + " | ".join(["teacher", *["0"] * (len(columns) - 2), f"{teacher:.4g}"]) + " |")
+    blank = ["-"] * (len(columns) - 2)
+    lines += ["| " + " | ".join([name, *blank, f"{value:.4g}"]) + " |" for name, value in others.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import timm
+import torch
 
 from adapters.models.clip import OpenClipEncoder
 from adapters.models.normalisation import SIGNED_PREPROCESSING
@@ -18,6 +19,7 @@ from adapters.models.training.evaluation.products import Sizes, trial_of
 from adapters.models.training.scaling import Depths, distance, student_of, table
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.tuning import POOLS, STRIDES, VISIONS, Tuning, best, candidates, report
+from adapters.models.training.unled import unled
 from tests.adapters.models.toy_line import toy_line
 
 
@@ -80,6 +82,28 @@ def test_a_student_is_given_its_pictures_and_no_others(
     assert given == [[3, 3]]
 
 
-def test_the_table_ends_with_the_teacher() -> None:
+def test_no_pictures_leave_the_student_random(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = student_of(0, 2, None, np.zeros((0, 48, 48, 3), np.uint8), toy_line(monkeypatch), tmp_path)
+    torch.manual_seed(0)
+    random = timm.create_model(ARCHITECTURE, pretrained=False)
+    assert all(torch.equal(found.state_dict()[key], value) for key, value in random.state_dict().items())
+
+
+def test_the_table_ends_with_those_that_saw_no_number_of_pictures() -> None:
     rows = [{"pictures": 100, "distance": 0.5, "4-shot": 0.8}]
-    assert table(rows, 0.9).splitlines()[-2:] == ["| 100 | 0.5 | 0.8 |", "| teacher | 0 | 0.9 |"]
+    lines = table(rows, {"without a teacher": 0.7, "teacher": 0.9}).splitlines()
+    assert lines[-3:] == ["| 100 | 0.5 | 0.8 |", "| without a teacher | - | 0.7 |", "| teacher | - | 0.9 |"]
+
+
+def test_without_a_teacher_all_of_the_trunk_learns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    line = toy_line(monkeypatch)
+    found = unled(line, 6, 2, folder=tmp_path)
+    torch.manual_seed(0)
+    before = dict(timm.create_model(ARCHITECTURE, pretrained=False).named_parameters())
+    for part in ("conv_stem", "blocks.0", "blocks.2", "blocks.4"):
+        changed = [
+            not torch.equal(value, before[key]) for key, value in found.named_parameters() if part in key
+        ]
+        assert all(changed), part
+    again = unled(line, 6, 2, folder=tmp_path)  # goes on after its last step: nothing is left to do
+    assert torch.equal(again.conv_stem.weight, found.conv_stem.weight)
