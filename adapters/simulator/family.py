@@ -35,7 +35,9 @@ class Family:
     `design` fixes a variant (SKU); its result must hold the words "colour" and "material". `draw` draws one
     part of it on an n x n canvas: what it takes from `rng` is the legitimate play between parts. `changes`
     are the defects that `draw` makes itself; the other ones of `defects` are drawn over the finished part.
-    `turns`: how far a loose part may be turned, in degrees.
+    `turns`: how far a loose part may be turned, in degrees. `coarse`: the size, in canvases, of the patches
+    that its texture is made of where they are so large that a defect may hide among them; it has to stand
+    out from these too.
     """
 
     name: str
@@ -47,3 +49,4 @@ class Family:
     synonyms: tuple[str, ...] = ()
     changes: frozenset[str] = frozenset()
     turns: float = 180.0
+    coarse: float = 0.0

@@ -25,6 +25,7 @@ SEEN_MOST = 10.0  # but no more is asked than this: what stays out of the mask s
 VISIBLE_LAB = 7.0  # mean Lab distance under the mask that counts as visible, from 1 % of the part upwards
 VISIBLE_NOISE = 1.5  # the same, in deviations of the fine texture and the sensor's noise around it
 TRIES = 7
+_FINE = 7  # pixels: texture of this size and finer hides a defect of any family
 _RIM = np.ones((5, 5), np.uint8)  # around the silhouette: what the lens blurs beyond it
 
 Mask = npt.NDArray[np.bool_]
@@ -130,7 +131,7 @@ def _best(
         after, box = _damage(product, layers, exposure, seed, defect, stream, share, min(strength, 1.0))
         window = _in_picture(box, layers, after, exposure, size)
         reach = None if defect in product.kind.changes else cv2.dilate(silhouette.astype(np.uint8), _RIM) > 0
-        tried = _look(after, exposure, clean, silhouette, window, reach)
+        tried = _look(after, exposure, clean, silhouette, window, reach, product.kind.coarse)
         fits = least <= tried.share <= AREA[1] * 1.6
         if tried.visibility >= 1 and fits:
             return tried
@@ -227,7 +228,13 @@ def _lab(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _look(
-    after: Layers, exposure: "Exposure", clean: Pixels, silhouette: Mask, window: Window, reach: Mask | None
+    after: Layers,
+    exposure: "Exposure",
+    clean: Pixels,
+    silhouette: Mask,
+    window: Window,
+    reach: Mask | None,
+    coarse: float,
 ) -> _Attempt:
     """Render the window with the defect and compare it with the good picture, within `reach`.
 
@@ -253,16 +260,26 @@ def _look(
         return _Attempt(window, levels, mask, alpha, 0.0, 0.0)
     change = _lab(levels[mask]) - _lab(before[mask])
     distance = float(np.sqrt(np.square(change).sum(1)).mean())
-    lightness = cv2.cvtColor(before, cv2.COLOR_RGB2GRAY) * np.float32(100 / 255)
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    fine = (lightness - cv2.blur(lightness, (7, 7)))[near]
+    texture = _texture(before, mask, _FINE)
+    if coarse:
+        placed = np.zeros((size, size), np.bool_)
+        placed[window.slices] = mask
+        texture = max(texture, _texture(clean, placed, 2 * round(coarse * size) + 1))
     read, shot = exposure.noise
     grain = (read + shot * float(np.sqrt(before.mean()))) * 100 / 255
-    texture = float(np.hypot(np.sqrt(np.square(fine).mean()), grain))
+    texture = float(np.hypot(texture, grain))
     # The eye asks for more contrast where there is less area: twice as much at a tenth of a percent.
     small = float(np.clip(-np.log10(max(share, 1e-6) / 0.01), 0, 1))
     needed = max(VISIBLE_LAB * (1 + small), VISIBLE_NOISE * texture)
     return _Attempt(window, levels, mask, alpha, distance / needed, share)
+
+
+def _texture(levels: Pixels, mask: Mask, side: int) -> float:
+    """Deviation of lightness in and around the mask, of all that is finer than `side` pixels."""
+    lightness = cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY) * np.float32(100 / 255)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    fine = (lightness - cv2.blur(lightness, (side, side)))[near]
+    return float(np.sqrt(np.square(fine).mean()))
 
 
 __all__ = ["Picture", "draw", "random_defect", "warp"]

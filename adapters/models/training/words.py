@@ -270,7 +270,8 @@ def step_loss(
         "name": contrast.naming_loss(patches, phrases, scale, batch.coverage, kinds),
     }
     weights = {"caption": 0.5, "state": 1.0, "dense": 1.0, "peak": 0.5, "name": 0.2}
-    total = torch.stack([weights[key] * loss for key, loss in losses.items()]).sum()
+    nothing = torch.zeros((), device=images.device)
+    total = sum((weights[key] * loss for key, loss in losses.items()), nothing)
     return total, {key: float(loss.detach()) for key, loss in losses.items()}
 
 

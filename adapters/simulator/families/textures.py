@@ -279,6 +279,7 @@ STONE_SLAB = Family(
     _stone_design,
     _draw_stone,
     ("stone", "stone tile", "slab of stone"),
+    coarse=0.1,  # grains of granite, chips of terrazzo
 )
 FOAM = Family(
     "foam",

@@ -1,10 +1,12 @@
 """Where a defect may lie and what its mask takes in."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from adapters.simulator import Product, Station, draw
+from adapters.simulator import FAMILIES, Product, Station, draw
 from adapters.simulator.canvas import Canvas
 from adapters.simulator.defects.damage import RIM, Damage
 from adapters.simulator.render import Window
@@ -57,3 +59,24 @@ def test_a_loose_thread_is_long_and_as_thin_as_the_threads_beside_it(family: str
         (_, _), (side, other), _ = cv2.minAreaRect(np.argwhere(picture.mask).astype(np.float32))
         assert max(side, other) > 1.5 * widest
         assert widest < 0.09 * 256
+
+
+def test_a_defect_stands_out_from_coarse_grain_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    granite = next(
+        product
+        for product in (Product.create("stone_slab", seed) for seed in range(50))
+        if "granite" in product.attributes["material"]
+    )
+    changes = []
+    for coarse in (FAMILIES["stone_slab"].coarse, 0.0):
+        monkeypatch.setitem(FAMILIES, "stone_slab", replace(FAMILIES["stone_slab"], coarse=coarse))
+        changes.append([_change(granite, part) for part in range(12)])
+    asked, unasked = changes
+    assert np.mean(asked) > 1.08 * np.mean(unasked)
+
+
+def _change(product: Product, part: int) -> float:
+    """Mean change in levels under the mask of a stain."""
+    good, bad = (draw(product, Station.fixed(1), part, defect=kind, size=SIZE) for kind in (None, "stain"))
+    moved = np.abs(bad.image.astype(np.float32) - good.image).max(2)
+    return float(moved[bad.mask].mean())
