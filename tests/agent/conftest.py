@@ -34,9 +34,11 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rooms(tmp_path: Path, migrated_file: Path) -> Iterator[Rooms]:
-    """History, outbox, recipe book and media folder, empty."""
-    shutil.copy(migrated_file, tmp_path / "history.db")
-    with Rooms(tmp_path) as rooms:
+    """History, outbox, recipe book and media folder, empty; the database has a folder of its own."""
+    path = tmp_path / "database" / "history.db"
+    path.parent.mkdir()
+    shutil.copy(migrated_file, path)
+    with Rooms(tmp_path, path) as rooms:
         yield rooms
 
 

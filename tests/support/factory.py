@@ -42,9 +42,10 @@ def encoded(image: Image, suffix: str = ".png") -> bytes:
 class Rooms:
     """History, outbox, recipe book and media folder of one agent."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, path: Path | None = None) -> None:
+        """``path``: of the database, by default beside the media."""
         self.folder = folder
-        self.path = folder / "history.db"
+        self.path = path or folder / "history.db"
         self.database = Database(f"sqlite:///{self.path}", busy_timeout_s=0.05)
         self.history = SqlHistory(self.database, agent_id="cell-7", agent_version="1")
         self.outbox = SqlOutbox(self.database, agent_id="cell-7")

@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -67,25 +66,19 @@ def full(rooms: Rooms) -> Iterator[None]:
 
 @contextmanager
 def gone(rooms: Rooms) -> Iterator[None]:
-    """The folder's disk is not there; a folder in the file's place keeps SQLite from making a new one."""
-    parts = [rooms.path.with_name(rooms.path.name + suffix) for suffix in ("", "-wal", "-shm")]
-    moved: list[tuple[Path, Path]] = []
+    """The disk with the database's folder is not there.
+
+    The folder goes and comes back as a whole, in one step each: file by file, a connection that is made in
+    between would see one without its log, and damage it.
+    """
+    aside = rooms.path.parent.with_name("aside")
+    rooms.path.parent.rename(aside)
     rooms.database.close()
-    for one in parts:
-        if one.exists():
-            aside = one.with_name(f"aside.{one.name}")
-            one.rename(aside)
-            moved.append((aside, one))
-    rooms.path.mkdir()
     try:
         yield
     finally:
+        aside.rename(rooms.path.parent)
         rooms.database.close()
-        rooms.path.rmdir()
-        for leftover in parts[1:]:
-            leftover.unlink(missing_ok=True)
-        for aside, one in moved:
-            aside.rename(one)
 
 
 OUTAGES: list[Outage] = [locked, read_only, full, gone]
