@@ -1,9 +1,9 @@
 """Settings for a checkpoint: ``python -m adapters.models.training.tuning [--checkpoint FILE]``.
 
 Measures what the method of the embedded profile would give under other settings, on drawn products of
-families that training never saw: side length, depths and size of the memory bank, smoothing, what a map is
-summed up by, and the weights between language and vision. The evaluation draws other products than these. No
-photograph takes part.
+families that training never saw: the set of prompts, side length, depths and size of the memory bank,
+smoothing, what a map is summed up by, and the weights between language and vision. The evaluation draws other
+products than these. No photograph takes part.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from agent.methods.maps import average_maps, pool_map
 from agent.methods.memory import bank_of, join_depths, nearest_distances
 from agent.methods.variants import evenly_spaced, variants
 from agent.ports import ImageFeatures
+from agent.prompt_library import library
+from agent.prompts import PromptSet, PromptSource, combine, compositional_ensemble
 
 SEED = 5
 """Of the products; the evaluation's default is 0."""
@@ -70,6 +72,26 @@ def candidates(sides: Sequence[int]) -> list[Features]:
     return [*found, *(Features(first, (8, 16), 1, limit) for limit in (1024, 2048, 4096, 16384))]
 
 
+IN_FORCE = {
+    "prompts": "prompts, template, map 0.5, pool 0.003",
+    "zero-shot": "zero-shot, 256 px, map 0.5, pool 0.003",
+    "few-shot": "few-shot, 256 px, strides 8+16, smoothing 1, bank 8192, pool 0.003, vision 0.95",
+}
+"""What the profile has, named as here."""
+
+
+def prompt_sets(noun: str) -> dict[str, PromptSet]:
+    """Words to choose among, by name."""
+    template, written = compositional_ensemble(noun), library()
+    bare = PromptSet((f"{noun} without defect",), (f"{noun} with defect",), source=PromptSource.TEMPLATE)
+    return {
+        "template": template,
+        "library": written,
+        "template and library": combine(template, written),
+        "one sentence each": bare,
+    }
+
+
 Figures = dict[str, list[float]]
 """By setting, the image AUROC of each trial."""
 
@@ -91,6 +113,10 @@ class Tuning:
         for side, passed in passes.items():
             for name, scores in self._zero_shot(passed, words):
                 yield f"zero-shot, {side} px, {name}", auroc(kinds, [scores])
+        for name, prompts in prompt_sets(trial.noun).items():
+            other = embed_words(self._encoder, prompts)
+            for rest, scores in self._zero_shot(passes[self._sides[0]], other):
+                yield f"prompts, {name}, {rest}", auroc(kinds, [scores])
         language = self._language(passes[self._sides[0]].image, words)
         angles = evenly_spaced(DIRECTIONS) if trial.station == "loose" else (0.0,)
         for features in candidates(self._sides):
@@ -180,9 +206,11 @@ def report(found: Mapping[str, Figures]) -> str:
     """The best settings of each station, and what each choice gives in the mean of all others."""
     lines = []
     for station, figures in found.items():
-        for prefix in ("zero-shot", "few-shot"):
+        for prefix in ("prompts", "zero-shot", "few-shot"):
             lines += ["", f"{station}, {prefix}: the best settings"]
             lines += [f"  {value:.3f}  {name}" for name, value in best(figures, prefix, 8)]
+            if IN_FORCE[prefix] in figures:
+                lines.append(f"  {np.mean(figures[IN_FORCE[prefix]]):.3f}  as the profile has it")
             lines += ["", f"{station}, {prefix}: the best of all others for each choice"]
             lines += [f"  {value:.3f}  {choice}" for choice, value in _choices(figures, prefix)]
     return "\n".join(lines).lstrip() + "\n"

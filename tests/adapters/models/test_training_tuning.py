@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,20 @@ from adapters.models.training.evaluation.models import bundled_files
 from adapters.models.training.evaluation.products import Sizes, trial_of
 from adapters.models.training.scaling import Depths, distance, student_of, table
 from adapters.models.training.textures import dead_leaves
-from adapters.models.training.tuning import POOLS, STRIDES, VISIONS, Tuning, best, candidates, report
+from adapters.models.training.tuning import (
+    IN_FORCE,
+    POOLS,
+    STRIDES,
+    VISIONS,
+    Features,
+    Tuning,
+    best,
+    candidates,
+    prompt_sets,
+    report,
+)
 from adapters.models.training.unled import unled
+from config import load
 from tests.adapters.models.toy_line import toy_line
 
 
@@ -43,6 +56,25 @@ def test_every_setting_gets_a_figure_on_a_trial(encoder: OpenClipEncoder, statio
     few = [name for name in figures if name.startswith("few-shot")]
     assert len(few) == len(candidates([96, 64])) * len(POOLS) * len(VISIONS)
     assert {name.split(", ")[1] for name in figures if name.startswith("zero-shot")} == {"96 px", "64 px"}
+    by_words = {name.split(", ")[1] for name in figures if name.startswith("prompts")}
+    assert by_words == set(prompt_sets("leather"))
+    template = [name for name in figures if name.startswith("prompts, template, ")]
+    assert [figures[name] for name in template] == [
+        figures[name.replace("prompts, template", "zero-shot, 96 px")] for name in template
+    ], "the template is what every recipe begins with"
+
+
+def test_what_the_profile_has_is_shown_beside_the_best() -> None:
+    """Named as the settings are that stand in the profile."""
+    chosen: dict[str, Any] = dict(load(profile="embedded").settings.inspection.parameters["sightline"])
+    pool, image_map = chosen["pool_fraction"], chosen["zero_shot_image_map"]
+    assert IN_FORCE["zero-shot"] == f"zero-shot, {chosen['scales'][0]} px, map {image_map}, pool {pool}"
+    features = Features(chosen["scales"][0], (8, 16), chosen["smoothing"], chosen["bank_limit"])
+    assert (
+        IN_FORCE["few-shot"] == f"few-shot, {features}, pool {pool}, vision {chosen['few_shot_image_vision']}"
+    )
+    figures = {IN_FORCE["few-shot"]: [0.25, 0.75], "few-shot, 64 px": [1.0, 1.0]}
+    assert "0.500  as the profile has it" in report({"fixed": defaultdict(list, figures)})
 
 
 def test_the_best_settings_stand_first_and_every_choice_has_the_best_of_the_others() -> None:
