@@ -32,14 +32,14 @@ class PosePolicy:
     """By so much the turned others have to lower a reference's leave-one-out score, in the median.
 
     Chosen on one drawn product of each of the 33 trained families, seen at a fixed and at a loose station:
-    four references, eight directions, the weights bundled before (39480a87). In a fixture turned ones lower
-    the score by 0.2 % in the median of the products and by less than 10 % for 28 of them; by 15 to 20 % for
-    five whose surface is random (fruit, wire mesh, tile, steel sheet, carpet). There turned references are
-    more of the same, and AUROC rose by 0.00 to 0.07. Where parts lie loosely they lower it by 25 % in the
-    median, for a quarter of the products by less than 20 %. Five of 33 stay below the gain and are
-    memorised as they are: they look much the same in any direction, or their light changes more as they
-    turn than turning a picture can make good. The two overlap: what is decided is what turning is worth,
-    not whether there is a fixture."""
+    four references, eight directions, the weights of the first round (39480a87). In a fixture turned ones
+    lower the score by 0.2 % in the median of the products and by less than 10 % for 28 of them; by 15 to
+    20 % for five whose surface is random (fruit, wire mesh, tile, steel sheet, carpet). There turned
+    references are more of the same, and AUROC rose by 0.00 to 0.07. Where parts lie loosely they lower it
+    by 25 % in the median, for a quarter of the products by less than 20 %. Five of 33 stay below the gain
+    and are memorised as they are: they look much the same in any direction, or their light changes more
+    as they turn than turning a picture can make good. The two overlap: what is decided is what turning is
+    worth, not whether there is a fixture."""
 
     def __post_init__(self) -> None:
         if self.directions < 1:

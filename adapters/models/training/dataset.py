@@ -61,6 +61,14 @@ def colour_jitter(batch: torch.Tensor, generator: torch.Generator) -> torch.Tens
     return (batch * gain + offset).clamp(0, 1)
 
 
+def colour_jitter_together(batch: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """The same, with one gain and offset for each run of ``count`` pictures."""
+    runs = batch.unflatten(0, (-1, count)).transpose(1, 2)  # (B / count, 3, count, H, W)
+    return (
+        colour_jitter(runs.flatten(2, 3), generator).unflatten(2, (count, -1)).transpose(1, 2).flatten(0, 1)
+    )
+
+
 def mix(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Each picture blended with its neighbour, weights uniform in [0, 1]."""
     weight = torch.rand(len(batch), 1, 1, 1, generator=generator)

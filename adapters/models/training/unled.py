@@ -16,7 +16,7 @@ import timm
 import torch
 
 from adapters.models.training.alike import AlikeSettings, depths_of, episodes
-from adapters.models.training.dataset import colour_jitter
+from adapters.models.training.dataset import colour_jitter_together
 from adapters.models.training.distill import (
     ARCHITECTURE,
     advance,
@@ -56,7 +56,4 @@ def _pictures(line: LinePool, rows: Sequence[int], groups: int, step: int) -> to
     pictures = (
         torch.from_numpy(np.stack([line.images[row] for row in rows])).permute(0, 3, 1, 2).float() / 255
     )
-    count = len(rows) // groups
-    folded = pictures.unflatten(0, (groups, count)).transpose(1, 2).flatten(2, 3)  # (G, 3, count H, W)
-    coloured = colour_jitter(folded, generator).unflatten(2, (count, -1)).transpose(1, 2).flatten(0, 1)
-    return to_network(coloured)
+    return to_network(colour_jitter_together(pictures, len(rows) // groups, generator))

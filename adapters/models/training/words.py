@@ -21,7 +21,7 @@ from adapters.models.clip import build_model, read_architecture
 from adapters.models.registry import KNOWN, bundled_folder
 from adapters.models.towers import densify
 from adapters.models.training import contrast
-from adapters.models.training.dataset import colour_jitter
+from adapters.models.training.dataset import colour_jitter_together
 from adapters.models.training.distill import (
     advance,
     cosine_rate,
@@ -98,7 +98,7 @@ def cache(trunk: Any, pool: LinePool, path: Path, seed: int) -> np.ndarray:
             torch.from_numpy(np.array(pool.images[start : start + 32])).permute(0, 3, 1, 2).float().div_(255)
         )
         # Both of a pair get the same colours: the defect stays the only difference.
-        jittered = colour_jitter_pairs(pictures, generator)
+        jittered = colour_jitter_together(pictures, 2, generator)
         odd = torch.arange(len(pictures)) // 2 % 2 == 1
         pictures[odd] = jittered[odd]
         found = early(trunk, to_network(pictures.to(device_of(trunk))))
@@ -113,14 +113,6 @@ def cache(trunk: Any, pool: LinePool, path: Path, seed: int) -> np.ndarray:
         raise ValueError("the pool is empty")
     path.with_suffix(".partial").rename(path)
     return np.load(path, mmap_mode="r")
-
-
-def colour_jitter_pairs(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The same gain and offset for both pictures of a pair."""
-    halves = torch.stack([pictures[0::2], pictures[1::2]], 1)  # (P, 2, 3, H, W)
-    folded = halves.permute(0, 2, 1, 3, 4).flatten(2, 3)  # (P, 3, 2 H, W)
-    out = colour_jitter(folded, generator).unflatten(2, (2, -1)).permute(0, 2, 1, 3, 4)
-    return out.flatten(0, 1)
 
 
 @dataclass(frozen=True, slots=True)

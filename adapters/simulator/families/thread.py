@@ -5,7 +5,7 @@ import numpy as np
 
 from adapters.simulator.canvas import Layers, Plane
 from adapters.simulator.family import Change
-from adapters.simulator.shapes import Outline, turned
+from adapters.simulator.shapes import Outline
 
 _FINE = 16  # fixed-point fractions of a pixel that OpenCV draws with
 _POINTS = 64
@@ -50,7 +50,7 @@ def _slack(rng: np.random.Generator, length: float) -> Outline:
         bend = bend + float(rng.choice((-1, 1))) * 16 * np.exp(-(((along - 0.8) / 0.12) ** 2))
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(bend) / _POINTS
     steps = np.stack([np.cos(heading), np.sin(heading)], 1) * (length / _POINTS)
-    return turned(np.cumsum(steps, 0), 0.0)
+    return np.asarray(np.cumsum(steps, 0))
 
 
 def _drawn(path: Outline, width: float, n: int) -> Plane:

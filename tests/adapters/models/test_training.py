@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.training import contrast
-from adapters.models.training.dataset import batches, render_pool
+from adapters.models.training.dataset import batches, colour_jitter_together, render_pool
 from adapters.models.training.distill import (
     DistillSettings,
     blocks_of,
@@ -24,7 +24,7 @@ from adapters.models.training.distill import (
     to_network,
 )
 from adapters.models.training.textures import dead_leaves
-from adapters.models.training.words import WordsSettings, colour_jitter_pairs, draw_batches
+from adapters.models.training.words import WordsSettings, draw_batches
 from tests.adapters.models.toy_line import toy_line
 
 
@@ -110,7 +110,7 @@ def test_distillation_brings_a_random_network_nearer_to_its_teacher(tmp_path: Pa
 
 def test_both_pictures_of_a_pair_get_the_same_colours() -> None:
     pictures = torch.rand(2, 3, 8, 8).repeat_interleave(2, 0) * 0.4 + 0.3
-    jittered = colour_jitter_pairs(pictures, torch.Generator().manual_seed(0))
+    jittered = colour_jitter_together(pictures, 2, torch.Generator().manual_seed(0))
     assert torch.equal(jittered[0], jittered[1])
     assert torch.equal(jittered[2], jittered[3])
     assert not torch.allclose(jittered[0], pictures[0])
