@@ -20,9 +20,6 @@ FOLDS = 10
 """Groups that references are left out in where banks are bounded: a bank from nine tenths of them covers a
 part nearly as well as that of all, and to choose one takes a second on a processor."""
 
-_WHOLE_BANK = 2**31
-"""As a limit: every patch is memorised."""
-
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each reference."""
 
@@ -147,9 +144,7 @@ class _Lying:
     def _look(self, recipe: Recipe, images: Sequence[Image], policy: PosePolicy) -> Pose:
         indices = looked_at(recipe.shots)
         part = [images[index] for index in indices]
-        # Out of a bank that holds every patch a reference is left out at no cost.
-        whole = {**recipe.parameters, "bank_limit": _WHOLE_BANK}
-        few = _among(replace(recipe, parameters=whole), indices)
+        few = _among(self._inspector.comparing(recipe), indices)
 
         def scores_in(angles: Sequence[float]) -> Sequence[float]:
             return leave_one_out(self._inspector, self._inspector.prepare(posed(few, angles), part), part)[0]

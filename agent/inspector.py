@@ -101,6 +101,14 @@ class Inspector:
         method = self._methods.of(recipe)
         return method.orientations(recipe) if isinstance(method, Turning) else None
 
+    def comparing(self, recipe: Recipe) -> Recipe:
+        """The recipe by which directions are compared (:meth:`Turning.comparing`), or as it is.
+
+        Raises RecipeError, ModelError.
+        """
+        method = self._methods.of(recipe)
+        return method.comparing(recipe) if isinstance(method, Turning) else recipe
+
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """Scores of a batch, whose recipes may name different methods; blocks while another batch runs.
 

@@ -24,6 +24,8 @@ from agent.ports import ImageFeatures, WindowPass
 
 TEXT_BATCH = 256
 """Texts encoded in one pass."""
+STRIDES = (8, 16)
+"""Where a convolutional tower has its few-shot features, unless more is known of it."""
 
 
 class OpenClipEncoder:
@@ -60,7 +62,7 @@ class OpenClipEncoder:
         sha256: str | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        strides: tuple[int, ...] = (8, 16),
+        strides: tuple[int, ...] = STRIDES,
         output_stride: int | None = None,
         blocks: tuple[int, ...] | None = None,
     ) -> None:

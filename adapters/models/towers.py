@@ -15,6 +15,10 @@ from adapters.models.gem import run_blocks
 from agent.errors import ModelError
 from agent.ports import ImageFeatures
 
+_TOGETHER = 2
+"""Pictures that a processor takes through a convolutional network at once: its caches hold the maps of so
+many, and of more it makes fewer a second."""
+
 
 class Tower(Protocol):
     """An image tower of a CLIP model; all outputs channels last, float32."""
@@ -45,6 +49,19 @@ class ConvolutionalTower:
         self._lags = lags(lambda picture: take_stages(self._trunk, picture, self._stages), like)
 
     def encode(self, batch: torch.Tensor) -> ImageFeatures:
+        found = [self._encode(part) for part in _parts(batch)]
+        return ImageFeatures(
+            image=torch.cat([each.image for each in found]),
+            patches=torch.cat([each.patches for each in found]),
+            depths=_joined([each.depths for each in found]),
+        )
+
+    def encode_depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return _joined(
+            [self._recentred(take_stages(self._trunk, part, self._stages)) for part in _parts(batch)]
+        )
+
+    def _encode(self, batch: torch.Tensor) -> ImageFeatures:
         order = sorted(set(self._stages))
         last, maps = self._trunk.forward_intermediates(batch, indices=order)
         depths = [maps[order.index(stage)] for stage in self._stages]
@@ -57,9 +74,6 @@ class ConvolutionalTower:
             depths=self._recentred(depths),
         )
 
-    def encode_depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self._recentred(take_stages(self._trunk, batch, self._stages))
-
     def _recentred(self, depths: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         pairs = zip(depths, self._lags, strict=True)
         return tuple(recentre(depth, lag).permute(0, 2, 3, 1).float() for depth, lag in pairs)
@@ -67,6 +81,14 @@ class ConvolutionalTower:
     def _project(self, last: torch.Tensor) -> torch.Tensor:
         projected: torch.Tensor = self._head(self._trunk.forward_head(last))
         return projected
+
+
+def _parts(batch: torch.Tensor) -> Sequence[torch.Tensor]:
+    return batch.split(_TOGETHER) if batch.device.type == "cpu" else (batch,)
+
+
+def _joined(parts: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.cat(depth) for depth in zip(*parts, strict=True))
 
 
 def densify(trunk: Any, output_stride: int) -> None:

@@ -14,9 +14,9 @@ from agent.frame import Image
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
 from agent.methods.feature_cache import FeatureCache, content_key
 from agent.methods.maps import FloatMap, highest_mean, to_pixels
-from agent.methods.memory import MemoryBank, bank_of, join_depths, nearest_distances
+from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, join_depths, nearest_distances
 from agent.methods.method import Prepared, Scored
-from agent.methods.parameters import override
+from agent.methods.parameters import override, with_parameters
 from agent.methods.variants import check_variants, evenly_spaced, variants
 from agent.ports import PatchEncoder
 from agent.recipe import Recipe
@@ -133,6 +133,10 @@ class AnomalyDino:
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         """See :class:`agent.methods.method.Turning`."""
         return override(self._defaults, recipe.parameters).orientations
+
+    def comparing(self, recipe: Recipe) -> Recipe:
+        """See :class:`agent.methods.method.Turning`."""
+        return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> AnomalyDinoPrepared:

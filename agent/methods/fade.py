@@ -22,9 +22,16 @@ from agent.methods.batching import (
 from agent.methods.feature_cache import FeatureCache, content_key
 from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
 from agent.methods.maps import average_maps, pool_map
-from agent.methods.memory import MemoryBank, bank_of, join_depths, nearest_distances, self_distances
+from agent.methods.memory import (
+    WHOLE_BANK,
+    MemoryBank,
+    bank_of,
+    join_depths,
+    self_distances,
+    tempered_distances,
+)
 from agent.methods.method import Prepared, Scored
-from agent.methods.parameters import override
+from agent.methods.parameters import override, with_parameters
 from agent.methods.variants import check_variants, variants
 from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
 from agent.prompt_library import library
@@ -62,6 +69,9 @@ class FadeParameters:
     """Patch features are averaged over so many neighbours a side before they are compared."""
     bank_limit: int = 16384
     """Most vectors in a memory bank of one scale; beyond it a coreset is kept."""
+    spread_weight: float = 0.0
+    """How much less a distance counts where references differ from each other
+    (:func:`agent.methods.memory.tempered_distances`); 0: not at all, as in the paper."""
     angles: tuple[float, ...] = (0.0,)
     """Every reference is memorised turned by so many degrees, in each of these."""
     brightness: tuple[float, ...] = (1.0,)
@@ -92,6 +102,8 @@ class FadeParameters:
             raise ValueError("scales are side lengths of at least 32 pixels, one or more of them")
         if self.bank_limit < 1:
             raise ValueError("bank_limit is at least 1")
+        if self.spread_weight < 0.0:
+            raise ValueError("spread_weight is not negative")
         check_variants(self.angles, self.brightness)
         if self.temperature < 0.0:
             raise ValueError("temperature is above 0, or 0 for the model's own")
@@ -191,6 +203,10 @@ class Fade:
         """See :class:`agent.methods.method.Turning`."""
         return override(self._defaults, recipe.parameters).angles
 
+    def comparing(self, recipe: Recipe) -> Recipe:
+        """See :class:`agent.methods.method.Turning`."""
+        return with_parameters(recipe, bank_limit=WHOLE_BANK, spread_weight=0.0)
+
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
         """See :class:`agent.methods.method.Method`."""
@@ -210,7 +226,8 @@ class Fade:
         if not references:
             return MemoryBank(torch.zeros(0, 1), torch.zeros(0, dtype=torch.long))
         patches = (self._memorised(image, scale, parameters) for image in references)
-        return bank_of(patches, limit=parameters.bank_limit)
+        bank = bank_of(patches, limit=parameters.bank_limit)
+        return bank.with_spread() if parameters.spread_weight else bank
 
     def _memorised(self, image: Image, scale: int, parameters: FadeParameters) -> torch.Tensor:
         """(variants, h, w, C) unit vectors of one reference."""
@@ -287,7 +304,7 @@ class Fade:
             scale = parameters.scales[level]
             joined = self._vision([images[i] for i in few], scale, parameters, _rows(features, few))
             for row, i in enumerate(few):
-                maps[i] = nearest_distances(joined[row], recipes[i].banks[level])
+                maps[i] = tempered_distances(joined[row], recipes[i].banks[level], parameters.spread_weight)
         # Grids differ where the few-shot features are finer than the aligned ones.
         return torch.cat(
             [average_maps([maps[i].unsqueeze(0)], parameters.map_size) for i in range(len(images))]

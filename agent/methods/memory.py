@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 
+from agent.methods.spread import Spread, spread_of
+
 _BLOCK, _BLOCK_CPU = (4096, 16384), (512, 1024)
 """Queries and bank vectors compared at once: bounds the similarity matrix, the running maximum is exact.
 On a processor the block stays in its cache, where the maximum costs little beside the product."""
+
+_INDEXED = 256
+"""Bank vectors compared at once where it matters which of them is the nearest."""
+_TINY = 1e-12
+"""Below it a distance is none."""
+_REACH = 1
+"""So many patches further on a part may lie than the references do."""
+
+WHOLE_BANK = 2**31
+"""A limit that no bank reaches."""
 
 _CANDIDATES = 4
 """Vectors that compete for each place of a bounded bank."""
@@ -26,6 +39,12 @@ class MemoryBank:
     """(N,) which reference each vector came from, 0..k-1: leave-one-out masks by it."""
     complete: bool = True
     """Whether every patch of every reference is in it; a coreset is not."""
+    spread: Spread | None = None
+    """How far its references are from each other; None where nobody asked."""
+
+    def with_spread(self) -> Self:
+        """The same bank, and how far its references are from each other."""
+        return replace(self, spread=spread_of(self.vectors, self.owners))
 
     def without(self, reference: int) -> MemoryBank:
         """The bank as it would be had ``reference`` never been enrolled.
@@ -34,7 +53,11 @@ class MemoryBank:
         gave way to a near vector of ``reference`` does not come back, and leaves a gap.
         """
         keep = self.owners != reference
-        return MemoryBank(self.vectors[keep], self.owners[keep], self.complete)
+        left = MemoryBank(self.vectors[keep], self.owners[keep], self.complete)
+        if self.spread is None:
+            return left
+        spread = self.spread.without(reference, keep)
+        return left.with_spread() if spread is None else replace(left, spread=spread)
 
 
 def join_depths(depths: Sequence[torch.Tensor], *, smoothing: int = 3) -> torch.Tensor:
@@ -162,15 +185,72 @@ def nearest_distances(queries: torch.Tensor, bank: MemoryBank) -> torch.Tensor:
     Returns:
         (...) distances in [0, 1].
     """
-    if bank.vectors.shape[0] == 0:
-        raise ValueError("a memory bank needs at least one vector")
-    flat = queries.reshape(-1, queries.shape[-1])
+    flat = _flat(queries, bank)
     rows, columns = _BLOCK_CPU if flat.device.type == "cpu" else _BLOCK
     best = torch.full((flat.shape[0],), -2.0, device=flat.device, dtype=flat.dtype)
     for block in bank.vectors.split(columns):
         for queried, highest in zip(flat.split(rows), best.split(rows), strict=True):
             torch.maximum(highest, (queried @ block.T).amax(dim=1), out=highest)  # writes into best
     return (0.5 * (1.0 - best)).clamp_min(0.0).reshape(queries.shape[:-1])
+
+
+def tempered_distances(queries: torch.Tensor, bank: MemoryBank, weight: float) -> torch.Tensor:
+    """Distances that count less where good parts differ from each other: d^2 / (d + ``weight`` s).
+
+    d is the distance to the bank (:func:`nearest_distances`). s is how far the vector found there is from the
+    other references (:class:`Spread`), the highest of a patch and its neighbours: parts do not lie on the
+    grid. Far beyond s this is d - ``weight`` s, within it near to nothing; it is never negative, and d itself
+    where there is one reference or ``weight`` is 0. Local outlier factors (Breunig et al. 2000) and
+    PatchCore's re-weighting (section 3.3) have the same thought.
+
+    Args:
+        queries: (..., h, w, C) unit vectors.
+
+    Returns:
+        (..., h, w) distances in [0, 1].
+
+    Raises:
+        ValueError: the bank is empty, or its spread was not measured.
+    """
+    if weight == 0.0:
+        return nearest_distances(queries, bank)
+    if bank.spread is None:
+        raise ValueError("the spread of this memory bank was not measured")
+    best, index = _nearest(_flat(queries, bank), bank.vectors)
+    distances = (0.5 * (1.0 - best)).clamp_min(0.0).reshape(-1, 1, *queries.shape[-3:-1])
+    side = 2 * _REACH + 1
+    spread = F.max_pool2d(bank.spread.values[index].view_as(distances), side, stride=1, padding=_REACH)
+    tempered = distances.square() / (distances + weight * spread).clamp_min(_TINY)
+    return tempered.reshape(queries.shape[:-1])
+
+
+def _flat(queries: torch.Tensor, bank: MemoryBank) -> torch.Tensor:
+    if bank.vectors.shape[0] == 0:
+        raise ValueError("a memory bank needs at least one vector")
+    return queries.reshape(-1, queries.shape[-1])
+
+
+def _nearest(queries: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(Q,) highest cosines of (Q, C) queries and (Q,) the vectors that have them.
+
+    On a processor a maximum alone is several times as fast as one with its index: first the block that
+    holds it is found, then the place in this block.
+    """
+    if queries.device.type != "cpu":
+        parts = [(rows @ vectors.T).max(dim=1) for rows in queries.split(_BLOCK[0])]
+        return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+    best = torch.full((len(queries),), -2.0, device=queries.device, dtype=queries.dtype)
+    holder = torch.zeros(len(queries), dtype=torch.long, device=queries.device)
+    blocks = vectors.split(_INDEXED)
+    for number, block in enumerate(blocks):
+        highest = (queries @ block.T).amax(dim=1)
+        higher = highest > best
+        best, holder = torch.where(higher, highest, best), torch.where(higher, number, holder)
+    index = torch.empty_like(holder)
+    for number, block in enumerate(blocks):
+        held = (holder == number).nonzero()[:, 0]
+        index[held] = (queries[held] @ block.T).argmax(dim=1) + _INDEXED * number
+    return best, index
 
 
 def self_distances(patches: torch.Tensor) -> torch.Tensor:

@@ -90,8 +90,14 @@ class Method(Protocol):
 
 @runtime_checkable
 class Turning(Protocol):
-    """A method that can memorise references turned: it knows the parameters ``angles`` and ``bank_limit``."""
+    """A method that can memorise references turned: it knows the parameter ``angles``."""
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         """Degrees in which the references of a recipe are memorised. Raises RecipeError."""
+        ...
+
+    def comparing(self, recipe: Recipe) -> Recipe:
+        """The recipe with every patch in memory, out of which a reference is left at no cost, and with
+        distances as they are: by these it is decided what turning is worth.
+        """
         ...

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from agent.errors import RecipeError
-from agent.recipe import Parameter
+from agent.recipe import Parameter, Recipe
 
 T = TypeVar("T")
 
@@ -33,6 +33,11 @@ def override(defaults: T, values: Mapping[str, Parameter]) -> T:
         return dataclasses.replace(defaults, **checked)
     except ValueError as error:
         raise RecipeError(str(error)) from error
+
+
+def with_parameters(recipe: Recipe, **values: Parameter) -> Recipe:
+    """The recipe with these parameters beside, or in place of, its own."""
+    return dataclasses.replace(recipe, parameters={**recipe.parameters, **values})
 
 
 def _as_type_of(default: Any, value: Parameter, name: str) -> Any:

@@ -125,6 +125,10 @@ class Sightline:
         """See :class:`agent.methods.method.Turning`."""
         return override(self._defaults, recipe.parameters).angles
 
+    def comparing(self, recipe: Recipe) -> Recipe:
+        """See :class:`agent.methods.method.Turning`."""
+        return self._fade.comparing(recipe)
+
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> SightlinePrepared:
         """See :class:`agent.methods.method.Method`."""
         parameters = override(self._defaults, recipe.parameters)

@@ -12,9 +12,9 @@ from agent.frame import Image
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
 from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
 from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
-from agent.methods.memory import MemoryBank, bank_of, nearest_distances
+from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
 from agent.methods.method import Prepared, Scored
-from agent.methods.parameters import override
+from agent.methods.parameters import override, with_parameters
 from agent.methods.variants import check_variants, variants
 from agent.ports import WindowEncoder, WindowPass
 from agent.recipe import Recipe
@@ -115,6 +115,10 @@ class WinClip:
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         """See :class:`agent.methods.method.Turning`."""
         return override(self._defaults, recipe.parameters).angles
+
+    def comparing(self, recipe: Recipe) -> Recipe:
+        """See :class:`agent.methods.method.Turning`."""
+        return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> WinClipPrepared:

@@ -1,7 +1,7 @@
 """Settings for a checkpoint: ``python -m adapters.models.training.tuning [--checkpoint FILE]``.
 
 Measures what the method of the embedded profile would give under other settings, on drawn products of
-families that training never saw: the set of prompts, side length, depths and size of the memory bank,
+families that training never saw: the set of prompts, side length, depths, size and spread of the memory bank,
 smoothing, what a map is summed up by, and the weights between language and vision. The evaluation draws other
 products than these. No photograph takes part.
 """
@@ -13,7 +13,7 @@ import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 from adapters.models.clip import OpenClipEncoder
-from adapters.models.normalisation import SIGNED_PREPROCESSING
 from adapters.models.training.evaluation.figures import auroc
 from adapters.models.training.evaluation.judging import recipe_of
 from adapters.models.training.evaluation.models import bundled_files
@@ -31,7 +30,7 @@ from adapters.simulator import HELD_OUT
 from agent.frame import Image
 from agent.methods.language import Words, anomaly_probability, embed_words
 from agent.methods.maps import average_maps, pool_map
-from agent.methods.memory import bank_of, join_depths, nearest_distances
+from agent.methods.memory import bank_of, join_depths, tempered_distances
 from agent.methods.variants import evenly_spaced, variants
 from agent.ports import ImageFeatures
 from agent.prompt_library import library
@@ -55,27 +54,30 @@ class Features:
 
     side: int
     depths: tuple[int, ...]
-    smoothing: int
-    limit: int
+    smoothing: int = 1
+    limit: int = 8192
+    spread: float = 2.0
 
     def __str__(self) -> str:
         depths = "+".join(str(depth) for depth in self.depths)
-        return f"{self.side} px, strides {depths}, smoothing {self.smoothing}, bank {self.limit}"
+        size = f"{self.side} px, strides {depths}, smoothing {self.smoothing}, bank {self.limit}"
+        return f"{size}, spread {self.spread:g}"
 
 
 def candidates(sides: Sequence[int]) -> list[Features]:
     """A middle choice and what lies beside it in one respect."""
-    found = [Features(side, (8, 16), 1, 8192) for side in sides]
-    first = sides[0]
-    found += [Features(first, depths, 1, 8192) for depths in ((8,), (16,), (4, 8, 16))]
-    found += [Features(first, (8, 16), 3, 8192)]
-    return [*found, *(Features(first, (8, 16), 1, limit) for limit in (1024, 2048, 4096, 16384))]
+    middle = Features(sides[0], (8,))
+    found = [replace(middle, side=side) for side in sides]
+    found += [replace(middle, depths=depths) for depths in ((16,), (8, 16), (4, 8))]
+    found += [replace(middle, smoothing=3)]
+    found += [replace(middle, spread=spread) for spread in (0.0, 1.0, 4.0)]
+    return [*found, *(replace(middle, limit=limit) for limit in (2048, 4096, 16384))]
 
 
 IN_FORCE = {
     "prompts": "prompts, template, map 0.5, pool 0.003",
-    "zero-shot": "zero-shot, 256 px, map 0.5, pool 0.003",
-    "few-shot": "few-shot, 256 px, strides 8+16, smoothing 1, bank 8192, pool 0.003, vision 0.95",
+    "zero-shot": "zero-shot, 320 px, map 0.5, pool 0.003",
+    "few-shot": "few-shot, 320 px, strides 8, smoothing 1, bank 8192, spread 2, pool 0.003, vision 0.95",
 }
 """What the profile has, named as here."""
 
@@ -161,7 +163,9 @@ class Tuning:
             for image in references
         )
         bank = bank_of(memorised, limit=features.limit)
-        return average_maps([nearest_distances(joined(passed.depths), bank)], MAP)
+        if features.spread:
+            bank = bank.with_spread()
+        return average_maps([tempered_distances(joined(passed.depths), bank, features.spread)], MAP)
 
 
 def best(figures: Mapping[str, Sequence[float]], prefix: str, count: int) -> list[tuple[str, float]]:
@@ -176,19 +180,13 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="weights to tune for; default: the bundled ones")
     parser.add_argument("--products", type=int, default=2, help="of each held-out family")
     parser.add_argument("--pictures", type=int, default=12, help="good ones of each, as many defective")
-    parser.add_argument("--sides", default="256,224,320")
+    parser.add_argument("--sides", default="320,256,288")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     files = bundled_files(arguments.checkpoint)
-    encoder = OpenClipEncoder(
-        files.architecture,
-        files.checkpoint,
-        SIGNED_PREPROCESSING,
-        output_stride=files.output_stride,
-        strides=STRIDES,
-    )
+    encoder = replace(files, strides=STRIDES).encoder()
     tuning = Tuning(encoder, [int(side) for side in arguments.sides.split(",")])
     sizes = Sizes(arguments.products, arguments.pictures, SEED)
     found: dict[str, Figures] = defaultdict(lambda: defaultdict(list))

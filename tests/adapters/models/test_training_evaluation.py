@@ -16,6 +16,7 @@ from adapters.models.training.evaluation import photographs, products
 from adapters.models.training.evaluation.controls import MEDIAN, NEAREST, Outlier, random_encoder
 from adapters.models.training.evaluation.descriptors import HandMade
 from adapters.models.training.evaluation.figures import Figure, auroc, over_pictures, over_products, wins
+from adapters.models.training.evaluation.files import Files
 from adapters.models.training.evaluation.neighbours import Neighbours
 from adapters.models.training.evaluation.trial import Draw, Sample, Scorer, Trial, measure
 from adapters.models.training.evaluation.words import labelled, naming, wrong_nouns
@@ -207,7 +208,7 @@ def test_random_weights_follow_from_the_seed_and_leave_the_global_stream_alone(
 ) -> None:
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    encoders = [random_encoder(convolutional_files[0], None, seed) for seed in (0, 0, 1)]
+    encoders = [random_encoder(Files(*convolutional_files), seed) for seed in (0, 0, 1)]
     assert torch.equal(before, torch.get_rng_state())
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     first, again, other = (encoder.encode_patches([picture], 64)[0] for encoder in encoders)

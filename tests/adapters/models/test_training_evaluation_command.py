@@ -13,6 +13,7 @@ import pytest
 
 from adapters.models.training.evaluation import speed
 from adapters.models.training.evaluation.command import INTERRUPTED, Evaluation, main
+from adapters.models.training.evaluation.files import Files
 from agent.errors import ModelError
 from agent.ports import ImageTextEncoder
 
@@ -169,7 +170,7 @@ def test_speed_says_how_it_was_measured(
 ) -> None:
     for name, small in (("LOADS", 1), ("CORES", 1), ("BATCHES", (1, 2))):
         monkeypatch.setattr(speed, name, small)
-    files = speed.Files(*convolutional_files, None)
+    files = Files(*convolutional_files)
     measured = speed.measure(convolutional, files, frames=1)
     assert set(measured["frames_per_s"]) == {"image tower", "zero-shot", "4-shot"}
     assert all(rate > 0 for rates in measured["frames_per_s"].values() for rate in rates.values())
@@ -178,6 +179,6 @@ def test_speed_says_how_it_was_measured(
 
 
 def test_a_model_that_no_process_can_load_is_said(tmp_path: Path) -> None:
-    files = speed.Files(tmp_path / "none.json", tmp_path / "none.safetensors", None)
+    files = Files(tmp_path / "none.json", tmp_path / "none.safetensors")
     with pytest.raises(ModelError, match="cannot be loaded in a fresh process"):
         speed.load_once(files)

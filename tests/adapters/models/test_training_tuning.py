@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import timm
 import torch
 
 from adapters.models.clip import OpenClipEncoder
-from adapters.models.normalisation import SIGNED_PREPROCESSING
+from adapters.models.registry import BUNDLED, KNOWN
 from adapters.models.training import scaling
 from adapters.models.training.distill import ARCHITECTURE
 from adapters.models.training.evaluation.models import bundled_files
@@ -38,14 +39,7 @@ from tests.adapters.models.toy_line import toy_line
 
 @pytest.fixture(scope="module")
 def encoder() -> OpenClipEncoder:
-    files = bundled_files()
-    return OpenClipEncoder(
-        files.architecture,
-        files.checkpoint,
-        SIGNED_PREPROCESSING,
-        output_stride=files.output_stride,
-        strides=STRIDES,
-    )
+    return replace(bundled_files(), strides=STRIDES).encoder()
 
 
 @pytest.mark.parametrize("station", ["fixed", "loose"])
@@ -69,7 +63,13 @@ def test_what_the_profile_has_is_shown_beside_the_best() -> None:
     chosen: dict[str, Any] = dict(load(profile="embedded").settings.inspection.parameters["sightline"])
     pool, image_map = chosen["pool_fraction"], chosen["zero_shot_image_map"]
     assert IN_FORCE["zero-shot"] == f"zero-shot, {chosen['scales'][0]} px, map {image_map}, pool {pool}"
-    features = Features(chosen["scales"][0], (8, 16), chosen["smoothing"], chosen["bank_limit"])
+    features = Features(
+        chosen["scales"][0],
+        KNOWN[BUNDLED].strides,
+        chosen["smoothing"],
+        chosen["bank_limit"],
+        chosen["spread_weight"],
+    )
     assert (
         IN_FORCE["few-shot"] == f"few-shot, {features}, pool {pool}, vision {chosen['few_shot_image_vision']}"
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch.nn import functional as F
 
 from adapters.models.clip import OpenClipEncoder
-from adapters.models.normalisation import SIGNED_PREPROCESSING
 from adapters.models.training.evaluation.descriptors import HandMade
+from adapters.models.training.evaluation.files import Files
 from adapters.models.training.evaluation.neighbours import top_mean
 from adapters.models.training.evaluation.trial import SIZE, Sample, Trial
 
@@ -24,13 +24,11 @@ _REACH = 1
 """Cells so far apart still share pixels."""
 
 
-def random_encoder(architecture: Path, output_stride: int | None, seed: int) -> OpenClipEncoder:
+def random_encoder(files: Files, seed: int) -> OpenClipEncoder:
     """The measured architecture with random weights, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return OpenClipEncoder(
-            architecture, None, SIGNED_PREPROCESSING, name=RANDOM, output_stride=output_stride
-        )
+        return replace(files, checkpoint=None).encoder(RANDOM)
 
 
 class Outlier:

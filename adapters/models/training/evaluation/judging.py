@@ -40,6 +40,11 @@ def parameters_in_force() -> dict[str, Any]:
     return {"method": method, **parameters}
 
 
+def side_in_force() -> int:
+    """Side in pixels that the embedded profile's method scales frames to, the first where there are more."""
+    return int(_inspection()[1]["scales"][0])
+
+
 def method_of(encoder: ImageTextEncoder) -> Method:
     """The embedded profile's method over an encoder."""
     name, parameters = _inspection()

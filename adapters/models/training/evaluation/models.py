@@ -14,9 +14,9 @@ from adapters.models.training.distill import ARCHITECTURE
 from adapters.models.training.evaluation.aims import MODEL, TEACHER
 from adapters.models.training.evaluation.controls import HAND_MADE, RANDOM, Outlier, random_encoder
 from adapters.models.training.evaluation.descriptors import HandMade
+from adapters.models.training.evaluation.files import Files
 from adapters.models.training.evaluation.judging import AsTheAgent, OncePerBatch
 from adapters.models.training.evaluation.neighbours import Neighbours
-from adapters.models.training.evaluation.speed import Files
 from adapters.models.training.evaluation.trial import Scorer
 from adapters.models.weights import sha256_of
 from agent.errors import ModelError
@@ -38,9 +38,7 @@ class Models:
         found: list[Scorer] = [AsTheAgent(own, pixels=pixels), Neighbours(MODEL, own)]
         if not controls:
             return found
-        untrained = OncePerBatch(
-            random_encoder(self.files.architecture, self.files.output_stride, RANDOM_SEED)
-        )
+        untrained = OncePerBatch(random_encoder(self.files, RANDOM_SEED))
         found += [AsTheAgent(untrained, f"agent on {RANDOM}"), Neighbours(RANDOM, untrained)]
         found += [Neighbours(HAND_MADE, HandMade()), Outlier()]
         if self.teacher is not None:
@@ -60,6 +58,7 @@ def bundled_files(checkpoint: Path | None = None, architecture: Path | None = No
         architecture or bundled_folder() / known.architecture,
         checkpoint or bundled_folder() / known.file_name,
         known.output_stride,
+        known.strides,
     )
 
 
@@ -68,8 +67,6 @@ def load_models(files: Files, teacher: Path | None) -> Models:
     for path in (files.architecture, files.checkpoint, teacher):
         if path is not None and not path.is_file():
             raise ModelError(f"there is no file {path}; check --checkpoint, --architecture and --teacher")
-    tiny = OpenClipEncoder(
-        files.architecture, files.checkpoint, SIGNED_PREPROCESSING, output_stride=files.output_stride
-    )
+    tiny = files.encoder()
     backbone = None if teacher is None else TimmBackbone(ARCHITECTURE, teacher, SIGNED_PREPROCESSING)
     return Models(files, tiny, backbone)

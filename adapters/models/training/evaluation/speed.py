@@ -7,15 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from adapters.models.training.dataset import RESERVED_SEED
-from adapters.models.training.evaluation.judging import method_of, recipe_of
+from adapters.models.training.evaluation.files import Files
+from adapters.models.training.evaluation.judging import method_of, recipe_of, side_in_force
 from adapters.models.training.evaluation.trial import SIZE
 from adapters.models.training.machine import load_average
 from adapters.simulator import Product, Station, draw
@@ -31,15 +31,6 @@ LOADS = 3
 _WARM_UP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What the model is loaded from."""
-
-    architecture: Path
-    checkpoint: Path
-    output_stride: int | None
-
-
 def measure(encoder: ImageTextEncoder, files: Files, frames: int) -> dict[str, Any]:
     """Frames a second on two threads and load times, with how busy the machine was meanwhile."""
     before = torch.get_num_threads()
@@ -53,6 +44,7 @@ def measure(encoder: ImageTextEncoder, files: Files, frames: int) -> dict[str, A
     return {
         "threads": CORES,
         "frame_size": [SIZE, SIZE],
+        "scaled_to": side_in_force(),
         "frames": frames,
         "frames_per_s": rates,
         "load_s": round(float(np.median([each["load_s"] for each in loads])), 3),
@@ -63,14 +55,14 @@ def measure(encoder: ImageTextEncoder, files: Files, frames: int) -> dict[str, A
 
 
 def _rates(encoder: ImageTextEncoder, frames: int) -> dict[str, dict[str, float]]:
-    images = _pictures(max(BATCHES) + SHOTS)
+    images, side = _pictures(max(BATCHES) + SHOTS), side_in_force()
     references, shown = images[:SHOTS], images[SHOTS:]
     method, plain = method_of(encoder), recipe_of("speed", "gear")
     names = tuple(Reference("", str(index), str(index)) for index in range(SHOTS))
     zero = method.prepare(plain, [])
     few = method.prepare(replace(plain, references=names), references)
     return {
-        "image tower": _of(lambda batch: encoder.encode_images(batch, SIZE), shown, frames),
+        "image tower": _of(lambda batch: encoder.encode_images(batch, side), shown, frames),
         "zero-shot": _of(lambda batch: method.score(batch, [zero] * len(batch)), shown, frames),
         f"{SHOTS}-shot": _of(lambda batch: method.score(batch, [few] * len(batch)), shown, frames),
     }
@@ -98,7 +90,8 @@ def _pictures(count: int) -> list[Image]:
 def load_once(files: Files) -> dict[str, float]:
     """Seconds in a process of its own. Raises ModelError where it ends with an error."""
     command = [sys.executable, "-m", "adapters.models.training.evaluation.cold"]
-    places = [str(files.architecture), str(files.checkpoint), str(files.output_stride or 0)]
+    strides = ",".join(str(stride) for stride in files.strides)
+    places = [str(files.architecture), str(files.checkpoint), str(files.output_stride or 0), strides]
     done = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
