@@ -13,6 +13,7 @@ from agent.calibration import CalibrationPolicy
 from agent.enrolment import Enrolled, enrol
 from agent.frame import Image
 from agent.inspector import Inspector
+from agent.methods.memory import WHOLE_BANK
 from agent.pose import PosePolicy
 from agent.recipe import Parameter, Recipe, Reference
 from agent.references import SelectionPolicy
@@ -66,6 +67,17 @@ def test_parts_in_a_fixture_are_memorised_as_they_are(bundled: Inspector, family
     assert made.pose is not None
     assert not made.pose.turned
     assert made.recipe.parameters == {}
+
+
+def test_directions_are_compared_by_whole_banks_and_plain_distances(bundled: Inspector) -> None:
+    """Else the spread of the references, which turned ones lower, would speak against turning them."""
+    own = replace(recipe(2), parameters={"smoothing": 3})
+    compared = bundled.comparing(own)
+    assert compared.parameters == {"smoothing": 3, "bank_limit": WHOLE_BANK, "spread_weight": 0.0}
+    assert replace(compared, parameters=own.parameters) == own
+    prepared = bundled.prepare(compared, parts("connector", Station.fixed(SEED), 2))
+    assert prepared.complete
+    assert bundled.comparing(recipe(2, "null")) == recipe(2, "null")
 
 
 def test_copies_of_a_reference_do_not_speak_for_a_fixture(bundled: Inspector) -> None:

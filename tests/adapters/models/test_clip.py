@@ -49,6 +49,19 @@ def test_a_batch_of_two_equals_two_batches_of_one(encoder: OpenClipEncoder, pict
     assert not torch.allclose(both.image[0], both.image[1], atol=1e-3)
 
 
+def test_five_pictures_keep_their_order_and_each_its_own_features(
+    encoder: OpenClipEncoder, pictures: list[Image]
+) -> None:
+    """On a processor a convolutional network takes few of them at once."""
+    first, second = pictures
+    shown = [first, second, second, first, second]
+    features, two = encoder.encode_images(shown, 64), encoder.encode_images(pictures, 64)
+    for found, wanted in ((features.image, two.image), (features.patches, two.patches)):
+        assert torch.allclose(found, wanted[[0, 1, 1, 0, 1]], atol=1e-5)
+    for found, wanted in zip(encoder.encode_patches(shown, 64), two.depths, strict=True):
+        assert torch.allclose(found, wanted[[0, 1, 1, 0, 1]], rtol=1e-4, atol=1e-4)
+
+
 def test_patches_alone_are_the_depths(encoder: OpenClipEncoder, pictures: list[Image]) -> None:
     expected = encoder.encode_images(pictures, 64).depths
     for own, wanted in zip(encoder.encode_patches(pictures, 64), expected, strict=True):

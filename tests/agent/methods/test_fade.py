@@ -226,6 +226,27 @@ def test_leaving_one_out_is_as_if_it_had_never_been_enrolled() -> None:
     assert [bank.owners.unique().tolist() for bank in prepared.banks] == [[0, 1, 2]] * 2, "unchanged"
 
 
+def test_where_references_differ_a_frame_may_and_only_a_recipe_that_asks_pays_for_it() -> None:
+    images = [part(index) for index in range(3)]
+    plain, asking = method(), method(spread_weight=2.0)
+    prepared = asking.prepare(recipe("A", 3), images)
+    assert all(bank.spread is not None for bank in prepared.banks)
+    assert all(bank.spread is None for bank in plain.prepare(recipe("A", 3), images).banks)
+    frames = [part(7), spotted(8)]
+    before = plain.score(frames, [plain.prepare(recipe("A", 3), images)] * 2)
+    after = asking.score(frames, [prepared] * 2)
+    for one, other in zip(before, after, strict=True):
+        assert one.anomaly_map is not None
+        assert other.anomaly_map is not None
+        assert bool((other.anomaly_map <= one.anomaly_map + 1e-6).all())
+        assert other.score < one.score
+    alone = asking.score(frames, [asking.prepare(recipe("A", 1), images[:1])] * 2)
+    single = plain.score(frames, [plain.prepare(recipe("A", 1), images[:1])] * 2)
+    assert [one.score for one in alone] == pytest.approx([one.score for one in single]), "nothing to differ"
+    with pytest.raises(RecipeError, match="spread_weight is not negative"):
+        plain.prepare(recipe("A", 1, spread_weight=-1.0), images[:1])
+
+
 def test_a_recipe_is_lent_to_another_version_of_itself() -> None:
     fade = method()
     prepared = fade.prepare(recipe("A", 1), [part(0)])
