@@ -59,8 +59,6 @@ class KnownModel:
     bundled: bool = False
     output_stride: int | None = None
     """A convolutional tower keeps its last maps at this stride, dilated."""
-    strides: tuple[int, ...] = (8, 16)
-    """Of a convolutional tower, where its few-shot features come from."""
     note: str = ""
 
     @property
@@ -148,7 +146,6 @@ KNOWN: dict[str, KnownModel] = {
             sha256="3b68d48a325fa6cdf84f9cf51d279f5e055e58419ca66c4646e3ef4f84fed897",
             bundled=True,
             output_stride=16,
-            strides=(8,),
             note="made from drawn pictures; good for few-shot, weak at zero-shot on objects",
         ),
         KnownModel(

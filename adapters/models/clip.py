@@ -25,7 +25,7 @@ from agent.ports import ImageFeatures, WindowPass
 TEXT_BATCH = 256
 """Texts encoded in one pass."""
 STRIDES = (8, 16)
-"""Where a convolutional tower has its few-shot features, unless more is known of it."""
+"""Where a convolutional tower has its few-shot features."""
 
 
 class OpenClipEncoder:

@@ -10,7 +10,7 @@ import torch
 
 from adapters.models.backbone import TimmBackbone
 from adapters.models.catalogue import BUNDLED, KNOWN, TIMM_PREFIX, KnownModel, find, names
-from adapters.models.clip import STRIDES, OpenClipEncoder
+from adapters.models.clip import OpenClipEncoder
 from adapters.models.grounding_dino import GroundingDino
 from adapters.models.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Preprocessing
 from adapters.models.sam import BUILDERS, Sam
@@ -80,7 +80,6 @@ def load_clip(
         device=device,
         dtype=dtype,
         output_stride=known.output_stride if known is not None else None,
-        strides=known.strides if known is not None else STRIDES,
     )
     encoder.digest = digest_in_use(encoder.digest, dtype, preprocessing)
     return encoder

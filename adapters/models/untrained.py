@@ -16,7 +16,7 @@ import torch
 
 from adapters.models.backbone import TimmBackbone
 from adapters.models.catalogue import KNOWN, TIMM_PREFIX, find, names
-from adapters.models.clip import STRIDES, OpenClipEncoder
+from adapters.models.clip import OpenClipEncoder
 from adapters.models.grounding_dino import GroundingDino, Parts
 from adapters.models.normalisation import CLIP_PREPROCESSING
 from adapters.models.registry import Device, bundled_folder
@@ -68,7 +68,6 @@ def untrained_clip(
         device=device,
         dtype=dtype,
         output_stride=known.output_stride if known is not None else None,
-        strides=known.strides if known is not None else STRIDES,
     )
 
 

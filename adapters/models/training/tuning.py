@@ -56,7 +56,7 @@ class Features:
     depths: tuple[int, ...]
     smoothing: int = 1
     limit: int = 8192
-    spread: float = 2.0
+    spread: float = 1.0
 
     def __str__(self) -> str:
         depths = "+".join(str(depth) for depth in self.depths)
@@ -66,18 +66,18 @@ class Features:
 
 def candidates(sides: Sequence[int]) -> list[Features]:
     """A middle choice and what lies beside it in one respect."""
-    middle = Features(sides[0], (8,))
+    middle = Features(sides[0], (8, 16))
     found = [replace(middle, side=side) for side in sides]
-    found += [replace(middle, depths=depths) for depths in ((16,), (8, 16), (4, 8))]
+    found += [replace(middle, depths=depths) for depths in ((8,), (16,), (4, 8, 16))]
     found += [replace(middle, smoothing=3)]
-    found += [replace(middle, spread=spread) for spread in (0.0, 1.0, 4.0)]
+    found += [replace(middle, spread=spread) for spread in (0.0, 2.0, 4.0)]
     return [*found, *(replace(middle, limit=limit) for limit in (2048, 4096, 16384))]
 
 
 IN_FORCE = {
     "prompts": "prompts, template, map 0.5, pool 0.003",
     "zero-shot": "zero-shot, 320 px, map 0.5, pool 0.003",
-    "few-shot": "few-shot, 320 px, strides 8, smoothing 1, bank 8192, spread 2, pool 0.003, vision 0.95",
+    "few-shot": "few-shot, 320 px, strides 8+16, smoothing 1, bank 8192, spread 1, pool 0.003, vision 0.95",
 }
 """What the profile has, named as here."""
 

@@ -47,7 +47,7 @@ def test_the_bundled_model_encodes_deterministically(tiny: OpenClipEncoder, pict
     assert torch.equal(first.image, second.image)
     assert torch.equal(first.patches, second.patches)
     assert torch.allclose(first.image.norm(dim=1), torch.ones(2), atol=1e-5)
-    assert [tuple(depth.shape) for depth in first.depths] == [(2, 16, 16, 32)]
+    assert [tuple(depth.shape) for depth in first.depths] == [(2, 16, 16, 32), (2, 8, 8, 96)]
     texts = tiny.encode_texts(["a damaged gear", "a flawless gear"])
     assert torch.allclose(texts.norm(dim=1), torch.ones(2), atol=1e-5)
     assert 1 < tiny.logit_scale <= 100

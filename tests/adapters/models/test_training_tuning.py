@@ -12,8 +12,8 @@ import pytest
 import timm
 import torch
 
+from adapters.models.clip import STRIDES as CLIP_STRIDES
 from adapters.models.clip import OpenClipEncoder
-from adapters.models.registry import BUNDLED, KNOWN
 from adapters.models.training import scaling
 from adapters.models.training.distill import ARCHITECTURE
 from adapters.models.training.evaluation.models import bundled_files
@@ -65,7 +65,7 @@ def test_what_the_profile_has_is_shown_beside_the_best() -> None:
     assert IN_FORCE["zero-shot"] == f"zero-shot, {chosen['scales'][0]} px, map {image_map}, pool {pool}"
     features = Features(
         chosen["scales"][0],
-        KNOWN[BUNDLED].strides,
+        CLIP_STRIDES,
         chosen["smoothing"],
         chosen["bank_limit"],
         chosen["spread_weight"],

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 
-def main(architecture: str, checkpoint: str, output_stride: str, strides: str) -> None:
+def main(architecture: str, checkpoint: str, output_stride: str) -> None:
     """Seconds for the imports and for the model, each from the start of its own."""
     started = time.perf_counter()
     # The encoder asks for these when it builds its model; they are libraries all the same.
@@ -19,13 +19,8 @@ def main(architecture: str, checkpoint: str, output_stride: str, strides: str) -
     from adapters.models.normalisation import SIGNED_PREPROCESSING
 
     imported = time.perf_counter()
-    OpenClipEncoder(
-        Path(architecture),
-        Path(checkpoint),
-        SIGNED_PREPROCESSING,
-        output_stride=int(output_stride) or None,
-        strides=tuple(int(stride) for stride in strides.split(",")),
-    )
+    stride = int(output_stride) or None
+    OpenClipEncoder(Path(architecture), Path(checkpoint), SIGNED_PREPROCESSING, output_stride=stride)
     loaded = time.perf_counter()
     sys.stdout.write(json.dumps({"import_s": imported - started, "load_s": loaded - imported}) + "\n")
 

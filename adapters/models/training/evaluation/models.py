@@ -58,7 +58,6 @@ def bundled_files(checkpoint: Path | None = None, architecture: Path | None = No
         architecture or bundled_folder() / known.architecture,
         checkpoint or bundled_folder() / known.file_name,
         known.output_stride,
-        known.strides,
     )
 
 

@@ -90,8 +90,7 @@ def _pictures(count: int) -> list[Image]:
 def load_once(files: Files) -> dict[str, float]:
     """Seconds in a process of its own. Raises ModelError where it ends with an error."""
     command = [sys.executable, "-m", "adapters.models.training.evaluation.cold"]
-    strides = ",".join(str(stride) for stride in files.strides)
-    places = [str(files.architecture), str(files.checkpoint), str(files.output_stride or 0), strides]
+    places = [str(files.architecture), str(files.checkpoint), str(files.output_stride or 0)]
     done = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
