@@ -39,8 +39,8 @@ def test_loose_parts_are_told_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
     assert "references are memorised in 8 directions: the parts lie in any" in told
     assert shown()["parameters"] == {"angles": [index * 45.0 for index in range(8)]}
     assert shown()["note"] == "references are memorised in 8 directions: the parts lie in any"
-    again = run(*enroll, "--set", "references.directions=4")
-    assert "references are memorised in 4 directions, before in 8" in again
+    again = run(*enroll, "--set", "references.directions=6")
+    assert "references are memorised in 6 directions, before in 8" in again
     never = run(*enroll, "--set", "references.rotations=[]")
-    assert "references are no longer memorised in 4 directions" in never
+    assert "references are no longer memorised in 6 directions" in never
     assert shown()["parameters"] == {}
