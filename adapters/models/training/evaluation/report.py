@@ -46,9 +46,10 @@ def _speed_tables(results: Any) -> list[Table]:
         batches = list(next(iter(rates.values())))
         rows = [Row(title, tuple(f"{each[batch]:.1f}" for batch in batches)) for title, each in rates.items()]
         note = (
-            f"Frames a second of {measured['frame_size'][0]} px on {measured['threads']} threads, bare "
-            f"model. Loaded in {measured['load_s']:.2f} s, after {measured['import_s']:.2f} s for the "
-            f"libraries. Load average of the machine before and after: {measured['load_average_before']} and "
+            f"Frames a second of {measured['frame_size'][0]} px, scaled to {measured['scaled_to']}, on "
+            f"{measured['threads']} threads, bare model. Loaded in {measured['load_s']:.2f} s, after "
+            f"{measured['import_s']:.2f} s for the libraries. Load average of the machine before and after: "
+            f"{measured['load_average_before']} and "
             f"{measured['load_average_after']}."
         )
         tables.append(Table("Speed", tuple(batches), tuple(rows), note))
