@@ -36,8 +36,9 @@ def test_every_kind_lies_on_the_product_and_changes_nothing_else(kind: str, seed
     before = image.copy()
     try:
         made = add_defect(image, seed, kinds=(kind,), foreground=silhouette)
-    except ValueError:
-        assume(False)  # a thin scratch among the stripes may stay too faint, and then it is refused
+    except ValueError as error:
+        # A thin scratch among the stripes may stay too faint, and then it is refused: another seed.
+        assume("can be made visible" not in str(error))
         raise
     assert made.kind == kind
     assert (image == before).all(), "the photograph itself stays as it was"
