@@ -23,6 +23,8 @@ class TimmBackbone:
     normalised patch tokens of the chosen ``blocks`` (the last one where None). A transformer takes sizes that
     are multiples of its patch; others are rounded to the nearest one.
 
+    ``preprocessing`` and ``multiple`` say what a batch for ``maps`` has to be.
+
     Args:
         name: what timm calls the architecture, with or without a weights tag.
         weights: safetensors, or a PyTorch file that loads with ``weights_only=True``. Every tensor that the
@@ -49,15 +51,15 @@ class TimmBackbone:
         self.name = f"timm:{name}"
         self.digest = UNTRAINED if weights is None else verify(weights, sha256)
         self._device, self._dtype = torch.device(device), dtype
-        self._trunk = _create(name)
+        self._trunk = create_trunk(name)
         self._transformer = is_transformer(self._trunk)
         count = len(reductions(self._trunk))
         if self._transformer:
             self._stages = tuple(block % count for block in blocks or (count - 1,))
-            self._multiple = reductions(self._trunk)[0]
+            self.multiple = reductions(self._trunk)[0]
         else:
-            self._stages, self._multiple = stages_at(self._trunk, strides), 1
-        self._preprocessing = preprocessing or _declared_preprocessing(self._trunk)
+            self._stages, self.multiple = stages_at(self._trunk, strides), 1
+        self.preprocessing = preprocessing or _declared_preprocessing(self._trunk)
         known = set(self._trunk.state_dict())
         if hasattr(self._trunk, "prune_intermediate_layers"):
             self._trunk.prune_intermediate_layers(list(self._stages), prune_norm=False, prune_head=True)
@@ -74,12 +76,17 @@ class TimmBackbone:
 
         ``keep_aspect``: see :class:`agent.ports.PatchEncoder`.
         """
-        side = max(1, round(size / self._multiple)) * self._multiple
-        multiple = self._multiple if keep_aspect else None
-        batch = prepare(images, side, self._preprocessing, self._device, self._dtype, keep_aspect=multiple)
+        side = max(1, round(size / self.multiple)) * self.multiple
+        multiple = self.multiple if keep_aspect else None
+        batch = prepare(images, side, self.preprocessing, self._device, self._dtype, keep_aspect=multiple)
+        return tuple(each.permute(0, 2, 3, 1).float() for each in self.maps(batch))
+
+    def maps(self, batch: torch.Tensor) -> list[torch.Tensor]:
+        """(B, C_i, h_i, w_i), cells in the middle of their pixels, of a batch (B, 3, H, W) on the network's
+        device that is normalised by ``preprocessing``; sides are multiples of ``multiple``.
+        """
         maps = take_stages(self._trunk, batch, self._stages, norm=self._transformer)
-        pairs = zip(maps, self._lags, strict=True)
-        return tuple(recentre(each, lag).permute(0, 2, 3, 1).float() for each, lag in pairs)
+        return [recentre(each, lag) for each, lag in zip(maps, self._lags, strict=True)]
 
     def _find_lags(self) -> tuple[float, ...]:
         if self._transformer:  # a token stands for its patch, which it lies in the middle of
@@ -101,7 +108,8 @@ class TimmBackbone:
         self._trunk.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
 
 
-def _create(name: str) -> Any:
+def create_trunk(name: str) -> Any:
+    """timm's network of that name, without classifier, random. Raises ModelError."""
     import timm
 
     if not timm.is_model(name.split(".", maxsplit=1)[0]):

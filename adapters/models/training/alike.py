@@ -21,17 +21,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from adapters.models.training.dataset import colour_jitter
-from adapters.models.training.distill import (
-    COMPARED,
-    advance,
-    cosine_rate,
-    decay_groups,
-    device_of,
-    set_rate,
-    to_network,
-)
+from adapters.models.training.distill import advance, cosine_rate, decay_groups, depth_losses, set_rate
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
+from adapters.models.training.student import COMPARED, device_of, to_network
+from adapters.models.training.teacher import Teacher
 from adapters.models.training.turned import turned_places
 from agent.errors import ConfigurationError
 from agent.methods.memory import join_depths
@@ -123,7 +117,7 @@ def depths_of(trunk: Any, features: torch.Tensor, first: int = FROZEN) -> list[t
 
 
 def cache_tables(
-    trunk: Any, teacher: Any, line: LinePool, leaves: NDArray[np.uint8], folder: Path, seed: int
+    trunk: Any, teacher: Teacher, line: LinePool, leaves: NDArray[np.uint8], folder: Path, seed: int
 ) -> Tables:
     """Compute both tables, or read them where they were computed before."""
     return Tables(
@@ -146,7 +140,7 @@ def colour_groups(line: LinePool) -> NDArray[np.int64]:
 @torch.inference_mode()
 def _table(
     trunk: Any,
-    teacher: Any,
+    teacher: Teacher,
     images: NDArray[np.uint8],
     folder: Path,
     groups: NDArray[np.int64] | None,
@@ -164,9 +158,8 @@ def _table(
                 torch.from_numpy(np.array(images[start : start + 32])).permute(0, 3, 1, 2).float() / 255
             )
             numbers = range(start, start + len(pictures)) if groups is None else groups[start : start + 32]
-            coloured = _in_colour(pictures, [int(number) for number in numbers], seed)
-            batch = to_network(coloured.to(device_of(trunk)))
-            found = [early(trunk, batch), *depths_of(teacher, early(teacher, batch))]
+            coloured = _in_colour(pictures, [int(number) for number in numbers], seed).to(device_of(trunk))
+            found = [early(trunk, to_network(coloured)), *teacher.depths(coloured)]
             rows = [each.permute(0, 2, 3, 1).half().cpu().numpy() for each in found]
             if not files:
                 files = [
@@ -302,12 +295,8 @@ def _deviation(targets: NDArray[np.float16]) -> torch.Tensor:
 def _held(
     depths: Sequence[torch.Tensor], targets: Sequence[torch.Tensor], deviations: Sequence[torch.Tensor]
 ) -> torch.Tensor:
-    """Smooth L1 to the teacher's standardised features."""
-    losses = [
-        F.smooth_l1_loss(own / deviation, target.to(own.device) / deviation)
-        for own, target, deviation in zip(depths, targets, deviations, strict=True)
-    ]
-    return torch.stack(losses).mean()
+    """The mean of :func:`depth_losses`."""
+    return torch.stack(depth_losses(depths, targets, deviations)).mean()
 
 
 def _turned(

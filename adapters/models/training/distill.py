@@ -1,33 +1,37 @@
 """Phase A: a random network learns to give the features of a pretrained one on drawn pictures.
 
-Teacher and student have the same architecture, so each inverted-residual block has a counterpart. In the
+Where teacher and student have the same architecture, each inverted-residual block has a counterpart. In the
 first steps every student block is fed with the teacher's input of that block (block-wise distillation: 17
 shallow problems that converge within hundreds of steps); afterwards the student runs on its own features,
-its errors included, and is led end to end.
+its errors included, and is led end to end. Any other teacher leads it end to end from the first step, at the
+depths that are compared with references.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from adapters.models.training.dataset import batches, colour_jitter, mix
 from adapters.models.training.progress import Progress
-
-ARCHITECTURE = "mobilenetv2_100"
-COMPARED = (2, 4)
-"""Stages whose outputs are compared with references: strides 8 and 16."""
+from adapters.models.training.student import (
+    COMPARED,
+    blocks_of,
+    compared,
+    device_of,
+    stage_ends,
+    to_network,
+)
+from adapters.models.training.teacher import Teacher, Twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class DistillSettings:
     """How long and how hard phase A trains."""
 
     forced_steps: int = 450
+    """Block by block, where the teacher has such blocks."""
     steps: int = 1500
     batch: int = 32
     size: int = 112
@@ -48,27 +53,9 @@ class DistillSettings:
     seed: int = 0
 
 
-def load_teacher(path: Path) -> nn.Module:
-    """The pretrained network, frozen, without its classifier."""
-    teacher = timm.create_model(ARCHITECTURE, pretrained=False)
-    teacher.load_state_dict(load_file(str(path)))
-    return teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-
-def blocks_of(trunk: Any) -> list[nn.Module]:
-    """Stem and inverted-residual blocks in order, each a map from features to features."""
-    stem = nn.Sequential(trunk.conv_stem, trunk.bn1)
-    return [stem, *(block for stage in trunk.blocks for block in stage)]
-
-
-def stage_ends(trunk: Any) -> list[int]:
-    """Index into :func:`blocks_of` of the last block of each stage."""
-    return np.cumsum([len(stage) for stage in trunk.blocks]).tolist()
-
-
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Mean and deviation of each channel after each block, each (C, 1, 1)."""
+    """Mean and deviation of each channel after each block or at each depth, each (C, 1, 1)."""
 
     mean: list[torch.Tensor]
     deviation: list[torch.Tensor]
@@ -82,25 +69,34 @@ def teacher_statistics(blocks: Sequence[nn.Module], inputs: Iterator[torch.Tenso
         outputs, features = [], batch
         for block in blocks:
             features = block(features)
-            outputs.append(torch.stack([features.mean((0, 2, 3)), features.square().mean((0, 2, 3))]))
+            outputs.append(_moments(features))
         sums.append(outputs)
-    moments = [torch.stack(each).mean(0) for each in zip(*sums, strict=True)]
-    mean = [moment[0][:, None, None] for moment in moments]
-    deviation = [(moment[1] - moment[0].square()).clamp_min(1e-8).sqrt()[:, None, None] for moment in moments]
+    return _statistics(sums)
+
+
+def _statistics(moments: Iterable[Sequence[torch.Tensor]]) -> Statistics:
+    """Of the :func:`_moments` of each batch."""
+    means = [torch.stack(each).mean(0) for each in zip(*moments, strict=True)]
+    mean = [moment[0][:, None, None] for moment in means]
+    deviation = [(moment[1] - moment[0].square()).clamp_min(1e-8).sqrt()[:, None, None] for moment in means]
     return Statistics(mean, deviation)
 
 
 def start_from_statistics(trunk: Any, statistics: Statistics) -> None:
     """Set the last batch norm of each block so that a random network begins with the teacher's moments."""
-    with torch.no_grad():
-        blocks: list[Any] = blocks_of(trunk)
-        for index, block in enumerate(blocks[1:], start=1):
-            norm = block.bn2 if hasattr(block, "conv_dw") and not hasattr(block, "bn3") else block.bn3
-            if getattr(block, "has_skip", False):
-                norm.weight.copy_(statistics.deviation[index].flatten() * 0.5)
-            else:
-                norm.weight.copy_(statistics.deviation[index].flatten())
-                norm.bias.copy_(statistics.mean[index].flatten())
+    for index, block in enumerate(blocks_of(trunk)[1:], start=1):
+        _begin(block, statistics.mean[index], statistics.deviation[index])
+
+
+@torch.no_grad()
+def _begin(block: Any, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    """A block that adds to what it is given adds half as much again; any other begins with the moments."""
+    norm = block.bn2 if hasattr(block, "conv_dw") and not hasattr(block, "bn3") else block.bn3
+    if getattr(block, "has_skip", False):
+        norm.weight.copy_(deviation.flatten() * 0.5)
+    else:
+        norm.weight.copy_(deviation.flatten())
+        norm.bias.copy_(mean.flatten())
 
 
 def cosine_rate(step: int, steps: int, final: float = 0.01, warm: int = 50) -> float:
@@ -132,9 +128,89 @@ def distillation_loss(
     return total, [float(loss.detach()) for loss in losses]
 
 
+class Lead(Protocol):
+    """How a teacher leads a student."""
+
+    def loss(self, pictures: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """To be made smaller, of (B, 3, H, W) in [0, 1]; and what the curve shows, by stage."""
+        ...
+
+
+class BlockByBlock:
+    """A teacher of the same architecture."""
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: Twin,
+        settings: DistillSettings,
+        probe: Iterator[torch.Tensor],
+        *,
+        fresh: bool,
+    ) -> None:
+        self._pupils, self._masters = blocks_of(student), blocks_of(teacher.network)
+        self._statistics = teacher_statistics(self._masters, (to_network(batch) for batch in probe))
+        if fresh:
+            start_from_statistics(student, self._statistics)
+        self._settings, self._ends = settings, stage_ends(student)
+        marked = {self._ends[stage] for stage in COMPARED}
+        self._weights = [3.0 if index in marked else 1.0 for index in range(len(self._pupils))]
+
+    def loss(self, pictures: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """See :class:`Lead`. After the first steps the student runs on its own features."""
+        forced = step < self._settings.forced_steps
+        last = self._ends[self._settings.free_stages - 1] + 1
+        running = self._pupils if forced else self._pupils[:last]
+        total, losses = distillation_loss(
+            running, self._masters, to_network(pictures), self._statistics, self._weights, forced
+        )
+        return total, {
+            f"stage {stage}": losses[end] for stage, end in enumerate(self._ends) if end < len(losses)
+        }
+
+
+class DepthByDepth:
+    """Any teacher, at the depths that are compared with references; later stages learn nothing here."""
+
+    def __init__(self, student: Any, teacher: Teacher, probe: Iterator[torch.Tensor], *, fresh: bool) -> None:
+        self._student, self._teacher = student, teacher
+        statistics = _statistics([_moments(depth) for depth in teacher.depths(batch)] for batch in probe)
+        self._deviations = statistics.deviation
+        if fresh:
+            for stage, mean, deviation in zip(COMPARED, statistics.mean, statistics.deviation, strict=True):
+                for block in student.blocks[stage]:
+                    _begin(block, mean, deviation)
+
+    def loss(self, pictures: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """See :class:`Lead`."""
+        losses = depth_losses(
+            compared(self._student, pictures), self._teacher.depths(pictures), self._deviations
+        )
+        shown = zip(COMPARED, losses, strict=True)
+        return torch.stack(losses).mean(), {f"stage {stage}": float(loss.detach()) for stage, loss in shown}
+
+
+def _moments(features: torch.Tensor) -> torch.Tensor:
+    """(2, C): mean and mean square of each channel."""
+    return torch.stack([features.mean((0, 2, 3)), features.square().mean((0, 2, 3))])
+
+
+def depth_losses(
+    found: Sequence[torch.Tensor], targets: Sequence[torch.Tensor], deviations: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Smooth L1 to the teacher's standardised features, for each depth.
+
+    Features are (B, C, h, w), deviations of the teacher's channels broadcast to them.
+    """
+    return [
+        F.smooth_l1_loss(own / deviation, target.to(own.device) / deviation)
+        for own, target, deviation in zip(found, targets, deviations, strict=True)
+    ]
+
+
 def distill(
     student: nn.Module,
-    teacher: nn.Module,
+    teacher: Teacher,
     pools: Sequence[NDArray[np.uint8]],
     settings: DistillSettings,
     *,
@@ -150,28 +226,22 @@ def distill(
     checkpoint to go on from (:class:`Progress`).
     """
     student.train().to(memory_format=torch.channels_last)
-    pupils, masters = blocks_of(student), blocks_of(teacher)
     device = device_of(student)
     drawn = batches(pools, range(12), 64, settings.size, settings.seed + 1)
-    probe = (to_network(batch.to(device)) for batch in drawn)
-    statistics = teacher_statistics(masters, probe)
-    if fresh:
-        start_from_statistics(student, statistics)
-    ends = stage_ends(student)
-    weights = [3.0 if index in {ends[stage] for stage in COMPARED} else 1.0 for index in range(len(pupils))]
+    probe = (batch.to(device) for batch in drawn)
+    lead: Lead
+    if isinstance(teacher, Twin):
+        lead = BlockByBlock(student, teacher, settings, probe, fresh=fresh)
+    else:
+        lead = DepthByDepth(student, teacher, probe, fresh=fresh)
     optimiser = torch.optim.AdamW(decay_groups(student, settings.weight_decay), foreach=True)
     progress = Progress(folder, name, student, optimiser, settings)
     todo = list(progress.steps(settings.steps))
     feed = batches(pools, todo, settings.batch, settings.size, settings.seed + 2)
     for step, batch in zip(todo, feed, strict=True):
-        pictures = to_network(_altered(batch, settings, step).to(device))
         set_rate(optimiser, settings.learning_rate * cosine_rate(step, settings.steps, settings.final_rate))
-        forced = step < settings.forced_steps
-        # After the first steps the student runs on its own features.
-        running = pupils if forced else pupils[: ends[settings.free_stages - 1] + 1]
-        total, losses = distillation_loss(running, masters, pictures, statistics, weights, forced)
+        total, shown = lead.loss(_altered(batch, settings, step).to(device), step)
         advance(optimiser, student, total)
-        shown = {f"stage {stage}": losses[end] for stage, end in enumerate(ends) if end < len(losses)}
         progress.done(step, settings.steps, shown)
     student.eval()
 
@@ -206,13 +276,3 @@ def advance(optimiser: torch.optim.Optimizer, model: nn.Module, loss: torch.Tens
     loss.backward()
     nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimiser.step()
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights lie."""
-    return next(model.parameters()).device
-
-
-def to_network(pictures: torch.Tensor) -> torch.Tensor:
-    """[0, 1] to the teacher's [-1, 1], channels last."""
-    return (pictures * 2 - 1).to(memory_format=torch.channels_last)

@@ -22,32 +22,26 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
-from adapters.models.depths import stages_at, take_stages
+from adapters.models.normalisation import PREPROCESSINGS
 from adapters.models.training.alike import AlikeSettings
 from adapters.models.training.dataset import RESERVED_SEED
-from adapters.models.training.distill import (
-    ARCHITECTURE,
-    DistillSettings,
-    distill,
-    load_teacher,
-    to_network,
-)
+from adapters.models.training.distill import DistillSettings, depth_losses, distill
 from adapters.models.training.evaluation.figures import auroc
 from adapters.models.training.evaluation.neighbours import Neighbours
 from adapters.models.training.evaluation.products import Sizes, trial_of
 from adapters.models.training.evaluation.trial import measure
 from adapters.models.training.linepool import LinePool, line_pool, pool_folder
 from adapters.models.training.machine import machine, simulator_digest, versions
+from adapters.models.training.student import ARCHITECTURE, compared
+from adapters.models.training.teacher import Foreign, Teacher, Twin, add_teacher_options, load_teacher
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_pool
 from adapters.models.training.unled import unled
 from adapters.simulator import HELD_OUT
 from agent.frame import Image
+from agent.ports import PatchEncoder
 
-STRIDES = (8, 16)
-"""At which students are compared with the teacher, and parts with references."""
 SEED = 7
 """Of the products that students are measured on."""
 UNSEEN = 96
@@ -69,26 +63,37 @@ class Depths:
         self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         """(B, h_i, w_i, C_i) at the strides that are compared with references, of pictures of that size."""
-        return tuple(depth.permute(0, 2, 3, 1) for depth in depths(self._trunk, np.stack(images)))
+        depths = compared(self._trunk, _fractions(np.stack(images)))
+        return tuple(depth.permute(0, 2, 3, 1) for depth in depths)
+
+
+def _fractions(pictures: NDArray[np.uint8]) -> torch.Tensor:
+    """(B, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
+
+
+def encoder_of(teacher: Teacher) -> PatchEncoder:
+    """The teacher itself, with all of its channels."""
+    match teacher:
+        case Twin(network=network):
+            return Depths(network, teacher.name)
+        case Foreign(backbone=backbone):
+            return backbone
+        case _:
+            raise TypeError(f"{type(teacher).__name__} gives no features of its own")
 
 
 @torch.inference_mode()
-def depths(trunk: Any, pictures: NDArray[np.uint8]) -> list[torch.Tensor]:
-    """(B, C_i, h_i, w_i) after the stages that are compared with references."""
-    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
-    return take_stages(trunk, to_network(batch), stages_at(trunk, STRIDES))
-
-
-def distance(student: Any, teacher: Any, pictures: NDArray[np.uint8]) -> float:
+def distance(student: Any, teacher: Teacher, pictures: NDArray[np.uint8]) -> float:
     """Smooth L1 between features standardised by the teacher's deviations, the mean of both depths."""
-    losses = []
-    for own, target in zip(depths(student, pictures), depths(teacher, pictures), strict=True):
-        deviation = target.std((0, 2, 3), keepdim=True).clamp_min(1e-3)
-        losses.append(float(F.smooth_l1_loss(own / deviation, target / deviation)))
-    return float(np.mean(losses))
+    batch = _fractions(pictures)
+    targets = teacher.depths(batch)
+    deviations = [target.std((0, 2, 3), keepdim=True).clamp_min(1e-3) for target in targets]
+    losses = depth_losses(compared(student, batch), targets, deviations)
+    return float(np.mean([float(loss) for loss in losses]))
 
 
-def few_shot(encoder: Depths, products: int, pictures: int) -> float:
+def few_shot(encoder: PatchEncoder, products: int, pictures: int) -> float:
     """Mean image AUROC over held-out families at fixed stations, four references, nearest neighbours."""
     sizes = Sizes(products, pictures, SEED)
     found = []
@@ -109,7 +114,7 @@ def unseen(line: bool) -> NDArray[np.uint8]:
 
 
 def student_of(
-    count: int, steps: int, teacher: Any, leaves: NDArray[np.uint8], line: LinePool, out: Path
+    count: int, steps: int, teacher: Teacher, leaves: NDArray[np.uint8], line: LinePool, out: Path
 ) -> Any:
     """A random trunk after so many steps on the first ``count`` pictures, half of each pool; 0: as it is."""
     torch.manual_seed(0)
@@ -126,6 +131,12 @@ def main() -> None:
     """Train, measure, print a table; ``scaling.json`` in the output folder has the same."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teacher", type=Path, required=True)
+    add_teacher_options(parser)
+    parser.add_argument(
+        "--by-depths",
+        action="store_true",
+        help="lead as a teacher of any architecture does, though blocks have counterparts",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for curves, checkpoints, the table")
     parser.add_argument("--pools", type=Path, default=Path("var/pools"))
     parser.add_argument("--counts", default="0,100,400,1600,6000", help="pictures, a student each")
@@ -139,9 +150,17 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
-    teacher = load_teacher(arguments.teacher)
     line = line_pool(pool_folder(arguments.pools, arguments.pairs), arguments.pairs)
     leaves = leaves_pool(arguments.pools, arguments.leaves)
+    teacher = load_teacher(
+        arguments.teacher,
+        arguments.teacher_architecture,
+        timm.create_model(ARCHITECTURE, pretrained=False),
+        lambda: (leaves, line.images),
+        arguments.out / "projection.pt",
+        preprocessing=PREPROCESSINGS.get(arguments.teacher_preprocessing),
+        by_depths=arguments.by_depths,
+    )
     abstract, products = unseen(line=False), unseen(line=True)
     rows = []
     for count in (int(each) for each in arguments.counts.split(",")):
@@ -155,11 +174,13 @@ def main() -> None:
         logger.info("%s", row)
         rows.append(row)
     alone = unled(line, arguments.steps, AlikeSettings().groups, folder=arguments.out)
+    beside = {"without a teacher": Depths(alone, "without a teacher"), "teacher": encoder_of(teacher)}
     others = {
-        name: round(few_shot(Depths(trunk, name), arguments.products, arguments.pictures), 4)
-        for name, trunk in (("without a teacher", alone), ("teacher", teacher))
+        name: round(few_shot(encoder, arguments.products, arguments.pictures), 4)
+        for name, encoder in beside.items()
     }
     record = {
+        "teacher": teacher.name,
         "steps": arguments.steps,
         "rows": rows,
         "4-shot": others,

@@ -1,5 +1,8 @@
 """The training command: ``python -m adapters.models.training.train all --teacher FILE --out DIR``.
 
+The teacher is the file's MobileNetV2, or with ``--teacher-architecture NAME`` whatever timm network a person
+has weights of (:mod:`adapters.models.training.teacher`).
+
 Stages, in order: ``pools`` (draw the pictures), ``trunk`` (a random network is led to the teacher's features
 on abstract pictures), ``refine`` (the same on abstract pictures and those of the simulated line), ``alike``
 (good parts of one product alike, defects unlike), ``words`` (captions, states and masks of the simulated
@@ -18,7 +21,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -33,11 +36,14 @@ from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 
+from adapters.models.normalisation import PREPROCESSINGS
 from adapters.models.training.alike import AlikeSettings, cache_tables, teach_alike
 from adapters.models.training.dataset import Picture, render_pool
-from adapters.models.training.distill import ARCHITECTURE, DistillSettings, distill, load_teacher
+from adapters.models.training.distill import DistillSettings, distill
 from adapters.models.training.linepool import LinePool, line_pool, pool_folder
 from adapters.models.training.machine import processor, simulator_digest, versions
+from adapters.models.training.student import ARCHITECTURE
+from adapters.models.training.teacher import Teacher, add_teacher_options, load_teacher
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.words import WordsSettings, build, cache, frozen_part, teach_words
 from adapters.models.weights import sha256_of
@@ -97,9 +103,25 @@ def _distil(
     student = timm.create_model(ARCHITECTURE, pretrained=False)
     if before is not None:
         student.load_state_dict(_load(arguments, before), strict=False)
-    student, teacher = student.to(arguments.device), load_teacher(arguments.teacher).to(arguments.device)
+    student, teacher = student.to(arguments.device), _teacher(arguments)
     distill(student, teacher, pools, settings, folder=arguments.out, name=name, fresh=before is None)
     torch.save(student.cpu().state_dict(), arguments.out / f"{name}.pt")
+
+
+def _teacher(arguments: argparse.Namespace) -> Teacher:
+    def drawn() -> Iterator[NDArray[np.uint8]]:
+        yield _leaves(arguments)
+        yield _line(arguments).images
+
+    return load_teacher(
+        arguments.teacher,
+        arguments.teacher_architecture,
+        timm.create_model(ARCHITECTURE, pretrained=False),
+        drawn,
+        arguments.out / "projection.pt",
+        preprocessing=PREPROCESSINGS.get(arguments.teacher_preprocessing),
+        device=arguments.device,
+    )
 
 
 def train_alike(arguments: argparse.Namespace) -> None:
@@ -109,7 +131,7 @@ def train_alike(arguments: argparse.Namespace) -> None:
     settings = AlikeSettings(seed=arguments.seed + 20)
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps)
-    trunk, teacher = trunk.to(arguments.device), load_teacher(arguments.teacher).to(arguments.device)
+    trunk, teacher = trunk.to(arguments.device), _teacher(arguments)
     digest = sha256_of(arguments.out / "refined.pt")[:12]
     line, leaves = _line(arguments), _leaves(arguments)
     tables = cache_tables(trunk, teacher, line, leaves, arguments.out / f"early-{digest}", settings.seed)
@@ -220,6 +242,8 @@ def run_all(arguments: argparse.Namespace) -> None:
         "refine": arguments.refine,
         "pairs": arguments.pairs,
         "leaves": arguments.leaves,
+        "teacher": arguments.teacher_architecture,
+        "teacher_preprocessing": arguments.teacher_preprocessing,
         "teacher_sha256": sha256_of(arguments.teacher),
         "start_sha256": None if arguments.start is None else sha256_of(arguments.start),
         "simulator": simulator_digest(),
@@ -240,6 +264,8 @@ def same_inputs(arguments: argparse.Namespace) -> None:
         key: getattr(arguments, key)
         for key in ("pairs", "leaves", "seed", "steps", "refine", "threads", "device")
     }
+    inputs["teacher-architecture"] = arguments.teacher_architecture
+    inputs["teacher-preprocessing"] = arguments.teacher_preprocessing
     inputs["simulator"] = simulator_digest()
     for key in ("teacher", "start"):
         path = getattr(arguments, key)
@@ -259,7 +285,8 @@ def main() -> None:
     """Parse the command line and run one stage, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=["all", *STAGES])
-    parser.add_argument("--teacher", type=Path, help="safetensors file of the teacher (timm mobilenetv2_100)")
+    parser.add_argument("--teacher", type=Path, help="weights of the teacher, safetensors or PyTorch")
+    add_teacher_options(parser)
     parser.add_argument("--start", type=Path, help="a bundled model of before, to go on from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument(

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from adapters.models.training.distill import to_network
 from adapters.models.training.linepool import LinePool
+from adapters.models.training.student import to_network
 from agent.methods.memory import join_depths
 from agent.methods.variants import evenly_spaced, rotated
 

@@ -17,16 +17,10 @@ import torch
 
 from adapters.models.training.alike import AlikeSettings, depths_of, episodes
 from adapters.models.training.dataset import colour_jitter_together
-from adapters.models.training.distill import (
-    ARCHITECTURE,
-    advance,
-    cosine_rate,
-    decay_groups,
-    set_rate,
-    to_network,
-)
+from adapters.models.training.distill import advance, cosine_rate, decay_groups, set_rate
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
+from adapters.models.training.student import ARCHITECTURE, to_network
 
 
 def unled(line: LinePool, steps: int, groups: int, *, folder: Path) -> Any:

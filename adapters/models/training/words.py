@@ -22,16 +22,10 @@ from adapters.models.registry import KNOWN, bundled_folder
 from adapters.models.towers import densify
 from adapters.models.training import contrast
 from adapters.models.training.dataset import colour_jitter_together
-from adapters.models.training.distill import (
-    advance,
-    cosine_rate,
-    decay_groups,
-    device_of,
-    set_rate,
-    to_network,
-)
+from adapters.models.training.distill import advance, cosine_rate, decay_groups, set_rate
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
+from adapters.models.training.student import device_of, to_network
 from adapters.simulator.captions import SYNONYMS
 from agent.prompts import COMMON_DEFECTS, compositional_ensemble
 

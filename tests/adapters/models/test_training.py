@@ -14,15 +14,9 @@ from torch.nn import functional as F
 
 from adapters.models.training import contrast
 from adapters.models.training.dataset import batches, colour_jitter_together, render_pool
-from adapters.models.training.distill import (
-    DistillSettings,
-    blocks_of,
-    distill,
-    distillation_loss,
-    stage_ends,
-    teacher_statistics,
-    to_network,
-)
+from adapters.models.training.distill import DistillSettings, distill, distillation_loss, teacher_statistics
+from adapters.models.training.student import blocks_of, stage_ends, to_network
+from adapters.models.training.teacher import Twin
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.words import WordsSettings, draw_batches
 from tests.adapters.models.toy_line import toy_line
@@ -100,10 +94,10 @@ def test_distillation_brings_a_random_network_nearer_to_its_teacher(tmp_path: Pa
         return float(total)
 
     short = DistillSettings(steps=2, forced_steps=2, batch=8, size=64)
-    distill(student, teacher, [pool], short, folder=tmp_path / "short")
+    distill(student, Twin(teacher), [pool], short, folder=tmp_path / "short")
     before = loss()
     long = DistillSettings(steps=24, forced_steps=16, batch=8, size=64)
-    distill(student, teacher, [pool], long, folder=tmp_path / "long")
+    distill(student, Twin(teacher), [pool], long, folder=tmp_path / "long")
     assert loss() < before
     assert len(blocks_of(student)) == stage_ends(student)[-1] + 1
 

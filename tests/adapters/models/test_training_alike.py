@@ -27,8 +27,9 @@ from adapters.models.training.alike import (
     oddness,
     teach_alike,
 )
-from adapters.models.training.distill import ARCHITECTURE, COMPARED
 from adapters.models.training.linepool import LinePool
+from adapters.models.training.student import ARCHITECTURE, COMPARED
+from adapters.models.training.teacher import Twin
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import RESULT, started, trunk_of
 from tests.adapters.models.toy_line import toy_line
@@ -205,7 +206,7 @@ def test_pictures_of_one_group_have_the_same_colours(
     """Told from pictures that are all the same as drawn."""
     monkeypatch.setattr(alike, "JITTERED", 1.0)
     plain = replace(line, images=np.full_like(line.images, 120))
-    tables = cache_tables(trunk, trunk, plain, leaves[:2], tmp_path, 0)
+    tables = cache_tables(trunk, Twin(trunk), plain, leaves[:2], tmp_path, 0)
     groups = plain.groups()
     for table in (tables.line.early, *tables.line.targets):
         seen = []
@@ -221,7 +222,7 @@ def test_about_half_of_the_products_keep_the_colours_that_they_were_drawn_in(
     trunk: Any, leaves: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = toy_line(monkeypatch, numbers=6)
-    tables = cache_tables(trunk, trunk, line, leaves[:2], tmp_path, 0)
+    tables = cache_tables(trunk, Twin(trunk), line, leaves[:2], tmp_path, 0)
     pictures = torch.from_numpy(line.images).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         drawn = early(trunk, pictures).permute(0, 2, 3, 1).numpy()
@@ -239,7 +240,7 @@ def test_tables_hold_the_students_early_features_and_the_teachers_late_ones(
     monkeypatch.setattr(alike, "JITTERED", 0.0)
     torch.manual_seed(5)
     teacher = timm.create_model(ARCHITECTURE, num_classes=0).eval()
-    tables = cache_tables(trunk, teacher, line, leaves, tmp_path, 0)
+    tables = cache_tables(trunk, Twin(teacher), line, leaves, tmp_path, 0)
     pictures = torch.from_numpy(leaves).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         own, other = early(trunk, pictures), depths_of(teacher, early(teacher, pictures))
@@ -247,7 +248,8 @@ def test_tables_hold_the_students_early_features_and_the_teachers_late_ones(
     for found, expected in zip(tables.leaves.targets_of([0, 5]), other, strict=True):
         assert torch.allclose(found, expected[[0, 5]], atol=1e-3, rtol=0.01)
     assert [len(table.early) for table in (tables.line, tables.leaves)] == [len(line.images), len(leaves)]
-    again = cache_tables(None, None, line, leaves, tmp_path, 0)
+    monkeypatch.setattr(Twin, "depths", lambda *_: pytest.fail("computed before"))
+    again = cache_tables(None, Twin(teacher), line, leaves, tmp_path, 0)
     assert np.array_equal(again.line.early, tables.line.early), "computed before, and only read"
 
 
@@ -260,7 +262,7 @@ def test_teaching_lowers_the_loss_and_leaves_the_rest_of_the_trunk_as_it_was(
     monkeypatch.setattr(progress, "SHOWN", 1)
     monkeypatch.setattr(progress, "_MEMORY", 0.0)
     before = {key: value.clone() for key, value in trunk.state_dict().items()}
-    tables = cache_tables(trunk, trunk, line, leaves, tmp_path / "early", 0)
+    tables = cache_tables(trunk, Twin(trunk), line, leaves, tmp_path / "early", 0)
     settings = AlikeSettings(steps=30, groups=2, leaves=4, learning_rate=2e-3)
     teach_alike(trunk, line, tables, settings, folder=tmp_path)
     curve = [json.loads(point) for point in (tmp_path / "alike.curve.jsonl").read_text().splitlines()]
@@ -283,7 +285,7 @@ def test_teaching_depends_on_the_seed_alone(
     leaves: NDArray[np.uint8],
     tmp_path: Path,
 ) -> None:
-    tables = cache_tables(trunk, trunk, line, leaves, tmp_path / "early", 0)
+    tables = cache_tables(trunk, Twin(trunk), line, leaves, tmp_path / "early", 0)
     ends = []
     for run, seed in enumerate((0, 0, 1)):
         trunk.load_state_dict(bundled)

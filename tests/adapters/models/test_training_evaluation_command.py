@@ -10,6 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
 from adapters.models.training.evaluation import speed
 from adapters.models.training.evaluation.command import INTERRUPTED, Evaluation, main
@@ -118,6 +121,30 @@ def test_photographs_are_measured_beside_every_control(
     text = capsys.readouterr().out
     assert "lead over hand-made descriptors" in text
     assert "| 0-shot | 1-shot | 4-shot |" in text, "five references are too few for 16 shots"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "title"), [("mobilenetv2_100", "MobileNetV2"), ("test_vit", "test_vit")]
+)
+def test_a_teacher_of_any_architecture_is_measured_beside(
+    tmp_path: Path,
+    model: list[str],
+    photographs: Path,
+    capsys: pytest.CaptureFixture[str],
+    architecture: str,
+    title: str,
+) -> None:
+    torch.manual_seed(0)
+    teacher, path = tmp_path / "teacher.safetensors", tmp_path / "record.json"
+    save_file(timm.create_model(architecture, pretrained=False).state_dict(), str(teacher))
+    options = ["--only", "photographs", "--photographs", str(photographs), "--draws", "1"]
+    beside = ["--teacher", str(teacher), "--teacher-architecture", architecture]
+    main([*model, *SMALL, *options, *beside, "--out", str(path)])
+    (result,) = _held(path)["parts"]["photographs"].values()
+    assert {f"{title} 1-shot", f"{title} 4-shot"} <= set(result["scores"])
+    assert f"| **{title}** | - |" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="do not fit the architecture resnet18"):
+        main([*model, *SMALL, *options, *beside[:-1], "resnet18"])
 
 
 @pytest.mark.parametrize(

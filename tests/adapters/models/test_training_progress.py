@@ -19,9 +19,11 @@ from torch import nn
 from adapters.models.registry import bundled_folder
 from adapters.models.training import progress
 from adapters.models.training.alike import AlikeSettings, cache_tables, teach_alike
-from adapters.models.training.distill import ARCHITECTURE, DistillSettings, advance, distill
+from adapters.models.training.distill import DistillSettings, advance, distill
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
+from adapters.models.training.student import ARCHITECTURE
+from adapters.models.training.teacher import Twin
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import RESULT, started, trunk_of
 from adapters.models.training.words import WordsSettings, build, cache, teach_words
@@ -66,7 +68,7 @@ def _distil(folder: Path) -> State:
     student = timm.create_model("mobilenetv2_035")
     pool = np.stack([dead_leaves(index, 40) for index in range(6)])
     settings = DistillSettings(steps=STEPS, forced_steps=3, batch=4, size=32, mixed=0.5)
-    distill(student, teacher, [pool], settings, folder=folder, name="toy")
+    distill(student, Twin(teacher), [pool], settings, folder=folder, name="toy")
     return student.state_dict()
 
 
@@ -79,7 +81,7 @@ def _bundled_trunk() -> Any:
 def _alike(folder: Path, line: LinePool) -> State:
     trunk = _bundled_trunk()
     leaves = np.stack([dead_leaves(index, 64) for index in range(4)])
-    tables = cache_tables(trunk, trunk, line, leaves, folder / "early", 0)
+    tables = cache_tables(trunk, Twin(trunk), line, leaves, folder / "early", 0)
     teach_alike(trunk, line, tables, AlikeSettings(steps=STEPS, groups=2, leaves=3), folder=folder)
     return dict(trunk.state_dict())
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from adapters.models.registry import bundled_folder
 from adapters.models.training import train
-from adapters.models.training.distill import ARCHITECTURE
 from adapters.models.training.linepool import PARTS, TRAINED
+from adapters.models.training.student import ARCHITECTURE
 from adapters.models.training.train import RESULT
 from adapters.models.training.words import FROZEN_STAGES
 from adapters.models.weights import sha256_of
@@ -61,7 +61,17 @@ def test_a_start_gives_its_trunk_exactly(out: Path, monkeypatch: pytest.MonkeyPa
     assert sorted(path.name for path in out.iterdir()) == ["inputs.json", "trunk.pt"], "nothing was trained"
 
 
-@pytest.mark.parametrize("other", [["--leaves", 7], ["--pairs", 7], ["--seed", 7], ["--teacher", __file__]])
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["--leaves", 7],
+        ["--pairs", 7],
+        ["--seed", 7],
+        ["--teacher", __file__],
+        ["--teacher-architecture", "resnet18"],
+        ["--teacher-preprocessing", "clip"],
+    ],
+)
 def test_stages_of_other_inputs_are_not_taken_for_ones_own(
     out: Path, monkeypatch: pytest.MonkeyPatch, other: list[object]
 ) -> None:
@@ -157,9 +167,42 @@ def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
     assert (first / RESULT).read_bytes() == (second / RESULT).read_bytes()
     record = json.loads((first / "recipe.json").read_text())
     assert record["sha256"] == sha256_of(first / RESULT)
+    assert record["teacher"] == ARCHITECTURE
     assert record["teacher_sha256"] == sha256_of(teacher)
     assert record["start_sha256"] is None
     assert load_file(first / RESULT).keys() == load_file(BUNDLED).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["test_resnet", "test_vit"])
+def test_the_whole_recipe_runs_with_a_teacher_of_another_architecture(
+    tmp_path: Path, architecture: str
+) -> None:
+    torch.manual_seed(0)
+    teacher = tmp_path / "teacher.safetensors"
+    save_file(timm.create_model(architecture, pretrained=False).state_dict(), str(teacher))
+    pairs = len(TRAINED) * (PARTS - 1) + 3
+    sizes = ["--steps", "2", "--pairs", str(pairs), "--leaves", "12", "--teacher-architecture", architecture]
+    out = tmp_path / "out"
+    places = ["--teacher", teacher, "--out", out, "--pools", tmp_path / "pools"]
+    command = [sys.executable, "-c", SMALL, "all", *sizes, *map(str, places)]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    curves = {path.name.partition(".")[0] for path in out.glob("*.curve.jsonl")}
+    assert curves == {"trunk", "refined", "alike", "words"}
+    fitted = torch.load(out / "projection.pt", weights_only=True)
+    assert fitted["name"] == f"timm:{architecture}"
+    assert [len(matrix) for matrix in fitted["matrices"]] == [32, 96]
+    record = json.loads((out / "recipe.json").read_text())
+    assert record["teacher"] == architecture
+    assert record["teacher_sha256"] == fitted["digest"] == sha256_of(teacher)
+    found = load_file(out / RESULT)
+    assert found.keys() == load_file(BUNDLED).keys()
+    assert all(bool(value.isfinite().all()) for value in found.values() if value.is_floating_point())
+    for stage in ("trunk", "alike"):
+        command = [sys.executable, "-c", SMALL, stage, *sizes[:-1], "resnet18", *map(str, places)]
+        refused = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+        assert refused.returncode == 1
+        assert "holds stages with another teacher-architecture; choose another --out" in refused.stderr
 
 
 @pytest.mark.slow

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import timm
 import torch
+from torch import nn
 
 from adapters.models.clip import STRIDES as CLIP_STRIDES
 from adapters.models.clip import OpenClipEncoder
 from adapters.models.training import scaling
-from adapters.models.training.distill import ARCHITECTURE
 from adapters.models.training.evaluation.models import bundled_files
 from adapters.models.training.evaluation.products import Sizes, trial_of
 from adapters.models.training.scaling import Depths, distance, student_of, table
+from adapters.models.training.student import ARCHITECTURE
+from adapters.models.training.teacher import Twin
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.tuning import (
     IN_FORCE,
@@ -94,8 +96,8 @@ def test_the_best_settings_stand_first_and_every_choice_has_the_best_of_the_othe
 def test_a_network_is_no_distance_from_itself_and_some_from_another() -> None:
     one, other = (timm.create_model(ARCHITECTURE, pretrained=False).eval() for _ in range(2))
     pictures = np.stack([dead_leaves(index, 64) for index in range(3)])
-    assert distance(one, one, pictures) == 0.0
-    assert distance(other, one, pictures) > 0.0
+    assert distance(one, Twin(one), pictures) == 0.0
+    assert distance(other, Twin(one), pictures) > 0.0
     maps = Depths(one, "one").encode_patches(list(pictures), 64)
     assert [tuple(each.shape) for each in maps] == [(3, 8, 8, 32), (3, 4, 4, 96)]
 
@@ -110,12 +112,13 @@ def test_a_student_is_given_its_pictures_and_no_others(
         lambda student, teacher, pools, settings, **_: given.append([len(p) for p in pools]),
     )
     leaves = np.zeros((8, 48, 48, 3), np.uint8)
-    student_of(6, 2, None, leaves, toy_line(monkeypatch), tmp_path)
+    student_of(6, 2, Twin(nn.Identity()), leaves, toy_line(monkeypatch), tmp_path)
     assert given == [[3, 3]]
 
 
 def test_no_pictures_leave_the_student_random(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = student_of(0, 2, None, np.zeros((0, 48, 48, 3), np.uint8), toy_line(monkeypatch), tmp_path)
+    nothing = np.zeros((0, 48, 48, 3), np.uint8)
+    found = student_of(0, 2, Twin(nn.Identity()), nothing, toy_line(monkeypatch), tmp_path)
     torch.manual_seed(0)
     random = timm.create_model(ARCHITECTURE, pretrained=False)
     assert all(torch.equal(found.state_dict()[key], value) for key, value in random.state_dict().items())

@@ -12,8 +12,9 @@ import timm
 import torch
 
 from adapters.models.training.alike import FROZEN, AlikeSettings, cache_tables, depths_of, early, teach_alike
-from adapters.models.training.distill import ARCHITECTURE
 from adapters.models.training.linepool import LinePool
+from adapters.models.training.student import ARCHITECTURE
+from adapters.models.training.teacher import Twin
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.turned import turned_places
 from agent.methods.memory import join_depths
@@ -69,7 +70,7 @@ def test_teaching_turns_the_references_of_loose_parts_alone(
     for directions in (1, 4):
         torch.manual_seed(3)
         trunk: Any = timm.create_model(ARCHITECTURE, num_classes=0).eval()
-        tables = cache_tables(trunk, trunk, line, leaves, tmp_path / "early", 0)
+        tables = cache_tables(trunk, Twin(trunk), line, leaves, tmp_path / "early", 0)
         settings = AlikeSettings(steps=2, groups=2, leaves=3, directions=directions)
         teach_alike(trunk, line, tables, settings, folder=tmp_path / str(directions))
         ends.append(trunk.blocks[FROZEN][0].conv_pw.weight.detach().clone())

@@ -19,6 +19,7 @@ from adapters.models.training.evaluation.record import PARTS, Record
 from adapters.models.training.evaluation.report import report, summary
 from adapters.models.training.evaluation.words import Speaker
 from adapters.models.training.machine import machine, simulator_digest, versions
+from adapters.models.training.student import ARCHITECTURE
 from adapters.simulator import FAMILIES, HELD_OUT
 from agent.errors import ConfigurationError, SightlineError
 
@@ -43,7 +44,9 @@ class Evaluation:
         if arguments.draws < 1 or arguments.frames < 1:
             raise ConfigurationError("--draws and --frames are at least 1")
         self.models: Models = load_models(
-            bundled_files(arguments.checkpoint, arguments.architecture), arguments.teacher
+            bundled_files(arguments.checkpoint, arguments.architecture),
+            arguments.teacher,
+            arguments.teacher_architecture,
         )
         self.record = Record(self._settings(), arguments.out)
 
@@ -139,7 +142,8 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--checkpoint", type=Path, metavar="FILE", help="weights to measure; default: the bundled ones")
     add("--architecture", type=Path, metavar="FILE", help="their configuration; default: the bundled one")
-    add("--teacher", type=Path, metavar="FILE", help="safetensors of mobilenetv2_100, measured beside")
+    add("--teacher", type=Path, metavar="FILE", help="weights of a teacher, measured beside")
+    add("--teacher-architecture", default=ARCHITECTURE, metavar="NAME", help="what timm calls it")
     add("--photographs", type=Path, metavar="DIR", help="products in MVTec's layout, never trained on")
     add("--only", type=_list, metavar="PART,...", help=f"of {', '.join(PARTS)}; default: all")
     add("--families", type=_list, metavar="NAME,...", default=list(FAMILIES), help="default: all")

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.models.backbone import TimmBackbone
+from adapters.models.catalogue import TIMM_PREFIX, find
 from adapters.models.clip import OpenClipEncoder
-from adapters.models.normalisation import SIGNED_PREPROCESSING
 from adapters.models.registry import BUNDLED, KNOWN, bundled_folder
-from adapters.models.training.distill import ARCHITECTURE
 from adapters.models.training.evaluation.aims import MODEL, TEACHER
 from adapters.models.training.evaluation.controls import HAND_MADE, RANDOM, Outlier, random_encoder
 from adapters.models.training.evaluation.descriptors import HandMade
@@ -18,6 +17,7 @@ from adapters.models.training.evaluation.files import Files
 from adapters.models.training.evaluation.judging import AsTheAgent, OncePerBatch
 from adapters.models.training.evaluation.neighbours import Neighbours
 from adapters.models.training.evaluation.trial import Scorer
+from adapters.models.training.student import ARCHITECTURE
 from adapters.models.weights import sha256_of
 from agent.errors import ModelError
 
@@ -42,8 +42,14 @@ class Models:
         found += [AsTheAgent(untrained, f"agent on {RANDOM}"), Neighbours(RANDOM, untrained)]
         found += [Neighbours(HAND_MADE, HandMade()), Outlier()]
         if self.teacher is not None:
-            found.append(Neighbours(TEACHER, self.teacher))
+            found.append(Neighbours(self.teacher_title, self.teacher))
         return found
+
+    @property
+    def teacher_title(self) -> str:
+        """What its row is called."""
+        name = "" if self.teacher is None else self.teacher.name.removeprefix(TIMM_PREFIX)
+        return TEACHER if name == ARCHITECTURE else name
 
     @property
     def digests(self) -> dict[str, Any]:
@@ -61,11 +67,19 @@ def bundled_files(checkpoint: Path | None = None, architecture: Path | None = No
     )
 
 
-def load_models(files: Files, teacher: Path | None) -> Models:
-    """Raises ModelError: a file is missing, damaged or of another architecture."""
+def load_models(files: Files, teacher: Path | None, architecture: str = ARCHITECTURE) -> Models:
+    """``architecture``: what timm calls the teacher's.
+
+    Raises ModelError: a file is missing, damaged or of another architecture.
+    """
     for path in (files.architecture, files.checkpoint, teacher):
         if path is not None and not path.is_file():
             raise ModelError(f"there is no file {path}; check --checkpoint, --architecture and --teacher")
     tiny = files.encoder()
-    backbone = None if teacher is None else TimmBackbone(ARCHITECTURE, teacher, SIGNED_PREPROCESSING)
-    return Models(files, tiny, backbone)
+    return Models(files, tiny, None if teacher is None else _backbone(architecture, teacher))
+
+
+def _backbone(architecture: str, weights: Path) -> TimmBackbone:
+    known = find(f"{TIMM_PREFIX}{architecture.removeprefix(TIMM_PREFIX)}")
+    name = known.architecture if known else architecture.removeprefix(TIMM_PREFIX)
+    return TimmBackbone(name, weights, known.preprocessing if known else None)
