@@ -33,7 +33,7 @@ from adapters.models.training.evaluation.products import Sizes, trial_of
 from adapters.models.training.evaluation.trial import measure
 from adapters.models.training.linepool import LinePool, line_pool, pool_folder
 from adapters.models.training.machine import machine, simulator_digest, versions
-from adapters.models.training.student import ARCHITECTURE, compared
+from adapters.models.training.student import ARCHITECTURE, channels_of, compared
 from adapters.models.training.teacher import Foreign, Teacher, Twin, add_teacher_options, load_teacher
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_pool
@@ -123,7 +123,8 @@ def student_of(
         return student
     settings = DistillSettings(steps=steps, forced_steps=steps // 3)
     pools = [leaves[: count // 2], line.images[: count // 2]]
-    distill(student, teacher, pools, settings, folder=out, name=f"scaling-{count}")
+    led = f"{type(teacher).__name__.lower()}-{teacher.digest[:8]}"  # another teacher is another training
+    distill(student, teacher, pools, settings, folder=out, name=f"scaling-{count}-{led}")
     return student
 
 
@@ -155,7 +156,7 @@ def main() -> None:
     teacher = load_teacher(
         arguments.teacher,
         arguments.teacher_architecture,
-        timm.create_model(ARCHITECTURE, pretrained=False),
+        channels_of(timm.create_model(ARCHITECTURE, pretrained=False)),
         lambda: (leaves, line.images),
         arguments.out / "projection.pt",
         preprocessing=PREPROCESSINGS.get(arguments.teacher_preprocessing),
@@ -181,6 +182,7 @@ def main() -> None:
     }
     record = {
         "teacher": teacher.name,
+        "by depths": arguments.by_depths,
         "steps": arguments.steps,
         "rows": rows,
         "4-shot": others,

@@ -28,6 +28,11 @@ def stage_ends(trunk: Any) -> list[int]:
     return np.cumsum([len(stage) for stage in trunk.blocks]).tolist()
 
 
+def channels_of(trunk: Any) -> list[int]:
+    """After the stages that are compared with references."""
+    return [int(trunk.feature_info[stage]["num_chs"]) for stage in stages_at(trunk, STRIDES)]
+
+
 def compared(trunk: Any, pictures: torch.Tensor) -> list[torch.Tensor]:
     """(B, C_i, h_i, w_i) after the stages that are compared with references, of pictures in [0, 1]."""
     return take_stages(trunk, to_network(pictures), stages_at(trunk, STRIDES))

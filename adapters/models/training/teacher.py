@@ -19,7 +19,6 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional as F
 
 from adapters.models.backbone import TimmBackbone, create_trunk
@@ -184,7 +183,7 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
 def load_teacher(
     path: Path,
     name: str,
-    student: nn.Module,
+    channels: Sequence[int],
     drawn: Drawn,
     record: Path,
     *,
@@ -196,6 +195,7 @@ def load_teacher(
 
     Args:
         name: what timm calls the architecture; with the student's, and pictures in [-1, 1], a :class:`Twin`.
+        channels: the student's at each of ``STRIDES``, for a teacher that has others.
         drawn: pictures to fit a foreign teacher's channels on.
         record: where the fitted map is kept: all stages of one training take the same.
         preprocessing: None for what the catalogue or timm says of the name.
@@ -215,7 +215,7 @@ def load_teacher(
         load_into(network, load_state(path), path, ARCHITECTURE)
         return Twin(network.to(device), sha256_of(path), name)
     backbone = TimmBackbone(name, path, shown, device=device, strides=STRIDES, blocks=_blocks(name))
-    return Foreign(backbone, _matrices(backbone, student, drawn, record, device))
+    return Foreign(backbone, _matrices(backbone, channels, drawn, record, device))
 
 
 def _blocks(name: str) -> tuple[int, int] | None:
@@ -226,7 +226,7 @@ def _blocks(name: str) -> tuple[int, int] | None:
 
 
 def _matrices(
-    backbone: TimmBackbone, student: nn.Module, drawn: Drawn, record: Path, device: str
+    backbone: TimmBackbone, channels: Sequence[int], drawn: Drawn, record: Path, device: str
 ) -> list[torch.Tensor]:
     """Fitted before, or now."""
     of = {"name": backbone.name, "digest": backbone.digest}
@@ -237,9 +237,7 @@ def _matrices(
         return list(kept["matrices"])
     generator = torch.Generator().manual_seed(0)
     moments = second_moments(backbone, (pool[:FITTED] for pool in drawn()), device)
-    fitted = [
-        fit(moment, channels, generator) for moment, channels in zip(moments, _channels(student), strict=True)
-    ]
+    fitted = [fit(moment, count, generator) for moment, count in zip(moments, channels, strict=True)]
     for stride, moment, (matrix, share) in zip(STRIDES, moments, fitted, strict=True):
         logger.info(
             "%s at stride %d: %d channels to %d keep %.1f %% of its energy",
@@ -249,13 +247,3 @@ def _matrices(
     record.parent.mkdir(parents=True, exist_ok=True)
     torch.save({**of, "matrices": matrices}, record)
     return matrices
-
-
-def _channels(student: Any) -> list[int]:
-    """Of the student at each of ``STRIDES``."""
-    with torch.no_grad():
-        like = next(student.parameters())
-        training = student.training
-        maps = compared(student.eval(), torch.zeros(1, 3, 64, 64).to(like))
-        student.train(training)
-    return [each.shape[1] for each in maps]

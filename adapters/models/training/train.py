@@ -42,7 +42,7 @@ from adapters.models.training.dataset import Picture, render_pool
 from adapters.models.training.distill import DistillSettings, distill
 from adapters.models.training.linepool import LinePool, line_pool, pool_folder
 from adapters.models.training.machine import processor, simulator_digest, versions
-from adapters.models.training.student import ARCHITECTURE
+from adapters.models.training.student import ARCHITECTURE, channels_of
 from adapters.models.training.teacher import Teacher, add_teacher_options, load_teacher
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.words import WordsSettings, build, cache, frozen_part, teach_words
@@ -103,12 +103,12 @@ def _distil(
     student = timm.create_model(ARCHITECTURE, pretrained=False)
     if before is not None:
         student.load_state_dict(_load(arguments, before), strict=False)
-    student, teacher = student.to(arguments.device), _teacher(arguments)
+    student, teacher = student.to(arguments.device), _teacher(arguments, student)
     distill(student, teacher, pools, settings, folder=arguments.out, name=name, fresh=before is None)
     torch.save(student.cpu().state_dict(), arguments.out / f"{name}.pt")
 
 
-def _teacher(arguments: argparse.Namespace) -> Teacher:
+def _teacher(arguments: argparse.Namespace, student: Any) -> Teacher:
     def drawn() -> Iterator[NDArray[np.uint8]]:
         yield _leaves(arguments)
         yield _line(arguments).images
@@ -116,7 +116,7 @@ def _teacher(arguments: argparse.Namespace) -> Teacher:
     return load_teacher(
         arguments.teacher,
         arguments.teacher_architecture,
-        timm.create_model(ARCHITECTURE, pretrained=False),
+        channels_of(student),
         drawn,
         arguments.out / "projection.pt",
         preprocessing=PREPROCESSINGS.get(arguments.teacher_preprocessing),
@@ -131,7 +131,7 @@ def train_alike(arguments: argparse.Namespace) -> None:
     settings = AlikeSettings(seed=arguments.seed + 20)
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps)
-    trunk, teacher = trunk.to(arguments.device), _teacher(arguments)
+    trunk, teacher = trunk.to(arguments.device), _teacher(arguments, trunk)
     digest = sha256_of(arguments.out / "refined.pt")[:12]
     line, leaves = _line(arguments), _leaves(arguments)
     tables = cache_tables(trunk, teacher, line, leaves, arguments.out / f"early-{digest}", settings.seed)

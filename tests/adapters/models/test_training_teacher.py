@@ -20,7 +20,7 @@ from adapters.models.backbone import TimmBackbone
 from adapters.models.normalisation import IMAGENET_PREPROCESSING, SIGNED_PREPROCESSING
 from adapters.models.training import progress
 from adapters.models.training.distill import DistillSettings, distill
-from adapters.models.training.student import ARCHITECTURE, STRIDES, compared
+from adapters.models.training.student import ARCHITECTURE, STRIDES, channels_of, compared
 from adapters.models.training.teacher import (
     Foreign,
     Teacher,
@@ -47,6 +47,12 @@ def _saved(name: str, folder: Path, seed: int = 0) -> Path:
     return path
 
 
+def test_the_students_channels() -> None:
+    student = timm.create_model(ARCHITECTURE, pretrained=False)
+    assert channels_of(student) == CHANNELS
+    assert [maps.shape[1] for maps in compared(student, torch.zeros(1, 3, 64, 64))] == CHANNELS
+
+
 @pytest.fixture(scope="module")
 def leaves() -> NDArray[np.uint8]:
     return np.stack([dead_leaves(index, 64) for index in range(8)])
@@ -68,7 +74,7 @@ def _blocks() -> int:
 
 
 def _load(name: str, path: Path, leaves: NDArray[np.uint8], folder: Path, **others: Any) -> Teacher:
-    return load_teacher(path, name, _student(), lambda: [leaves], folder / "projection.pt", **others)
+    return load_teacher(path, name, CHANNELS, lambda: [leaves], folder / "projection.pt", **others)
 
 
 # ------------------------------------------------------------------------------------ the linear map
@@ -226,7 +232,7 @@ def test_a_map_is_fitted_once_and_read_afterwards(
     def nothing() -> Iterator[NDArray[np.uint8]]:
         pytest.fail("the map was fitted before")
 
-    again = load_teacher(path, "test_resnet", _student(), nothing, tmp_path / "projection.pt")
+    again = load_teacher(path, "test_resnet", CHANNELS, nothing, tmp_path / "projection.pt")
     for one, other in zip(first.depths(pictures), again.depths(pictures), strict=True):
         assert torch.equal(one, other)
 
@@ -241,7 +247,7 @@ def test_a_map_of_another_teacher_is_refused(leaves: NDArray[np.uint8], tmp_path
 def test_without_pictures_nothing_can_be_fitted(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no drawn pictures"):
         load_teacher(
-            _saved("test_resnet", tmp_path), "test_resnet", _student(), list, tmp_path / "projection.pt"
+            _saved("test_resnet", tmp_path), "test_resnet", CHANNELS, list, tmp_path / "projection.pt"
         )
     assert not (tmp_path / "projection.pt").exists()
 
