@@ -1,9 +1,11 @@
 """Settings for a checkpoint: ``python -m adapters.models.training.tuning [--checkpoint FILE]``.
 
-Measures what the method of the embedded profile would give under other settings, on drawn products of
-families that training never saw: the set of prompts, side length, depths, size and spread of the memory bank,
-smoothing, what a map is summed up by, and the weights between language and vision. The evaluation draws other
-products than these. No photograph takes part.
+Measures what the method of the embedded profile would give under other settings, on drawn products that
+training never saw: the set of prompts, side length, depths, size and spread of the memory bank, smoothing,
+what a map is summed up by, and the weights between language and vision. Words are chosen on families that
+training never saw, what compares with references on new products of all families: six are too few, and the
+lead of a setting on them may be that of a single one. The evaluation draws other products than these. No
+photograph takes part.
 """
 
 from __future__ import annotations
@@ -13,8 +15,12 @@ import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,9 +30,12 @@ from adapters.models.clip import OpenClipEncoder
 from adapters.models.training.evaluation.figures import auroc
 from adapters.models.training.evaluation.judging import recipe_of
 from adapters.models.training.evaluation.models import bundled_files
-from adapters.models.training.evaluation.products import Sizes, trial_of
+from adapters.models.training.evaluation.products import STATIONS, Sizes, trial_of
+from adapters.models.training.evaluation.record import Record
 from adapters.models.training.evaluation.trial import Trial
-from adapters.simulator import HELD_OUT
+from adapters.models.training.machine import simulator_digest
+from adapters.simulator import FAMILIES, HELD_OUT
+from agent.errors import SightlineError
 from agent.frame import Image
 from agent.methods.language import Words, anomaly_probability, embed_words
 from agent.methods.maps import average_maps, pool_map
@@ -44,8 +53,7 @@ POOLS = (0.001, 0.003, 0.01, 0.03)
 LANGUAGE_MAPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 VISIONS = (0.0, 0.5, 0.8, 0.9, 0.95, 1.0)
 GAIN = 3.5
-DIRECTIONS = 8
-"""In which references are memorised where parts lie loosely."""
+PART = "tuning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +65,13 @@ class Features:
     smoothing: int = 1
     limit: int = 8192
     spread: float = 1.0
+    directions: int = 8
+    """In which references are memorised where parts lie loosely."""
 
     def __str__(self) -> str:
         depths = "+".join(str(depth) for depth in self.depths)
         size = f"{self.side} px, strides {depths}, smoothing {self.smoothing}, bank {self.limit}"
-        return f"{size}, spread {self.spread:g}"
+        return f"{size}, spread {self.spread:g}, {self.directions} directions"
 
 
 def candidates(sides: Sequence[int]) -> list[Features]:
@@ -69,7 +79,7 @@ def candidates(sides: Sequence[int]) -> list[Features]:
     middle = Features(sides[0], (8, 16))
     found = [replace(middle, side=side) for side in sides]
     found += [replace(middle, depths=depths) for depths in ((8,), (16,), (4, 8, 16))]
-    found += [replace(middle, smoothing=3)]
+    found += [replace(middle, smoothing=3), replace(middle, directions=16)]
     found += [replace(middle, spread=spread) for spread in (0.0, 2.0, 4.0)]
     return [*found, *(replace(middle, limit=limit) for limit in (2048, 4096, 16384))]
 
@@ -77,7 +87,10 @@ def candidates(sides: Sequence[int]) -> list[Features]:
 IN_FORCE = {
     "prompts": "prompts, template, map 0.5, pool 0.003",
     "zero-shot": "zero-shot, 320 px, map 0.5, pool 0.003",
-    "few-shot": "few-shot, 320 px, strides 8+16, smoothing 1, bank 8192, spread 1, pool 0.003, vision 0.95",
+    "few-shot": (
+        "few-shot, 320 px, strides 8+16, smoothing 1, bank 8192, spread 1, 8 directions, pool 0.003, "
+        "vision 0.95"
+    ),
 }
 """What the profile has, named as here."""
 
@@ -95,7 +108,7 @@ def prompt_sets(noun: str) -> dict[str, PromptSet]:
 
 
 Figures = dict[str, list[float]]
-"""By setting, the image AUROC of each trial."""
+"""By setting, the mean image AUROC of each family."""
 
 
 class Tuning:
@@ -120,8 +133,8 @@ class Tuning:
             for rest, scores in self._zero_shot(passes[self._sides[0]], other):
                 yield f"prompts, {name}, {rest}", auroc(kinds, [scores])
         language = self._language(passes[self._sides[0]].image, words)
-        angles = evenly_spaced(DIRECTIONS) if trial.station == "loose" else (0.0,)
         for features in candidates(self._sides):
+            angles = evenly_spaced(features.directions) if trial.station == "loose" else (0.0,)
             distances = self._distances(features, passes[features.side], trial.references, angles)
             for pool, weight in itertools.product(POOLS, VISIONS):
                 mixed = torch.lerp(language, GAIN * pool_map(distances, pool), weight)
@@ -168,10 +181,78 @@ class Tuning:
         return average_maps([tempered_distances(joined(passed.depths), bank, features.spread)], MAP)
 
 
-def best(figures: Mapping[str, Sequence[float]], prefix: str, count: int) -> list[tuple[str, float]]:
-    """The settings below a prefix with the highest means."""
-    means = [(name, float(np.mean(values))) for name, values in figures.items() if name.startswith(prefix)]
-    return sorted(means, key=lambda each: -each[1])[:count]
+# ------------------------------------------------------------------------------------------ the run
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One trial under all settings."""
+
+    family: str
+    station: str
+    figures: Mapping[str, float]
+    """By setting, the image AUROC."""
+
+
+def plan(products: int, others: int) -> list[tuple[str, int, str]]:
+    """Family, number and station of every trial: so many products of each family held out, and of each other.
+
+    Families take turns, so that an early end leaves something of all of them.
+    """
+    return [
+        (family, number, station)
+        for number in range(max(products, others))
+        for family in FAMILIES
+        for station in STATIONS
+        if number < (products if family in HELD_OUT else others)
+    ]
+
+
+def measure_one(
+    wanted: tuple[str, int, str], checkpoint: Path | None, sides: Sequence[int], sizes: Sizes
+) -> dict[str, Any]:
+    """All settings on one trial, for the record; runs in a process of its own."""
+    family, number, station = wanted
+    trial = trial_of(family, number, station, sizes)
+    figures = dict(_tuning(checkpoint, tuple(sides)).measure(trial))
+    return {"family": family, "station": station, "figures": figures}
+
+
+@lru_cache(maxsize=1)
+def _tuning(checkpoint: Path | None, sides: tuple[int, ...]) -> Tuning:
+    return Tuning(replace(bundled_files(checkpoint), strides=STRIDES).encoder(), sides)
+
+
+def _alone() -> None:
+    """Processes beside each other take one thread each."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def run(arguments: argparse.Namespace) -> list[Measured]:
+    """Measure what the record does not hold yet. Raises SightlineError."""
+    sides = [int(side) for side in arguments.sides.split(",")]
+    sizes = Sizes(max(arguments.products, arguments.others, 1), arguments.pictures, SEED)
+    settings = {
+        "checkpoint": bundled_files(arguments.checkpoint).encoder().digest,
+        "sides": sides,
+        "pictures": arguments.pictures,
+        "candidates": [str(each) for each in candidates(sides)],
+        "simulator": simulator_digest(),
+    }
+    record = Record({"all": settings}, arguments.out, parts=(PART,))
+    wanted = {" ".join(map(str, each)): each for each in plan(arguments.products, arguments.others)}
+    context = get_context("spawn")
+    with ProcessPoolExecutor(arguments.workers, mp_context=context, initializer=_alone) as workers:
+        running = {
+            workers.submit(measure_one, each, arguments.checkpoint, sides, sizes): key
+            for key, each in wanted.items()
+            if not record.has(PART, key)
+        }
+        for done in as_completed(running):
+            record.put(PART, running[done], done.result())
+            sys.stderr.write(f"{running[done]} ({len(record.parts[PART])} of {len(wanted)})\n")
+    return [Measured(**record.parts[PART][key]) for key in wanted]
 
 
 def main() -> None:
@@ -179,39 +260,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, help="weights to tune for; default: the bundled ones")
     parser.add_argument("--products", type=int, default=2, help="of each held-out family")
+    parser.add_argument("--others", type=int, default=1, help="products of each family trained on")
     parser.add_argument("--pictures", type=int, default=12, help="good ones of each, as many defective")
     parser.add_argument("--sides", default="320,256,288")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes, a thread each")
+    parser.add_argument(
+        "--out", type=Path, help="the record, as JSON; a run that was cut short goes on there"
+    )
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    cv2.setNumThreads(1)
-    files = bundled_files(arguments.checkpoint)
-    encoder = replace(files, strides=STRIDES).encoder()
-    tuning = Tuning(encoder, [int(side) for side in arguments.sides.split(",")])
-    sizes = Sizes(arguments.products, arguments.pictures, SEED)
-    found: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
-    for variant, family, station in itertools.product(
-        range(arguments.products), sorted(HELD_OUT), ("fixed", "loose")
-    ):
-        for name, value in tuning.measure(trial_of(family, variant, station, sizes)):
-            found[station][name].append(value)
-            found["both"][name].append(value)
-        sys.stderr.write(f"{family} {variant} {station}\n")
+    try:
+        found = run(arguments)
+    except SightlineError as error:
+        raise SystemExit(f"tuning: {error}") from error
     sys.stdout.write(report(found))
 
 
-def report(found: Mapping[str, Figures]) -> str:
+# ------------------------------------------------------------------------------------------ the report
+
+
+def by_family(found: Sequence[Measured]) -> Figures:
+    """The mean of each family's trials: a family of more products counts no more than another."""
+    collected: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for one in found:
+        for name, value in one.figures.items():
+            collected[name][one.family].append(value)
+    return {
+        name: [float(np.mean(values)) for values in families.values()] for name, families in collected.items()
+    }
+
+
+def best(figures: Mapping[str, Sequence[float]], prefix: str, count: int) -> list[tuple[str, float]]:
+    """The settings below a prefix with the highest means."""
+    means = [(name, float(np.mean(values))) for name, values in figures.items() if name.startswith(prefix)]
+    return sorted(means, key=lambda each: -each[1])[:count]
+
+
+def report(found: Sequence[Measured]) -> str:
     """The best settings of each station, and what each choice gives in the mean of all others."""
-    lines = []
-    for station, figures in found.items():
-        for prefix in ("prompts", "zero-shot", "few-shot"):
-            lines += ["", f"{station}, {prefix}: the best settings"]
-            lines += [f"  {value:.3f}  {name}" for name, value in best(figures, prefix, 8)]
-            if IN_FORCE[prefix] in figures:
-                lines.append(f"  {np.mean(figures[IN_FORCE[prefix]]):.3f}  as the profile has it")
-            lines += ["", f"{station}, {prefix}: the best of all others for each choice"]
-            lines += [f"  {value:.3f}  {choice}" for choice, value in _choices(figures, prefix)]
+    lines: list[str] = []
+    for group, families in (("held-out families", HELD_OUT), ("all families", frozenset(FAMILIES))):
+        for station in (*STATIONS, "both"):
+            chosen = [one for one in found if one.family in families and station in (one.station, "both")]
+            lines += _section(f"{group}, {station}", by_family(chosen))
     return "\n".join(lines).lstrip() + "\n"
+
+
+def _section(title: str, figures: Figures) -> list[str]:
+    lines: list[str] = []
+    for prefix, in_force in IN_FORCE.items():
+        lines += ["", f"{title}, {prefix}: the best settings"]
+        lines += [f"  {value:.3f}  {name}" for name, value in best(figures, prefix, 8)]
+        if in_force in figures:
+            lines.append(f"  {np.mean(figures[in_force]):.3f}  as the profile has it")
+        lines += ["", f"{title}, {prefix}: the best of all others for each choice"]
+        lines += [f"  {value:.3f}  {choice}" for choice, value in _choices(figures, prefix)]
+    return lines
 
 
 def _choices(figures: Figures, prefix: str) -> list[tuple[str, float]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +30,18 @@ from adapters.models.training.tuning import (
     STRIDES,
     VISIONS,
     Features,
+    Measured,
     Tuning,
     best,
+    by_family,
     candidates,
+    plan,
     prompt_sets,
     report,
 )
 from adapters.models.training.unled import unled
+from adapters.simulator import FAMILIES, HELD_OUT
+from agent.pose import PosePolicy
 from config import load
 from tests.adapters.models.toy_line import toy_line
 
@@ -75,8 +82,12 @@ def test_what_the_profile_has_is_shown_beside_the_best() -> None:
     assert (
         IN_FORCE["few-shot"] == f"few-shot, {features}, pool {pool}, vision {chosen['few_shot_image_vision']}"
     )
-    figures = {IN_FORCE["few-shot"]: [0.25, 0.75], "few-shot, 64 px": [1.0, 1.0]}
-    assert "0.500  as the profile has it" in report({"fixed": defaultdict(list, figures)})
+    assert features.directions == PosePolicy().directions
+    measured = [
+        Measured("screw", "fixed", {IN_FORCE["few-shot"]: value, "few-shot, 64 px": 1.0})
+        for value in (0.25, 0.75)
+    ]
+    assert "0.500  as the profile has it" in report(measured)
 
 
 def test_the_best_settings_stand_first_and_every_choice_has_the_best_of_the_others() -> None:
@@ -87,10 +98,91 @@ def test_the_best_settings_stand_first_and_every_choice_has_the_best_of_the_othe
         "zero-shot, 64 px, pool 0.1": [1.0, 1.0],
     }
     assert best(figures, "few-shot", 1) == [("few-shot, 96 px, pool 0.2", 0.9)]
-    text = report({"fixed": defaultdict(list, figures)})
+    measured = [
+        Measured("screw", "fixed", {name: values[number] for name, values in figures.items()})
+        for number in range(2)
+    ]
+    text = report(measured)
     assert "0.800  pool 0.1" in text
     assert "0.500  64 px" in text
     assert "1.000  pool 0.1" in text
+
+
+def test_a_family_counts_once_however_many_products_it_has() -> None:
+    measured = [
+        Measured("screw", "fixed", {"few-shot": 1.0}),
+        Measured("screw", "loose", {"few-shot": 0.8}),
+        Measured("leather", "loose", {"few-shot": 0.5}),
+    ]
+    assert by_family(measured) == {"few-shot": [pytest.approx(0.9), 0.5]}
+
+
+def test_words_and_references_are_reported_of_held_out_families_and_of_all() -> None:
+    measured = [
+        Measured("screw", "fixed", {"few-shot, 96 px": 0.5}),
+        Measured("screw", "loose", {"few-shot, 96 px": 0.7}),
+        Measured("gear", "fixed", {"few-shot, 96 px": 0.9}),
+    ]
+    sections = dict(
+        part.split(", few-shot: the best settings\n")
+        for part in report(measured).split("\n\n")
+        if ", few-shot: the best settings" in part
+    )
+    found = {title: text.split()[0] for title, text in sections.items() if text.strip()}
+    assert found == {
+        "held-out families, fixed": "0.500",
+        "held-out families, loose": "0.700",
+        "held-out families, both": "0.600",
+        "all families, fixed": "0.700",
+        "all families, loose": "0.700",
+        "all families, both": "0.750",
+    }
+
+
+def test_every_family_takes_part_and_those_held_out_most() -> None:
+    trials = plan(2, 1)
+    assert len(trials) == len(set(trials))
+    for family in FAMILIES:
+        numbers = {number for one, number, _ in trials if one == family}
+        assert numbers == ({0, 1} if family in HELD_OUT else {0})
+    assert {station for _, _, station in trials} == {"fixed", "loose"}
+    assert {family for family, _, _ in plan(3, 0)} == set(HELD_OUT)
+
+
+SMALL = """
+import sys
+from adapters.models.training import tuning
+
+tuning.FAMILIES = {name: tuning.FAMILIES[name] for name in ("gear", "leather")}
+tuning.STATIONS = ("fixed",)
+tuning.main()
+"""
+"""The command as people run it, for two products."""
+
+
+@pytest.mark.slow
+def test_the_command_goes_on_from_its_record(tmp_path: Path) -> None:
+    """A process that draws and measures, and then one that finds everything in the record."""
+    out = tmp_path / "tuning.json"
+    options = ["--products", "1", "--pictures", "2", "--sides", "64,96", "--workers", "1", "--out", str(out)]
+
+    def run(*others: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", SMALL, *options, *others]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+
+    first = run()
+    assert first.returncode == 0, first.stderr
+    assert [line.split(" (")[0] for line in first.stderr.splitlines()] == ["gear 0 fixed", "leather 0 fixed"]
+    record = json.loads(out.read_text())
+    del record["parts"]["tuning"]["gear 0 fixed"]
+    out.write_text(json.dumps(record))
+    again = run()
+    assert again.returncode == 0, again.stderr
+    assert again.stderr == "gear 0 fixed (2 of 2)\n"
+    assert again.stdout == first.stdout
+    refused = run("--pictures", "3")
+    assert refused.returncode == 1
+    assert "holds an evaluation with another pictures; name another --out" in refused.stderr
 
 
 def test_a_network_is_no_distance_from_itself_and_some_from_another() -> None:
@@ -117,8 +209,9 @@ def test_a_student_is_given_its_pictures_and_no_others(
 
 
 def test_no_pictures_leave_the_student_random(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    nothing = np.zeros((0, 48, 48, 3), np.uint8)
-    found = student_of(0, 2, Twin(nn.Identity()), nothing, toy_line(monkeypatch), tmp_path)
+    found = student_of(
+        0, 2, Twin(nn.Identity()), np.zeros((0, 48, 48, 3), np.uint8), toy_line(monkeypatch), tmp_path
+    )
     torch.manual_seed(0)
     random = timm.create_model(ARCHITECTURE, pretrained=False)
     assert all(torch.equal(found.state_dict()[key], value) for key, value in random.state_dict().items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,25 @@ KEPT_DIGITS = 9
 class Record:
     """Results by part and trial. Everything printed follows from it alone."""
 
-    def __init__(self, settings: Mapping[str, Mapping[str, Any]], path: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Mapping[str, Any]],
+        path: Path | None = None,
+        parts: Sequence[str] = PARTS,
+    ) -> None:
         """Go on with the file at ``path`` where there is one; None keeps nothing on disk.
 
         Args:
             settings: what figures depend on, by part, and under ``all`` what every part depends on. Parts
                 that are not named here stay as the file holds them.
+            parts: what there is to measure.
 
         Raises:
             ConfigurationError: the file is of an evaluation with other settings, or no record at all.
         """
         self._path = path
         self.settings: dict[str, dict[str, Any]] = json.loads(json.dumps(settings))
-        self.parts: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+        self.parts: dict[str, dict[str, Any]] = {part: {} for part in parts}
         if path is not None and path.exists():
             self._go_on(path)
 
