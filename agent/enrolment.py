@@ -56,10 +56,11 @@ def enrol(
     With a ``pose`` policy it is found out whether the parts lie in any direction, unless ``recipe`` names
     angles itself or the method turns references anyway. What is decided stands in the recipe's parameters:
     the angles where references are memorised turned, nothing where they are memorised as they are. The look
-    costs at most 66 passes with 8 directions, however many references there are: :data:`agent.pose.LOOKED_AT`
-    of them are encoded as they are and in every direction, and scored twice. It comes after the duplicates,
-    which are alike in any direction and would speak for a fixture, and before the outliers: to references
-    memorised as they are, a loose one that happens to lie apart looks unusual, and is not.
+    costs at most 66 passes, however many references and directions there are: :data:`agent.pose.LOOKED_AT` of
+    them are encoded as they are and in :data:`agent.pose.COMPARED` directions, and scored twice. It comes
+    after the duplicates, which are alike in any direction and would speak for a fixture, and before the
+    outliers: to references memorised as they are, a loose one that happens to lie apart looks unusual, and is
+    not.
 
     Each reference is scored against the others, as if it had never been enrolled; a score against a
     bank that holds the picture itself would be zero. With too few of them the recipe stays

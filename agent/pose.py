@@ -14,6 +14,10 @@ ANGLES = "angles"
 LOOKED_AT = 6
 """So many references tell how parts lie; more cost time and tell no more."""
 
+COMPARED = 8
+"""In so many directions they are held against each other at most: the gain below was chosen with them, and
+what lies between two of them is for the memory, not for the decision."""
+
 ENOUGH = 64
 """So many pictures, turned ones among them, show a part in every direction. More references make fewer
 directions of each, and above half as many they are memorised as they are: where they lie in any direction,
@@ -27,7 +31,8 @@ class PosePolicy:
     """When references are memorised turned as well."""
 
     directions: int = 8
-    """Most directions of a reference, evenly spaced over the full turn; 1: references stay as they are."""
+    """Most directions in which a reference is memorised, evenly spaced over the full turn; 1: it stays as it
+    is."""
     gain: float = 0.12
     """By so much the turned others have to lower a reference's leave-one-out score, in the median.
 
@@ -49,8 +54,8 @@ class PosePolicy:
 
     @property
     def angles(self) -> tuple[float, ...]:
-        """Degrees that are tried, the first of them 0."""
-        return evenly(self.directions)
+        """Degrees in which references are compared, the first of them 0."""
+        return evenly(min(self.directions, COMPARED))
 
     def angles_among(self, references: int) -> tuple[float, ...]:
         """Degrees that loose parts are memorised in where there are so many; see :data:`ENOUGH`."""

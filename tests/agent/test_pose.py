@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cabinet import generic_recipe
-from agent.pose import ENOUGH, LOOKED_AT, Pose, PosePolicy, looked_at, pose_of, posed, told, undecided
+from agent.pose import ENOUGH, LOOKED_AT, Pose, PosePolicy, evenly, looked_at, pose_of, posed, told, undecided
 from agent.recipe import Recipe
 
 POLICY = PosePolicy(directions=8, gain=0.15)
@@ -74,6 +75,18 @@ def test_many_references_are_memorised_in_fewer_directions(count: int, direction
     assert 1 <= len(angles) <= directions
     assert len(angles) == 1 or len(angles) * count <= ENOUGH
     assert len(PosePolicy(directions).angles_among(count + 1)) <= len(angles)
+
+
+@given(st.integers(1, 32))
+def test_references_are_compared_in_no_more_directions_than_the_gain_was_chosen_with(directions: int) -> None:
+    asked: list[tuple[float, ...]] = []
+
+    def scores(angles: Sequence[float]) -> list[float]:
+        asked.append(tuple(angles))
+        return [1.0, 1.0]
+
+    pose_of(2, scores, PosePolicy(directions))
+    assert asked == ([] if directions == 1 else [(0.0,), evenly(min(directions, 8))])
 
 
 @given(st.integers(1, 300))

@@ -9,14 +9,15 @@ import pytest
 from agent.errors import ConfigurationError
 from agent.methods import PRESETS
 from agent.methods.parameters import override
-from config import load, show
+from config import Settings, load, show
 
 
 def test_nothing_is_changed_by_default() -> None:
     settings = load().settings
     assert settings.references.parameters == {}
     assert settings.references.rotations == "auto"
-    assert settings.references.directions == 8
+    assert settings.references.directions == 16, "the profile's own: a few loose references show more so"
+    assert Settings().references.directions == 8
     assert settings.references.duplicates == "drop"
     assert settings.drift.enabled
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 
 from adapters.models.clip import OpenClipEncoder
@@ -34,6 +32,7 @@ from adapters.models.training.evaluation.products import STATIONS, Sizes, trial_
 from adapters.models.training.evaluation.record import Record
 from adapters.models.training.evaluation.trial import Trial
 from adapters.models.training.machine import simulator_digest
+from adapters.models.training.tuning_report import Measured, report
 from adapters.simulator import FAMILIES, HELD_OUT
 from agent.errors import SightlineError
 from agent.frame import Image
@@ -88,7 +87,7 @@ IN_FORCE = {
     "prompts": "prompts, template, map 0.5, pool 0.003",
     "zero-shot": "zero-shot, 320 px, map 0.5, pool 0.003",
     "few-shot": (
-        "few-shot, 320 px, strides 8+16, smoothing 1, bank 8192, spread 1, 8 directions, pool 0.003, "
+        "few-shot, 320 px, strides 8+16, smoothing 1, bank 8192, spread 1, 16 directions, pool 0.003, "
         "vision 0.95"
     ),
 }
@@ -105,10 +104,6 @@ def prompt_sets(noun: str) -> dict[str, PromptSet]:
         "template and library": combine(template, written),
         "one sentence each": bare,
     }
-
-
-Figures = dict[str, list[float]]
-"""By setting, the mean image AUROC of each family."""
 
 
 class Tuning:
@@ -184,16 +179,6 @@ class Tuning:
 # ------------------------------------------------------------------------------------------ the run
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One trial under all settings."""
-
-    family: str
-    station: str
-    figures: Mapping[str, float]
-    """By setting, the image AUROC."""
-
-
 def plan(products: int, others: int) -> list[tuple[str, int, str]]:
     """Family, number and station of every trial: so many products of each family held out, and of each other.
 
@@ -231,7 +216,7 @@ def _alone() -> None:
 
 def run(arguments: argparse.Namespace) -> list[Measured]:
     """Measure what the record does not hold yet. Raises SightlineError."""
-    sides = [int(side) for side in arguments.sides.split(",")]
+    sides = _sides(arguments)
     sizes = Sizes(max(arguments.products, arguments.others, 1), arguments.pictures, SEED)
     settings = {
         "checkpoint": bundled_files(arguments.checkpoint).encoder().digest,
@@ -255,6 +240,10 @@ def run(arguments: argparse.Namespace) -> list[Measured]:
     return [Measured(**record.parts[PART][key]) for key in wanted]
 
 
+def _sides(arguments: argparse.Namespace) -> list[int]:
+    return [int(side) for side in arguments.sides.split(",")]
+
+
 def main() -> None:
     """Measure and print, for each station and for both."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -272,57 +261,13 @@ def main() -> None:
         found = run(arguments)
     except SightlineError as error:
         raise SystemExit(f"tuning: {error}") from error
-    sys.stdout.write(report(found))
+    sys.stdout.write(report(found, IN_FORCE, compared(_sides(arguments))))
 
 
-# ------------------------------------------------------------------------------------------ the report
-
-
-def by_family(found: Sequence[Measured]) -> Figures:
-    """The mean of each family's trials: a family of more products counts no more than another."""
-    collected: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for one in found:
-        for name, value in one.figures.items():
-            collected[name][one.family].append(value)
-    return {
-        name: [float(np.mean(values)) for values in families.values()] for name, families in collected.items()
-    }
-
-
-def best(figures: Mapping[str, Sequence[float]], prefix: str, count: int) -> list[tuple[str, float]]:
-    """The settings below a prefix with the highest means."""
-    means = [(name, float(np.mean(values))) for name, values in figures.items() if name.startswith(prefix)]
-    return sorted(means, key=lambda each: -each[1])[:count]
-
-
-def report(found: Sequence[Measured]) -> str:
-    """The best settings of each station, and what each choice gives in the mean of all others."""
-    lines: list[str] = []
-    for group, families in (("held-out families", HELD_OUT), ("all families", frozenset(FAMILIES))):
-        for station in (*STATIONS, "both"):
-            chosen = [one for one in found if one.family in families and station in (one.station, "both")]
-            lines += _section(f"{group}, {station}", by_family(chosen))
-    return "\n".join(lines).lstrip() + "\n"
-
-
-def _section(title: str, figures: Figures) -> list[str]:
-    lines: list[str] = []
-    for prefix, in_force in IN_FORCE.items():
-        lines += ["", f"{title}, {prefix}: the best settings"]
-        lines += [f"  {value:.3f}  {name}" for name, value in best(figures, prefix, 8)]
-        if in_force in figures:
-            lines.append(f"  {np.mean(figures[in_force]):.3f}  as the profile has it")
-        lines += ["", f"{title}, {prefix}: the best of all others for each choice"]
-        lines += [f"  {value:.3f}  {choice}" for choice, value in _choices(figures, prefix)]
-    return lines
-
-
-def _choices(figures: Figures, prefix: str) -> list[tuple[str, float]]:
-    highest: dict[str, float] = {}
-    for name, value in best(figures, prefix, len(figures)):
-        for choice in name.split(", ")[1:]:
-            highest.setdefault(choice, value)
-    return sorted(highest.items())
+def compared(sides: Sequence[int]) -> dict[str, str]:
+    """Titles of the candidates by the settings that sum them up and weigh them as the profile does."""
+    rest = ", ".join(IN_FORCE["few-shot"].split(", ")[-2:])
+    return {f"few-shot, {features}, {rest}": str(features) for features in candidates(sides)}
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ def test_loose_parts_are_told_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / f"good/{number}.jpg").write_bytes(encode_jpeg(picture))
     enroll = ("enroll", "--sku", "C", "--references", "good", *SMALL)
     told = run(*enroll)
-    assert "references are memorised in 8 directions: the parts lie in any" in told
-    assert shown()["parameters"] == {"angles": [index * 45.0 for index in range(8)]}
-    assert shown()["note"] == "references are memorised in 8 directions: the parts lie in any"
+    assert "references are memorised in 16 directions: the parts lie in any" in told
+    assert shown()["parameters"] == {"angles": [index * 22.5 for index in range(16)]}
+    assert shown()["note"] == "references are memorised in 16 directions: the parts lie in any"
     again = run(*enroll, "--set", "references.directions=6")
-    assert "references are memorised in 6 directions, before in 8" in again
+    assert "references are memorised in 6 directions, before in 16" in again
     never = run(*enroll, "--set", "references.rotations=[]")
     assert "references are no longer memorised in 6 directions" in never
     assert shown()["parameters"] == {}

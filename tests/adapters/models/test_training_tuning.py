@@ -30,18 +30,15 @@ from adapters.models.training.tuning import (
     STRIDES,
     VISIONS,
     Features,
-    Measured,
     Tuning,
-    best,
-    by_family,
     candidates,
+    compared,
     plan,
     prompt_sets,
-    report,
 )
+from adapters.models.training.tuning_report import Measured, best, by_family, changes, report
 from adapters.models.training.unled import unled
 from adapters.simulator import FAMILIES, HELD_OUT
-from agent.pose import PosePolicy
 from config import load
 from tests.adapters.models.toy_line import toy_line
 
@@ -69,7 +66,8 @@ def test_every_setting_gets_a_figure_on_a_trial(encoder: OpenClipEncoder, statio
 
 def test_what_the_profile_has_is_shown_beside_the_best() -> None:
     """Named as the settings are that stand in the profile."""
-    chosen: dict[str, Any] = dict(load(profile="embedded").settings.inspection.parameters["sightline"])
+    settings = load(profile="embedded").settings
+    chosen: dict[str, Any] = dict(settings.inspection.parameters["sightline"])
     pool, image_map = chosen["pool_fraction"], chosen["zero_shot_image_map"]
     assert IN_FORCE["zero-shot"] == f"zero-shot, {chosen['scales'][0]} px, map {image_map}, pool {pool}"
     features = Features(
@@ -78,16 +76,16 @@ def test_what_the_profile_has_is_shown_beside_the_best() -> None:
         chosen["smoothing"],
         chosen["bank_limit"],
         chosen["spread_weight"],
+        settings.references.directions,
     )
     assert (
         IN_FORCE["few-shot"] == f"few-shot, {features}, pool {pool}, vision {chosen['few_shot_image_vision']}"
     )
-    assert features.directions == PosePolicy().directions
     measured = [
         Measured("screw", "fixed", {IN_FORCE["few-shot"]: value, "few-shot, 64 px": 1.0})
         for value in (0.25, 0.75)
     ]
-    assert "0.500  as the profile has it" in report(measured)
+    assert "0.500  as the profile has it" in report(measured, IN_FORCE, {})
 
 
 def test_the_best_settings_stand_first_and_every_choice_has_the_best_of_the_others() -> None:
@@ -97,12 +95,12 @@ def test_the_best_settings_stand_first_and_every_choice_has_the_best_of_the_othe
         "few-shot, 64 px, pool 0.1": [0.5, 0.5],
         "zero-shot, 64 px, pool 0.1": [1.0, 1.0],
     }
-    assert best(figures, "few-shot", 1) == [("few-shot, 96 px, pool 0.2", 0.9)]
     measured = [
         Measured("screw", "fixed", {name: values[number] for name, values in figures.items()})
         for number in range(2)
     ]
-    text = report(measured)
+    assert best(by_family(measured), "few-shot", 1) == [("few-shot, 96 px, pool 0.2", 0.9)]
+    text = report(measured, IN_FORCE, {})
     assert "0.800  pool 0.1" in text
     assert "0.500  64 px" in text
     assert "1.000  pool 0.1" in text
@@ -114,7 +112,44 @@ def test_a_family_counts_once_however_many_products_it_has() -> None:
         Measured("screw", "loose", {"few-shot": 0.8}),
         Measured("leather", "loose", {"few-shot": 0.5}),
     ]
-    assert by_family(measured) == {"few-shot": [pytest.approx(0.9), 0.5]}
+    assert by_family(measured) == {"few-shot": {"screw": pytest.approx(0.9), "leather": 0.5}}
+
+
+def test_one_change_at_a_time_tells_whose_doing_a_difference_is() -> None:
+    values = {
+        "plain": {"screw": 0.9, "leather": 0.8, "stone_slab": 0.5, "gear": 0.7},
+        "changed": {"screw": 0.9, "leather": 0.7, "stone_slab": 0.9, "gear": 0.8},
+    }
+    table = changes(values, {"plain": "as it was", "changed": "now", "never measured": "-"}, "both")
+    assert table is not None
+    first, second = table.rows
+    assert (first.title, second.title, first.cells) == (
+        "as it was",
+        "now",
+        ("0.733", "0.725", None, None, None, None),
+    )
+    assert second.cells[:2] == ("0.833", "0.825")
+    assert str(second.cells[2]).startswith("+0.100 (")
+    assert second.cells[3:] == ("2, 1", "stone_slab +0.400", "0.850, 0.800")
+    assert changes(values, {"never measured": "-", "plain": "as it was"}, "both") is None, (
+        "there is nothing to compare with"
+    )
+
+
+def test_the_table_has_every_candidate_as_the_profile_weighs_it() -> None:
+    names = compared([320, 256])
+    assert IN_FORCE["few-shot"] in names
+    assert len(names) == len(candidates([320, 256]))
+    assert all(name.endswith("pool 0.003, vision 0.95") for name in names)
+    measured = [
+        Measured(family, station, dict.fromkeys(names, 0.5))
+        for family in FAMILIES
+        for station in ("fixed", "loose")
+    ]
+    text = report(measured, IN_FORCE, names)
+    for station in ("fixed", "loose", "both"):
+        assert f"### One change at a time, {station}" in text
+    assert text.count(f"| {candidates([320, 256])[1]} | 0.500 | 0.500 | - |") == 3
 
 
 def test_words_and_references_are_reported_of_held_out_families_and_of_all() -> None:
@@ -125,7 +160,7 @@ def test_words_and_references_are_reported_of_held_out_families_and_of_all() -> 
     ]
     sections = dict(
         part.split(", few-shot: the best settings\n")
-        for part in report(measured).split("\n\n")
+        for part in report(measured, IN_FORCE, {}).split("\n\n")
         if ", few-shot: the best settings" in part
     )
     found = {title: text.split()[0] for title, text in sections.items() if text.strip()}

@@ -15,29 +15,42 @@ from numpy.typing import NDArray
 from adapters.models.training.evaluation.trial import Sample, Trial
 from agent.cabinet import generic_recipe
 from agent.enrolment import as_they_lie
+from agent.errors import ConfigurationError
 from agent.evaluation.pixels import PixelHistogram, Scale
 from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
 from agent.methods.maps import pool_map
 from agent.ports import ImageFeatures, ImageTextEncoder
-from agent.pose import PosePolicy
+from agent.pose import PosePolicy, policy_for
 from agent.recipe import Recipe, Reference
-from config import load
+from config import Settings, load
 
 AGENT = "agent"
 
 
 @cache
+def _settings() -> Settings:
+    return load(profile="embedded").settings
+
+
 def _inspection() -> tuple[str, dict[str, Any]]:
-    settings = load(profile="embedded").settings.inspection
-    return settings.method, dict(settings.parameters.get(settings.method, {}))
+    chosen = _settings().inspection
+    return chosen.method, dict(chosen.parameters.get(chosen.method, {}))
+
+
+def pose_in_force() -> PosePolicy:
+    """How the embedded profile finds out how parts lie, and in how many directions it memorises them."""
+    chosen = policy_for(_settings().references.rotations, _settings().references.directions)
+    if chosen is None:
+        raise ConfigurationError("the embedded profile names angles; `references.rotations` has to be auto")
+    return chosen
 
 
 def parameters_in_force() -> dict[str, Any]:
-    """Method and parameters of the embedded profile, for the report."""
+    """Method, parameters and directions of the embedded profile, for the report."""
     method, parameters = _inspection()
-    return {"method": method, **parameters}
+    return {"method": method, **parameters, "directions": pose_in_force().directions}
 
 
 def side_in_force() -> int:
@@ -60,7 +73,7 @@ def memorised(method: Method, plain: Recipe, images: Sequence[Image]) -> Prepare
     """A recipe with references as enrolment memorises them: turned where parts lie loosely."""
     names = tuple(Reference("", str(index), str(index)) for index in range(len(images)))
     draft = replace(plain, references=names)
-    return method.prepare(as_they_lie(Inspector(method), draft, images, PosePolicy()), images)
+    return method.prepare(as_they_lie(Inspector(method), draft, images, pose_in_force()), images)
 
 
 def scored(method: Method, images: Sequence[Image], recipes: Sequence[Prepared]) -> list[list[Scored]]:
