@@ -234,9 +234,13 @@ def run(arguments: argparse.Namespace) -> list[Measured]:
             for key, each in wanted.items()
             if not record.has(PART, key)
         }
-        for done in as_completed(running):
-            record.put(PART, running[done], done.result())
-            sys.stderr.write(f"{running[done]} ({len(record.parts[PART])} of {len(wanted)})\n")
+        try:
+            for done in as_completed(running):
+                record.put(PART, running[done], done.result())
+                sys.stderr.write(f"{running[done]} ({len(record.parts[PART])} of {len(wanted)})\n")
+        except BaseException:  # whoever ends it wants no more of what is waiting
+            workers.shutdown(wait=False, cancel_futures=True)
+            raise
     return [Measured(**record.parts[PART][key]) for key in wanted]
 
 
