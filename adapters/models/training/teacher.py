@@ -245,5 +245,7 @@ def _matrices(
         )  # fmt: skip
     matrices = [matrix for matrix, _ in fitted]
     record.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({**of, "matrices": matrices}, record)
+    partial = record.with_suffix(".partial")
+    torch.save({**of, "matrices": matrices}, partial)
+    partial.replace(record)  # whole, or not there
     return matrices

@@ -287,7 +287,11 @@ def main() -> None:
     parser.add_argument("stage", choices=["all", *STAGES])
     parser.add_argument("--teacher", type=Path, help="weights of the teacher, safetensors or PyTorch")
     add_teacher_options(parser)
-    parser.add_argument("--start", type=Path, help="a bundled model of before, to go on from")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="a bundled model of before, to go on from; one that another teacher led needs --refine",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument(
         "--pools", type=Path, default=Path("var/pools"), help="folder for drawn pictures (gigabytes)"
