@@ -174,10 +174,8 @@ def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["test_resnet", "test_vit"])
-def test_the_whole_recipe_runs_with_a_teacher_of_another_architecture(
-    tmp_path: Path, architecture: str
-) -> None:
+def test_the_whole_recipe_runs_with_a_teacher_of_another_architecture(tmp_path: Path) -> None:
+    architecture = "test_vit"
     torch.manual_seed(0)
     teacher = tmp_path / "teacher.safetensors"
     save_file(timm.create_model(architecture, pretrained=False).state_dict(), str(teacher))
