@@ -53,27 +53,45 @@ class GatedFade(Fade):
         return super().score(images, prepared)
 
 
-class FlakyHistory(SqlHistory):
+class Flaky:
+    """Refuses ``failures`` times. A test sets the number while the line's threads count it down: neither may
+    undo what the other did.
+    """
+
+    _failures = 0
+    _counting = threading.Lock()
+
+    @property
+    def failures(self) -> int:
+        return self._failures
+
+    @failures.setter
+    def failures(self, number: int) -> None:
+        with self._counting:
+            self._failures = number
+
+    def refuse(self) -> None:
+        """Raises StorageError as often as it was told to."""
+        with self._counting:
+            if not self._failures:
+                return
+            self._failures -= 1
+        raise StorageError("the disk is full")
+
+
+class FlakyHistory(Flaky, SqlHistory):
     """Refuses ``failures`` transactions before it writes again."""
 
-    failures = 0
-
     def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
-        if self.failures:
-            self.failures -= 1
-            raise StorageError("the disk is full")
+        self.refuse()
         return super().record(entries)
 
 
-class FlakyMedia(MediaFolder):
+class FlakyMedia(Flaky, MediaFolder):
     """Refuses ``failures`` files before it writes again."""
 
-    failures = 0
-
     def put(self, content: bytes, suffix: str) -> str:
-        if self.failures:
-            self.failures -= 1
-            raise StorageError("the disk is full")
+        self.refuse()
         return super().put(content, suffix)
 
 
