@@ -244,6 +244,16 @@ def find(name: str) -> KnownModel | None:
     )
 
 
+def timm_network(name: str) -> tuple[str, Preprocessing | None]:
+    """What timm calls a network, and how it was shown its pictures; None for what timm itself says.
+
+    ``name``: with or without ``timm:``, of the catalogue or of timm.
+    """
+    plain = name.removeprefix(TIMM_PREFIX)
+    known = find(f"{TIMM_PREFIX}{plain}")
+    return (plain, None) if known is None else (known.architecture, known.preprocessing)
+
+
 def names(kind: Kind) -> list[str]:
     """Known models of one kind."""
     return [model.name for model in KNOWN.values() if model.kind == kind]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from adapters.models.backbone import TimmBackbone
-from adapters.models.catalogue import KNOWN, TIMM_PREFIX, find, names
+from adapters.models.catalogue import KNOWN, names, timm_network
 from adapters.models.clip import OpenClipEncoder
 from adapters.models.grounding_dino import GroundingDino, Parts
 from adapters.models.normalisation import CLIP_PREPROCESSING
@@ -75,12 +75,9 @@ def untrained_backbone(
     name: str, *, device: Device = "cpu", dtype: torch.dtype = torch.float32
 ) -> TimmBackbone:
     """A few-shot backbone by ``timm:NAME``. Raises ModelError for names that timm does not know."""
-    known = find(name if name.startswith(TIMM_PREFIX) else f"{TIMM_PREFIX}{name}")
-    architecture = known.architecture if known else name.removeprefix(TIMM_PREFIX)
+    architecture, preprocessing = timm_network(name)
     torch.manual_seed(SEED)
-    return TimmBackbone(
-        architecture, None, known.preprocessing if known else None, device=device, dtype=dtype
-    )
+    return TimmBackbone(architecture, None, preprocessing, device=device, dtype=dtype)
 
 
 def untrained_segmenter(name: str, *, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Sam:

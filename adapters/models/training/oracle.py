@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
 from adapters.models.backbone import TimmBackbone
-from adapters.models.catalogue import find
+from adapters.models.catalogue import timm_network
 from adapters.models.training.dataset import RESERVED_SEED
 from adapters.models.training.oracle_sheet import Shown, chosen, sheet
 from adapters.models.training.oracle_table import Judged, Report
@@ -311,9 +311,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     try:
         plan = Plan(arguments.families, arguments.pairs, arguments.stations, arguments.seed)
-        known = find(f"timm:{arguments.architecture}")
-        preprocessing = None if known is None else known.preprocessing
-        backbone = TimmBackbone(arguments.architecture, arguments.teacher, preprocessing)
+        architecture, preprocessing = timm_network(arguments.architecture)
+        backbone = TimmBackbone(architecture, arguments.teacher, preprocessing)
         shown = consult(backbone, plan)
         report = Report.of([one.judged for one in shown])
         settings = {

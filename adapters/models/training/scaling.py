@@ -13,7 +13,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_pool
 from adapters.models.training.unled import unled
 from adapters.simulator import HELD_OUT
+from agent.errors import SightlineError
 from agent.frame import Image
 from agent.ports import PatchEncoder
 
@@ -129,7 +130,10 @@ def student_of(
 
 
 def main() -> None:
-    """Train, measure, print a table; ``scaling.json`` in the output folder has the same."""
+    """Train, measure, print a table; ``scaling.json`` in the output folder has the same.
+
+    A teacher that cannot lead ends it with one sentence.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teacher", type=Path, required=True)
     add_teacher_options(parser)
@@ -151,17 +155,32 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
-    line = line_pool(pool_folder(arguments.pools, arguments.pairs), arguments.pairs)
-    leaves = leaves_pool(arguments.pools, arguments.leaves)
-    teacher = load_teacher(
+    try:
+        _run(arguments)
+    except SightlineError as error:
+        raise SystemExit(f"scaling: {error}") from error
+
+
+def _teacher(arguments: argparse.Namespace) -> Teacher:
+    def drawn() -> Iterator[NDArray[np.uint8]]:
+        yield leaves_pool(arguments.pools, arguments.leaves)
+        yield line_pool(pool_folder(arguments.pools, arguments.pairs), arguments.pairs).images
+
+    return load_teacher(
         arguments.teacher,
         arguments.teacher_architecture,
         channels_of(timm.create_model(ARCHITECTURE, pretrained=False)),
-        lambda: (leaves, line.images),
+        drawn,
         arguments.out / "projection.pt",
         preprocessing=PREPROCESSINGS.get(arguments.teacher_preprocessing),
         by_depths=arguments.by_depths,
     )
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    teacher = _teacher(arguments)  # asked for before gigabytes are drawn
+    line = line_pool(pool_folder(arguments.pools, arguments.pairs), arguments.pairs)
+    leaves = leaves_pool(arguments.pools, arguments.leaves)
     abstract, products = unseen(line=False), unseen(line=True)
     rows = []
     for count in (int(each) for each in arguments.counts.split(",")):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from adapters.models.backbone import TimmBackbone, create_trunk
-from adapters.models.catalogue import TIMM_PREFIX, find
+from adapters.models.catalogue import TIMM_PREFIX, timm_network
 from adapters.models.depths import is_transformer, reductions
 from adapters.models.normalisation import PREPROCESSINGS, SIGNED_PREPROCESSING, Preprocessing
 from adapters.models.training.student import ARCHITECTURE, STRIDES, compared
@@ -206,9 +206,8 @@ def load_teacher(
             has to have features at strides 8 and 16 or be a plain vision transformer.
         ConfigurationError: ``record`` was fitted to another teacher.
     """
-    known = find(f"{TIMM_PREFIX}{name.removeprefix(TIMM_PREFIX)}")
-    name = known.architecture if known else name.removeprefix(TIMM_PREFIX)
-    shown = preprocessing or (known.preprocessing if known else None)
+    name, known = timm_network(name)
+    shown = preprocessing or known
     twin = name.partition(".")[0] == ARCHITECTURE and shown == SIGNED_PREPROCESSING
     if twin and not by_depths:
         network = timm.create_model(ARCHITECTURE, pretrained=False)
@@ -229,11 +228,14 @@ def _matrices(
     backbone: TimmBackbone, channels: Sequence[int], drawn: Drawn, record: Path, device: str
 ) -> list[torch.Tensor]:
     """Fitted before, or now."""
-    of = {"name": backbone.name, "digest": backbone.digest}
+    shown = backbone.preprocessing
+    of = {"name": backbone.name, "digest": backbone.digest, "mean": shown.mean, "std": shown.std}
     if record.exists():
         kept: dict[str, Any] = torch.load(record, weights_only=True)
         if {key: kept[key] for key in of} != of:
-            raise ConfigurationError(f"{record} belongs to the teacher {kept['name']}; choose another --out")
+            raise ConfigurationError(
+                f"{record} belongs to the teacher {kept['name']} as it was then; choose another --out"
+            )
         return list(kept["matrices"])
     generator = torch.Generator().manual_seed(0)
     moments = second_moments(backbone, (pool[:FITTED] for pool in drawn()), device)

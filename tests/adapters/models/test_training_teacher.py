@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 
 from adapters.models.backbone import TimmBackbone
 from adapters.models.normalisation import IMAGENET_PREPROCESSING, SIGNED_PREPROCESSING
-from adapters.models.training import progress
+from adapters.models.training import progress, scaling
 from adapters.models.training.distill import DistillSettings, distill
 from adapters.models.training.student import ARCHITECTURE, STRIDES, channels_of, compared
 from adapters.models.training.teacher import (
@@ -240,8 +241,21 @@ def test_a_map_is_fitted_once_and_read_afterwards(
 def test_a_map_of_another_teacher_is_refused(leaves: NDArray[np.uint8], tmp_path: Path) -> None:
     _load("test_resnet", _saved("test_resnet", tmp_path), leaves, tmp_path)
     for name, seed in (("test_convnext", 0), ("test_resnet", 1)):
-        with pytest.raises(ConfigurationError, match=r"belongs to the teacher timm:test_resnet; choose"):
+        with pytest.raises(ConfigurationError, match=r"belongs to the teacher timm:test_resnet as"):
             _load(name, _saved(name, tmp_path, seed), leaves, tmp_path)
+    path = tmp_path / "test_resnet-0.safetensors"
+    with pytest.raises(ConfigurationError, match="choose another --out"):
+        _load("test_resnet", path, leaves, tmp_path, preprocessing=IMAGENET_PREPROCESSING)
+
+
+def test_scaling_ends_with_a_sentence_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ["--teacher", tmp_path / "nothing.safetensors", "--out", tmp_path, "--pools", tmp_path / "pools"]
+    monkeypatch.setattr(sys, "argv", ["scaling", *map(str, places)])
+    with pytest.raises(SystemExit, match=r"scaling: there is no weights file .*nothing\.safetensors"):
+        scaling.main()
+    assert not (tmp_path / "pools").exists()
 
 
 def test_without_pictures_nothing_can_be_fitted(tmp_path: Path) -> None:

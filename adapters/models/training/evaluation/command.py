@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import torch
 
+from adapters.models.normalisation import PREPROCESSINGS
 from adapters.models.training.evaluation import photographs, products, speed, trial
 from adapters.models.training.evaluation.judging import parameters_in_force
 from adapters.models.training.evaluation.models import Models, bundled_files, load_models
@@ -19,7 +20,7 @@ from adapters.models.training.evaluation.record import PARTS, Record
 from adapters.models.training.evaluation.report import report, summary
 from adapters.models.training.evaluation.words import Speaker
 from adapters.models.training.machine import machine, simulator_digest, versions
-from adapters.models.training.student import ARCHITECTURE
+from adapters.models.training.teacher import add_teacher_options
 from adapters.simulator import FAMILIES, HELD_OUT
 from agent.errors import ConfigurationError, SightlineError
 
@@ -47,6 +48,7 @@ class Evaluation:
             bundled_files(arguments.checkpoint, arguments.architecture),
             arguments.teacher,
             arguments.teacher_architecture,
+            PREPROCESSINGS.get(arguments.teacher_preprocessing),
         )
         self.record = Record(self._settings(), arguments.out)
 
@@ -59,6 +61,8 @@ class Evaluation:
             "pictures": arguments.pictures,
             "families": arguments.families,
         }
+        if teacher is not None and arguments.teacher_preprocessing is not None:
+            teacher = f"{teacher}, {arguments.teacher_preprocessing}"
         beside = {"controls": arguments.controls, "teacher": teacher if arguments.controls else None}
         parts: dict[str, Mapping[str, Any]] = {
             "families": drawn | beside,
@@ -143,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", type=Path, metavar="FILE", help="weights to measure; default: the bundled ones")
     add("--architecture", type=Path, metavar="FILE", help="their configuration; default: the bundled one")
     add("--teacher", type=Path, metavar="FILE", help="weights of a teacher, measured beside")
-    add("--teacher-architecture", default=ARCHITECTURE, metavar="NAME", help="what timm calls it")
+    add_teacher_options(options)
     add("--photographs", type=Path, metavar="DIR", help="products in MVTec's layout, never trained on")
     add("--only", type=_list, metavar="PART,...", help=f"of {', '.join(PARTS)}; default: all")
     add("--families", type=_list, metavar="NAME,...", default=list(FAMILIES), help="default: all")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.models.backbone import TimmBackbone
-from adapters.models.catalogue import TIMM_PREFIX, find
+from adapters.models.catalogue import TIMM_PREFIX, timm_network
 from adapters.models.clip import OpenClipEncoder
+from adapters.models.normalisation import Preprocessing
 from adapters.models.registry import BUNDLED, KNOWN, bundled_folder
 from adapters.models.training.evaluation.aims import MODEL, TEACHER
 from adapters.models.training.evaluation.controls import HAND_MADE, RANDOM, Outlier, random_encoder
@@ -67,8 +68,13 @@ def bundled_files(checkpoint: Path | None = None, architecture: Path | None = No
     )
 
 
-def load_models(files: Files, teacher: Path | None, architecture: str = ARCHITECTURE) -> Models:
-    """``architecture``: what timm calls the teacher's.
+def load_models(
+    files: Files,
+    teacher: Path | None,
+    architecture: str = ARCHITECTURE,
+    preprocessing: Preprocessing | None = None,
+) -> Models:
+    """``architecture``: what timm calls the teacher's; ``preprocessing``: None for what is known of it.
 
     Raises ModelError: a file is missing, damaged or of another architecture.
     """
@@ -76,10 +82,7 @@ def load_models(files: Files, teacher: Path | None, architecture: str = ARCHITEC
         if path is not None and not path.is_file():
             raise ModelError(f"there is no file {path}; check --checkpoint, --architecture and --teacher")
     tiny = files.encoder()
-    return Models(files, tiny, None if teacher is None else _backbone(architecture, teacher))
-
-
-def _backbone(architecture: str, weights: Path) -> TimmBackbone:
-    known = find(f"{TIMM_PREFIX}{architecture.removeprefix(TIMM_PREFIX)}")
-    name = known.architecture if known else architecture.removeprefix(TIMM_PREFIX)
-    return TimmBackbone(name, weights, known.preprocessing if known else None)
+    if teacher is None:
+        return Models(files, tiny, None)
+    name, known = timm_network(architecture)
+    return Models(files, tiny, TimmBackbone(name, teacher, preprocessing or known))
