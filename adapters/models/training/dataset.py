@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
@@ -50,6 +51,13 @@ def crop(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
         part = part.transpose(1, 0, 2)
     shrink = cv2.INTER_AREA if take > size else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=shrink), np.uint8)
+
+
+def shown_at(pictures: torch.Tensor, side: int | None) -> torch.Tensor:
+    """(B, 3, H, W) levels in [0, 1] resized to a side as encoders resize frames; None: as they are."""
+    if side in (None, pictures.shape[-1]):
+        return pictures
+    return F.interpolate(pictures, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def colour_jitter(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -36,13 +36,15 @@ from adapters.models.training.machine import machine, simulator_digest, versions
 from adapters.models.training.student import ARCHITECTURE, channels_of, compared
 from adapters.models.training.teacher import Foreign, Teacher, Twin, add_teacher_options, load_teacher
 from adapters.models.training.textures import dead_leaves
-from adapters.models.training.train import LEAVES, LEAVES_SIZE, PAIRS, leaves_pool
+from adapters.models.training.train import LEAVES, LEAVES_SIZE, leaves_pool
 from adapters.models.training.unled import unled
 from adapters.simulator import HELD_OUT
 from agent.errors import SightlineError
 from agent.frame import Image
 from agent.ports import PatchEncoder
 
+PAIRS = 3_000
+"""Of the simulated line: twice as many pictures as the largest count takes from it."""
 SEED = 7
 """Of the products that students are measured on."""
 UNSEEN = 96
@@ -148,7 +150,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--products", type=int, default=2, help="of each held-out family")
     parser.add_argument("--pictures", type=int, default=16, help="good ones of each, as many defective")
-    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of pictures of the simulated line")
     parser.add_argument("--leaves", type=int, default=LEAVES)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

@@ -53,17 +53,26 @@ logger = logging.getLogger(__name__)
 
 LEAVES = 12_000
 LEAVES_SIZE = 192
-PAIRS = 3_000
+PAIRS = 6_000
 REFINE_STEPS = 500
 RESULT = "sightline-tiny.safetensors"
 
 
 def draw_pools(arguments: argparse.Namespace) -> None:
     """All pictures of the recipe, abstract ones and those of the line beside each other."""
+    if not led(arguments):  # abstract pictures are for those that a teacher leads
+        _line(arguments)
+        return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
         abstract = workers.submit(_leaves, arguments)
         workers.submit(_line, arguments).result()
         abstract.result()
+
+
+def led(arguments: argparse.Namespace) -> set[str]:
+    """The stages that a teacher leads in this recipe; the others leave the trunk as it is."""
+    stages = {"trunk": arguments.start is None, "refine": arguments.refine, "alike": arguments.alike}
+    return {name for name, runs in stages.items() if runs}
 
 
 def train_trunk(arguments: argparse.Namespace) -> None:
@@ -126,11 +135,13 @@ def _teacher(arguments: argparse.Namespace, student: Any) -> Teacher:
 
 def train_alike(arguments: argparse.Namespace) -> None:
     """Patches of good parts of one product come to lie together, those of defects apart."""
+    refined = _load(arguments, "refined")
+    if arguments.alike == 0:
+        torch.save(refined, arguments.out / "alike.pt")
+        return
     trunk = timm.create_model(ARCHITECTURE, pretrained=False)
-    trunk.load_state_dict(_load(arguments, "refined"), strict=False)
-    settings = AlikeSettings(seed=arguments.seed + 20)
-    if arguments.steps:
-        settings = replace(settings, steps=arguments.steps)
+    trunk.load_state_dict(refined, strict=False)
+    settings = AlikeSettings(steps=arguments.steps or arguments.alike, seed=arguments.seed + 20)
     trunk, teacher = trunk.to(arguments.device), _teacher(arguments, trunk)
     digest = sha256_of(arguments.out / "refined.pt")[:12]
     line, leaves = _line(arguments), _leaves(arguments)
@@ -151,8 +162,8 @@ def train_words(arguments: argparse.Namespace) -> None:
     if arguments.steps:
         settings = replace(settings, steps=arguments.steps)
     pool = _line(arguments)
-    features = arguments.out / f"features-{sha256_of(arguments.out / 'alike.pt')[:12]}.npy"
-    table = cache(model.visual.trunk, pool, features, arguments.seed)
+    features = arguments.out / f"features-{sha256_of(arguments.out / 'alike.pt')[:12]}-{settings.side}.npy"
+    table = cache(model.visual.trunk, pool, features, settings)
     tokenizer = SimpleTokenizer(context_length=model.context_length)
     fresh = arguments.start is None
     teach_words(model, tokenizer, pool, table, settings, folder=arguments.out, fresh=fresh)
@@ -240,11 +251,12 @@ def run_all(arguments: argparse.Namespace) -> None:
         "device": arguments.device,
         "steps": arguments.steps,
         "refine": arguments.refine,
+        "alike": arguments.alike,
         "pairs": arguments.pairs,
         "leaves": arguments.leaves,
         "teacher": arguments.teacher_architecture,
         "teacher_preprocessing": arguments.teacher_preprocessing,
-        "teacher_sha256": sha256_of(arguments.teacher),
+        "teacher_sha256": None if arguments.teacher is None else sha256_of(arguments.teacher),
         "start_sha256": None if arguments.start is None else sha256_of(arguments.start),
         "simulator": simulator_digest(),
         "versions": versions(),
@@ -262,7 +274,7 @@ def same_inputs(arguments: argparse.Namespace) -> None:
     """
     inputs: dict[str, Any] = {
         key: getattr(arguments, key)
-        for key in ("pairs", "leaves", "seed", "steps", "refine", "threads", "device")
+        for key in ("pairs", "leaves", "seed", "steps", "refine", "alike", "threads", "device")
     }
     inputs["teacher-architecture"] = arguments.teacher_architecture
     inputs["teacher-preprocessing"] = arguments.teacher_preprocessing
@@ -300,6 +312,12 @@ def main() -> None:
     parser.add_argument(
         "--refine", type=int, default=REFINE_STEPS, help="steps of `refine`; 0: the trunk stays as it is"
     )
+    parser.add_argument(
+        "--alike",
+        type=int,
+        default=AlikeSettings().steps,
+        help="steps of `alike`; 0: the trunk stays as it is, and so do few-shot features",
+    )
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of pictures of the simulated line")
     parser.add_argument("--leaves", type=int, default=LEAVES, help="abstract pictures")
     parser.add_argument("--seed", type=int, default=0)
@@ -308,8 +326,9 @@ def main() -> None:
         "--device", default="cpu", help="what trains, as PyTorch names it: cuda; others round differently"
     )
     arguments = parser.parse_args()
-    if arguments.stage in {"all", "trunk", "refine", "alike"} and arguments.teacher is None:
-        parser.error("all stages but `pools`, `words` and `export` need --teacher FILE")
+    asked = set(STAGES) if arguments.stage == "all" else {arguments.stage}
+    if asked & led(arguments) and arguments.teacher is None:
+        parser.error("the stages `trunk`, `refine` and `alike` need --teacher FILE")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ from adapters.models.clip import build_model, read_architecture
 from adapters.models.registry import KNOWN, bundled_folder
 from adapters.models.towers import densify
 from adapters.models.training import contrast
-from adapters.models.training.dataset import colour_jitter_together
+from adapters.models.training.dataset import colour_jitter_together, shown_at
 from adapters.models.training.distill import advance, cosine_rate, decay_groups, set_rate
 from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
@@ -40,10 +41,12 @@ KINDS = tuple(SYNONYMS)
 class WordsSettings:
     """How long and how hard phase B trains."""
 
-    steps: int = 700
+    steps: int = 1000
     pairs: int = 10
-    crop: int = 12
-    """Side of the window on the 16 x 16 map that most steps see; the others see the whole map."""
+    side: int = 320
+    """Pictures are shown at this side, as the profile shows them."""
+    crop: int = 15
+    """Side of the window on the 20 x 20 map that most steps see; the others see the whole map."""
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
     prompts: int = 5
@@ -80,12 +83,12 @@ def late(trunk: Any, features: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def cache(trunk: Any, pool: LinePool, path: Path, seed: int) -> np.ndarray:
+def cache(trunk: Any, pool: LinePool, path: Path, settings: WordsSettings) -> np.ndarray:
     """(N, h, w, 96) float16 frozen features of the pool; every other pair in other colours than drawn."""
     if path.exists():
         return np.load(path, mmap_mode="r")
     trunk.eval()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(settings.seed)
     table: np.ndarray | None = None
     for start in range(0, len(pool.images), 32):
         pictures = (
@@ -95,7 +98,8 @@ def cache(trunk: Any, pool: LinePool, path: Path, seed: int) -> np.ndarray:
         jittered = colour_jitter_together(pictures, 2, generator)
         odd = torch.arange(len(pictures)) // 2 % 2 == 1
         pictures[odd] = jittered[odd]
-        found = early(trunk, to_network(pictures.to(device_of(trunk))))
+        shown = shown_at(pictures.to(device_of(trunk)), settings.side)
+        found = early(trunk, to_network(shown))
         features = found.permute(0, 2, 3, 1).half().cpu().numpy()
         if table is None:
             shape = (len(pool.images), *features.shape[1:])
@@ -145,8 +149,7 @@ def draw_batches(
         for pair in rng.choice(pairs, min(count, pairs), replace=False).tolist():
             both = np.array(table[2 * pair : 2 * pair + 2], np.float32)
             masks = pool.masks[2 * pair : 2 * pair + 2].astype(np.float32) / 255
-            factor = masks.shape[1] // both.shape[1]
-            masks = masks.reshape(2, both.shape[1], factor, both.shape[2], factor).mean((2, 4))
+            masks = np.stack([_covered(mask, both.shape[1]) for mask in masks])
             top, left = _place(masks[1], side, rng)
             window = (slice(None), slice(top, top + side), slice(left, left + side))
             both, masks = both[window], masks[window]
@@ -164,6 +167,11 @@ def draw_batches(
         # A window that misses the defect shows a good part.
         defective = (covered.amax((1, 2)) >= 0.03).float()
         yield Batch(torch.from_numpy(stacked).permute(0, 3, 1, 2), covered, defective, chosen, words)
+
+
+def _covered(mask: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) the share of each cell that a mask of other cells covers."""
+    return np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _place(coverage: np.ndarray, side: int, rng: np.random.Generator) -> tuple[int, int]:

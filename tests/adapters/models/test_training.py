@@ -12,8 +12,9 @@ import timm
 import torch
 from torch.nn import functional as F
 
+from adapters.models.preprocessing import resize
 from adapters.models.training import contrast
-from adapters.models.training.dataset import batches, colour_jitter_together, render_pool
+from adapters.models.training.dataset import batches, colour_jitter_together, render_pool, shown_at
 from adapters.models.training.distill import DistillSettings, distill, distillation_loss, teacher_statistics
 from adapters.models.training.student import blocks_of, stage_ends, to_network
 from adapters.models.training.teacher import Twin
@@ -75,6 +76,27 @@ def test_the_batches_of_words_follow_from_the_seed_and_their_step_alone(
         assert (batch.chosen, batch.captions) == (expected.chosen, expected.captions)
         for name in ("features", "coverage", "defective"):
             assert torch.equal(getattr(batch, name), getattr(expected, name))
+
+
+def test_masks_come_to_the_grid_of_the_features_whatever_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 cells of a mask on 20 of a map: its share of the picture stays."""
+    line = toy_line(monkeypatch)
+    table = np.zeros((len(line.images), 20, 20, 5), np.float16)
+    settings = WordsSettings(pairs=4, crop=20)
+    for batch in draw_batches(line, table, settings, range(6)):
+        assert batch.coverage.shape[1:] == (20, 20)
+        for row, covered in zip(batch.chosen, batch.coverage, strict=True):
+            assert float(covered.mean()) == pytest.approx(line.masks[row].mean() / 255, abs=1e-5)
+
+
+def test_pictures_are_shown_as_encoders_resize_frames() -> None:
+    picture = dead_leaves(3, 48)
+    levels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    for side in (60, 32):
+        expected = resize(picture, side).float() / 255
+        assert torch.allclose(shown_at(levels, side)[0], expected, atol=0.006)
+    assert shown_at(levels, 48) is levels
+    assert shown_at(levels, None) is levels
 
 
 def test_distillation_brings_a_random_network_nearer_to_its_teacher(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import RESULT, started, trunk_of
 from adapters.models.training.words import WordsSettings, build, cache, teach_words
 from agent.errors import ConfigurationError
-from tests.adapters.models.toy_line import toy_line
+from tests.adapters.models.toy_line import SIDE, toy_line
 
 STEPS = 5
 State = dict[str, torch.Tensor]
@@ -90,9 +90,9 @@ def _words(folder: Path, line: LinePool) -> State:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     model = build(trunk_of(started(bundled_folder() / RESULT)))
-    table = cache(model.visual.trunk, line, folder / "features.npy", 0)
+    settings = WordsSettings(steps=STEPS, pairs=3, crop=3, prompts=2, side=SIDE)
+    table = cache(model.visual.trunk, line, folder / "features.npy", settings)
     tokenizer = SimpleTokenizer(context_length=model.context_length)
-    settings = WordsSettings(steps=STEPS, pairs=3, crop=3, prompts=2)
     teach_words(model, tokenizer, line, table, settings, folder=folder)
     return dict(model.state_dict())
 

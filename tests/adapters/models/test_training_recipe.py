@@ -136,6 +136,38 @@ def test_refine_may_be_left_out(out: Path, monkeypatch: pytest.MonkeyPatch) -> N
         _train(monkeypatch, "refine", out, "--teacher", BUNDLED)
 
 
+def test_words_alone_need_no_teacher_and_leave_few_shot_features_as_they_are(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All in one command; nothing abstract is drawn for it."""
+    draw_in_this_process(monkeypatch)
+    monkeypatch.setattr(train, "_draw_leaves", lambda _: pytest.fail("nothing looks at abstract pictures"))
+    words_alone = ["--refine", 0, "--alike", 0, "--pairs", 4, "--steps", 1]
+    _train(monkeypatch, "all", out, *words_alone)
+    found, before = load_file(out / RESULT), load_file(BUNDLED)
+    early = ("conv_stem", "bn1", *map("blocks.{}.".format, range(FROZEN_STAGES)))
+    kept = [key for key in before if key.startswith(tuple(f"visual.trunk.{part}" for part in early))]
+    assert kept
+    assert all(torch.equal(found[key], before[key]) for key in kept)
+    assert not torch.equal(found["token_embedding.weight"], before["token_embedding.weight"])
+    record = json.loads((out / "recipe.json").read_text())
+    assert (record["refine"], record["alike"], record["teacher_sha256"]) == (0, 0, None)
+    with pytest.raises(SystemExit, match=r"holds stages with another alike"):
+        _train(monkeypatch, "words", out, *words_alone[:2], *words_alone[4:])
+
+
+@pytest.mark.parametrize(
+    "stages", [["all"], ["all", "--refine", 0], ["all", "--alike", 0], ["refine"], ["alike", "--refine", 0]]
+)
+def test_what_a_teacher_leads_asks_for_one(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stages: list[object]
+) -> None:
+    stage, *others = stages
+    with pytest.raises(SystemExit):
+        _train(monkeypatch, str(stage), out, *others)
+    assert "need --teacher FILE" in capsys.readouterr().err
+
+
 SMALL = """
 import sys
 from functools import partial
