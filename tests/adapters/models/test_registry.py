@@ -38,6 +38,7 @@ def test_the_bundled_model_is_complete_and_small() -> None:
     assert weights.stat().st_size <= MAX_BYTES
     assert sha256_of(weights) == known.sha256
     card = (folder / "MODEL_CARD.md").read_text()
+    assert known.sha256 in card, "the card is of these weights"
     assert "MobileNetV2" in card
     assert "Apache-2.0" in card
 
