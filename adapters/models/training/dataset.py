@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 Picture = NDArray[np.uint8]
 
@@ -53,9 +53,9 @@ def crop(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
     return np.asarray(cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=shrink), np.uint8)
 
 
-def shown_at(pictures: torch.Tensor, side: int | None) -> torch.Tensor:
-    """(B, 3, H, W) levels in [0, 1] resized to a side as encoders resize frames; None: as they are."""
-    if side in (None, pictures.shape[-1]):
+def shown_at(pictures: torch.Tensor, side: int) -> torch.Tensor:
+    """(B, 3, H, W) levels in [0, 1] to (B, 3, side, side), resized as encoders resize frames."""
+    if pictures.shape[-2:] == (side, side):
         return pictures
     return F.interpolate(pictures, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
 

@@ -96,7 +96,6 @@ def test_pictures_are_shown_as_encoders_resize_frames() -> None:
         expected = resize(picture, side).float() / 255
         assert torch.allclose(shown_at(levels, side)[0], expected, atol=0.006)
     assert shown_at(levels, 48) is levels
-    assert shown_at(levels, None) is levels
 
 
 def test_distillation_brings_a_random_network_nearer_to_its_teacher(tmp_path: Path) -> None:
