@@ -303,7 +303,7 @@ def test_a_student_comes_nearer_to_a_teacher_of_another_architecture(
     curve = [json.loads(point) for point in (tmp_path / "trunk.curve.jsonl").read_text().splitlines()]
     for stage in ("stage 2", "stage 4"):
         losses = [point[stage] for point in curve]
-        # 0.45 to 0.71 of it remain, by teacher and by how a processor rounds; 0.99 to 1.03 where nothing is learned.
+        # 0.45 to 0.71 of it remain, by how a processor rounds; 0.99 to 1.03 where nothing is learned.
         assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
     late = ("blocks.5", "blocks.6", "conv_head")
     kept, random = student.state_dict(), _student().state_dict()
