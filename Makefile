@@ -6,14 +6,15 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+TEACHER ?=
 BIN = $(VENV)/bin
 
 export VENV PYTHON
-.PHONY: help demo test chaos lint format clean distclean
+.PHONY: help demo test gpu-check chaos lint format clean distclean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a whole factory in one process: see a simulated line inspected, results in var/demo/
 	@.ci/setup run
@@ -22,6 +23,12 @@ demo: ## a whole factory in one process: see a simulated line inspected, results
 test: ## all tests, with a real broker and database where they are installed
 	@.ci/setup dev
 	@$(BIN)/python -m pytest $(ARGS)
+
+gpu-check: ## on a machine with a GPU: the tests that need one, then the training recipe, timed; TEACHER=FILE
+	@test -f "$(TEACHER)" || { echo "say which weights teach: make gpu-check TEACHER=mobilenetv2_100.safetensors" >&2; exit 2; }
+	@.ci/setup dev
+	$(BIN)/python -m pytest -m gpu $(ARGS)
+	$(BIN)/python -m adapters.models.training.train all --device cuda --teacher "$(TEACHER)" --out var/gpu
 
 chaos: ## kills, restarts, a full disk, garbage, load and a long day against a real agent; takes hours
 	@.ci/setup dev

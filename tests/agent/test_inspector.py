@@ -380,6 +380,7 @@ def test_a_slip_while_a_recipe_is_prepared_is_a_matter_of_that_recipe() -> None:
         Inspector(Slipping()).prepare(generic_recipe("A", "plain"), ())
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_real_gpu_whose_memory_is_short_is_survived() -> None:
     class OnTheGpu(BrightestPixel):

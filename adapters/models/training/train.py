@@ -21,6 +21,7 @@ import argparse
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -238,9 +239,12 @@ STAGES = {
 
 def run_all(arguments: argparse.Namespace) -> None:
     """The whole recipe; a record of it lies beside the result."""
+    seconds = {}
     for name, stage in STAGES.items():
         logger.info("stage %s", name)
+        began = time.monotonic()
         stage(arguments)
+        seconds[name] = round(time.monotonic() - began, 1)
     result = arguments.out / RESULT
     record = {
         "file": RESULT,
@@ -261,9 +265,27 @@ def run_all(arguments: argparse.Namespace) -> None:
         "simulator": simulator_digest(),
         "versions": versions(),
         "processor": processor(),
+        "seconds": seconds,
     }
     (arguments.out / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
-    logger.info("%s: sha256 %s", result, record["sha256"])
+    spent = ", ".join(f"{name} {each:g} s" for name, each in seconds.items())
+    logger.info("%s: sha256 %s; %s", result, record["sha256"], spent)
+
+
+def existing_device(name: str) -> None:
+    """Raises ConfigurationError for a device that this machine does not have, before anything is drawn."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"--device {name} is none that PyTorch knows; say cpu, cuda or cuda:1"
+        ) from error
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise ConfigurationError(
+            f"--device {name}: PyTorch finds {found} GPU{'s' if found != 1 else ''} here; leave it out to "
+            "train on the processor"
+        )
 
 
 def same_inputs(arguments: argparse.Namespace) -> None:
@@ -332,9 +354,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     stage = run_all if arguments.stage == "all" else STAGES[arguments.stage]
     try:
+        existing_device(arguments.device)
+        arguments.out.mkdir(parents=True, exist_ok=True)
         same_inputs(arguments)
         stage(arguments)
     except SightlineError as error:

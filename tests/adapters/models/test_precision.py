@@ -101,6 +101,7 @@ def test_the_name_in_the_configuration(name: str, device: str, dtype: torch.dtyp
     assert pick_precision(name, torch.device(device)) == dtype
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
 def test_auto_on_a_gpu() -> None:
     able = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -168,6 +168,21 @@ def test_what_a_teacher_leads_asks_for_one(
     assert "need --teacher FILE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("device", "sentence"),
+    [
+        ("cuda:99", r"train: --device cuda:99: PyTorch finds \d+ GPUs? here; leave it out to train"),
+        ("gpu", r"train: --device gpu is none that PyTorch knows; say cpu, cuda or cuda:1"),
+    ],
+)
+def test_a_device_that_is_not_there_is_named_before_anything_is_drawn(
+    out: Path, monkeypatch: pytest.MonkeyPatch, device: str, sentence: str
+) -> None:
+    with pytest.raises(SystemExit, match=sentence):
+        _train(monkeypatch, "all", out, "--teacher", BUNDLED, "--device", device)
+    assert list(out.parent.rglob("*.*")) == []
+
+
 SMALL = """
 import sys
 from functools import partial
@@ -202,6 +217,8 @@ def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
     assert record["teacher"] == ARCHITECTURE
     assert record["teacher_sha256"] == sha256_of(teacher)
     assert record["start_sha256"] is None
+    assert list(record["seconds"]) == list(train.STAGES)
+    assert sum(record["seconds"].values()) > 0
     assert load_file(first / RESULT).keys() == load_file(BUNDLED).keys()
 
 
@@ -236,6 +253,7 @@ def test_the_whole_recipe_runs_with_a_teacher_of_another_architecture(tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
 def test_a_gpu_trains_what_any_machine_reads(tmp_path: Path) -> None:
     """All stages on the GPU; what they leave lies on no device in particular."""
