@@ -28,6 +28,7 @@ gpu-check: ## on a machine with a GPU: the tests that need one, then the trainin
 	@test -f "$(TEACHER)" || { echo "say which weights teach: make gpu-check TEACHER=mobilenetv2_100.safetensors" >&2; exit 2; }
 	@.ci/setup dev
 	$(BIN)/python -m pytest -m gpu $(ARGS)
+	rm -rf var/gpu # stages that an earlier run finished would take no time
 	$(BIN)/python -m adapters.models.training.train all --device cuda --teacher "$(TEACHER)" --out var/gpu
 
 chaos: ## kills, restarts, a full disk, garbage, load and a long day against a real agent; takes hours

@@ -13,24 +13,28 @@ PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType({"fp32": torch.float32,
 """By the names that a configuration uses."""
 
 
-def pick_device(name: str, threads: int | None = None) -> torch.device:
+def pick_device(name: str, threads: int | None = None, *, asked: str = "models.device") -> torch.device:
     """``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``, ready to be used.
 
-    ``threads`` bounds the CPU threads of one pass; None leaves PyTorch's own choice.
+    ``threads`` bounds the CPU threads of one pass; None leaves PyTorch's own choice. ``asked``: where the
+    name came from, for whoever has to change it.
 
     Raises:
-        ModelError: a GPU is named that this machine does not have.
+        ModelError: PyTorch knows no such device, or it is a GPU that this machine does not have.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"{asked} is {name}, which PyTorch does not know; set it to auto or cpu") from error
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             found = f"PyTorch finds {count} GPU{'s' if count != 1 else ''} here"
-            raise ModelError(f"models.device is {name}, but {found}; set it to auto or cpu")
+            raise ModelError(f"{asked} is {name}, but {found}; set it to auto or cpu")
     return device
 
 

@@ -8,7 +8,8 @@ on abstract pictures), ``refine`` (the same on abstract pictures and those of th
 (good parts of one product alike, defects unlike), ``words`` (captions, states and masks of the simulated
 line) and ``export`` (half precision, digest). ``all`` runs them one after the other; each can be run by
 itself and reads what the one before left in the output folder. With ``--start FILE`` a bundled model of
-before takes the place of ``trunk``, and the words go on from its words.
+before takes the place of ``trunk``, and the words go on from its words; ``--refine 0`` and ``--alike 0``
+leave these two out, and where no stage is left that a teacher leads, none is asked for.
 
 A stage that is cut short goes on from its last checkpoint when the same command is given again; its curve
 lies beside it (``NAME.curve.jsonl``). Steps, seeds and the number of threads are fixed and nothing depends on
@@ -37,6 +38,7 @@ from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 
+from adapters.models.device import pick_device
 from adapters.models.normalisation import PREPROCESSINGS
 from adapters.models.training.alike import AlikeSettings, cache_tables, teach_alike
 from adapters.models.training.dataset import Picture, render_pool
@@ -238,7 +240,7 @@ STAGES = {
 
 
 def run_all(arguments: argparse.Namespace) -> None:
-    """The whole recipe; a record of it lies beside the result."""
+    """The whole recipe; a record of it lies beside the result, with the seconds of each stage in this run."""
     seconds = {}
     for name, stage in STAGES.items():
         logger.info("stage %s", name)
@@ -270,22 +272,6 @@ def run_all(arguments: argparse.Namespace) -> None:
     (arguments.out / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
     spent = ", ".join(f"{name} {each:g} s" for name, each in seconds.items())
     logger.info("%s: sha256 %s; %s", result, record["sha256"], spent)
-
-
-def existing_device(name: str) -> None:
-    """Raises ConfigurationError for a device that this machine does not have, before anything is drawn."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f"--device {name} is none that PyTorch knows; say cpu, cuda or cuda:1"
-        ) from error
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type == "cuda" and (device.index or 0) >= found:
-        raise ConfigurationError(
-            f"--device {name}: PyTorch finds {found} GPU{'s' if found != 1 else ''} here; leave it out to "
-            "train on the processor"
-        )
 
 
 def same_inputs(arguments: argparse.Namespace) -> None:
@@ -345,7 +331,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="other numbers round differently")
     parser.add_argument(
-        "--device", default="cpu", help="what trains, as PyTorch names it: cuda; others round differently"
+        "--device", default="cpu", help="what trains: cpu, cuda, auto; others round differently"
     )
     arguments = parser.parse_args()
     asked = set(STAGES) if arguments.stage == "all" else {arguments.stage}
@@ -356,7 +342,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     stage = run_all if arguments.stage == "all" else STAGES[arguments.stage]
     try:
-        existing_device(arguments.device)
+        arguments.device = str(pick_device(arguments.device, asked="--device"))  # before anything is drawn
         arguments.out.mkdir(parents=True, exist_ok=True)
         same_inputs(arguments)
         stage(arguments)

@@ -171,8 +171,8 @@ def test_what_a_teacher_leads_asks_for_one(
 @pytest.mark.parametrize(
     ("device", "sentence"),
     [
-        ("cuda:99", r"train: --device cuda:99: PyTorch finds \d+ GPUs? here; leave it out to train"),
-        ("gpu", r"train: --device gpu is none that PyTorch knows; say cpu, cuda or cuda:1"),
+        ("cuda:99", r"train: --device is cuda:99, but PyTorch finds \d+ GPUs? here; set it to auto or cpu"),
+        ("gpu", r"train: --device is gpu, which PyTorch does not know; set it to auto or cpu"),
     ],
 )
 def test_a_device_that_is_not_there_is_named_before_anything_is_drawn(
