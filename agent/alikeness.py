@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 SIDE = 128
 """Pictures are compared at this side length: what encoding and noise change lies below its pixels."""

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet, combine
+from agent.domain.recipe import Recipe
 from agent.inspector import Inspector
 from agent.methods.method import Prepared
-from agent.prompts import PromptSet, combine
-from agent.recipe import Recipe
 from agent.synthetic_defects import KINDS, add_defect, estimate_foreground
 
 LONGEST_SIDE = 1024

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from agent.errors import RecipeError, SightlineError
-from agent.frame import Image
+from agent.domain.errors import RecipeError, SightlineError
+from agent.domain.frame import Image
+from agent.domain.prompts import compositional_ensemble
+from agent.domain.recipe import Recipe, Reference
 from agent.inspector import Inspector
-from agent.log_fields import about
 from agent.methods.method import Prepared
 from agent.ports import ImageCodec, MediaStore, RecipeBook
-from agent.prompts import compositional_ensemble
-from agent.recipe import Recipe, Reference
+from agent.telemetry import about
 
 logger = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.counters import Counters
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Delivery
+from agent.domain.inspection import Event
 from agent.exchange import RecipeExchange
-from agent.frame import Delivery
-from agent.inspection import Event
 from agent.ports import History, RecipeBook, Samples
 from agent.ports.commands import Answer, Command, CommandError, CommandParser, Replier
 from agent.recipe_view import listed, shown
+from agent.telemetry import Counters
 from agent.vouching import vouch_for
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.decision import Verdict
+from agent.domain.verdict import Verdict
 
 RELEASE_ORDER = (Verdict.PASS, Verdict.ERROR, Verdict.REVIEW, Verdict.FAIL)
 """Whose pictures go first where there is no room: nobody asks for the parts that passed, everybody for those

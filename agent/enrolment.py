@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from agent.calibration import CalibrationPolicy, calibrate
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.inspector import Inspector
 from agent.methods.batching import require_references
 from agent.methods.maps import pool_map
 from agent.methods.method import Prepared
 from agent.pose import ANGLES, Pose, PosePolicy, looked_at, pose_of, posed
-from agent.recipe import Recipe
 from agent.references import Selection, SelectionPolicy, select
 
 FOLDS = 10

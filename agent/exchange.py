@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from agent.errors import RecipeError, SightlineError, StorageError
+from agent.domain.errors import RecipeError, SightlineError, StorageError
+from agent.domain.recipe import Recipe, Reference
 from agent.methods import NAMES, PRESETS
 from agent.methods.parameters import override
 from agent.ports import ImageCodec, MediaStore, RecipeBook
 from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
-from agent.recipe import Recipe, Reference
 from agent.recipe_edit import reconcile, same_content
 
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agent.counters import Counters
-from agent.decision import Verdict, decide
 from agent.device import BatchLimit, device_lost, out_of_memory, release
-from agent.errors import ModelError, SightlineError
-from agent.frame import Image
-from agent.inspection import Defect
+from agent.domain.errors import ModelError, SightlineError
+from agent.domain.frame import Image
+from agent.domain.inspection import Defect
+from agent.domain.recipe import Recipe
+from agent.domain.verdict import Verdict, decide
 from agent.methods.choice import Methods
 from agent.methods.maps import FloatMap, regions, to_pixels
 from agent.methods.method import Method, Prepared, Scored, Turning
-from agent.recipe import Recipe
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

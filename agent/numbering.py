@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.frame import FrameIdentity
+from agent.domain.frame import FrameIdentity
 
 WINDOW = 1_000
 """A number so far behind the newest is no late frame any more: the camera counts anew."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from agent.recipe import Parameter, Recipe
+from agent.domain.recipe import Parameter, Recipe
 
 ANGLES = "angles"
 """The parameter of a recipe that holds the decision: degrees by which references are memorised turned."""

@@ -21,8 +21,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from agent.errors import RecipeError
-from agent.prompts import NamedDefect, PromptSet, PromptSource
+from agent.domain.errors import RecipeError
+from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
 
 _BUNDLED = "prompt_library.json"
 _SUFFIXES = (".json", ".yaml", ".yml")

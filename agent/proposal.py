@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.calibration import Calibration
-from agent.decision import Verdict, decide
-from agent.prompts import PromptSet
+from agent.domain.prompts import PromptSet
+from agent.domain.verdict import Verdict, decide
 
 ESCAPE_COST = 10.0
 """How many false alarms one escaped defect is worth, unless a person says otherwise."""
@@ -120,7 +120,7 @@ def propose(
 
 
 def effect(judged: Iterable[Recorded], calibration: Calibration) -> Effect:
-    """Verdicts of ``calibration`` against what people said (:func:`agent.decision.decide`)."""
+    """Verdicts of ``calibration`` against what people said (:func:`agent.domain.verdict.decide`)."""
     judged = list(judged)
     return _effect(_scores(judged, "good"), _scores(judged, "defective"), calibration)
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from agent.calibration import Calibration
-from agent.prompts import PromptSource
-from agent.recipe import Recipe
+from agent.domain.prompts import PromptSource
+from agent.domain.recipe import Recipe
 
 BY_HAND = "edited by a person"
 

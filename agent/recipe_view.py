@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from agent.prompts import NamedDefect
-from agent.recipe import Recipe, RecipeListing
+from agent.domain.prompts import NamedDefect
+from agent.domain.recipe import Recipe, RecipeListing
 
 
 def listed(line: RecipeListing) -> dict[str, Any]:

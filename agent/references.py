@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from scipy.stats import t as student_t
 
 from agent.alikeness import Alikeness
-from agent.frame import Image
+from agent.domain.frame import Image
 
 LEAST_FOR_OUTLIERS = 6
 """Among fewer references none is called unusual: the others say too little of what is usual."""

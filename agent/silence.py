@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from agent.frame import Camera
+from agent.domain.frame import Camera
 
 MOST_CAMERAS = 1_024
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
+from agent.domain.recipe import Reference
 from agent.ports import RecipeBook, RecordedFrame, Samples
-from agent.recipe import Reference
 
 
 def vouch_for(book: RecipeBook, samples: Samples, sku: str, frames: int) -> Sequence[RecordedFrame]:

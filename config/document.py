@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from yaml.constructor import SafeConstructor
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config.tree import Branch, Leaf, Node, Origin, Problem
 
 LARGEST_FILE = 1_000_000

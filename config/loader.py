@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config.document import parse, read_file
 from config.schema import ROOT, Kind, Shape, below
 from config.settings import Settings

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 MASK = "********"
 """What stands for a secret wherever the configuration is shown."""

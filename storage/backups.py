@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage.database import Database
 
 KEPT = 3

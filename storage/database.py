@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.schema import Table
 
-from agent.errors import DiskFullError, StorageError
+from agent.domain.errors import DiskFullError, StorageError
 
 _log = logging.getLogger(__name__)
 

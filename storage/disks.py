@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.disk import Space
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 
 _log = logging.getLogger(__name__)
 

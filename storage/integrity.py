@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage.backups import backups_of
 from storage.database import lacks_room, parse_url
 

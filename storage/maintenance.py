@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage.backups import backup_before, dump_command
 from storage.database import Database
 from storage.integrity import START_LIMIT_S, file_problems, verify_file

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from agent.errors import DiskFullError, StorageError
+from agent.domain.errors import DiskFullError, StorageError
 from storage.database import do_nothing
 from storage.settled import Settled
 

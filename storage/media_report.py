@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage.media_walk import INCOMING
 
 YOUNG_S = 3600.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, select
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage import schema
 from storage.database import Database
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
-from agent.errors import RecipeError
-from agent.frame import Job
-from agent.recipe import Recipe, RecipeListing, Reference
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Job
+from agent.domain.recipe import Recipe, RecipeListing, Reference
 from storage import schema
 from storage.database import Database, insert_into
 from storage.recipe_rows import (

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, insert, select
 
 from agent.calibration import Calibration
-from agent.errors import RecipeError
-from agent.prompts import NamedDefect, PromptSet, PromptSource
-from agent.recipe import Recipe, Reference
+from agent.domain.errors import RecipeError
+from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
+from agent.domain.recipe import Recipe, Reference
 from storage import schema
 from storage.database import insert_into
 

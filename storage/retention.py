@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
-from agent.errors import DiskFullError, StorageError
+from agent.domain.errors import DiskFullError, StorageError
 from agent.ports.retention import Pruned, never
 from storage import schema
 from storage.database import Database

@@ -79,7 +79,7 @@ recipe = Table(
     Column("parameters", JSON, nullable=False),
     Column("prompt_set_id", RowId, ForeignKey("prompt_set.id"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    # agent.recipe.ORIGINS says which there are; the list may grow without a migration.
+    # agent.domain.recipe.ORIGINS says which there are; the list may grow without a migration.
     Column("origin", String(16), nullable=False, server_default=text("'template'")),
     Column("note", CleanText),
     Column("parent_version", Integer),

@@ -25,10 +25,10 @@ from adapters.cli.options import (
 )
 from adapters.cli.screen import stderr, stdout, table
 from adapters.models.needs import taking_part
-from agent.errors import ConfigurationError, SightlineError
+from agent.domain.errors import ConfigurationError, SightlineError
 
 if TYPE_CHECKING:
-    from agent.frame import Image
+    from agent.domain.frame import Image
     from agent.inspector import Inspector
     from agent.methods.method import Prepared
     from config import Settings
@@ -252,7 +252,7 @@ def _where(settings: Settings) -> tuple[str, str]:
 
 def _recipe(inspector: Inspector, method: str, references: list[Image]) -> Prepared:
     from agent.cabinet import generic_recipe
-    from agent.recipe import Reference
+    from agent.domain.recipe import Reference
 
     names = [f"drawn {index}" for index in range(len(references))]
     recipe = replace(

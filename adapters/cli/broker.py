@@ -8,7 +8,7 @@ import secrets
 from adapters.mqtt.camera import CameraPublisher, Form
 from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.topics import Topics
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from config import Settings
 
 

@@ -14,8 +14,8 @@ import typer
 
 from adapters.cli.options import ConfigFile, Overrides, Profile, configure
 from adapters.cli.screen import duration, plural, stderr, stdout
-from agent.errors import SightlineError
-from agent.frame import Camera
+from agent.domain.errors import SightlineError
+from agent.domain.frame import Camera
 
 if TYPE_CHECKING:
     from adapters.mqtt.camera import Shot

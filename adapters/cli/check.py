@@ -19,7 +19,7 @@ from adapters.cli.models import lacking, pull_words
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
 from adapters.cli.screen import stderr, stdout, table
 from agent import __version__
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Composition
@@ -124,7 +124,7 @@ def check_broker(settings: Settings) -> Finding:
     """Connect as a client would and say what the broker speaks."""
     from adapters.cli.broker import client_options, reachable_url
     from adapters.mqtt.link import Link
-    from agent.counters import Counters
+    from agent.telemetry import Counters
 
     address = f"{settings.broker.host}:{settings.broker.port}"
     if settings.broker.embedded and not _answers(settings.broker.host, settings.broker.port):
@@ -225,7 +225,7 @@ def check_metrics(settings: Settings) -> Finding:
     if not metrics.enabled:
         return Finding("metrics", State.OK, "switched off; nobody can ask /healthz")
     from adapters.metrics.server import check_port, who_serves
-    from agent.errors import ConfigurationError
+    from agent.domain.errors import ConfigurationError
 
     where = f"{metrics.host}:{metrics.port}"
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from agent.counters import Counters
+from agent.domain.recipe import Recipe
 from agent.inspector import Inspector
 from agent.ports import (
     FrameDecoder,
@@ -19,7 +19,7 @@ from agent.ports import (
     RecipeBook,
     Samples,
 )
-from agent.recipe import Recipe
+from agent.telemetry import Counters
 from config import Settings
 
 

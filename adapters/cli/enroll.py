@@ -23,9 +23,9 @@ from adapters.cli.screen import number, plural, stderr, stdout
 if TYPE_CHECKING:
     from adapters.cli.composition import Store
     from adapters.cli.enrolment import Photograph
+    from agent.domain.frame import Job
+    from agent.domain.recipe import Recipe
     from agent.enrolment import Enrolled
-    from agent.frame import Job
-    from agent.recipe import Recipe
     from config import Settings
 
 _MOST_UNUSUAL = 2
@@ -75,8 +75,8 @@ def enroll(
 
 
 def _job(sku: str, name: str | None, description: str | None) -> Job:
-    from agent.errors import SightlineError
-    from agent.frame import Job
+    from agent.domain.errors import SightlineError
+    from agent.domain.frame import Job
 
     try:
         return Job(sku, name=name, description=description)

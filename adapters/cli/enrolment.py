@@ -13,13 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from adapters.cli.pictures import PictureFile, Unreadable, read
 from adapters.cli.screen import stderr
 from agent.calibration import CalibrationPolicy
+from agent.domain.errors import SightlineError
+from agent.domain.frame import Frame
+from agent.domain.recipe import Recipe, Reference
 from agent.enrolment import Enrolled, enrol
-from agent.errors import SightlineError
-from agent.frame import Frame
 from agent.inspector import Inspector
 from agent.ports import FrameDecoder, MediaStore
 from agent.pose import PosePolicy, policy_for
-from agent.recipe import Recipe, Reference
 from agent.references import SelectionPolicy
 from config import Settings
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from adapters.cli.screen import stderr
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 
 class Commands(TyperGroup):

@@ -23,18 +23,18 @@ from adapters.cli.options import (
     configure,
 )
 from adapters.cli.screen import stderr
-from agent.errors import ConfigurationError, ModelError, RecipeError, SightlineError
+from agent.domain.errors import ConfigurationError, ModelError, RecipeError, SightlineError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from adapters.cli.composition import Composition
+    from agent.domain.frame import Image
+    from agent.domain.prompts import PromptSet
     from agent.evaluation.dataset import Category
     from agent.evaluation.evaluate import Options, Run
-    from agent.frame import Image
     from agent.inspector import Inspector
     from agent.ports import ImageCodec
-    from agent.prompts import PromptSet
     from config import Settings
 
 _CAMERA_SUFFIXES = {".jpg", ".jpeg", ".png"}

@@ -12,8 +12,8 @@ from rich.markup import escape
 from adapters.cli.options import ConfigFile, Overrides, Profile
 from adapters.cli.screen import stdout
 from adapters.cli.stores import AsJson, open_store
-from agent.errors import SightlineError
-from agent.inspection import Feedback
+from agent.domain.errors import SightlineError
+from agent.domain.inspection import Feedback
 
 _TRUTHS = ("good", "defective")
 

@@ -23,8 +23,8 @@ from adapters.cli.screen import number, plural, stderr, stdout, table, verdict
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Composition
-    from agent.frame import Frame
-    from agent.inspection import Inspection
+    from agent.domain.frame import Frame
+    from agent.domain.inspection import Inspection
     from agent.inspector import Inspector, Judgement
     from agent.methods.method import Prepared
     from agent.ports import ImageCodec
@@ -127,7 +127,7 @@ def _inspection(frame: Frame, judgement: Judgement, prepared: Prepared) -> Inspe
     import uuid
     from datetime import UTC, datetime
 
-    from agent.inspection import Inspection
+    from agent.domain.inspection import Inspection
 
     calibration = prepared.recipe.calibration
     return Inspection(

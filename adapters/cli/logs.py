@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 from adapters.cli.log_rate import LogRate
-from agent.log_fields import NAMES
+from agent.telemetry import NAMES
 from config.outside import LoggingSettings
 
 OURS = ("agent", "adapters", "storage", "config")

@@ -20,7 +20,7 @@ from adapters.cli.screen import stderr, stdout, table
 from adapters.models.catalogue import KNOWN, KnownModel, find
 from adapters.models.needs import needed
 from adapters.models.store import Holding, WeightStore, pull_name
-from agent.errors import ConfigurationError, ModelError, SightlineError
+from agent.domain.errors import ConfigurationError, ModelError, SightlineError
 from config import Settings, load, profiles
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.errors import FrameError, SightlineError
-from agent.frame import Camera, Delivery, DeliveryKind, Frame
+from agent.domain.errors import FrameError, SightlineError
+from agent.domain.frame import Camera, Delivery, DeliveryKind, Frame
 from agent.ports import FrameDecoder
 
 MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}

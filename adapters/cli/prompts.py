@@ -10,7 +10,7 @@ import typer
 
 from adapters.cli.options import ConfigFile, Overrides, Profile, configure
 from adapters.cli.screen import plural, stderr, stdout
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 prompt_commands = typer.Typer(help="Prompt sets: what good and defective parts look like, in words.")
 

@@ -15,7 +15,7 @@ from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.screen import number, stdout, table
 from adapters.cli.stores import AsJson, open_store, tell
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 from agent.recipe_view import listed
 from agent.recipe_view import shown as shown_recipe
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of
 from adapters.cli.screen import plural, stderr, stdout
 from adapters.cli.stores import AsJson, open_store, tell
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store

@@ -12,12 +12,12 @@ from rich.markup import escape
 from adapters.cli.options import ConfigFile, Overrides, Profile
 from adapters.cli.screen import number, plural, stdout, table
 from adapters.cli.stores import AsJson, open_store, tell
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store
+    from agent.domain.recipe import Recipe
     from agent.proposal import Proposal, Recorded
-    from agent.recipe import Recipe
 
 _LATEST = (
     "SELECT model_digest FROM inspection_history WHERE sku = :sku AND recipe_version = :version"

@@ -14,9 +14,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 if TYPE_CHECKING:
+    from agent.domain.frame import Image
     from agent.evaluation.dataset import Sample
     from agent.evaluation.evaluate import Run
-    from agent.frame import Image
 
 TILE = 200
 """Width of a tile in pixels; its height follows the category's first picture."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.cli.options import composition_of, configure
-from agent.errors import SightlineError
-from agent.inspection import Event
+from agent.domain.errors import SightlineError
+from agent.domain.inspection import Event
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store

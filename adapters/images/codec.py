@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from adapters.images.header import HeaderError
 from adapters.images.overlay import draw_overlay
 from adapters.images.pixels import PixelReader, pixel_reader
-from agent.errors import SightlineError
-from agent.frame import Image
-from agent.inspection import Inspection
+from agent.domain.errors import SightlineError
+from agent.domain.frame import Image
+from agent.domain.inspection import Inspection
 
 _OVERLAY_QUALITY = 88
 

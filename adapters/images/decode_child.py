@@ -21,7 +21,7 @@ from adapters.images.canvas import Canvas, open_canvas
 from adapters.images.channel import ANSWER, READY, REQUEST
 from adapters.images.header import Header, HeaderError
 from adapters.images.pixels import NO_MEMORY, decode_bgr
-from agent.frame import Image
+from agent.domain.frame import Image
 
 _LOG_BYTES = 1_000_000
 _GRACE_S = 2.0

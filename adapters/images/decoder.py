@@ -16,10 +16,9 @@ from adapters.images.pixels import PixelReader, pixel_reader
 from adapters.images.references import PictureReferenceError, ReferenceReader
 from adapters.mqtt.bounded_json import load_object
 from adapters.mqtt.payloads import IMAGE_KEYS
-from agent.counters import Counters
-from agent.errors import FrameError, MessageError
-from agent.frame import Camera, Delivery, Frame, FrameIdentity
-from agent.log_fields import about
+from agent.domain.errors import FrameError, MessageError
+from agent.domain.frame import Camera, Delivery, Frame, FrameIdentity
+from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from adapters.mqtt.payloads import parse_time
-from agent.frame import MAX_SKU, Delivery, FrameIdentity
+from agent.domain.frame import MAX_SKU, Delivery, FrameIdentity
 
 MAX_IDENTIFIER = 255
 MAX_IDENTIFIER_BYTES = 500

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from agent.decision import Verdict
-from agent.frame import Image
-from agent.inspection import Defect, Inspection
+from agent.domain.frame import Image
+from agent.domain.inspection import Defect, Inspection
+from agent.domain.verdict import Verdict
 
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]

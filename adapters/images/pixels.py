@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from adapters.images.header import Header, HeaderError, admit, check_complete
-from agent.frame import Image
+from agent.domain.frame import Image
 
 NO_MEMORY = "the picture takes more memory to decode than one of its size should"
 PixelReader = Callable[[bytes], tuple[Header, Image]]

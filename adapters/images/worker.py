@@ -19,8 +19,8 @@ from typing import Self
 from adapters.images.canvas import Canvas, open_canvas
 from adapters.images.channel import ANSWER, READY, REQUEST
 from adapters.images.header import Header, HeaderError, admit
-from agent.counters import Counters
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

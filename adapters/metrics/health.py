@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from adapters.metrics.vitals import DiskState, Vitals
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from adapters.metrics.health import Health, Report
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.metrics.question import Question
-from agent.counters import Counters
 from agent.line.state import LineState
-from agent.measures import Measures
+from agent.telemetry import Counters, Measures
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from adapters.models.centres import lags, recentre
 from adapters.models.depths import is_transformer, reductions, stages_at, take_stages
 from adapters.models.preprocessing import Preprocessing, prepare
 from adapters.models.weights import UNTRAINED, load_state, mismatch, verify
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 
 class TimmBackbone:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 PULL_HINT = "run `sightline models pull` or name a local file under models.files"
 LOCK_NAME = "SHA256SUMS"

@@ -18,8 +18,8 @@ from adapters.models.texts import embed_texts
 from adapters.models.towers import ConvolutionalTower, Tower, TransformerTower
 from adapters.models.weights import UNTRAINED, load_into, load_state, verify
 from adapters.models.windows import encode_windows
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 from agent.ports import ImageFeatures, WindowPass
 
 TEXT_BATCH = 256

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 
 def interleaved(maps: torch.Tensor) -> torch.Tensor:

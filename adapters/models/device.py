@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import torch
 
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16})
 """By the names that a configuration uses."""

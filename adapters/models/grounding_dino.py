@@ -13,8 +13,8 @@ import torch
 
 from adapters.models.checksums import combined, verify
 from adapters.models.weights import PULL_HINT
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 from agent.ports import Detections
 
 _log = logging.getLogger(__name__)

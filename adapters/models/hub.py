@@ -19,7 +19,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 ENDPOINT = "https://huggingface.co"
 CHUNK = 1 << 20

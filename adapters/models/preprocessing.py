@@ -14,8 +14,8 @@ from adapters.models.normalisation import (
     SIGNED_PREPROCESSING,
     Preprocessing,
 )
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 __all__ = [
     "CLIP_PREPROCESSING",

@@ -11,7 +11,7 @@ from adapters.models.catalogue import KnownModel, Part
 from adapters.models.checksums import LockFile, sha256_of
 from adapters.models.hub import CHUNK, Hub, Progress
 from adapters.models.store import WeightStore
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 Outcome = Literal["bundled", "own file", "already there", "pulled", "replaced"]
 

@@ -16,7 +16,7 @@ from adapters.models.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Pr
 from adapters.models.sam import BUILDERS, Sam
 from adapters.models.store import WeightStore, bundled_folder
 from adapters.models.weights import digest_in_use
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 __all__ = [
     "BUNDLED",

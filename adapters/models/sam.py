@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from adapters.models.weights import UNTRAINED, load_into, load_state, verify
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 Builder = Callable[[], Any]
 """Makes a ``segment_anything.modeling.Sam`` with random weights."""

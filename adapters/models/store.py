@@ -11,7 +11,7 @@ from typing import Literal
 
 from adapters.models.catalogue import KNOWN, TIMM_PREFIX, KnownModel, find
 from adapters.models.checksums import LockFile, sha256_of
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 _SUFFIXES = (".safetensors", ".pt", ".pth")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.\w+")

@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.vocabulary import VOCABULARY
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 from agent.ports import ImageTextEncoder
 
 TEMPLATES = ("a photo of a {}.", "a close-up photo of a {}.", "a photo of a {} on a production line.")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from adapters.models.centres import lags, recentre
 from adapters.models.depths import interleaved, stages_at, take_stages
 from adapters.models.gem import run_blocks
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from agent.ports import ImageFeatures
 
 _TOGETHER = 2

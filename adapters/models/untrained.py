@@ -23,7 +23,7 @@ from adapters.models.registry import Device, bundled_folder
 from adapters.models.sam import BUILDERS, Sam
 from adapters.models.vocabulary import VOCABULARY
 from adapters.models.weights import UNTRAINED
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 SEED = 0
 VOCABULARY_SIZE = 30_522

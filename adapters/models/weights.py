@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from adapters.models.checksums import PULL_HINT, sha256_of, verify
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 __all__ = [
     "PULL_HINT",

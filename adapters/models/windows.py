@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.towers import TransformerTower
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from agent.ports import WindowFeatures, WindowPass
 
 WINDOW_BATCH = 1024

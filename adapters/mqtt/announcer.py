@@ -8,12 +8,11 @@ from datetime import datetime
 
 from adapters.mqtt.payloads import AgentMessage, AlertMessage, DefectMessage, MaskMessage, VerdictMessage
 from adapters.mqtt.topics import Topics, check_response_topic
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.frame import Camera, Delivery
-from agent.inspection import Inspection
-from agent.log_fields import about
+from agent.domain.frame import Camera, Delivery
+from agent.domain.inspection import Inspection
+from agent.domain.verdict import Verdict
 from agent.ports import OutboxMessage
+from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 

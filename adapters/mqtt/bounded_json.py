@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from agent.errors import MessageError
+from agent.domain.errors import MessageError
 
 MAX_DEPTH = 32
 """Levels of objects and lists in one another; no message of ours needs five."""

@@ -8,7 +8,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from agent.errors import TransportError
+from agent.domain.errors import TransportError
 
 logger = logging.getLogger(__name__)
 

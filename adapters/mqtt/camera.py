@@ -17,9 +17,9 @@ from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.outgoing import Outgoing, Ticket
 from adapters.mqtt.payloads import rfc3339
 from adapters.mqtt.topics import Topics
-from agent.counters import Counters
-from agent.errors import TransportError
-from agent.frame import Camera
+from agent.domain.errors import TransportError
+from agent.domain.frame import Camera
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

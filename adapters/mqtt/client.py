@@ -15,10 +15,10 @@ from adapters.mqtt.link import Link
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.outgoing import Outgoing
 from adapters.mqtt.topics import OF_AGENT, Topics
-from agent.counters import Counters
-from agent.errors import TransportError
-from agent.frame import Camera, Delivery, DeliveryKind
+from agent.domain.errors import TransportError
+from agent.domain.frame import Camera, Delivery, DeliveryKind
 from agent.ports import OutboxMessage, PublishTicket
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

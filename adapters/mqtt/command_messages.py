@@ -19,11 +19,11 @@ from adapters.mqtt.payloads import (
     outgoing_schema,
 )
 from adapters.mqtt.topics import Topics, check_response_topic
-from agent.counters import Counters
-from agent.errors import MessageError
-from agent.frame import Delivery
+from agent.domain.errors import MessageError
+from agent.domain.frame import Delivery
 from agent.ports import OutboxMessage
 from agent.ports.commands import Answer, Command, CommandError
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from adapters.mqtt.connection import MQTT5, MQTT311, NAMES, Connection, Hooks
 from adapters.mqtt.ended import Ended
 from adapters.mqtt.options import BrokerOptions, backoff
 from adapters.mqtt.outgoing import Outgoing, Ticket
-from agent.counters import Counters
-from agent.errors import SightlineError, TransportError
+from agent.domain.errors import SightlineError, TransportError
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 VERSIONS = ("auto", "5", "3.1.1")
 PORTS = {"mqtt": 1883, "mqtts": 8883}

@@ -11,7 +11,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.errors import TransportError, UndeliverableError
+from agent.domain.errors import TransportError, UndeliverableError
 
 FAILURE = 0x80
 """MQTT 5 section 2.4: reason codes from here on say that something failed."""

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from adapters.mqtt.bounded_json import load_object
 from adapters.mqtt.payloads import FeedbackMessage, JobMessage, first_error
-from agent.errors import MessageError
-from agent.frame import Delivery, Job
-from agent.inspection import Feedback
+from agent.domain.errors import MessageError
+from agent.domain.frame import Delivery, Job
+from agent.domain.inspection import Feedback
 
 MAX_BYTES = 64 * 1024
 """The small messages are small."""

@@ -15,8 +15,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from agent.frame import MAX_SKU
-from agent.inspection import Defect, Inspection
+from agent.domain.frame import MAX_SKU
+from agent.domain.inspection import Defect, Inspection
 
 IMAGE_KEYS = ("image", "image_base64", "img", "data", "frame")
 """Names under which cameras send a base64 picture, the contract's own first."""

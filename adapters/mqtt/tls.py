@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.mqtt.options import BrokerOptions, Tls
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 _EXPIRED = 10
 _NOT_YET_VALID = 9

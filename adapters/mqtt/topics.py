@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.errors import ConfigurationError
-from agent.frame import Camera, DeliveryKind
+from agent.domain.errors import ConfigurationError
+from agent.domain.frame import Camera, DeliveryKind
 
 MAX_LEVEL = 128
 """Longest site, line or camera in characters."""

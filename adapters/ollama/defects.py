@@ -11,7 +11,7 @@ from adapters.ollama.ledger import Ledger
 from adapters.ollama.nouns import is_noun
 from adapters.ollama.polarity import says_good
 from adapters.ollama.tokens import TokenCounter, clip_tokens, fits
-from agent.prompts import NamedDefect
+from agent.domain.prompts import NamedDefect
 
 LEAST, MOST = 5, 15
 """Kinds of defect. Fifteen of three words are far fewer than the 256 tokens that a caption may have."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
 
 
 class OllamaError(SightlineError):

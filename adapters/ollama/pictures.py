@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 LONGEST_SIDE = 768
 """Pixels; vision models cut larger pictures into tiles that fill the context."""

@@ -12,8 +12,8 @@ from adapters.ollama.instructions import TAGS, instruction_hash
 from adapters.ollama.nouns import checked_tags
 from adapters.ollama.options import OllamaOptions
 from adapters.ollama.pictures import jpeg
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 
 class OllamaTagger:

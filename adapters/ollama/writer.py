@@ -26,9 +26,9 @@ from adapters.ollama.options import OllamaOptions
 from adapters.ollama.pictures import jpeg
 from adapters.ollama.prompts import checked_prompts
 from adapters.ollama.tokens import TokenCounter, clip_tokens
-from agent.errors import WriterError
+from agent.domain.errors import WriterError
+from agent.domain.prompts import COMMON_DEFECTS, NamedDefect, PromptSet, PromptSource
 from agent.ports import Brief, Description
-from agent.prompts import COMMON_DEFECTS, NamedDefect, PromptSet, PromptSource
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
 from agent.ports.recipes import ReferenceEntry
 from config.document import LARGEST_FILE
 

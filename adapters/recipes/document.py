@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
-from agent.frame import MAX_SKU
-from agent.prompts import PromptSource
+from agent.domain.frame import MAX_SKU
+from agent.domain.prompts import PromptSource
 
 MAX_WORDS = 4000
 """Longest text of one key in characters."""

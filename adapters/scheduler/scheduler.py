@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from agent.counters import Counters
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

@@ -35,18 +35,18 @@ from agent.app.options import (
 from agent.app.outside import Outside
 from agent.app.retention import EVERY_S, FIRST_AFTER_S, Keep, RetentionTask
 from agent.app.store import Store
-from agent.bounded import ends_within
 from agent.cabinet import Cabinet
 from agent.commands import Commands
-from agent.counters import Counters
 from agent.disk import DiskPolicy
-from agent.errors import TransportError
+from agent.domain.errors import TransportError
+from agent.domain.frame import Camera
 from agent.exchange import RecipeExchange
-from agent.frame import Camera
 from agent.inspector import Inspector
 from agent.line import CHECK_EVERY_S, Line, LineParts
 from agent.onboarding import Office, Onboarding
 from agent.ports import PromptWriter, Tagger
+from agent.telemetry import Counters
+from agent.threads import ends_within
 from config import Settings, open_secrets
 from config.ollama import OllamaSettings
 

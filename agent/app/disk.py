@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agent.app.retention import details, sentence
-from agent.counters import Counters
 from agent.disk import RELEASE_ORDER, DiskMonitor, DiskPolicy, DiskState, Space
-from agent.errors import StorageError, TransportError
-from agent.frame import Camera
-from agent.inspection import Event
+from agent.domain.errors import StorageError, TransportError
+from agent.domain.frame import Camera
+from agent.domain.inspection import Event
 from agent.ports import (
     Announcer,
     Disks,
@@ -26,6 +25,7 @@ from agent.ports import (
     Retention,
     Scheduler,
 )
+from agent.telemetry import Counters
 
 _log = logging.getLogger(__name__)
 

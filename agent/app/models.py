@@ -13,13 +13,13 @@ from adapters.models.device import pick_device, pick_precision
 from adapters.models.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
 from adapters.models.tagger import ClipTagger
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
+from agent.domain.recipe import Parameter
 from agent.inspector import Inspector
 from agent.methods import NEEDS, PRESETS, TAKES, build_method
 from agent.methods.choice import Methods
 from agent.methods.method import Method
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
-from agent.recipe import Parameter
 from config import Settings
 
 logger = logging.getLogger(__name__)

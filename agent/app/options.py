@@ -8,9 +8,8 @@ from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.topics import Topics
 from agent.bursts import BurstPolicy
 from agent.calibration import CalibrationPolicy
-from agent.counters import Counters
+from agent.domain.frame import Camera
 from agent.drift import DriftPolicy
-from agent.frame import Camera
 from agent.line import (
     LineOptions,
     NumbersOptions,
@@ -25,6 +24,7 @@ from agent.numbering import NumberingPolicy, NumberSource
 from agent.onboarding import OnboardingOptions
 from agent.pose import PosePolicy, policy_for
 from agent.references import SelectionPolicy
+from agent.telemetry import Counters
 from config import Settings
 
 

@@ -19,13 +19,12 @@ from adapters.metrics.vitals import BrokerState, DiskState, OutboxState, Vitals
 from adapters.mqtt.client import MqttTransport
 from agent import __version__
 from agent.app.store import Store
-from agent.counters import Counters
 from agent.disk import DiskPolicy, Space
-from agent.errors import ModelError, RecipeError
+from agent.domain.errors import ModelError, RecipeError
 from agent.inspector import Inspector
 from agent.line import Line
 from agent.line.state import LineState
-from agent.measures import Measures
+from agent.telemetry import Counters, Measures
 from config import Settings
 
 logger = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from agent.counters import Counters
 from agent.dates import DateGuard
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.inspection import Event
+from agent.domain.errors import StorageError
+from agent.domain.inspection import Event
+from agent.domain.verdict import Verdict
 from agent.ports import History, Pruned, Retention
+from agent.telemetry import Counters
 from config import Settings
 
 _log = logging.getLogger(__name__)

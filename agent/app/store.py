@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import storage
 from agent import __version__
-from agent.errors import DiskFullError
-from agent.inspection import Event
+from agent.domain.errors import DiskFullError
+from agent.domain.inspection import Event
 from config import Settings
 from storage import media_report
 

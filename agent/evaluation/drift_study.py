@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.calibration import Calibration
+from agent.domain.frame import Image
 from agent.drift import Baseline, DriftDetector, DriftPolicy
-from agent.frame import Image
 
 Change = Callable[[Image, float], Image]
 """A picture under a change that has come so far, from 0 (not at all) to 1."""

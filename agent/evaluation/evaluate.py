@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.cabinet import generic_recipe
-from agent.errors import ConfigurationError, ModelError, RecipeError
+from agent.domain.errors import ConfigurationError, ModelError, RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet
+from agent.domain.recipe import Recipe, Reference
 from agent.evaluation.dataset import Category, Sample
 from agent.evaluation.draw import DRAWS
 from agent.evaluation.mapstore import MapStore
@@ -20,11 +23,8 @@ from agent.evaluation.masks import Mask, read_mask, resize_mask
 from agent.evaluation.metrics import image_metrics
 from agent.evaluation.pixels import BYTE, FINE, PixelHistogram, Scale
 from agent.evaluation.protocol import PROTOCOLS, Map, Protocol
-from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods.method import Prepared
-from agent.prompts import PromptSet
-from agent.recipe import Recipe, Reference
 
 Figures = Mapping[str, float | int | None]
 

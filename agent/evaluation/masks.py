@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 Mask = NDArray[np.bool_]
 

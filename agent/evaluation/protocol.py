@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import ConfigurationError
-from agent.recipe import Parameter
+from agent.domain.errors import ConfigurationError
+from agent.domain.recipe import Parameter
 
 Map = NDArray[np.float32] | NDArray[np.uint8]
 

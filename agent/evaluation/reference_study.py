@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.references import SelectionPolicy, find_duplicates, select
 
 

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Iterable
 
 from agent.bursts import BurstMonitor
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.inspection import Event, Inspection
+from agent.domain.errors import StorageError
+from agent.domain.inspection import Event, Inspection
+from agent.domain.verdict import Verdict
 from agent.line.work import Work
-from agent.log_fields import about
 from agent.ports import Announcer, History
+from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 

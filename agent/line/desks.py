@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from agent.counters import Counters
-from agent.errors import StorageError
-from agent.frame import Camera, Delivery, FrameIdentity
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, Delivery, FrameIdentity
 from agent.line.in_flight import InFlight
 from agent.line.intake import Intake, nameless, skipped
 from agent.line.judge import POLL_S, Batcher, Judge
@@ -21,6 +20,7 @@ from agent.line.skips import Skip, Skips
 from agent.line.stage import Stage
 from agent.line.waiting import WaitingRoom
 from agent.line.work import Work
+from agent.telemetry import Counters
 
 T = TypeVar("T")
 PassOn = Callable[[Work], None]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from agent.line.stage import Stage
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agent.frame import Delivery, FrameIdentity
+from agent.domain.frame import Delivery, FrameIdentity
 from agent.ports import History
 
 Acknowledge = Callable[[], None]

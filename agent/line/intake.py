@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from agent.commands import Commands
-from agent.counters import Counters
-from agent.errors import FrameError, MessageError
-from agent.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
-from agent.inspection import Event
+from agent.domain.errors import FrameError, MessageError
+from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
+from agent.domain.inspection import Event
+from agent.domain.recipe import Reference
 from agent.line.in_flight import InFlight
 from agent.line.numbers import NumbersWatch
 from agent.line.waiting import WaitingRoom
 from agent.line.work import Work
-from agent.log_fields import about
 from agent.onboarding import Onboarding
 from agent.ports import FrameDecoder, History, MediaStore, MessageParser
-from agent.recipe import Reference
+from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 

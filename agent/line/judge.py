@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.cabinet import Cabinet
 from agent.device import device_lost
-from agent.errors import ModelError, RecipeError, StorageError
+from agent.domain.errors import ModelError, RecipeError, StorageError
 from agent.inspector import Inspector
 from agent.line.ready import ReadyQueue
 from agent.line.work import Work

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from agent.bounded import ends_within
 from agent.cabinet import Cabinet
 from agent.commands import Commands
-from agent.counters import Counters
-from agent.errors import StorageError
-from agent.frame import Camera, Delivery, DeliveryKind
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, Delivery, DeliveryKind
 from agent.inspector import Inspector
 from agent.line.bounds import Bounds
 from agent.line.desks import DecodeDesk, InspectDesk, RecordDesk, Taken
@@ -35,7 +33,6 @@ from agent.line.supervisor import Charge, Supervision, Supervisor
 from agent.line.waiting import Overload, WaitingRoom
 from agent.line.watches import Watches, WatchOptions
 from agent.line.work import Work
-from agent.measures import Measures
 from agent.onboarding import Onboarding
 from agent.ports import (
     Announcer,
@@ -47,6 +44,8 @@ from agent.ports import (
     Outbox,
     Transport,
 )
+from agent.telemetry import Counters, Measures
+from agent.threads import ends_within
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agent.counters import Counters
-from agent.errors import StorageError
-from agent.frame import Camera
-from agent.inspection import Event
-from agent.log_fields import about
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera
+from agent.domain.inspection import Event
 from agent.ports import Announcer, History, OutboxMessage
+from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from agent.counters import Counters
-from agent.errors import StorageError
-from agent.frame import Camera, FrameIdentity
-from agent.inspection import Event
-from agent.log_fields import about
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, FrameIdentity
+from agent.domain.inspection import Event
 from agent.numbering import Gap, Numbering, NumberingPolicy, NumberSource, Restart, number_of
 from agent.ports import Announcer, History, OutboxMessage
+from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 

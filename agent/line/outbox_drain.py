@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent.counters import Counters
-from agent.errors import StorageError, TransportError, UndeliverableError
-from agent.inspection import Event
+from agent.domain.errors import StorageError, TransportError, UndeliverableError
+from agent.domain.inspection import Event
 from agent.line.refusals import Refusals
 from agent.ports import History, Outbox, Publisher, PublishTicket, StoredMessage
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

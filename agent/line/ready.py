@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from agent.line.bounds import Bounds
 from agent.line.waiting import Overload
 from agent.line.work import Work

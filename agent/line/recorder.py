@@ -10,17 +10,16 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.frame import Camera
-from agent.inspection import Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.frame import Camera
+from agent.domain.inspection import Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.verdict import Verdict
 from agent.inspector import Judgement
 from agent.line.in_flight import InFlight
 from agent.line.telling import tell
 from agent.line.watches import Watches
 from agent.line.work import Work
-from agent.measures import Measures
 from agent.ports import Announcer, Entry, History, ImageCodec, MediaStore
+from agent.telemetry import Counters, Measures
 
 logger = logging.getLogger(__name__)
 

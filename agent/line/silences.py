@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from agent.counters import Counters
-from agent.errors import StorageError
-from agent.frame import Camera, Delivery, DeliveryKind
-from agent.inspection import Event
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, Delivery, DeliveryKind
+from agent.domain.inspection import Event
 from agent.ports import Announcer, History, OutboxMessage
 from agent.silence import SilenceChange, SilenceMonitor, spoken
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.counters import Counters
-from agent.frame import Camera, Delivery, FrameIdentity
+from agent.domain.frame import Camera, Delivery, FrameIdentity
 from agent.line.work import Work
+from agent.telemetry import Counters
 
 WHY = (
     "newer frames replaced them while storage did not answer, and they came without a guarantee of delivery "

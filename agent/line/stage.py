@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from agent.counters import Counters
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from agent.line.state import StageState
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.counters import Counters
 from agent.line.stage import Stage
+from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 

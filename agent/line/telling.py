@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from agent.decision import Verdict
-from agent.inspection import Inspection
-from agent.log_fields import about
-from agent.measures import Measures
+from agent.domain.inspection import Inspection
+from agent.domain.verdict import Verdict
+from agent.telemetry import Measures, about
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
-from agent.counters import Counters
-from agent.frame import Camera, Delivery, DeliveryKind
+from agent.domain.frame import Camera, Delivery, DeliveryKind
 from agent.line.bounds import Bounds
+from agent.telemetry import Counters
 
 
 class Overload(StrEnum):

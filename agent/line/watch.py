@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from agent.counters import Counters
-from agent.decision import Verdict
+from agent.domain.errors import StorageError
+from agent.domain.inspection import Event, Inspection
+from agent.domain.recipe import Recipe
+from agent.domain.verdict import Verdict
 from agent.drift import Baseline, DriftChange, DriftMonitor
-from agent.errors import StorageError
-from agent.inspection import Event, Inspection
 from agent.line.work import Work
-from agent.log_fields import about
 from agent.ports import Announcer, History
-from agent.recipe import Recipe
+from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 

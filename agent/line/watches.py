@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agent.bursts import BurstMonitor, BurstPolicy
-from agent.counters import Counters
+from agent.domain.frame import Camera
+from agent.domain.inspection import Inspection
 from agent.drift import DriftMonitor, DriftPolicy
-from agent.frame import Camera
-from agent.inspection import Inspection
 from agent.line.burst_watch import BurstWatch
 from agent.line.numbers import NumbersOptions, NumbersWatch
 from agent.line.silences import SilenceOptions, SilenceWatch
 from agent.line.watch import DriftWatch
 from agent.line.work import Work
 from agent.ports import Announcer, History, Transport
+from agent.telemetry import Counters
 
 
 @dataclass(frozen=True, slots=True)

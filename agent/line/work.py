@@ -6,8 +6,8 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from agent.decision import Verdict
-from agent.frame import Delivery, Frame, FrameIdentity
+from agent.domain.frame import Delivery, Frame, FrameIdentity
+from agent.domain.verdict import Verdict
 from agent.inspector import Judgement
 from agent.methods.method import Prepared
 

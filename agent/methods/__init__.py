@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
+from agent.domain.recipe import Parameter
 from agent.methods.anomaly_dino import AnomalyDino, AnomalyDinoParameters
 from agent.methods.apg_gd import ApgGd, ApgGdParameters
 from agent.methods.choice import Methods
@@ -18,7 +19,6 @@ from agent.methods.sightline import SIGHTLINE, Sightline
 from agent.methods.tagging import ReproducibleTagger
 from agent.methods.winclip import WinClip, WinClipParameters
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter, WindowEncoder
-from agent.recipe import Parameter
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import torch
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
 from agent.methods.feature_cache import FeatureCache, content_key
 from agent.methods.maps import FloatMap, highest_mean, to_pixels
@@ -19,7 +20,6 @@ from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override, with_parameters
 from agent.methods.variants import check_variants, evenly_spaced, variants
 from agent.ports import PatchEncoder
-from agent.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
 from agent.methods.boxes import clamp, suppress
 from agent.methods.language import Vocabulary, Words, anomaly_probability, logit_scale
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
 from agent.ports import Detections, Detector, ImageTextEncoder
-from agent.recipe import Recipe
 
 _SMALLEST = 2
 """A crop has at least so many pixels a side."""

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.method import Prepared, Scored
-from agent.recipe import Recipe
 
 
 class Parametrised(Prepared, Protocol):

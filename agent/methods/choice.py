@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from agent.errors import SightlineError
+from agent.domain.errors import SightlineError
+from agent.domain.recipe import Recipe
 from agent.methods.method import Method
-from agent.recipe import Recipe
 
 
 class Methods:

@@ -11,7 +11,9 @@ from typing import Self
 
 import torch
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet, PromptSource, combine, compositional_ensemble
+from agent.domain.recipe import Recipe
 from agent.methods.batching import (
     combined_digest,
     distinct,
@@ -35,8 +37,6 @@ from agent.methods.parameters import override, with_parameters
 from agent.methods.variants import check_variants, variants
 from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
 from agent.prompt_library import library
-from agent.prompts import PromptSet, PromptSource, combine, compositional_ensemble
-from agent.recipe import Recipe
 
 GENERIC_NOUN = "object"
 """The noun of the map's descriptions, whatever the product (METHODS 1.3), and of products nobody named."""

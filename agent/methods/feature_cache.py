@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 
 import torch
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 CACHE_BYTES = 256 * 2**20
 """What one method keeps by default: about 500 references of the embedded profile."""

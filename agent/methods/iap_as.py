@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
 from agent.methods.boxes import areas, clamp, select, suppress
 from agent.methods.fade import GENERIC_NOUN
@@ -20,7 +21,6 @@ from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
 from agent.methods.tagging import ReproducibleTagger, drawn, object_tag
 from agent.ports import Detections, Detector, Segmenter
-from agent.recipe import Recipe
 
 ALWAYS_ASKED = ("abnormal", "defect")
 """Nouns that the authors append to those of the language model."""

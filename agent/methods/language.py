@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from agent.domain.prompts import NamedDefect, PromptSet
 from agent.ports import ImageTextEncoder
-from agent.prompts import NamedDefect, PromptSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Protocol, Self, runtime_checkable
 
 import torch
 
-from agent.frame import Image
-from agent.recipe import Recipe
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

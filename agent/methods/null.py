@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from agent.calibration import Calibration
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.method import Prepared, Scored
-from agent.recipe import Recipe
 
 _EVERYTHING_PASSES = Calibration(
     threshold=1.0, review_below=1.0, samples=0, false_alarm_rate=0.0, source="the null method"

@@ -7,8 +7,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from agent.errors import RecipeError
-from agent.recipe import Parameter, Recipe
+from agent.domain.errors import RecipeError
+from agent.domain.recipe import Parameter, Recipe
 
 T = TypeVar("T")
 

@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, score_by_parameters
 from agent.methods.boxes import clamp
 from agent.methods.fade import GENERIC_NOUN, Fade, FadeParameters, FadePrepared
@@ -28,7 +29,6 @@ from agent.methods.maps import FloatMap, Region, regions, to_pixels
 from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
-from agent.recipe import Recipe
 
 _SPECK = 0.02
 """An outline of less than this share of its region is noise."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.ports import Detections, Tagger
 
 UNUSABLE = frozenset({"close-up", "number"})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 MOST_VARIANTS = 64
 """More pictures of one reference than this cost more than they tell."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
 from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
 from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
@@ -17,7 +18,6 @@ from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override, with_parameters
 from agent.methods.variants import check_variants, variants
 from agent.ports import WindowEncoder, WindowPass
-from agent.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.cabinet import generic_recipe
+from agent.domain.recipe import Recipe, Reference
 from agent.enrolment import Enrolled, enrol
 from agent.onboarding.office import Office
 from agent.pose import PosePolicy, told, undecided
-from agent.recipe import Recipe, Reference
 from agent.references import SelectionPolicy
 
 

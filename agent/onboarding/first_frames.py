@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 MOST_PRODUCTS = 16
 

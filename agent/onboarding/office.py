@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 from agent.cabinet import Cabinet
 from agent.calibration import CalibrationPolicy
-from agent.errors import SightlineError, StorageError
-from agent.frame import Job
-from agent.inspection import Event
+from agent.domain.errors import SightlineError, StorageError
+from agent.domain.frame import Job
+from agent.domain.inspection import Event
 from agent.inspector import Inspector
-from agent.log_fields import about
 from agent.ports import History, OnboardingDesk, RecipeBook, Samples
 from agent.pose import PosePolicy
 from agent.references import SelectionPolicy
+from agent.telemetry import about
 
 logger = logging.getLogger(__name__)
 

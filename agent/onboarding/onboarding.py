@@ -11,8 +11,9 @@ from dataclasses import replace
 from functools import partial
 
 from agent.cabinet import generic_recipe
-from agent.errors import StorageError
-from agent.frame import Image, Job
+from agent.domain.errors import StorageError
+from agent.domain.frame import Image, Job
+from agent.domain.recipe import Recipe, Reference
 from agent.onboarding.commissioning import Commissioning
 from agent.onboarding.enrolling import Enrolling
 from agent.onboarding.first_frames import FirstFrames
@@ -21,7 +22,6 @@ from agent.onboarding.recalibration import Recalibration
 from agent.onboarding.rescoring import Rescoring
 from agent.onboarding.writing import Writing
 from agent.ports import OnboardingState, PromptWriter, Scheduler, Tagger
-from agent.recipe import Recipe, Reference
 
 logger = logging.getLogger(__name__)
 

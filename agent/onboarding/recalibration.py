@@ -8,9 +8,9 @@ from functools import partial
 
 from agent.answers import JudgedScore, Told, tell
 from agent.calibration import Calibration
+from agent.domain.recipe import Recipe, Reference
 from agent.enrolment import leave_one_out
 from agent.onboarding.office import Office
-from agent.recipe import Recipe, Reference
 from agent.sharpening import MOST_FRAMES, from_what, sharpen
 
 LEAST_NEW = 5

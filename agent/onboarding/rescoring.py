@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 from agent.calibration import Calibration
+from agent.domain.recipe import Recipe
 from agent.enrolment import enrol
 from agent.onboarding.office import Office
-from agent.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from datetime import timedelta
 from functools import partial
 
 from agent.audition import Audition, AuditionPolicy, audition, contenders
-from agent.errors import ModelError, SightlineError, WriterError
-from agent.frame import Image, Job
+from agent.domain.errors import ModelError, SightlineError, WriterError
+from agent.domain.frame import Image, Job
+from agent.domain.prompts import PromptSource, compositional_ensemble
+from agent.domain.recipe import ORIGINS, Recipe
 from agent.onboarding.enrolling import Enrolling
 from agent.onboarding.first_frames import FirstFrames
 from agent.onboarding.office import GENERIC_NOUN, Office
 from agent.ports import Brief, Description, OnboardingState, PromptWriter, Tagger
-from agent.prompts import PromptSource, compositional_ensemble
-from agent.recipe import ORIGINS, Recipe
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ Adapters and storage implement them; :mod:`agent.app` is the one place that puts
 
 from agent.ports.disk import Disks
 from agent.ports.history import Entry, History, Outbox, OutboxMessage, RecipeBook, StoredMessage
+from agent.ports.language import Brief, Description, PromptWriter
 from agent.ports.media import FrameDecoder, ImageCodec, MediaStore
 from agent.ports.models import (
     Detections,
@@ -22,9 +23,8 @@ from agent.ports.onboarding import OnboardingDesk, OnboardingRecord, OnboardingS
 from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
 from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import RecordedFrame, Samples
-from agent.ports.schedule import Scheduler
+from agent.ports.scheduling import Scheduler
 from agent.ports.transport import Announcer, MessageParser, Publisher, PublishTicket, Transport
-from agent.ports.words import Brief, Description, PromptWriter
 
 __all__ = [
     "Announcer",

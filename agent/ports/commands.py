@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.errors import MessageError
-from agent.frame import Delivery
+from agent.domain.errors import MessageError
+from agent.domain.frame import Delivery
 from agent.ports.history import OutboxMessage
 
 

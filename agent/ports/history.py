@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.frame import Camera, FrameIdentity, Job
-from agent.inspection import Event, Feedback, Inspection
-from agent.recipe import Recipe, RecipeListing, Reference
+from agent.domain.frame import Camera, FrameIdentity, Job
+from agent.domain.inspection import Event, Feedback, Inspection
+from agent.domain.recipe import Recipe, RecipeListing, Reference
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frame import Delivery, Frame, FrameIdentity, Image
-from agent.inspection import Inspection
+from agent.domain.frame import Delivery, Frame, FrameIdentity, Image
+from agent.domain.inspection import Inspection
 
 
 class FrameDecoder(Protocol):

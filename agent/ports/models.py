@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 if TYPE_CHECKING:
     import torch  # only named in annotations: commands that need no model stay quick to start

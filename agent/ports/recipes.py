@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.recipe import Recipe
+from agent.domain.recipe import Recipe
 from agent.recipe_edit import Digests
 
 

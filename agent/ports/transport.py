@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from agent.frame import Camera, Delivery, Job
-from agent.inspection import Feedback, Inspection
+from agent.domain.frame import Camera, Delivery, Job
+from agent.domain.inspection import Feedback, Inspection
 from agent.ports.history import OutboxMessage
 
 

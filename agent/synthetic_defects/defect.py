@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.synthetic_defects.foreground import Mask, estimate_foreground
 from agent.synthetic_defects.kinds import DRAWERS, Levels, Site
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 Mask = NDArray[np.bool_]
 

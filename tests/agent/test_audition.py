@@ -14,12 +14,12 @@ import torch
 
 from agent.audition import Audition, AuditionPolicy, Candidate, audition, contenders
 from agent.cabinet import generic_recipe
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet, PromptSource
+from agent.domain.recipe import Recipe, Reference
 from agent.inspector import Inspector
 from agent.methods.method import Prepared, Scored
-from agent.prompts import PromptSet, PromptSource
-from agent.recipe import Recipe, Reference
 from tests.support.pictures import part
 
 SEEING = PromptSet(("a part",), ("a damaged part",), source=PromptSource.OLLAMA)

@@ -10,11 +10,11 @@ import pytest
 from agent import cabinet as cabinet_module
 from agent.cabinet import Cabinet, generic_recipe
 from agent.calibration import Calibration
-from agent.errors import RecipeError, StorageError
-from agent.frame import Image
+from agent.domain.errors import RecipeError, StorageError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe, Reference
 from agent.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
-from agent.recipe import Recipe, Reference
 from storage import SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until

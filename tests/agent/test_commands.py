@@ -23,14 +23,14 @@ from adapters.mqtt.command_messages import (
 from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
 from agent.commands import MOST_LISTED, Commands
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
+from agent.domain.frame import Delivery, DeliveryKind, FrameIdentity
+from agent.domain.inspection import Inspection, MediaPaths
+from agent.domain.recipe import Reference
+from agent.domain.verdict import Verdict
 from agent.exchange import RecipeExchange
-from agent.frame import Delivery, DeliveryKind, FrameIdentity
-from agent.inspection import Inspection, MediaPaths
 from agent.ports import Entry, OutboxMessage
-from agent.recipe import Reference
+from agent.telemetry import Counters
 from storage import upgrade
 from tests.storage.examples import CAMERA, bolt_recipe
 from tests.support.factory import Rooms, encoded

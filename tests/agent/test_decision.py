@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.calibration import Calibration
-from agent.decision import Verdict, decide
+from agent.domain.verdict import Verdict, decide
 
 STALE = (
     "the recipe is not calibrated for this model and its parameters; a threshold is being set from its "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.decision import Verdict
 from agent.disk import RELEASE_ORDER, DiskMonitor, DiskPolicy, DiskState, Space
+from agent.domain.verdict import Verdict
 
 GB, MB = 1_000_000_000, 1_000_000
 POLICY = DiskPolicy(reserve=GB)

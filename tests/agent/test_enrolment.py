@@ -11,13 +11,13 @@ import pytest
 
 from agent.cabinet import generic_recipe
 from agent.calibration import CalibrationPolicy, calibrate
-from agent.decision import Verdict
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe, Reference
+from agent.domain.verdict import Verdict
 from agent.enrolment import FOLDS, enrol
-from agent.errors import RecipeError
-from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods import Fade
-from agent.recipe import Recipe, Reference
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS
 from tests.support.pictures import part, spotted

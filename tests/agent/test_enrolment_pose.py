@@ -10,12 +10,12 @@ from adapters.simulator import Product, Station, draw
 from agent.app.models import build_inspector
 from agent.cabinet import generic_recipe
 from agent.calibration import CalibrationPolicy
+from agent.domain.frame import Image
+from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.enrolment import Enrolled, enrol
-from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods.memory import WHOLE_BANK
 from agent.pose import PosePolicy
-from agent.recipe import Parameter, Recipe, Reference
 from agent.references import SelectionPolicy
 from config import load
 from tests.support.pictures import part

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.frame import MAX_SKU, Camera, Delivery, DeliveryKind, Frame, FrameIdentity, Image, Job
+from agent.domain.frame import MAX_SKU, Camera, Delivery, DeliveryKind, Frame, FrameIdentity, Image, Job
 
 CAMERA = Camera("plant", "line-1", "top")
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.decision import Verdict
-from agent.frame import Camera, FrameIdentity
-from agent.inspection import Feedback, Inspection
+from agent.domain.frame import Camera, FrameIdentity
+from agent.domain.inspection import Feedback, Inspection
+from agent.domain.verdict import Verdict
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 IDENTITY = FrameIdentity(Camera("plant", "line-1", "top"), "f-1")

@@ -13,15 +13,15 @@ import torch
 
 from agent.cabinet import generic_recipe
 from agent.calibration import Calibration
-from agent.decision import Verdict
 from agent.device import AGAIN_AFTER
-from agent.errors import ModelError, RecipeError
-from agent.frame import Image
+from agent.domain.errors import ModelError, RecipeError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
+from agent.domain.verdict import Verdict
 from agent.inspector import Inspector, Segmentation
 from agent.methods import Methods, build_method
 from agent.methods.method import Prepared, Scored
 from agent.methods.null import NullPrepared
-from agent.recipe import Recipe
 from tests.support.encoders import ColourEncoder
 
 CALIBRATION = Calibration(0.5, 0.4, 16, 0.01, "test", map_threshold=0.5)

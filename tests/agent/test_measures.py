@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.frame import Camera, FrameIdentity
-from agent.log_fields import about
-from agent.measures import BOUNDS_S, CAMERAS, OTHERS, Measures
+from agent.domain.frame import Camera, FrameIdentity
+from agent.telemetry import BOUNDS_S, CAMERAS, OTHERS, Measures, about
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

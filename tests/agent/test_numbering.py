@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.frame import Camera, FrameIdentity
+from agent.domain.frame import Camera, FrameIdentity
 from agent.numbering import (
     LARGEST_GAP,
     MOST_CAMERAS,

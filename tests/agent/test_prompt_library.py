@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
+from agent.domain.prompts import PromptSet, PromptSource, combine, compositional_ensemble
 from agent.prompt_library import library, load_prompts
-from agent.prompts import PromptSet, PromptSource, combine, compositional_ensemble
 
 NAMES_OF_DATASETS = [
     "bottle",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import RecipeError
-from agent.prompts import TEMPLATES, NamedDefect, PromptSet, PromptSource, compositional_ensemble
+from agent.domain.errors import RecipeError
+from agent.domain.prompts import TEMPLATES, NamedDefect, PromptSet, PromptSource, compositional_ensemble
 
 ENSEMBLE_SHA256 = "aec44fcda91c28e0ace41bf9aaf1a9242f00eff48964d6307c3c586305f0cea3"
 """Of the sorted strings for "metal nut", normal before anomalous; see :func:`fingerprint`."""

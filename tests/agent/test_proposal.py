@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.calibration import Calibration
-from agent.decision import Verdict, decide
-from agent.prompts import NamedDefect, PromptSet
+from agent.domain.prompts import NamedDefect, PromptSet
+from agent.domain.verdict import Verdict, decide
 from agent.proposal import Effect, Recorded, auroc, effect, moved, propose
 
 WORDS = PromptSet(("a good gear",), ("a broken gear",), (NamedDefect("scratch", ("a thin line",)),))

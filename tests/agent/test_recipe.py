@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agent.errors import RecipeError
-from agent.frame import MAX_SKU
-from agent.prompts import compositional_ensemble
-from agent.recipe import Recipe, Reference
+from agent.domain.errors import RecipeError
+from agent.domain.frame import MAX_SKU
+from agent.domain.prompts import compositional_ensemble
+from agent.domain.recipe import Recipe, Reference
 
 PROMPTS = compositional_ensemble("bolt")
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.prompts import NamedDefect, PromptSource
-from agent.recipe import Recipe, Reference
+from agent.domain.prompts import NamedDefect, PromptSource
+from agent.domain.recipe import Recipe, Reference
 from agent.recipe_edit import Digests, reconcile, same_content, scored_alike
 from tests.storage.examples import bolt_recipe
 

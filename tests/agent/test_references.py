@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from adapters.simulator import Product, Station, draw
 from agent.alikeness import Alikeness
+from agent.domain.frame import Image
 from agent.evaluation.reference_study import COPIES
-from agent.frame import Image
 from agent.references import LEAST_FOR_OUTLIERS, SelectionPolicy, find_duplicates, select, unusual
 
 CHECKED = 1_000_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from agent.silence import MOST_CAMERAS, SilenceMonitor, spoken
 
 TOP, SIDE = Camera("plant", "line", "top"), Camera("plant", "line", "side")

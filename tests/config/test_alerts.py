@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.app.options import watch_options
-from agent.errors import ConfigurationError
-from agent.frame import Camera
+from agent.domain.errors import ConfigurationError
+from agent.domain.frame import Camera
 from agent.numbering import NumberSource
 from config import load
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.app.retention import Keep
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config import Settings, load
 
 

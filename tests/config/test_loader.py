@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config import Settings, load, profiles
 
 Write = Callable[[str], Path]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.methods import PRESETS
 from agent.methods.parameters import override
 from config import Settings, load, show

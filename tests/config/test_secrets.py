@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config import load, show
 from config.section import MASK
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.calibration import Calibration
-from agent.decision import Verdict
-from agent.frame import Camera, FrameIdentity
-from agent.inspection import Defect, Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.frame import Camera, FrameIdentity
+from agent.domain.inspection import Defect, Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.prompts import compositional_ensemble
+from agent.domain.recipe import Recipe, Reference
+from agent.domain.verdict import Verdict
 from agent.ports import Entry, OutboxMessage
-from agent.prompts import compositional_ensemble
-from agent.recipe import Recipe, Reference
 
 CAMERA = Camera("factory", "line-1", "cam-a")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage import Database, backups, check, upgrade
 from storage.database import parse_url
 from tests.fixtures.small_disk import small_disk

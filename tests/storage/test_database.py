@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage import Database, SqlHistory, check, upgrade
 from tests.fixtures.postgresql import PostgresqlServer
 from tests.storage.examples import entry

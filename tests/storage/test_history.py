@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy import func, select
 
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.frame import Camera
-from agent.inspection import Event, Feedback
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera
+from agent.domain.inspection import Event, Feedback
+from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlOutbox, SqlRecipeBook, defects, inspections, schema
 from tests.storage.examples import (

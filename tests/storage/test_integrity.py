@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage import Database, SqlHistory, check, integrity, prepare, upgrade
 from tests.storage.examples import entry
 

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect, text
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage import Database, SqlHistory, backup, check, schema, upgrade
 from storage.views import VIEWS
 from tests.storage.examples import entry

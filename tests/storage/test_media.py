@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage import MediaFolder
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.inspection import MediaPaths
+from agent.domain.errors import StorageError
+from agent.domain.inspection import MediaPaths
+from agent.domain.recipe import Reference
+from agent.domain.verdict import Verdict
 from agent.ports import Entry
-from agent.recipe import Reference
 from storage import Database, MediaCheck, MediaFolder, SqlHistory, SqlRecipeBook, media_report, schema
 from storage.media_report import FEW
 from tests.storage.examples import bolt_recipe, inspected

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from agent.frame import Job
+from agent.domain.frame import Job
+from agent.domain.prompts import NamedDefect, PromptSource
+from agent.domain.recipe import Recipe
 from agent.ports import OnboardingState
-from agent.prompts import NamedDefect, PromptSource
-from agent.recipe import Recipe
 from storage import (
     Database,
     SqlHistory,

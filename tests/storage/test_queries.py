@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.inspection import Feedback, RecipeStamp
+from agent.domain.errors import StorageError
+from agent.domain.inspection import Feedback, RecipeStamp
+from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlRecipeBook, inspections, query, summary
 from tests.storage.examples import NOON, bolt_recipe, entry, inspected

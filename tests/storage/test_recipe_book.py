@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
 from agent.calibration import Calibration
-from agent.errors import RecipeError, StorageError
-from agent.frame import Job
-from agent.prompts import NamedDefect, PromptSet, PromptSource
-from agent.recipe import ORIGINS, Recipe, Reference
+from agent.domain.errors import RecipeError, StorageError
+from agent.domain.frame import Job
+from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
+from agent.domain.recipe import ORIGINS, Recipe, Reference
 from storage import Database, SqlRecipeBook, schema, upgrade
 from tests.storage.examples import bolt_recipe
 

@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy
 from sqlalchemy import ColumnElement, select, text
 
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.inspection import Event, MediaPaths
+from agent.domain.errors import StorageError
+from agent.domain.inspection import Event, MediaPaths
+from agent.domain.recipe import Reference
+from agent.domain.verdict import Verdict
 from agent.ports import Entry, Pruned, Retention
-from agent.recipe import Reference
 from storage import Database, MediaFolder, SqlHistory, SqlOutbox, SqlRecipeBook, SqlRetention, schema
 from storage.views import VIEWS
 from tests.storage.examples import NOON, bolt_recipe, inspected, message

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.answers import JudgedScore
-from agent.decision import Verdict
-from agent.frame import FrameIdentity, Job
-from agent.inspection import Feedback, Inspection, MediaPaths, RecipeStamp
+from agent.domain.frame import FrameIdentity, Job
+from agent.domain.inspection import Feedback, Inspection, MediaPaths, RecipeStamp
+from agent.domain.verdict import Verdict
 from agent.ports import Entry, RecordedFrame
 from storage import Database, MediaFolder, SqlHistory, SqlRecipeBook, SqlSamples
 from tests.storage.examples import CAMERA, bolt_recipe

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.inspection import MediaPaths
+from agent.domain.inspection import MediaPaths
 from agent.ports import Entry, Pruned
 from storage import Database, MediaFolder, SqlHistory, SqlRetention
 from storage.settled import Settled

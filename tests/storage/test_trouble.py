@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agent.errors import DiskFullError, StorageError
+from agent.domain.errors import DiskFullError, StorageError
 from storage import Database, MediaFolder, SqlHistory, upgrade
 from tests.fixtures.small_disk import remount, small_disk
 from tests.storage.examples import entry

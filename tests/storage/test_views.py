@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 import storage
-from agent.decision import Verdict
-from agent.frame import Camera
-from agent.inspection import Feedback, RecipeStamp
+from agent.domain.frame import Camera
+from agent.domain.inspection import Feedback, RecipeStamp
+from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlRecipeBook
 from storage.views import VIEWS

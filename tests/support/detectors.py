@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.ports import Detections
 
 Box = tuple[float, float, float, float]

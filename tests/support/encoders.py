@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.ports import ImageFeatures
 
 STATISTICS = 7

@@ -12,7 +12,7 @@ import cv2
 from sqlalchemy import text
 
 from adapters.images.codec import CvImageCodec
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.methods.fade import FadeParameters
 from storage import Database, MediaFolder, SqlHistory, SqlOnboardingDesk, SqlOutbox, SqlRecipeBook, SqlSamples
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from agent.errors import TransportError
-from agent.frame import Camera, Delivery, DeliveryKind
+from agent.domain.errors import TransportError
+from agent.domain.frame import Camera, Delivery, DeliveryKind
 from agent.ports import OutboxMessage
 
 CAMERA = Camera("plant", "line-1", "top")

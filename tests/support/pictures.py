@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 
 def part(seed: int, *, side: int = 64, noise: float = 6.0) -> Image:

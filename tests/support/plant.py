@@ -14,16 +14,15 @@ from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
 from agent.cabinet import Cabinet
 from agent.commands import Commands
-from agent.counters import Counters
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, DeliveryKind, Image
 from agent.exchange import RecipeExchange
-from agent.frame import Camera, DeliveryKind, Image
 from agent.inspector import Inspector
 from agent.line import Line, LineOptions, LineParts, Overload, RecordingOptions, WatchOptions
-from agent.measures import Measures
 from agent.methods.fade import Fade
 from agent.methods.method import Method, Prepared, Scored
 from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Transport
+from agent.telemetry import Counters, Measures
 from storage import MediaFolder, SqlHistory
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until

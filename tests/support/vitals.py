@@ -9,9 +9,8 @@ from typing import TypeVar
 
 from adapters.metrics.question import Question
 from adapters.metrics.vitals import BrokerState, DiskState, OutboxState, Vitals
-from agent.counters import Counters
 from agent.line.state import LineState, StageState
-from agent.measures import Measures
+from agent.telemetry import Counters, Measures
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import pytest
 from adapters.mqtt.camera import CameraPublisher, Shot
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.support.factory import encoded
 from tests.support.pictures import part

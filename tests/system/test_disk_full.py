@@ -11,7 +11,7 @@ import numpy as np
 from adapters.mqtt.camera import CameraPublisher, Shot
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.fixtures.small_disk import small_disk
 from tests.system.conftest import StartAgent, rows

@@ -10,7 +10,7 @@ import pytest
 from adapters.mqtt.camera import CameraPublisher
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.system.conftest import StartAgent, rows
 from tests.system.pictures import drawn

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from adapters.mqtt.camera import CameraPublisher, Shot
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto
 from tests.system.conftest import StartAgent, rows
 from tests.system.pictures import drawn

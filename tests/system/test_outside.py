@@ -16,7 +16,7 @@ import pytest
 
 from agent.app import Application
 from agent.app.agent import Agent
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config import load
 from tests.deploy.test_monitoring import queries, rules, told_by
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto, free_port

@@ -17,8 +17,8 @@ from adapters.cli.demo.plan import SHOTS, CameraPlan, Plan, Shot
 from adapters.cli.demo.summary import Key
 from adapters.mqtt.camera import CameraPublisher
 from adapters.mqtt.camera import Shot as Message
-from agent.errors import SightlineError, TransportError
-from agent.frame import Camera
+from agent.domain.errors import SightlineError, TransportError
+from agent.domain.frame import Camera
 from agent.ports import PublishTicket
 from config import Settings
 

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from adapters.cli.demo.board import Board
 from adapters.cli.demo.summary import Key
-from agent.errors import TransportError
+from agent.domain.errors import TransportError
 from config import Settings
 
 READY_S = 15.0

@@ -22,7 +22,7 @@ from adapters.cli.options import (
     configure,
 )
 from adapters.cli.screen import stderr, stdout
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from adapters.cli.trial.products import TrialProduct

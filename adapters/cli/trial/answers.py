@@ -13,7 +13,7 @@ from adapters.cli.screen import number
 from adapters.cli.trial.report import Report, interval, percent
 from agent.answers import JudgedScore, tell
 from agent.calibration import Calibration, CalibrationPolicy
-from agent.decision import Verdict, decide
+from agent.domain.verdict import Verdict, decide
 from agent.sharpening import sharpen
 
 STAGES = (250, 500, 1000, 1500)

@@ -18,10 +18,10 @@ from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.prompt_sets import STAND_INS
 from adapters.cli.trial.report import Report
 from agent.audition import Audition, AuditionPolicy, Candidate, audition
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.prompts import combine
+from agent.domain.recipe import Recipe
 from agent.inspector import Inspector
-from agent.prompts import combine
-from agent.recipe import Recipe
 from config import Settings
 
 NOISE = 0.02

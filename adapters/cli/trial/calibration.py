@@ -18,12 +18,12 @@ from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.report import Report, interval, percent
 from agent.cabinet import generic_recipe
 from agent.calibration import Calibration, CalibrationPolicy
-from agent.decision import Verdict, decide
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe, Reference
+from agent.domain.verdict import Verdict, decide
 from agent.enrolment import Enrolled, enrol
-from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods.method import Prepared
-from agent.recipe import Recipe, Reference
 from config import Settings
 
 

@@ -12,10 +12,10 @@ from adapters.cli.trial.products import GOOD, SAMPLES, TrialProduct
 from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.report import Report, percent
 from agent.calibration import CalibrationPolicy
+from agent.domain.frame import Image
 from agent.drift import Baseline, DriftPolicy
 from agent.enrolment import enrol
 from agent.evaluation.drift_study import CHANGES, Detected, DriftStudy, drift_study
-from agent.frame import Image
 from agent.inspector import Inspector
 from config import Settings
 

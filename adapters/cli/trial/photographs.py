@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from adapters.cli.trial.calibration import Row, enrolled, scores, verdicts
 from adapters.cli.trial.progress import Progress
-from agent.errors import ConfigurationError, SightlineError
-from agent.frame import Image
+from agent.domain.errors import ConfigurationError, SightlineError
+from agent.domain.frame import Image
 from agent.inspector import Inspector
 from agent.ports import ImageCodec
 from config import Settings

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adapters.simulator import HELD_OUT, Product, Station, draw, random_defect
-from agent.frame import Image
+from agent.domain.frame import Image
 
 TEN = (
     "screw",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adapters.cli.trial.products import TEN
-from agent.prompts import COMMON_DEFECTS, PromptSet, PromptSource
+from agent.domain.prompts import COMMON_DEFECTS, PromptSet, PromptSource
 
 _NORMAL = ("a photo of a flawless {}", "an inspection photo of an intact {}", "a photo of a {} that is {}")
 _ANOMALOUS = (

@@ -27,7 +27,7 @@ from adapters.models.training.progress import Progress
 from adapters.models.training.student import COMPARED, device_of, to_network
 from adapters.models.training.teacher import Teacher
 from adapters.models.training.turned import turned_places
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.methods.memory import join_depths
 
 FROZEN = 2

@@ -36,7 +36,7 @@ from adapters.models.training.dataset import RESERVED_SEED
 from adapters.models.training.oracle_sheet import Shown, chosen, sheet
 from adapters.models.training.oracle_table import Judged, Report
 from adapters.simulator import FAMILIES, Picture, Product, Station, draw
-from agent.errors import ConfigurationError, SightlineError
+from agent.domain.errors import ConfigurationError, SightlineError
 
 SIZE = 256
 STATIONS = ("fixed", "varied")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 

@@ -39,8 +39,8 @@ from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import LEAVES, LEAVES_SIZE, leaves_pool
 from adapters.models.training.unled import unled
 from adapters.simulator import HELD_OUT
-from agent.errors import SightlineError
-from agent.frame import Image
+from agent.domain.errors import SightlineError
+from agent.domain.frame import Image
 from agent.ports import PatchEncoder
 
 PAIRS = 3_000

@@ -27,7 +27,7 @@ from adapters.models.depths import is_transformer, reductions
 from adapters.models.normalisation import PREPROCESSINGS, SIGNED_PREPROCESSING, Preprocessing
 from adapters.models.training.student import ARCHITECTURE, STRIDES, compared
 from adapters.models.weights import load_into, load_state, sha256_of
-from agent.errors import ConfigurationError, ModelError
+from agent.domain.errors import ConfigurationError, ModelError
 
 FITTED = 256
 """Drawn pictures of each pool that the map to the student's channels is fitted on."""

@@ -50,7 +50,7 @@ from adapters.models.training.teacher import Teacher, add_teacher_options, load_
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.words import WordsSettings, build, cache, frozen_part, teach_words
 from adapters.models.weights import sha256_of
-from agent.errors import ConfigurationError, SightlineError
+from agent.domain.errors import ConfigurationError, SightlineError
 
 logger = logging.getLogger(__name__)
 

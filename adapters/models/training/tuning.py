@@ -34,15 +34,15 @@ from adapters.models.training.evaluation.trial import Trial
 from adapters.models.training.machine import simulator_digest
 from adapters.models.training.tuning_report import Measured, report
 from adapters.simulator import FAMILIES, HELD_OUT
-from agent.errors import SightlineError
-from agent.frame import Image
+from agent.domain.errors import SightlineError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet, PromptSource, combine, compositional_ensemble
 from agent.methods.language import Words, anomaly_probability, embed_words
 from agent.methods.maps import average_maps, pool_map
 from agent.methods.memory import bank_of, join_depths, tempered_distances
 from agent.methods.variants import evenly_spaced, variants
 from agent.ports import ImageFeatures
 from agent.prompt_library import library
-from agent.prompts import PromptSet, PromptSource, combine, compositional_ensemble
 
 SEED = 5
 """Of the products; the evaluation's default is 0."""

@@ -28,7 +28,7 @@ from adapters.models.training.linepool import LinePool
 from adapters.models.training.progress import Progress
 from adapters.models.training.student import device_of, to_network
 from adapters.simulator.captions import SYNONYMS
-from agent.prompts import COMMON_DEFECTS, compositional_ensemble
+from agent.domain.prompts import COMMON_DEFECTS, compositional_ensemble
 
 FROZEN_STAGES = 5
 """Stages 0 to 4: strides 2 to 16."""

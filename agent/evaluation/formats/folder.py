@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.evaluation.dataset import Category, Sample, by_stem, folders, mask_of, pictures
 
 GOOD = "good"

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.evaluation.dataset import Category, Sample, folders, locate
 from agent.evaluation.formats.mvtec import mvtec
 

@@ -16,7 +16,7 @@ from adapters.cli.commands import application
 from adapters.cli.demo.plan import encode_jpeg
 from adapters.simulator import Product, Station, draw
 from agent.app import Application
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from agent.inspector import Inspector
 from config import Settings
 from tests.adapters.cli.pixel_method import PixelMethod

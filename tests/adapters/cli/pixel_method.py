@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
 from agent.methods.method import Prepared, Scored
-from agent.recipe import Recipe
 
 SIZE = 64
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from adapters.cli.evaluate import parse_methods, parse_nouns, parse_seeds
 from adapters.cli.sheets import AT_THRESHOLD, chosen, colour_scale, write_sheet
 from adapters.simulator import Product, Station, draw
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.evaluation.dataset import Category, Sample
 from agent.evaluation.evaluate import Run
 from agent.evaluation.mapstore import MapStore

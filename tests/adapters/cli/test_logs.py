@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from adapters.cli.logs import OURS, set_up
-from agent.frame import Camera, FrameIdentity
-from agent.log_fields import about
+from agent.domain.frame import Camera, FrameIdentity
+from agent.telemetry import about
 from config.outside import LoggingSettings
 
 

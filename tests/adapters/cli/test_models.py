@@ -12,8 +12,8 @@ import pytest
 
 from adapters.models.catalogue import BUNDLED, KNOWN
 from adapters.models.needs import METHOD_KINDS, needed
+from agent.domain.recipe import Reference
 from agent.methods import NAMES
-from agent.recipe import Reference
 from tests.adapters.cli.conftest import CommandLine
 from tests.adapters.models.hub_server import HubServer
 

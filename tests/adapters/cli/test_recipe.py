@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from adapters.cli.demo.plan import encode_jpeg
-from agent.decision import Verdict
-from agent.frame import Camera, FrameIdentity
-from agent.inspection import Inspection, RecipeStamp
+from agent.domain.frame import Camera, FrameIdentity
+from agent.domain.inspection import Inspection, RecipeStamp
+from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlRecipeBook
 from tests.adapters.cli.conftest import CommandLine, gear

@@ -6,9 +6,9 @@ import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from agent.decision import Verdict
-from agent.frame import Camera, FrameIdentity
-from agent.inspection import Inspection, MediaPaths
+from agent.domain.frame import Camera, FrameIdentity
+from agent.domain.inspection import Inspection, MediaPaths
+from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, MediaFolder, SqlHistory
 from tests.adapters.cli.conftest import CommandLine

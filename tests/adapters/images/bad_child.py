@@ -13,7 +13,7 @@ import numpy as np
 from adapters.images import decode_child
 from adapters.images.header import Header
 from adapters.images.pixels import decode_bgr
-from agent.frame import Image
+from agent.domain.frame import Image
 
 _WISH = re.compile(rb"please (\w+) ?(.*)\Z", re.DOTALL)
 

@@ -11,9 +11,9 @@ import pytest
 
 from adapters.images.codec import CvImageCodec, ImageError
 from adapters.images.overlay import LARGEST_PX, SMALLEST_PX, VERDICT_COLOURS, draw_overlay
-from agent.decision import Verdict
-from agent.frame import Camera, FrameIdentity
-from agent.inspection import Defect, Inspection
+from agent.domain.frame import Camera, FrameIdentity
+from agent.domain.inspection import Defect, Inspection
+from agent.domain.verdict import Verdict
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 CODEC = CvImageCodec()

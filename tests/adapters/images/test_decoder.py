@@ -23,9 +23,9 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from adapters.images.decoder import FrameLimits, PayloadDecoder
-from agent.counters import Counters
-from agent.errors import FrameError
-from agent.frame import Camera, Delivery, DeliveryKind, Frame, FrameIdentity
+from agent.domain.errors import FrameError
+from agent.domain.frame import Camera, Delivery, DeliveryKind, Frame, FrameIdentity
+from agent.telemetry import Counters
 
 CAMERA = Camera("factory", "line-1", "top")
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)

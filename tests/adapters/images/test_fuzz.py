@@ -19,10 +19,10 @@ from adapters.images.pixels import PixelReader, pixel_reader
 from adapters.images.worker import DecodeWorker
 from adapters.mqtt.command_messages import JsonCommandParser
 from adapters.mqtt.parser import JsonMessageParser
-from agent.counters import Counters
-from agent.errors import FrameError, MessageError
-from agent.frame import MAX_SKU, Camera, Delivery, DeliveryKind
+from agent.domain.errors import FrameError, MessageError
+from agent.domain.frame import MAX_SKU, Camera, Delivery, DeliveryKind
 from agent.ports.commands import CommandError
+from agent.telemetry import Counters
 from tests.support.mutations import Message, mutated_messages, originals
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)

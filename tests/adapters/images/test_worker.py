@@ -22,8 +22,8 @@ from adapters.images.decoder import PayloadDecoder
 from adapters.images.header import HeaderError
 from adapters.images.pixels import decode_pixels
 from adapters.images.worker import DecodeWorker
-from agent.counters import Counters
-from agent.errors import FrameError
+from agent.domain.errors import FrameError
+from agent.telemetry import Counters
 from tests.adapters.images.bad_child import asking
 from tests.adapters.images.test_decoder import JPEG, PNG, b64, delivery, message
 from tests.support.mutations import originals

@@ -17,8 +17,8 @@ from adapters.metrics.catalogue import COUNTED, listed
 from adapters.metrics.collector import registry_of
 from adapters.metrics.health import Health
 from adapters.metrics.vitals import BrokerState, DiskState
-from agent.errors import StorageError
-from agent.measures import CAMERAS
+from agent.domain.errors import StorageError
+from agent.telemetry import CAMERAS
 from tests.support.vitals import Patient, line_state, stage
 
 ROOT = Path(__file__).parents[3]

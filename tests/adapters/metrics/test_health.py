@@ -9,7 +9,7 @@ import pytest
 
 from adapters.metrics.health import Health
 from adapters.metrics.vitals import BrokerState, DiskState
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from tests.support.vitals import Patient, line_state, stage
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from adapters.metrics.question import NoAnswerError, Question
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from tests.support.factory import wait_until
 
 

@@ -17,7 +17,7 @@ from adapters.metrics.collector import registry_of
 from adapters.metrics.health import Health
 from adapters.metrics.server import Answers, MetricsServer, check_port, who_serves
 from adapters.metrics.vitals import BrokerState
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config import Settings
 from tests.support.factory import wait_until
 from tests.support.vitals import Patient, line_state

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from adapters.models.clip import OpenClipEncoder, build_model
 from adapters.models.preprocessing import CLIP_PREPROCESSING
-from agent.frame import Image
+from agent.domain.frame import Image
 
 VIT = {
     "embed_dim": 24,

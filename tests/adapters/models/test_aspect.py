@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from adapters.models.backbone import TimmBackbone
 from adapters.models.clip import OpenClipEncoder
 from adapters.models.preprocessing import IMAGENET_PREPROCESSING, prepare, resize_keeping_aspect
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
+from agent.domain.prompts import compositional_ensemble
+from agent.domain.recipe import Recipe, Reference
 from agent.methods import build_method
-from agent.prompts import compositional_ensemble
-from agent.recipe import Recipe, Reference
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:

@@ -14,8 +14,8 @@ from adapters.models.backbone import TimmBackbone
 from adapters.models.centres import recentre
 from adapters.models.preprocessing import IMAGENET_PREPROCESSING, SIGNED_PREPROCESSING, prepare
 from adapters.models.registry import load_backbone
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 
 @pytest.fixture(scope="module")

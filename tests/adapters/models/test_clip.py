@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from adapters.models.clip import OpenClipEncoder
 from adapters.models.preprocessing import CLIP_PREPROCESSING, prepare
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 Files = tuple[Path, Path]
 

@@ -14,7 +14,7 @@ from adapters.models.gem import run_blocks
 from adapters.models.preprocessing import CLIP_PREPROCESSING, prepare
 from adapters.models.towers import position_table
 from adapters.models.untrained import untrained_clip
-from agent.frame import Image
+from agent.domain.frame import Image
 
 TRUE_NAME = "ViT-B-16-plus-240"
 

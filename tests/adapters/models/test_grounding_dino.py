@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save_file
 from adapters.models.grounding_dino import GroundingDino
 from adapters.models.registry import load_detector
 from adapters.models.store import WeightStore
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 WORDS = ["scratch", "dent", "deep", "gear", "hole", "on", "a", "crack", "##ed", ",", "2", "5", "screw", "m"]
 TOKEN_LIMIT = 24

@@ -15,7 +15,7 @@ import torch
 
 from adapters.models.grounding_dino import GroundingDino
 from adapters.models.weights import load_state
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("agent", "adapters", "storage", "config")

@@ -13,11 +13,11 @@ from adapters.models.clip import OpenClipEncoder
 from adapters.models.device import pick_precision
 from adapters.models.preprocessing import CLIP_PREPROCESSING
 from adapters.models.untrained import untrained_backbone
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet
+from agent.domain.recipe import Recipe
 from agent.methods import build_method
-from agent.prompts import PromptSet
-from agent.recipe import Recipe
 
 Files = tuple[Path, Path]
 

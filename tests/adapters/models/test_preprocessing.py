@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adapters.models.preprocessing import SIGNED_PREPROCESSING, prepare, resize
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 CPU = torch.device("cpu")
 

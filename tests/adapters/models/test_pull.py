@@ -19,7 +19,7 @@ from adapters.models.checksums import LockFile
 from adapters.models.hub import Hub, offline
 from adapters.models.pull import pull
 from adapters.models.store import WeightStore
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from tests.adapters.models.hub_server import HubServer
 
 CLIP = KNOWN["ViT-B-16-plus-240"]

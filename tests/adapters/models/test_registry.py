@@ -21,8 +21,8 @@ from adapters.models.registry import (
 )
 from adapters.models.store import WeightStore
 from adapters.models.weights import sha256_of
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 MAX_BYTES = 15_000_000
 

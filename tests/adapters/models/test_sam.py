@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from adapters.models.sam import BUILDERS, Sam
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 
 def small() -> Any:

@@ -14,8 +14,8 @@ from adapters.models.clip import OpenClipEncoder
 from adapters.models.preprocessing import CLIP_PREPROCESSING
 from adapters.models.tagger import ClipTagger
 from adapters.models.vocabulary import VOCABULARY
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
 
 
 class Counting(OpenClipEncoder):

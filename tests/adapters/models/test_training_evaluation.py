@@ -22,8 +22,8 @@ from adapters.models.training.evaluation.trial import Draw, Sample, Scorer, Tria
 from adapters.models.training.evaluation.words import labelled, naming, wrong_nouns
 from adapters.simulator import FAMILIES, HELD_OUT
 from agent.cabinet import generic_recipe
-from agent.errors import ConfigurationError
-from agent.frame import Image
+from agent.domain.errors import ConfigurationError
+from agent.domain.frame import Image
 
 CONTROLS: list[Scorer] = [Neighbours("hand-made", HandMade()), Outlier()]
 

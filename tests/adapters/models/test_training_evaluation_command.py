@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from adapters.models.training.evaluation import speed
 from adapters.models.training.evaluation.command import INTERRUPTED, Evaluation, main
 from adapters.models.training.evaluation.files import Files
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from agent.ports import ImageTextEncoder
 
 SMALL = ["--products", "1", "--pictures", "2", "--threads", "1"]

@@ -22,7 +22,7 @@ from adapters.models.training.evaluation.word_tables import (
     word_figure,
     word_tables,
 )
-from agent.errors import ConfigurationError, ModelError
+from agent.domain.errors import ConfigurationError, ModelError
 
 RIGHT, WRONG = [0.1, 0.2, 0.8, 0.9], [0.8, 0.9, 0.1, 0.2]
 KINDS = [None, None, "dent", "stain"]

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from adapters.models.training import oracle, oracle_sheet
 from adapters.models.training.oracle_table import Judged, Report, line
 from adapters.simulator.picture import VISIBLE_LAB
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 FAMILIES = ("gear", "wood_board")
 

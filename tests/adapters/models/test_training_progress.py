@@ -27,7 +27,7 @@ from adapters.models.training.teacher import Twin
 from adapters.models.training.textures import dead_leaves
 from adapters.models.training.train import RESULT, started, trunk_of
 from adapters.models.training.words import WordsSettings, build, cache, teach_words
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from tests.adapters.models.toy_line import SIDE, toy_line
 
 STEPS = 5

@@ -32,7 +32,7 @@ from adapters.models.training.teacher import (
     second_moments,
 )
 from adapters.models.training.textures import dead_leaves
-from agent.errors import ConfigurationError, ModelError
+from agent.domain.errors import ConfigurationError, ModelError
 
 CONVOLUTIONAL = ("test_resnet", "test_convnext", "test_efficientnet")
 TRANSFORMER = "test_vit"

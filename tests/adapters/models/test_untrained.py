@@ -21,7 +21,7 @@ from adapters.models.untrained import (
     untrained_detector,
     untrained_segmenter,
 )
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 
 def _parameters(model: Any) -> int:
@@ -109,8 +109,8 @@ import numpy as np
 from adapters.cli.resident import forget_peak, peak_mb, resident_mb
 from adapters.models.untrained import untrained_clip
 from agent.methods import build_method
-from agent.prompts import PromptSet
-from agent.recipe import Recipe
+from agent.domain.prompts import PromptSet
+from agent.domain.recipe import Recipe
 
 encoder = untrained_clip("ViT-B-16-plus-240")
 transformer = encoder._model.visual.transformer

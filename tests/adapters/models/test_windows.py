@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from adapters.models.clip import OpenClipEncoder
 from adapters.models.preprocessing import CLIP_PREPROCESSING, prepare
 from adapters.models.windows import window_indices
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet
+from agent.domain.recipe import Recipe, Reference
 from agent.methods import build_method
-from agent.prompts import PromptSet
-from agent.recipe import Recipe, Reference
 
 SIZE = 40  # 5 x 5 patches of 8: 16 windows of 2 x 2, 9 of 3 x 3
 PROMPTS = PromptSet(("a good part", "a fine part"), ("a broken part", "scratched"))

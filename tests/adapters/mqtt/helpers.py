@@ -16,8 +16,8 @@ from adapters.mqtt.connection import Connection
 from adapters.mqtt.link import Link
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
-from agent.counters import Counters
-from agent.frame import Delivery
+from agent.domain.frame import Delivery
+from agent.telemetry import Counters
 
 _NUMBERS = itertools.count()
 DEADLINE_S = 15.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from adapters.mqtt.outgoing import Outgoing
-from agent.frame import Delivery
+from agent.domain.frame import Delivery
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until
 from tests.fixtures.mosquitto import Mosquitto
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from adapters.mqtt.bounded_json import MAX_DEPTH, MAX_VALUES, load_object
 from adapters.mqtt.command_messages import JsonCommandParser
 from adapters.mqtt.parser import JsonMessageParser
-from agent.errors import MessageError
-from agent.frame import Camera, Delivery, DeliveryKind
+from agent.domain.errors import MessageError
+from agent.domain.frame import Camera, Delivery, DeliveryKind
 from agent.ports.commands import CommandError
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

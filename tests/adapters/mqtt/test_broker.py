@@ -13,7 +13,7 @@ import pytest
 
 from adapters.mqtt.broker import EmbeddedBroker
 from adapters.mqtt.outgoing import Outgoing
-from agent.errors import TransportError
+from agent.domain.errors import TransportError
 from agent.ports import OutboxMessage
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until
 

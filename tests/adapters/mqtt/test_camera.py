@@ -13,8 +13,8 @@ from adapters.images.decoder import FrameLimits, PayloadDecoder
 from adapters.mqtt.camera import FORMS, CameraPublisher, Shot
 from adapters.mqtt.parser import JsonMessageParser
 from adapters.mqtt.topics import Topics
-from agent.errors import TransportError
-from agent.frame import Camera, DeliveryKind
+from agent.domain.errors import TransportError
+from agent.domain.frame import Camera, DeliveryKind
 from tests.adapters.mqtt.helpers import Agent, options, until
 from tests.fixtures.mosquitto import Mosquitto, free_port
 

@@ -15,8 +15,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from adapters.mqtt.outgoing import Outgoing
-from agent.errors import TransportError, UndeliverableError
-from agent.frame import DeliveryKind
+from agent.domain.errors import TransportError, UndeliverableError
+from agent.domain.frame import DeliveryKind
 from agent.ports import OutboxMessage
 from tests.adapters.mqtt.helpers import Agent, OldBroker, Wire, options, plain_client, until
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto

@@ -16,8 +16,8 @@ from paho.mqtt.properties import Properties
 from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
 from adapters.recipes.codec import RecipeYaml
 from agent.commands import Commands
+from agent.domain.frame import Delivery, DeliveryKind
 from agent.exchange import RecipeExchange
-from agent.frame import Delivery, DeliveryKind
 from agent.line.outbox_drain import OutboxDrain
 from storage import upgrade
 from tests.adapters.mqtt.helpers import Agent, options, until

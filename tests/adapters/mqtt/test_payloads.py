@@ -16,11 +16,11 @@ from adapters.mqtt.announcer import MqttAnnouncer
 from adapters.mqtt.parser import JsonMessageParser
 from adapters.mqtt.payloads import VerdictMessage, alert_schema, parse_time, rfc3339, verdict_schema
 from adapters.mqtt.topics import Topics
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.errors import MessageError
-from agent.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
-from agent.inspection import Defect, Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.errors import MessageError
+from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
+from agent.domain.inspection import Defect, Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.verdict import Verdict
+from agent.telemetry import Counters
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=UTC)
 CAMERA = Camera("factory", "line-1", "top")

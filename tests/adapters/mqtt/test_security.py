@@ -9,7 +9,7 @@ import pytest
 
 from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.outgoing import Outgoing
-from agent.errors import ConfigurationError, TransportError
+from agent.domain.errors import ConfigurationError, TransportError
 from agent.ports import OutboxMessage
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto, free_port, make_certificates

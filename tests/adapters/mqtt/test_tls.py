@@ -15,7 +15,7 @@ import pytest
 from adapters.cli.check import State, check_broker, check_secrets
 from adapters.mqtt.options import Tls
 from adapters.mqtt.tls import context_of
-from agent.errors import ConfigurationError, SightlineError
+from agent.domain.errors import ConfigurationError, SightlineError
 from agent.ports import OutboxMessage
 from config import load
 from tests.adapters.mqtt.helpers import Agent, options, until

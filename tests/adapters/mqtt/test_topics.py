@@ -15,8 +15,8 @@ from adapters.mqtt.topics import (
     check_response_topic,
     filter_covers,
 )
-from agent.errors import ConfigurationError
-from agent.frame import Camera, DeliveryKind
+from agent.domain.errors import ConfigurationError
+from agent.domain.frame import Camera, DeliveryKind
 
 OF_CAMERA = [kind for kind in INCOMING if kind not in OF_AGENT]
 LEVELS = st.text(min_size=1, max_size=30).filter(

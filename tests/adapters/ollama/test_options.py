@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.ollama import OllamaOptions
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from config import Settings, load
 from config.ollama import OllamaSettings
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.ollama import OllamaOptions, OllamaTagger
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from tests.support.ollama_server import MODEL, OllamaServer, Say, Slow
 
 Options = Callable[..., OllamaOptions]

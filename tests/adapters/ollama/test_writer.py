@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from adapters.ollama import OllamaOptions, OllamaWriter
 from adapters.ollama.instructions import instruction_hash
-from agent.errors import WriterError
+from agent.domain.errors import WriterError
+from agent.domain.prompts import COMMON_DEFECTS, PromptSource
 from agent.ports import Brief
-from agent.prompts import COMMON_DEFECTS, PromptSource
 from tests.adapters.ollama.conftest import GEAR
 from tests.adapters.ollama.test_answers import ANYTHING, PLAUSIBLE, assert_notes, assert_plain
 from tests.support.ollama_server import (

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from adapters.recipes.codec import RecipeYaml
 from agent.calibration import Calibration
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
+from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
+from agent.domain.recipe import Recipe, Reference
 from agent.ports.recipes import RecipeFile
-from agent.prompts import NamedDefect, PromptSet, PromptSource
-from agent.recipe import Recipe, Reference
 from agent.recipe_edit import Digests, reconcile
 from tests.storage.examples import bolt_recipe
 

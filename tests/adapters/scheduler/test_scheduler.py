@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.scheduler import BackgroundSchedule
-from agent.counters import Counters
+from agent.telemetry import Counters
 from tests.support.factory import wait_until
 
 

@@ -7,7 +7,7 @@ import pytest
 from adapters.images.header import HeaderError
 from adapters.images.worker import DecodeWorker
 from agent.app.options import decode_worker, decoder_limits
-from agent.counters import Counters
+from agent.telemetry import Counters
 from config import Settings
 from config.inspection import FramesSettings
 from tests.support.mutations import originals

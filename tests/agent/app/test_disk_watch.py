@@ -16,11 +16,11 @@ import pytest
 
 from adapters.mqtt.announcer import MqttAnnouncer
 from agent.app.disk import DiskParts, DiskWatch
-from agent.decision import Verdict
 from agent.disk import DiskPolicy, DiskState
-from agent.errors import DiskFullError, TransportError
-from agent.frame import Camera, DeliveryKind
-from agent.inspection import MediaPaths
+from agent.domain.errors import DiskFullError, TransportError
+from agent.domain.frame import Camera, DeliveryKind
+from agent.domain.inspection import MediaPaths
+from agent.domain.verdict import Verdict
 from agent.ports import Entry, Pruned
 from storage import LocalDisks, SqlHistory, SqlRetention, upgrade
 from tests.fixtures.small_disk import small_disk
@@ -178,7 +178,7 @@ def test_the_oldest_parts_that_passed_go_first_and_failed_ones_only_where_nothin
 
 
 def _reference(path: str) -> Any:
-    from agent.recipe import Reference
+    from agent.domain.recipe import Reference
 
     return Reference(Path(path).stem, path, "good-1")
 
@@ -211,7 +211,7 @@ class _Refusing(FlakyHistory):
 
     def announce(self, event: Any, messages: Any) -> None:
         if self.refuses:
-            from agent.errors import DiskFullError
+            from agent.domain.errors import DiskFullError
 
             raise DiskFullError("the disk is full")
         super().announce(event, messages)

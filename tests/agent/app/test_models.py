@@ -7,7 +7,7 @@ import pytest
 
 from agent.app.models import Models, build_inspector, build_methods
 from agent.cabinet import generic_recipe
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from agent.methods import Fade, Null
 from config import Settings, load
 

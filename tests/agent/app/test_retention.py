@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from agent.app.retention import Keep, RetentionTask, keep_by_verdict
-from agent.counters import Counters
 from agent.dates import DateGuard
-from agent.decision import Verdict
-from agent.inspection import Event, MediaPaths
+from agent.domain.inspection import Event, MediaPaths
+from agent.domain.verdict import Verdict
 from agent.ports import Entry
+from agent.telemetry import Counters
 from config import Settings
 from storage import Database, MediaFolder, SqlHistory, SqlRetention, schema, upgrade
 from tests.storage.examples import NOON, inspected

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.app.store import DatabaseTools
-from agent.errors import DiskFullError
+from agent.domain.errors import DiskFullError
 from config import Settings, load
 from storage import LocalDisks
 from tests.fixtures.small_disk import small_disk

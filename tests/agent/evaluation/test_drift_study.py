@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from agent.calibration import CalibrationPolicy, calibrate
+from agent.domain.frame import Image
 from agent.drift import Baseline, DriftPolicy
 from agent.evaluation.drift_study import CHANGES, dimmed, drift_study
-from agent.frame import Image
 from tests.support.pictures import part
 
 

@@ -12,17 +12,17 @@ import torch
 from PIL import Image as Pillow
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from agent.errors import ConfigurationError, ModelError, RecipeError
+from agent.domain.errors import ConfigurationError, ModelError, RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet
+from agent.domain.recipe import Recipe
 from agent.evaluation.dataset import Category
 from agent.evaluation.evaluate import Figures, Options, Run, evaluate
 from agent.evaluation.formats import FORMATS
 from agent.evaluation.protocol import PROTOCOLS
 from agent.evaluation.report import deviation_of, mean_of, over_categories, report
-from agent.frame import Image
 from agent.inspector import Inspector
 from agent.methods.method import Prepared, Scored
-from agent.prompts import PromptSet
-from agent.recipe import Recipe
 from tests.agent.evaluation.trees import draw, draw_mask
 
 

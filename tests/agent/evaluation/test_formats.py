@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.evaluation.dataset import Category
 from agent.evaluation.formats import FORMATS
 from tests.agent.evaluation.trees import draw, draw_mask

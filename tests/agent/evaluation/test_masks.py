@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.evaluation.masks import read_mask, resize_mask
 
 TRUTH = np.zeros((6, 8), dtype=bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 from agent.evaluation.mapstore import MapStore
 from agent.evaluation.protocol import PROTOCOLS, protocol_for
 

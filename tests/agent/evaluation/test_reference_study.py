@@ -10,11 +10,11 @@ import pytest
 from adapters.simulator import Product, Station, draw
 from agent.cabinet import generic_recipe
 from agent.calibration import CalibrationPolicy
+from agent.domain.frame import Image
+from agent.domain.recipe import Reference
 from agent.enrolment import enrol
 from agent.evaluation.reference_study import ReferenceStudy, reference_study
-from agent.frame import Image
 from agent.inspector import Inspector
-from agent.recipe import Reference
 from tests.support.pictures import part, spotted
 
 CHECKED = 1_000_000

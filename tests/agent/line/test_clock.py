@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from agent.line import Overload, Supervision, intake, numbers, recorder
 from tests.support.factory import wait_until
 from tests.support.loopback import Sent

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from agent.counters import Counters
-from agent.errors import StorageError
-from agent.frame import Camera, Delivery, DeliveryKind, FrameIdentity
-from agent.inspection import Event
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity
+from agent.domain.inspection import Event
 from agent.line import NumbersOptions, Overload, SilenceOptions
 from agent.line.numbers import NumbersWatch
 from agent.line.silences import AWAY_AFTER_S, SilenceWatch, configured
 from agent.numbering import NumberingPolicy, NumberSource
 from agent.ports import OutboxMessage
+from agent.telemetry import Counters
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import CAMERA, Sent
 from tests.support.plant import GatedFade, Plant, frame

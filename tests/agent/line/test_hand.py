@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.counters import Counters
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from agent.line.hand import Hand
 from agent.line.stage import Stage
+from agent.telemetry import Counters
 from tests.support.loopback import CAMERA
 
 

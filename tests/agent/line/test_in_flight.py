@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.frame import Camera, DeliveryKind, FrameIdentity
-from agent.inspection import Inspection
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, DeliveryKind, FrameIdentity
+from agent.domain.inspection import Inspection
+from agent.domain.verdict import Verdict
 from agent.line.in_flight import InFlight
 from agent.ports import Entry
 from storage import SqlHistory

@@ -13,16 +13,16 @@ import pytest
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.parser import JsonMessageParser
 from agent.cabinet import Cabinet
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
-from agent.inspection import Event
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
+from agent.domain.inspection import Event
+from agent.domain.verdict import Verdict
 from agent.inspector import Inspector
 from agent.line.in_flight import InFlight
 from agent.line.intake import Intake, skipped
 from agent.line.waiting import Overload, WaitingRoom
 from agent.line.work import Work
+from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.factory import Rooms, encoded
 from tests.support.loopback import CAMERA, Sent, message

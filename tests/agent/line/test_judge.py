@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from agent.cabinet import Cabinet
-from agent.errors import ModelError, RecipeError, StorageError
-from agent.frame import DeliveryKind, Frame, FrameIdentity, Image
+from agent.domain.errors import ModelError, RecipeError, StorageError
+from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, Image
 from agent.inspector import Inspector
 from agent.line.judge import Batcher, Judge
 from agent.line.work import Work

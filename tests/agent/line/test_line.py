@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.frame import Camera, DeliveryKind
+from agent.domain.frame import Camera, DeliveryKind
 from agent.line import Overload
 from agent.line import intake as intake_module
 from tests.support.factory import Rooms, encoded, wait_until

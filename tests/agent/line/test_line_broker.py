@@ -12,9 +12,9 @@ from adapters.mqtt.camera import CameraPublisher, Shot
 from adapters.mqtt.client import MqttTransport
 from adapters.mqtt.outgoing import Outgoing
 from adapters.mqtt.topics import Topics
-from agent.counters import Counters
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from agent.ports import Entry
+from agent.telemetry import Counters
 from storage import SqlHistory
 from tests.adapters.mqtt.helpers import DEADLINE_S, options, plain_client
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from agent.calibration import Calibration
-from agent.frame import DeliveryKind
-from agent.prompts import PromptSet, PromptSource
-from agent.recipe import Recipe
+from agent.domain.frame import DeliveryKind
+from agent.domain.prompts import PromptSet, PromptSource
+from agent.domain.recipe import Recipe
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import Sent, message
 from tests.support.plant import Plant, frame

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from sqlalchemy import event
 
-from agent.frame import DeliveryKind
+from agent.domain.frame import DeliveryKind
 from agent.line import Overload
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.loopback import Sent, message

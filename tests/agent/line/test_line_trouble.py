@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.cabinet import generic_recipe
-from agent.frame import Camera
+from agent.domain.frame import Camera
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import Sent
 from tests.support.pictures import part

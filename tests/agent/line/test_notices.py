@@ -8,12 +8,12 @@ import pytest
 
 from adapters.mqtt.announcer import MqttAnnouncer
 from adapters.mqtt.topics import Topics
-from agent.counters import Counters
-from agent.errors import StorageError
-from agent.frame import Camera
-from agent.inspection import Event
+from agent.domain.errors import StorageError
+from agent.domain.frame import Camera
+from agent.domain.inspection import Event
 from agent.line.notices import MOST_CAMERAS, MOST_EVENTS, SUMMARY_EVERY_S, Notices
 from agent.ports import OutboxMessage
+from agent.telemetry import Counters
 from storage import SqlHistory
 from tests.support.factory import Rooms
 from tests.support.loopback import CAMERA

@@ -11,12 +11,12 @@ from pathlib import Path
 from adapters.mqtt.client import MqttTransport
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.frame import FrameIdentity
-from agent.inspection import Inspection
+from agent.domain.frame import FrameIdentity
+from agent.domain.inspection import Inspection
+from agent.domain.verdict import Verdict
 from agent.line.outbox_drain import OutboxDrain
 from agent.ports import Entry, OutboxMessage
+from agent.telemetry import Counters
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import CAMERA

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.errors import StorageError, TransportError, UndeliverableError
-from agent.frame import FrameIdentity
-from agent.inspection import Inspection
+from agent.domain.errors import StorageError, TransportError, UndeliverableError
+from agent.domain.frame import FrameIdentity
+from agent.domain.inspection import Inspection
+from agent.domain.verdict import Verdict
 from agent.line import outbox_drain, refusals
 from agent.line.outbox_drain import OutboxDrain
 from agent.ports import Entry, OutboxMessage, StoredMessage
+from agent.telemetry import Counters
 from storage import SqlOutbox
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import CAMERA, LoopbackTransport

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.frame import Delivery, DeliveryKind
+from agent.domain.frame import Delivery, DeliveryKind
 from agent.line import Overload
 from agent.line.bounds import Bounds
 from tests.support.factory import Rooms, encoded, wait_until

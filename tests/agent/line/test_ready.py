@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.frame import Camera, DeliveryKind, FrameIdentity
+from agent.domain.frame import Camera, DeliveryKind, FrameIdentity
 from agent.line.ready import ReadyQueue
 from agent.line.waiting import Overload
 from agent.line.work import Work

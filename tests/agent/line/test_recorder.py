@@ -10,15 +10,15 @@ import pytest
 
 from adapters.mqtt.announcer import MqttAnnouncer
 from adapters.mqtt.topics import Topics
-from agent.counters import Counters
-from agent.decision import Verdict
-from agent.errors import StorageError
-from agent.frame import DeliveryKind, Frame, FrameIdentity
-from agent.inspection import Defect
+from agent.domain.errors import StorageError
+from agent.domain.frame import DeliveryKind, Frame, FrameIdentity
+from agent.domain.inspection import Defect
+from agent.domain.verdict import Verdict
 from agent.inspector import Judgement
 from agent.line.in_flight import InFlight
 from agent.line.recorder import Recorder, RecordingOptions
 from agent.line.work import Work
+from agent.telemetry import Counters
 from tests.support.factory import Rooms, encoded
 from tests.support.loopback import CAMERA, Sent, message
 from tests.support.pictures import spotted

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from adapters.images.decoder import PayloadDecoder
-from agent.counters import Counters
-from agent.frame import Camera, Delivery, DeliveryKind, FrameIdentity
+from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity
 from agent.line.in_flight import InFlight
 from agent.line.skips import Skip, Skips
 from agent.line.work import Work
+from agent.telemetry import Counters
 from tests.support.factory import Rooms
 from tests.support.loopback import CAMERA, message
 

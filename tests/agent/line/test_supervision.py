@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from adapters.images.decoder import PayloadDecoder
-from agent.errors import StorageError
-from agent.frame import Delivery, DeliveryKind, Frame
+from agent.domain.errors import StorageError
+from agent.domain.frame import Delivery, DeliveryKind, Frame
 from agent.line import Supervision, line, supervisor
 from agent.ports import Entry, OutboxMessage
 from storage import SqlHistory

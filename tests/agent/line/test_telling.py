@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.decision import Verdict
-from agent.frame import Camera, FrameIdentity
-from agent.inspection import Inspection, Timings
+from agent.domain.frame import Camera, FrameIdentity
+from agent.domain.inspection import Inspection, Timings
+from agent.domain.verdict import Verdict
 from agent.line.telling import TOTAL, tell
-from agent.measures import BOUNDS_S, Measures
+from agent.telemetry import BOUNDS_S, Measures
 from tests.support.plant import Plant, frame
 
 RECEIVED = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -9,9 +9,9 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.counters import Counters
-from agent.frame import Camera, Delivery, DeliveryKind
+from agent.domain.frame import Camera, Delivery, DeliveryKind
 from agent.line.waiting import Overload, WaitingRoom
+from agent.telemetry import Counters
 from tests.support.loopback import CAMERA, message
 
 SIDE = Camera("plant", "line-1", "side")

@@ -9,8 +9,8 @@ from typing import Any
 
 from agent.cabinet import generic_recipe
 from agent.calibration import Calibration
+from agent.domain.frame import Image
 from agent.drift import DriftPolicy
-from agent.frame import Image
 from agent.methods.fade import Fade
 from agent.methods.method import Prepared, Scored
 from tests.support.encoders import ColourEncoder

@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from agent.decision import Verdict
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import compositional_ensemble
+from agent.domain.recipe import Parameter, Recipe, Reference
+from agent.domain.verdict import Verdict
 from agent.inspector import Inspector
 from agent.methods import AnomalyDino, build_method
 from agent.methods.anomaly_dino import foreground
 from agent.methods.variants import evenly_spaced, variants
-from agent.prompts import compositional_ensemble
-from agent.recipe import Parameter, Recipe, Reference
 from tests.support.encoders import ColourEncoder
 from tests.support.pictures import part, spotted
 

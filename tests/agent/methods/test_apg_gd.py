@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet
+from agent.domain.recipe import Parameter, Recipe
 from agent.methods import ApgGd, build_method
 from agent.methods.apg_gd import crops_of, ratio
 from agent.ports import Detections
-from agent.prompts import PromptSet
-from agent.recipe import Parameter, Recipe
 from tests.support.detectors import Box, WrittenDetector
 from tests.support.encoders import ColourEncoder
 from tests.support.pictures import part, spotted

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agent.cabinet import generic_recipe
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 from agent.methods import Methods
 from agent.methods.method import Method
 from agent.methods.null import Null

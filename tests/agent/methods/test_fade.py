@@ -9,15 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import NamedDefect, PromptSet, PromptSource, compositional_ensemble
+from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.methods import NAMES, NEEDS, PRESETS, Fade, build_method
 from agent.methods.fade import FADE, FadeParameters, aggregate, describing
 from agent.methods.language import embed_words
 from agent.methods.method import Prepared, Scored
 from agent.prompt_library import library
-from agent.prompts import NamedDefect, PromptSet, PromptSource, compositional_ensemble
-from agent.recipe import Parameter, Recipe, Reference
 from tests.support.encoders import ColourEncoder
 from tests.support.pictures import part, spotted
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
+from agent.domain.prompts import NamedDefect, PromptSet
+from agent.domain.recipe import Parameter, Recipe
 from agent.inspector import Inspector
 from agent.methods import IapAs, build_method
 from agent.methods.iap_as import min_max, score_map, smaller_than_product
 from agent.ports import Detections
-from agent.prompts import NamedDefect, PromptSet
-from agent.recipe import Parameter, Recipe
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector
 from tests.support.pictures import part
 

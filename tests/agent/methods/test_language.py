@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.domain.prompts import NamedDefect, PromptSet
 from agent.methods.language import Words, anomaly_probability, best_label, embed_words, logit_scale
-from agent.prompts import NamedDefect, PromptSet
 from tests.support.encoders import ColourEncoder
 
 PROMPTS = PromptSet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from agent.cabinet import generic_recipe
-from agent.decision import Verdict
+from agent.domain.verdict import Verdict
 from agent.inspector import Inspector
 from agent.methods import build_method
 from tests.support.pictures import part

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
+from agent.domain.recipe import Parameter
 from agent.methods.fade import FadeParameters
 from agent.methods.parameters import override
-from agent.recipe import Parameter
 
 DEFAULTS = FadeParameters()
 

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from agent.calibration import Calibration
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import NamedDefect, PromptSet
+from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.inspector import Inspector
 from agent.methods import PRESETS, Fade, Sightline, build_method
 from agent.methods.method import Scored
 from agent.methods.sightline import blend
-from agent.prompts import NamedDefect, PromptSet
-from agent.recipe import Parameter, Recipe, Reference
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector
 from tests.support.encoders import ColourEncoder
 from tests.support.pictures import part, spotted

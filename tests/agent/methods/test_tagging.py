@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.errors import RecipeError
-from agent.frame import Image
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.prompts import NamedDefect, PromptSet
+from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.methods import IapAs, build_method
 from agent.methods.tagging import drawn, object_tag, usable
 from agent.ports import Detections
-from agent.prompts import NamedDefect, PromptSet
-from agent.recipe import Parameter, Recipe, Reference
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector, WrittenTagger
 from tests.support.pictures import part
 

@@ -10,14 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.frame import Image
+from agent.domain.frame import Image
+from agent.domain.prompts import compositional_ensemble
+from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.methods import AnomalyDino, Fade, build_method
 from agent.methods.anomaly_dino import AnomalyDinoPrepared
 from agent.methods.fade import FadeParameters, FadePrepared
 from agent.methods.memory import nearest_distances
 from agent.methods.variants import MOST_VARIANTS, brightened, evenly_spaced, rotated, variants
-from agent.prompts import compositional_ensemble
-from agent.recipe import Parameter, Recipe, Reference
 from tests.support.encoders import ColourEncoder
 from tests.support.pictures import part, spotted
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from agent.cabinet import Cabinet
-from agent.errors import StorageError
-from agent.frame import Image, Job
-from agent.inspection import Event
+from agent.domain.errors import StorageError
+from agent.domain.frame import Image, Job
+from agent.domain.inspection import Event
+from agent.domain.recipe import Recipe, Reference
 from agent.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.onboarding import noun_of
 from agent.ports import RecipeBook
-from agent.recipe import Recipe, Reference
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until

@@ -10,14 +10,14 @@ import pytest
 
 from agent.cabinet import Cabinet
 from agent.calibration import Calibration
-from agent.frame import DeliveryKind
+from agent.domain.frame import DeliveryKind
+from agent.domain.recipe import Recipe, Reference
 from agent.inspector import Inspector
 from agent.line import line
 from agent.methods import Null
 from agent.methods.choice import Methods
 from agent.methods.fade import Fade
 from agent.onboarding.rescoring import Rescoring
-from agent.recipe import Recipe, Reference
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
 from tests.support.loopback import message

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from agent.domain.frame import DeliveryKind
+from agent.domain.recipe import Recipe, Reference
 from agent.enrolment import leave_one_out
-from agent.frame import DeliveryKind
 from agent.line import line
 from agent.onboarding import recalibration
-from agent.recipe import Recipe, Reference
 from agent.vouching import vouch_for
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.loopback import Sent, message

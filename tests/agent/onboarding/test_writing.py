@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from adapters.ollama import OllamaOptions, OllamaWriter
-from agent.frame import DeliveryKind, Job
+from agent.domain.frame import DeliveryKind, Job
+from agent.domain.prompts import PromptSource
 from agent.line import line
 from agent.ports import OnboardingRecord, OnboardingState
-from agent.prompts import PromptSource
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import Sent, message
 from tests.support.office import onboarding

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.synthetic_defects import KINDS, add_defect
 
 SIDE = 128

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import StorageError
+from agent.domain.errors import StorageError
 from storage import Database, MediaFolder
 from tests.chaos.databases import Kind
 from tests.chaos.judge import judge

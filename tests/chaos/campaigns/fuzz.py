@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.images.decoder import PayloadDecoder
-from agent.frame import Camera, Delivery, DeliveryKind
+from agent.domain.frame import Camera, Delivery, DeliveryKind
 from tests.chaos.customer import Customer
 from tests.chaos.databases import Kind
 from tests.chaos.judge import Rows, read_rows

@@ -22,7 +22,7 @@ from adapters.models.training.evaluation.words import Speaker
 from adapters.models.training.machine import machine, simulator_digest, versions
 from adapters.models.training.teacher import add_teacher_options
 from adapters.simulator import FAMILIES, HELD_OUT
-from agent.errors import ConfigurationError, SightlineError
+from agent.domain.errors import ConfigurationError, SightlineError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.preprocessing import resize
-from agent.frame import Image
+from agent.domain.frame import Image
 
 ORIENTATIONS = 8
 STRIDES = (8, 16)

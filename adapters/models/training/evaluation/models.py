@@ -20,7 +20,7 @@ from adapters.models.training.evaluation.neighbours import Neighbours
 from adapters.models.training.evaluation.trial import Scorer
 from adapters.models.training.student import ARCHITECTURE
 from adapters.models.weights import sha256_of
-from agent.errors import ModelError
+from agent.domain.errors import ModelError
 
 RANDOM_SEED = 0
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from adapters.models.training.evaluation.trial import SIZE, Draw, Sample, Trial
-from agent.frame import Image
+from agent.domain.frame import Image
 from agent.methods.maps import highest_mean
 from agent.methods.memory import MemoryBank, join_depths, nearest_distances
 from agent.ports import PatchEncoder

@@ -9,10 +9,10 @@ import numpy as np
 
 from adapters.images.codec import CvImageCodec
 from adapters.models.training.evaluation.trial import Draw, Sample, Trial
-from agent.errors import ConfigurationError, SightlineError
+from agent.domain.errors import ConfigurationError, SightlineError
+from agent.domain.frame import Image
 from agent.evaluation.dataset import Category
 from agent.evaluation.formats import FORMATS
-from agent.frame import Image
 
 SHOTS = (1, 4, 16)
 

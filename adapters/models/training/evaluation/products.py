@@ -9,7 +9,7 @@ from zlib import crc32
 from adapters.models.training.dataset import RESERVED_SEED
 from adapters.models.training.evaluation.trial import SIZE, Draw, Sample, Trial
 from adapters.simulator import FAMILIES, HELD_OUT, Product, Station, draw
-from agent.errors import ConfigurationError
+from agent.domain.errors import ConfigurationError
 
 STATIONS = ("fixed", "loose")
 SHOTS = (1, 4)

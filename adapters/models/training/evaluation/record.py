@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.errors import ConfigurationError, ModelError
+from agent.domain.errors import ConfigurationError, ModelError
 
 PARTS = ("families", "photographs", "words", "speed")
 

@@ -19,10 +19,10 @@ from adapters.models.training.evaluation.judging import method_of, recipe_of, si
 from adapters.models.training.evaluation.trial import SIZE
 from adapters.models.training.machine import load_average
 from adapters.simulator import Product, Station, draw
-from agent.errors import ModelError
-from agent.frame import Image
+from agent.domain.errors import ModelError
+from agent.domain.frame import Image
+from agent.domain.recipe import Reference
 from agent.ports import ImageTextEncoder
-from agent.recipe import Reference
 
 SHOTS = 4
 BATCHES = (1, 8)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frame import Image
+from agent.domain.frame import Image
 
 BATCH = 8
 """Pictures judged together."""

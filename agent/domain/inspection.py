@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agent.decision import Verdict
-from agent.frame import FrameIdentity
+from agent.domain.frame import FrameIdentity
+from agent.domain.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,39 @@
-"""Measures: how long things take, and when each camera was last heard. Counters say how often."""
+"""Counters: nothing that is dropped, refused or repeated goes uncounted."""
 
 from __future__ import annotations
 
 import bisect
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from agent.domain.frame import Camera, FrameIdentity
+
+
+class Counters:
+    """Named totals since the start; any thread may add."""
+
+    def __init__(self) -> None:
+        self._values: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Add ``count`` to ``name``."""
+        with self._lock:
+            self._values[name] += count
+
+    def get(self, name: str) -> int:
+        """The total of ``name``, 0 where nothing was counted."""
+        with self._lock:
+            return self._values[name]
+
+    def snapshot(self) -> Mapping[str, int]:
+        """All totals at this moment."""
+        with self._lock:
+            return dict(self._values)
+
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper ends of a histogram's classes in seconds; what is longer has a class of its own."""
@@ -71,3 +98,25 @@ class Measures:
         """At most :data:`CAMERAS` of them, and :data:`OTHERS`."""
         with self._lock:
             return dict(self._cameras)
+
+
+NAMES = ("camera", "sku", "frame_id", "inspection_id")
+"""The fields, in the order in which people read them."""
+
+
+def about(
+    whose: FrameIdentity | Camera | str | None, *, sku: str | None = None, inspection_id: str | None = None
+) -> Mapping[str, str]:
+    """The fields that are known.
+
+    Args:
+        whose: a frame, or the camera alone (as text: ``site/line/camera``).
+        sku: where the frame itself names none.
+    """
+    camera: Camera | str | None
+    if isinstance(whose, FrameIdentity):
+        camera, frame_id, sku = whose.camera, whose.frame_id, sku or whose.sku
+    else:
+        camera, frame_id = whose, None
+    values = (None if camera is None else str(camera), sku, frame_id, inspection_id)
+    return {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.errors import RecipeError
+from agent.domain.errors import RecipeError
 
 
 class PromptSource(StrEnum):

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from agent.calibration import Calibration
-from agent.errors import RecipeError
-from agent.frame import MAX_SKU
-from agent.prompts import PromptSet
+from agent.domain.errors import RecipeError
+from agent.domain.frame import MAX_SKU
+from agent.domain.prompts import PromptSet
 
 Parameter = float | int | bool | str | list[int] | list[float]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.frame import Image
-from agent.prompts import PromptSet
+from agent.domain.frame import Image
+from agent.domain.prompts import PromptSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.frame import FrameIdentity
+    from agent.domain.frame import FrameIdentity
 
 
 class SightlineError(Exception):
