@@ -120,3 +120,7 @@ def about(
         camera, frame_id = whose, None
     values = (None if camera is None else str(camera), sku, frame_id, inspection_id)
     return {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+
+
+TOTAL = "total"
+"""The measure from receipt to row; the others are stages."""

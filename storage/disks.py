@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.disk import Space
 from agent.domain.errors import StorageError
+from agent.ports.disk import Space
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select
 
+from agent.domain.events import Event
 from agent.domain.frame import Camera, FrameIdentity
-from agent.domain.inspection import Defect, Event, Feedback, Inspection
+from agent.domain.inspection import Defect, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
 from storage.database import Database, insert_into

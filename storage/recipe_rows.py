@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, insert, select
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
 from agent.domain.recipe import Recipe, Reference

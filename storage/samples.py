@@ -8,8 +8,7 @@ from pathlib import PurePosixPath
 
 from sqlalchemy import ScalarSelect, Select, and_, exists, func, select
 
-from agent.answers import JudgedScore
-from agent.ports.samples import RecordedFrame
+from agent.ports.samples import JudgedScore, RecordedFrame
 from storage import schema
 from storage.database import Database
 from storage.media import MediaFolder

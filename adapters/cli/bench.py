@@ -29,8 +29,8 @@ from agent.domain.errors import ConfigurationError, SightlineError
 
 if TYPE_CHECKING:
     from agent.domain.frame import Image
-    from agent.inspector import Inspector
-    from agent.methods.method import Prepared
+    from agent.inference.inspector import Inspector
+    from agent.methods.prepared import Prepared
     from config import Settings
 
 MEANINGLESS = (
@@ -251,8 +251,7 @@ def _where(settings: Settings) -> tuple[str, str]:
 
 
 def _recipe(inspector: Inspector, method: str, references: list[Image]) -> Prepared:
-    from agent.cabinet import generic_recipe
-    from agent.domain.recipe import Reference
+    from agent.domain.recipe import Reference, generic_recipe
 
     names = [f"drawn {index}" for index in range(len(references))]
     recipe = replace(
@@ -264,7 +263,7 @@ def _recipe(inspector: Inspector, method: str, references: list[Image]) -> Prepa
 
 def _failing(inspector: Inspector, picture: Image, prepared: Prepared) -> Prepared:
     """The recipe with thresholds that every frame is above, and a hundredth of its pixels."""
-    from agent.calibration import Calibration
+    from agent.domain.calibration import Calibration
 
     scored = inspector.score([picture], [prepared])[0]
     place = scored.anomaly_map

@@ -258,7 +258,7 @@ def check_models(settings: Settings, composition: Composition, pull: str) -> Fin
         return Finding("models", State.FAILED, problem)
     import numpy as np
 
-    from agent.cabinet import generic_recipe
+    from agent.domain.recipe import generic_recipe
 
     started = time.monotonic()
     method = composition.inspector(settings).method

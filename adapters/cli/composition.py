@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from agent.domain.recipe import Recipe
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.ports import (
     FrameDecoder,
     History,

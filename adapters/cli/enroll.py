@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adapters.cli.enrolment import Photograph
     from agent.domain.frame import Job
     from agent.domain.recipe import Recipe
-    from agent.enrolment import Enrolled
+    from agent.enrollment.enroll import Enrolled
     from config import Settings
 
 _MOST_UNUSUAL = 2
@@ -53,7 +53,7 @@ def enroll(
     """
     from adapters.cli import pictures
     from adapters.cli.enrolment import enrol_pictures, read_references, stored
-    from agent.pose import told
+    from agent.enrollment.orientation import told
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
@@ -91,9 +91,9 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     method stays, unless another one was asked for. How the parts lie is looked at anew, unless a person chose
     the angles.
     """
-    from agent.cabinet import generic_recipe
+    from agent.domain.recipe import generic_recipe
+    from agent.enrollment.orientation import undecided
     from agent.onboarding import noun_of
-    from agent.pose import undecided
 
     active, method = store.book.active(job.sku), settings.inspection.method
     if active is None or renamed or (active.noun == GENERIC and noun_of(job) != GENERIC):

@@ -12,15 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from adapters.cli.pictures import PictureFile, Unreadable, read
 from adapters.cli.screen import stderr
-from agent.calibration import CalibrationPolicy
+from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.errors import SightlineError
 from agent.domain.frame import Frame
 from agent.domain.recipe import Recipe, Reference
-from agent.enrolment import Enrolled, enrol
-from agent.inspector import Inspector
+from agent.enrollment.enroll import Enrolled, enrol
+from agent.enrollment.orientation import PosePolicy, policy_for
+from agent.enrollment.selection import SelectionPolicy
+from agent.inference.inspector import Inspector
 from agent.ports import FrameDecoder, MediaStore
-from agent.pose import PosePolicy, policy_for
-from agent.references import SelectionPolicy
 from config import Settings
 
 SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from agent.domain.prompts import PromptSet
     from agent.evaluation.dataset import Category
     from agent.evaluation.evaluate import Options, Run
-    from agent.inspector import Inspector
+    from agent.inference.inspector import Inspector
     from agent.ports import ImageCodec
     from config import Settings
 
@@ -367,7 +367,7 @@ def _categories(dataset: str, root: Path, wanted: Sequence[str] | None) -> list[
 
 def _prompts(files: Sequence[Path]) -> Callable[[str], PromptSet]:
     """Prompts for a noun from files. Raises RecipeError where they cannot be read, before anything runs."""
-    from agent.prompt_library import load_prompts
+    from agent.methods.prompt_library import load_prompts
 
     def for_noun(noun: str) -> PromptSet:
         return load_prompts(*files, noun=noun)

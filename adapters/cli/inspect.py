@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from adapters.cli.composition import Composition
     from agent.domain.frame import Frame
     from agent.domain.inspection import Inspection
-    from agent.inspector import Inspector, Judgement
-    from agent.methods.method import Prepared
+    from agent.inference.inspector import Inspector, Judgement
+    from agent.methods.prepared import Prepared
     from agent.ports import ImageCodec
     from config import Settings
 
@@ -88,7 +88,7 @@ def _prepare(
 ) -> Prepared:
     """The recipe in memory only: from references where there are some, else from words alone."""
     from adapters.cli.enrolment import enrol_pictures, read_references, unstored
-    from agent.cabinet import generic_recipe
+    from agent.domain.recipe import generic_recipe
 
     recipe = generic_recipe(sku, settings.inspection.method, noun)
     if not good:

@@ -16,8 +16,8 @@ from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.screen import number, stdout, table
 from adapters.cli.stores import AsJson, open_store, tell
 from agent.domain.errors import SightlineError
-from agent.recipe_view import listed
-from agent.recipe_view import shown as shown_recipe
+from agent.recipes.view import listed
+from agent.recipes.view import shown as shown_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

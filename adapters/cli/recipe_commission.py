@@ -11,7 +11,7 @@ from rich.markup import escape
 from adapters.cli.options import ConfigFile, Overrides, Profile
 from adapters.cli.screen import plural, stdout
 from adapters.cli.stores import AsJson, open_store, tell
-from agent.vouching import vouch_for
+from agent.enrollment.first_frames import vouch_for
 
 
 def commission_command(

@@ -16,7 +16,7 @@ from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store
-    from agent.exchange import Imported, RecipeExchange
+    from agent.recipes.import_export import Imported, RecipeExchange
 
 
 def export_command(
@@ -98,6 +98,6 @@ def _state(imported: Imported) -> str:
 
 def _exchange(context: typer.Context, store: Store) -> RecipeExchange:
     from adapters.recipes.codec import RecipeYaml
-    from agent.exchange import RecipeExchange
+    from agent.recipes.import_export import RecipeExchange
 
     return RecipeExchange(store.book, store.media, RecipeYaml(), composition_of(context).codec())

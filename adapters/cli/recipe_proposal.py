@@ -16,8 +16,8 @@ from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store
+    from agent.calibration.proposal import Proposal, Recorded
     from agent.domain.recipe import Recipe
-    from agent.proposal import Proposal, Recorded
 
 _LATEST = (
     "SELECT model_digest FROM inspection_history WHERE sku = :sku AND recipe_version = :version"
@@ -45,7 +45,7 @@ def propose_command(
     overrides: Overrides = None,
 ) -> None:
     """What threshold feedback suggests, and what it would have changed. Writes nothing without --apply."""
-    from agent.proposal import propose
+    from agent.calibration.proposal import propose
 
     with open_store(context, config, profile, overrides) as (store, _):
         recipe = store.book.active(sku)
@@ -67,8 +67,8 @@ def propose_command(
 
 def _recorded(store: Store, recipe: Recipe, frames: int) -> list[Recorded]:
     """Frames whose scores can be compared with those of ``recipe``: all that scores depend on is the same."""
-    from agent.proposal import Recorded
-    from agent.recipe_edit import scored_alike
+    from agent.calibration.proposal import Recorded
+    from agent.recipes.diff import scored_alike
 
     versions = {recipe.version}
     for line in store.book.listing(recipe.sku):

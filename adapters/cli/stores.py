@@ -12,7 +12,7 @@ import typer
 
 from adapters.cli.options import composition_of, configure
 from agent.domain.errors import SightlineError
-from agent.domain.inspection import Event
+from agent.domain.events import Event
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store

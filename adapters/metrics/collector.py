@@ -14,8 +14,7 @@ from adapters.metrics.catalogue import COUNTED, OTHER, PREFIX, listed
 from adapters.metrics.health import Health
 from adapters.metrics.machine import device_memory, sqlite_bytes
 from adapters.metrics.vitals import Vitals
-from agent.line.telling import TOTAL
-from agent.telemetry import BOUNDS_S, Counters, Histogram
+from agent.telemetry import BOUNDS_S, TOTAL, Counters, Histogram
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.metrics.question import Question
-from agent.line.state import LineState
+from agent.ports.health import LineState
 from agent.telemetry import Counters, Measures
 
 

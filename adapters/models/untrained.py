@@ -134,7 +134,7 @@ def _vocabulary() -> list[str]:
 
 
 def _words() -> Iterator[str]:
-    from agent.prompt_library import library
+    from agent.methods.prompt_library import library
 
     for letter in _LETTERS:
         yield letter

@@ -11,12 +11,11 @@ from pydantic import ValidationError
 
 from adapters.recipes.document import CalibrationKeys, ExportedKeys, PromptKeys, RecipeKeys
 from adapters.recipes.places import problems
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet
-from agent.domain.recipe import Recipe
+from agent.domain.recipe import Digests, Recipe
 from agent.ports.recipes import RecipeFile, ReferenceEntry
-from agent.recipe_edit import Digests
 from config.document import LARGEST_FILE, parse
 from config.tree import Problem, plain
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from adapters.images.decoder import PayloadDecoder
     from agent.app.agent import Agent
     from agent.app.store import DatabaseTools, Store
-    from agent.inspector import Inspector
+    from agent.inference.inspector import Inspector
     from config import Settings
 
 

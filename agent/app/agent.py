@@ -20,7 +20,6 @@ from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
 from adapters.recipes.codec import RecipeYaml
 from adapters.scheduler import BackgroundSchedule
 from agent import __version__
-from agent.app.disk import DiskParts, DiskWatch
 from agent.app.options import (
     broker_options,
     decode_worker,
@@ -33,18 +32,18 @@ from agent.app.options import (
     topics_of,
 )
 from agent.app.outside import Outside
-from agent.app.retention import EVERY_S, FIRST_AFTER_S, Keep, RetentionTask
 from agent.app.store import Store
-from agent.cabinet import Cabinet
-from agent.commands import Commands
-from agent.disk import DiskPolicy
 from agent.domain.errors import TransportError
 from agent.domain.frame import Camera
-from agent.exchange import RecipeExchange
-from agent.inspector import Inspector
-from agent.line import CHECK_EVERY_S, Line, LineParts
+from agent.inference.inspector import Inspector
+from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskWatch
+from agent.monitors.retention import EVERY_S, FIRST_AFTER_S, Keep, RetentionTask
 from agent.onboarding import Office, Onboarding
+from agent.pipeline import CHECK_EVERY_S, Line, LineParts
 from agent.ports import PromptWriter, Tagger
+from agent.recipes.cache import Cabinet
+from agent.recipes.commands import Commands
+from agent.recipes.import_export import RecipeExchange
 from agent.telemetry import Counters
 from agent.threads import ends_within
 from config import Settings, open_secrets

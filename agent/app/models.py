@@ -15,10 +15,10 @@ from adapters.models.registry import load_backbone, load_clip, load_detector, lo
 from adapters.models.tagger import ClipTagger
 from agent.domain.errors import ModelError
 from agent.domain.recipe import Parameter
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods import NEEDS, PRESETS, TAKES, build_method
-from agent.methods.choice import Methods
-from agent.methods.method import Method
+from agent.methods.prepared import Method
+from agent.methods.registry import Methods
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 from config import Settings
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from adapters.images.decoder import FrameLimits
 from adapters.images.worker import DecodeWorker
 from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.topics import Topics
-from agent.bursts import BurstPolicy
-from agent.calibration import CalibrationPolicy
+from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Camera
-from agent.drift import DriftPolicy
-from agent.line import (
+from agent.domain.verdict import Verdict
+from agent.enrollment.orientation import PosePolicy, policy_for
+from agent.enrollment.selection import SelectionPolicy
+from agent.monitors.camera_timeout import configured
+from agent.monitors.failure_burst import BurstPolicy
+from agent.monitors.score_drift import DriftPolicy
+from agent.monitors.sequence_gaps import NumberingPolicy, NumberSource
+from agent.onboarding import OnboardingOptions
+from agent.pipeline import (
     LineOptions,
     NumbersOptions,
     Overload,
@@ -19,11 +27,6 @@ from agent.line import (
     Supervision,
     WatchOptions,
 )
-from agent.line.silences import configured
-from agent.numbering import NumberingPolicy, NumberSource
-from agent.onboarding import OnboardingOptions
-from agent.pose import PosePolicy, policy_for
-from agent.references import SelectionPolicy
 from agent.telemetry import Counters
 from config import Settings
 
@@ -162,3 +165,14 @@ def line_options(settings: Settings) -> LineOptions:
         recording=RecordingOptions(shadow=shadow, cycle_time_ms=cycle_time_ms),
         supervision=supervision_of(settings),
     )
+
+
+def keep_by_verdict(settings: Settings) -> dict[str, timedelta | None]:
+    """How long the media of each verdict are kept; a frame that was skipped has none."""
+    keep = settings.media.keep
+    return {
+        Verdict.PASS: keep.pass_,
+        Verdict.FAIL: keep.fail,
+        Verdict.REVIEW: keep.review,
+        Verdict.ERROR: keep.error,
+    }

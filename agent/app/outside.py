@@ -19,11 +19,12 @@ from adapters.metrics.vitals import BrokerState, DiskState, OutboxState, Vitals
 from adapters.mqtt.client import MqttTransport
 from agent import __version__
 from agent.app.store import Store
-from agent.disk import DiskPolicy, Space
 from agent.domain.errors import ModelError, RecipeError
-from agent.inspector import Inspector
-from agent.line import Line
-from agent.line.state import LineState
+from agent.inference.inspector import Inspector
+from agent.monitors.disk_space import DiskPolicy
+from agent.pipeline import Line
+from agent.ports.disk import Space
+from agent.ports.health import LineState
 from agent.telemetry import Counters, Measures
 from config import Settings
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import storage
 from agent import __version__
 from agent.domain.errors import DiskFullError
-from agent.domain.inspection import Event
+from agent.domain.events import Event
 from config import Settings
 from storage import media_report
 

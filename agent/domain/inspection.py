@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -86,20 +85,6 @@ class Inspection:
     def __post_init__(self) -> None:
         if self.score is not None and not math.isfinite(self.score):
             raise ValueError("a score is a finite number; a model that gives none ends as ERROR")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something worth a row that is no inspection: bad input, skipped work, a job change."""
-
-    kind: str
-    message: str
-    at: datetime
-    camera: str | None = None
-    sku: str | None = None
-    details: Mapping[str, str | int | float | None] = field(default_factory=dict)
-    severity: str = "info"
-    """``info``, ``warning`` or ``error``."""
 
 
 @dataclass(frozen=True, slots=True)

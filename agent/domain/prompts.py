@@ -118,3 +118,14 @@ def combine(*sets: PromptSet) -> PromptSet:
         source=sets[-1].source,
         provenance=dict(sets[-1].provenance),
     )
+
+
+GENERIC_NOUN = "object"
+"""The noun of the map's descriptions, whatever the product (METHODS 1.3), and of products nobody named."""
+
+
+GENERIC_NOUN = "object"
+"""What a product is called until somebody names it."""
+
+
+GENERIC_NOUN = "object"

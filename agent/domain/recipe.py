@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.frame import MAX_SKU
-from agent.domain.prompts import PromptSet
+from agent.domain.prompts import GENERIC_NOUN, PromptSet, compositional_ensemble
 
 Parameter = float | int | bool | str | list[int] | list[float]
 
@@ -102,3 +104,41 @@ class RecipeListing:
     parent: int | None
     margin: float | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The parts of a recipe, each as the beginning of its sha256, to see later which were edited."""
+
+    noun: str
+    method: str
+    words: str
+    severities: str
+    references: str
+    calibration: str
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Digests:
+        """Of a recipe with its references."""
+        prompts, parameters = recipe.prompts, sorted(recipe.parameters.items())
+        return cls(
+            noun=_digest(recipe.noun),
+            method=_digest([recipe.method, parameters]),
+            words=_digest(prompts.digest),
+            severities=_digest([defect.severity for defect in prompts.defects]),
+            references=_digest([one.sha256 for one in recipe.references]),
+            calibration=_digest(None if recipe.calibration is None else _numbers(recipe.calibration)),
+        )
+
+
+def generic_recipe(sku: str, method: str, noun: str = GENERIC_NOUN) -> Recipe:
+    """The template recipe: no references, no calibration, so its verdicts are REVIEW."""
+    return Recipe(sku=sku, noun=noun, prompts=compositional_ensemble(noun), method=method)
+
+
+def _numbers(calibration: Calibration) -> list[Any]:
+    return [float(v) if isinstance(v, int | float) else v for v in asdict(calibration).values()]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

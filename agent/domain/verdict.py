@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from agent.calibration import MINIMUM_SAMPLES, Calibration
+from agent.domain.calibration import MINIMUM_SAMPLES, Calibration
 
 
 class Verdict(StrEnum):
@@ -27,7 +27,7 @@ def decide(score: float, calibration: Calibration | None, samples: int = 0) -> t
         if missing:
             needed = "1 more good part is" if missing == 1 else f"{missing} more good parts are"
             return Verdict.REVIEW, f"the recipe is not calibrated; {needed} needed"
-        # Enough parts and yet no threshold: it was set with what no longer scores (agent/cabinet.py), and a
+        # Enough parts and yet no threshold: it was set with what no longer scores (agent/recipes/cache.py), and a
         # new one is on its way (agent/onboarding/rescoring.py).
         return Verdict.REVIEW, (
             "the recipe is not calibrated for this model and its parameters; a threshold is being set from "

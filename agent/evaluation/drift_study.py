@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
-from agent.drift import Baseline, DriftDetector, DriftPolicy
+from agent.monitors.score_drift import Baseline, DriftDetector, DriftPolicy
 
 Change = Callable[[Image, float], Image]
 """A picture under a change that has come so far, from 0 (not at all) to 1."""

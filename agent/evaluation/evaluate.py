@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.cabinet import generic_recipe
 from agent.domain.errors import ConfigurationError, ModelError, RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet
-from agent.domain.recipe import Recipe, Reference
+from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.evaluation.dataset import Category, Sample
 from agent.evaluation.draw import DRAWS
 from agent.evaluation.mapstore import MapStore
@@ -23,8 +22,8 @@ from agent.evaluation.masks import Mask, read_mask, resize_mask
 from agent.evaluation.metrics import image_metrics
 from agent.evaluation.pixels import BYTE, FINE, PixelHistogram, Scale
 from agent.evaluation.protocol import PROTOCOLS, Map, Protocol
-from agent.inspector import Inspector
-from agent.methods.method import Prepared
+from agent.inference.inspector import Inspector
+from agent.methods.prepared import Prepared
 
 Figures = Mapping[str, float | int | None]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from agent.domain.frame import Image
-from agent.references import SelectionPolicy, find_duplicates, select
+from agent.enrollment.selection import SelectionPolicy, find_duplicates, select
 
 
 def recompressed(image: Image) -> Image:

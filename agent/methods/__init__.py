@@ -9,12 +9,12 @@ from agent.domain.errors import RecipeError
 from agent.domain.recipe import Parameter
 from agent.methods.anomaly_dino import AnomalyDino, AnomalyDinoParameters
 from agent.methods.apg_gd import ApgGd, ApgGdParameters
-from agent.methods.choice import Methods
 from agent.methods.fade import FADE, Fade, FadeParameters
 from agent.methods.iap_as import IapAs, IapAsParameters
-from agent.methods.method import Method, Prepared, Scored
 from agent.methods.null import Null
 from agent.methods.parameters import override
+from agent.methods.prepared import Method, Prepared, Scored
+from agent.methods.registry import Methods
 from agent.methods.sightline import SIGHTLINE, Sightline
 from agent.methods.tagging import ReproducibleTagger
 from agent.methods.winclip import WinClip, WinClipParameters

@@ -16,8 +16,8 @@ from agent.methods.batching import fingerprint_of, require_references, score_by_
 from agent.methods.feature_cache import FeatureCache, content_key
 from agent.methods.maps import FloatMap, highest_mean, to_pixels
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, join_depths, nearest_distances
-from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override, with_parameters
+from agent.methods.prepared import Prepared, Scored
 from agent.methods.variants import check_variants, evenly_spaced, variants
 from agent.ports import PatchEncoder
 
@@ -85,15 +85,15 @@ class AnomalyDinoPrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return self.bank is None or self.bank.complete
 
     def leaving_out(self, reference: int) -> AnomalyDinoPrepared:
-        """See :class:`agent.methods.method.Prepared`. All orientations of the reference go."""
+        """See :class:`agent.methods.prepared.Prepared`. All orientations of the reference go."""
         return self if self.bank is None else replace(self, bank=self.bank.without(reference))
 
     def belonging_to(self, recipe: Recipe) -> AnomalyDinoPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
@@ -102,12 +102,12 @@ class AnomalyDinoPrepared:
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
     @property
     def pool_fraction(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.top_fraction
 
 
@@ -122,25 +122,25 @@ class AnomalyDino:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return self._backbone.digest
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return override(self._defaults, recipe.parameters).orientations
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> AnomalyDinoPrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         vectors = (self._memorised(image, parameters) for image in references)
@@ -168,7 +168,7 @@ class AnomalyDino:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`. Without references there is no score yet."""
+        """See :class:`agent.methods.prepared.Method`. Without references there is no score yet."""
         return score_by_parameters(images, prepared, AnomalyDinoPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[AnomalyDinoPrepared]) -> list[Scored]:

@@ -15,8 +15,8 @@ from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
 from agent.methods.boxes import clamp, suppress
 from agent.methods.language import Vocabulary, Words, anomaly_probability, logit_scale
-from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
+from agent.methods.prepared import Prepared, Scored
 from agent.ports import Detections, Detector, ImageTextEncoder
 
 _SMALLEST = 2
@@ -76,7 +76,7 @@ class ApgGdPrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
     def leaving_out(self, reference: int) -> ApgGdPrepared:
@@ -84,7 +84,7 @@ class ApgGdPrepared:
         return self
 
     def belonging_to(self, recipe: Recipe) -> ApgGdPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
@@ -105,17 +105,17 @@ class ApgGd:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return combined_digest(self._encoder, self._detector)
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> ApgGdPrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         words = self._vocabulary.words(recipe.prompts, wrap=parameters.wrap_prompt)
@@ -123,7 +123,7 @@ class ApgGd:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return score_by_parameters(images, prepared, ApgGdPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[ApgGdPrepared]) -> list[Scored]:

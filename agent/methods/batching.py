@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
-from agent.methods.method import Prepared, Scored
+from agent.methods.prepared import Prepared, Scored
 
 
 class Parametrised(Prepared, Protocol):

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 
 from agent.domain.frame import Image
-from agent.domain.prompts import PromptSet, PromptSource, combine, compositional_ensemble
+from agent.domain.prompts import GENERIC_NOUN, PromptSet, PromptSource, combine, compositional_ensemble
 from agent.domain.recipe import Recipe
 from agent.methods.batching import (
     combined_digest,
@@ -32,14 +32,11 @@ from agent.methods.memory import (
     self_distances,
     tempered_distances,
 )
-from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override, with_parameters
+from agent.methods.prepared import Prepared, Scored
+from agent.methods.prompt_library import library
 from agent.methods.variants import check_variants, variants
 from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
-from agent.prompt_library import library
-
-GENERIC_NOUN = "object"
-"""The noun of the map's descriptions, whatever the product (METHODS 1.3), and of products nobody named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,29 +141,29 @@ class FadePrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks)
 
     def leaving_out(self, reference: int) -> Self:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
 
     def belonging_to(self, recipe: Recipe) -> Self:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return best_label(region, self.words)
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
     @property
     def pool_fraction(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.pool_fraction
 
 
@@ -193,23 +190,23 @@ class Fade:
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         written = library().digest if self._defaults.map_words == "library" else ""
         return fingerprint_of(self.digest, self._defaults, written)
 
     # ------------------------------------------------------------------------------------ preparing
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return override(self._defaults, recipe.parameters).angles
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return with_parameters(recipe, bank_limit=WHOLE_BANK, spread_weight=0.0)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         for_image, for_map = describing(recipe, parameters)
@@ -260,7 +257,7 @@ class Fade:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`. Frames with equal parameters share their passes."""
+        """See :class:`agent.methods.prepared.Method`. Frames with equal parameters share their passes."""
         return score_by_parameters(images, prepared, FadePrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[FadePrepared]) -> list[Scored]:

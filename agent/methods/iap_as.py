@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from agent.domain.frame import Image
+from agent.domain.prompts import GENERIC_NOUN
 from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
 from agent.methods.boxes import areas, clamp, select, suppress
-from agent.methods.fade import GENERIC_NOUN
 from agent.methods.maps import FloatMap
-from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
+from agent.methods.prepared import Prepared, Scored
 from agent.methods.tagging import ReproducibleTagger, drawn, object_tag
 from agent.ports import Detections, Detector, Segmenter
 
@@ -82,7 +82,7 @@ class IapAsPrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
     def leaving_out(self, reference: int) -> IapAsPrepared:
@@ -90,7 +90,7 @@ class IapAsPrepared:
         return self
 
     def belonging_to(self, recipe: Recipe) -> IapAsPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
@@ -101,7 +101,7 @@ class IapAsPrepared:
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
 
@@ -124,17 +124,17 @@ class IapAs:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return combined_digest(self._detector, self._segmenter)
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         tags = "" if self._tagger is None else self._tagger.digest
         return fingerprint_of(self.digest, self._defaults, tags)
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> IapAsPrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         names = _names(recipe)
@@ -155,7 +155,7 @@ class IapAs:
         return object_tag(pictures, self._tagger, detect, most=p.tag_count, without=defects) or noun
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return score_by_parameters(images, prepared, IapAsPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[IapAsPrepared]) -> list[Scored]:

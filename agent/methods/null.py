@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
-from agent.methods.method import Prepared, Scored
+from agent.methods.prepared import Prepared, Scored
 
 _EVERYTHING_PASSES = Calibration(
     threshold=1.0, review_below=1.0, samples=0, false_alarm_rate=0.0, source="the null method"
@@ -32,7 +32,7 @@ class NullPrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
     def leaving_out(self, reference: int) -> NullPrepared:
@@ -40,7 +40,7 @@ class NullPrepared:
         return self
 
     def belonging_to(self, recipe: Recipe) -> NullPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=_passing(recipe))
 
     def label(self, region: torch.Tensor) -> str | None:
@@ -59,11 +59,11 @@ class Null:
         self._never = threading.Event()
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> NullPrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return NullPrepared(_passing(recipe))
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         if self._cost_s > 0.0:
             self._never.wait(self._cost_s * len(images))
         return [Scored(0.0) for _ in images]

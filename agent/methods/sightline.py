@@ -21,13 +21,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from agent.domain.frame import Image
+from agent.domain.prompts import GENERIC_NOUN
 from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, score_by_parameters
 from agent.methods.boxes import clamp
-from agent.methods.fade import GENERIC_NOUN, Fade, FadeParameters, FadePrepared
+from agent.methods.fade import Fade, FadeParameters, FadePrepared
 from agent.methods.maps import FloatMap, Region, regions, to_pixels
-from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override
+from agent.methods.prepared import Prepared, Scored
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 
 _SPECK = 0.02
@@ -85,11 +86,11 @@ class SightlinePrepared(FadePrepared):
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks) and (self.product is None or self.product.complete)
 
     def leaving_out(self, reference: int) -> Self:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         frame = FadePrepared.leaving_out(self, reference)  # a class with slots has no plain super()
         product = None if self.product is None else self.product.leaving_out(reference)
         return replace(frame, product=product)
@@ -118,19 +119,19 @@ class Sightline:
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return fingerprint_of(self.digest, self._fade.fingerprint)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return override(self._defaults, recipe.parameters).angles
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return self._fade.comparing(recipe)
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> SightlinePrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         parameters = override(self._defaults, recipe.parameters)
         frame = self._fade.prepare(recipe, references)
         product = None
@@ -143,7 +144,7 @@ class Sightline:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return score_by_parameters(images, prepared, SightlinePrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[SightlinePrepared]) -> list[Scored]:

@@ -14,8 +14,8 @@ from agent.methods.batching import fingerprint_of, require_references, score_by_
 from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
 from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
-from agent.methods.method import Prepared, Scored
 from agent.methods.parameters import override, with_parameters
+from agent.methods.prepared import Prepared, Scored
 from agent.methods.variants import check_variants, variants
 from agent.ports import WindowEncoder, WindowPass
 
@@ -73,24 +73,24 @@ class WinClipPrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks)
 
     def leaving_out(self, reference: int) -> WinClipPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
 
     def belonging_to(self, recipe: Recipe) -> WinClipPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return best_label(region, self.words)
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
 
@@ -104,25 +104,25 @@ class WinClip:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return self._encoder.digest
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return override(self._defaults, recipe.parameters).angles
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """See :class:`agent.methods.method.Turning`."""
+        """See :class:`agent.methods.prepared.Turning`."""
         return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> WinClipPrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         memorised = [self._memorised(image, parameters) for image in references]
@@ -132,7 +132,7 @@ class WinClip:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`. Raises ModelError without a vision transformer."""
+        """See :class:`agent.methods.prepared.Method`. Raises ModelError without a vision transformer."""
         return score_by_parameters(images, prepared, WinClipPrepared, self._score_group)
 
     def _memorised(self, image: Image, parameters: WinClipParameters) -> list[torch.Tensor]:

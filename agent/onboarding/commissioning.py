@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.onboarding.office import Office
-from agent.vouching import vouch_for
+from agent.enrollment.first_frames import vouch_for
+from agent.onboarding.context import Office
 
 
 class Commissioning:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from agent.answers import JudgedScore, Told, tell
-from agent.calibration import Calibration
+from agent.calibration.feedback_weights import Told, tell
+from agent.calibration.recalibrate import MOST_FRAMES, from_what, sharpen
+from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe, Reference
-from agent.enrolment import leave_one_out
-from agent.onboarding.office import Office
-from agent.sharpening import MOST_FRAMES, from_what, sharpen
+from agent.enrollment.enroll import leave_one_out
+from agent.onboarding.context import Office
+from agent.ports.samples import JudgedScore
 
 LEAST_NEW = 5
 """So many frames since the last version, or this share of what that was set from: versions are for people."""
@@ -41,7 +42,7 @@ class Recalibration:
         """The next version of ``sku`` where production tells of another threshold, else None.
 
         A frame counts under the versions whose scores can be compared with the active one's: those that
-        differ in the threshold alone; the newest :data:`~agent.sharpening.MOST_FRAMES` of them. A frame was
+        differ in the threshold alone; the newest :data:`~agent.calibration.recalibrate.MOST_FRAMES` of them. A frame was
         never in the bank, while a reference is scored against one that lacks only itself, so both are scores
         of unseen good parts. A threshold that is right to within its error stands (:func:`sharpen`), and so
         does one that a person chose, until a person changes it.

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe
-from agent.enrolment import enrol
-from agent.onboarding.office import Office
+from agent.enrollment.enroll import enrol
+from agent.onboarding.context import Office
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
-
-from agent.disk import Space
 
 
 class Disks(Protocol):
@@ -27,3 +26,15 @@ class Disks(Protocol):
     def ballast(self) -> int:
         """Bytes that :meth:`take_ballast` would take now; 0 where the file is there or none is wanted."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One file system, as it is now."""
+
+    name: str
+    """What the agent keeps there: ``media``, ``database``."""
+    total: int
+    """Bytes."""
+    free: int
+    """Bytes that the agent may still write."""

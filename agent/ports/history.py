@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.domain.events import Event
 from agent.domain.frame import Camera, FrameIdentity, Job
-from agent.domain.inspection import Event, Feedback, Inspection
+from agent.domain.inspection import Feedback, Inspection
 from agent.domain.recipe import Recipe, RecipeListing, Reference
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.domain.recipe import Recipe
-from agent.recipe_edit import Digests
+from agent.domain.recipe import Digests, Recipe
 
 
 @dataclass(frozen=True, slots=True)

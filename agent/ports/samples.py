@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.answers import JudgedScore
-
 
 @dataclass(frozen=True, slots=True)
 class RecordedFrame:
@@ -45,3 +43,17 @@ class Samples(Protocol):
     def skus_without_references(self) -> Sequence[str]:
         """SKUs whose active recipe has no reference."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedScore:
+    """The score of a frame from production and what became of it."""
+
+    score: float
+    passed: bool
+    """False: it was shown to people, as FAIL or REVIEW."""
+    good: bool | None
+    """The latest word of a person; None where nobody gave one."""
+    recipe_version: int
+    threshold: float | None
+    """In force when it was judged; None: the recipe was not calibrated, and every frame was shown."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods import Fade
 from storage import upgrade
 from tests.support.encoders import ColourEncoder

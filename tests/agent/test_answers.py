@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.answers import JudgedScore, Told, tell
-from agent.calibration import CalibrationPolicy
+from agent.calibration.feedback_weights import Told, tell
+from agent.calibration.threshold import CalibrationPolicy
+from agent.ports.samples import JudgedScore
 
 POLICY = CalibrationPolicy(0.01)
 REVIEW, FAIL = 0.9, 1.0

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from agent.audition import Audition, AuditionPolicy, Candidate, audition, contenders
-from agent.cabinet import generic_recipe
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet, PromptSource
-from agent.domain.recipe import Recipe, Reference
-from agent.inspector import Inspector
-from agent.methods.method import Prepared, Scored
+from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.inference.inspector import Inspector
+from agent.methods.prepared import Prepared, Scored
+from agent.onboarding.prompt_selection import Audition, AuditionPolicy, Candidate, audition, contenders
 from tests.support.pictures import part
 
 SEEING = PromptSet(("a part",), ("a damaged part",), source=PromptSource.OLLAMA)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.bursts import MOST_PAIRS, BurstChange, BurstMonitor, BurstPolicy
+from agent.monitors.failure_burst import MOST_PAIRS, BurstChange, BurstMonitor, BurstPolicy
 
 THREE_OF_FIVE = BurstPolicy(3, 5)
 

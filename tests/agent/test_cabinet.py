@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from agent import cabinet as cabinet_module
-from agent.cabinet import Cabinet, generic_recipe
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError, StorageError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference
-from agent.inspector import Inspector
+from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
+from agent.recipes import cache as cabinet_module
+from agent.recipes.cache import Cabinet
 from storage import SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until

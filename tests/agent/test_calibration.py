@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.calibration import (
-    MINIMUM_SAMPLES,
-    USUAL_SKEWNESS,
-    Calibration,
-    CalibrationPolicy,
-    PredictionBound,
-    calibrate,
-)
+from agent.calibration.threshold import USUAL_SKEWNESS, CalibrationPolicy, PredictionBound, calibrate
+from agent.domain.calibration import MINIMUM_SAMPLES, Calibration
 
 SCORES = [0.11, 0.12, 0.10, 0.14, 0.13, 0.12, 0.15, 0.11]
 

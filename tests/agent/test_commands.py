@@ -22,14 +22,14 @@ from adapters.mqtt.command_messages import (
 )
 from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
-from agent.commands import MOST_LISTED, Commands
 from agent.domain.errors import StorageError
 from agent.domain.frame import Delivery, DeliveryKind, FrameIdentity
 from agent.domain.inspection import Inspection, MediaPaths
 from agent.domain.recipe import Reference
 from agent.domain.verdict import Verdict
-from agent.exchange import RecipeExchange
 from agent.ports import Entry, OutboxMessage
+from agent.recipes.commands import MOST_LISTED, Commands
+from agent.recipes.import_export import RecipeExchange
 from agent.telemetry import Counters
 from storage import upgrade
 from tests.storage.examples import CAMERA, bolt_recipe

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.verdict import Verdict, decide
 
 STALE = (

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.device import BatchLimit, device_lost, out_of_memory
+from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.disk import RELEASE_ORDER, DiskMonitor, DiskPolicy, DiskState, Space
 from agent.domain.verdict import Verdict
+from agent.monitors.disk_space import RELEASE_ORDER, DiskMonitor, DiskPolicy, DiskState
+from agent.ports.disk import Space
 
 GB, MB = 1_000_000_000, 1_000_000
 POLICY = DiskPolicy(reserve=GB)

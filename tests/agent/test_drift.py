@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.drift import Baseline, Direction, DriftChange, DriftDetector, DriftMonitor, DriftPolicy
+from agent.monitors.score_drift import (
+    Baseline,
+    Direction,
+    DriftChange,
+    DriftDetector,
+    DriftMonitor,
+    DriftPolicy,
+)
 
 
 def scores(rng: np.random.Generator, count: int, shift: float = 0.0) -> list[float]:

@@ -9,14 +9,13 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from agent.cabinet import generic_recipe
-from agent.calibration import CalibrationPolicy, calibrate
+from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference
+from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.domain.verdict import Verdict
-from agent.enrolment import FOLDS, enrol
-from agent.inspector import Inspector
+from agent.enrollment.enroll import FOLDS, enrol
+from agent.inference.inspector import Inspector
 from agent.methods import Fade
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS

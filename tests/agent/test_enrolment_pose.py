@@ -8,15 +8,14 @@ import pytest
 
 from adapters.simulator import Product, Station, draw
 from agent.app.models import build_inspector
-from agent.cabinet import generic_recipe
-from agent.calibration import CalibrationPolicy
+from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
-from agent.domain.recipe import Parameter, Recipe, Reference
-from agent.enrolment import Enrolled, enrol
-from agent.inspector import Inspector
+from agent.domain.recipe import Parameter, Recipe, Reference, generic_recipe
+from agent.enrollment.enroll import Enrolled, enrol
+from agent.enrollment.orientation import PosePolicy
+from agent.enrollment.selection import SelectionPolicy
+from agent.inference.inspector import Inspector
 from agent.methods.memory import WHOLE_BANK
-from agent.pose import PosePolicy
-from agent.references import SelectionPolicy
 from config import load
 from tests.support.pictures import part
 

@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from agent.cabinet import generic_recipe
-from agent.calibration import Calibration
-from agent.device import AGAIN_AFTER
+from agent.domain.calibration import Calibration
 from agent.domain.errors import ModelError, RecipeError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe
+from agent.domain.recipe import Recipe, generic_recipe
 from agent.domain.verdict import Verdict
-from agent.inspector import Inspector, Segmentation
+from agent.inference.batch_limit import AGAIN_AFTER
+from agent.inference.inspector import Inspector, Segmentation
 from agent.methods import Methods, build_method
-from agent.methods.method import Prepared, Scored
 from agent.methods.null import NullPrepared
+from agent.methods.prepared import Prepared, Scored
 from tests.support.encoders import ColourEncoder
 
 CALIBRATION = Calibration(0.5, 0.4, 16, 0.01, "test", map_threshold=0.5)

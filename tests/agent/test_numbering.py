@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera, FrameIdentity
-from agent.numbering import (
+from agent.monitors.sequence_gaps import (
     LARGEST_GAP,
     MOST_CAMERAS,
     MOST_RANGES,

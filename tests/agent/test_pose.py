@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cabinet import generic_recipe
-from agent.domain.recipe import Recipe
-from agent.pose import ENOUGH, LOOKED_AT, Pose, PosePolicy, evenly, looked_at, pose_of, posed, told, undecided
+from agent.domain.recipe import Recipe, generic_recipe
+from agent.enrollment.orientation import (
+    ENOUGH,
+    LOOKED_AT,
+    Pose,
+    PosePolicy,
+    evenly,
+    looked_at,
+    pose_of,
+    posed,
+    told,
+    undecided,
+)
 
 POLICY = PosePolicy(directions=8, gain=0.15)
 scores = st.lists(st.tuples(st.floats(1e-3, 10.0), st.floats(0.0, 2.0)), min_size=2, max_size=8)

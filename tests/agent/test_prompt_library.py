@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import PromptSet, PromptSource, combine, compositional_ensemble
-from agent.prompt_library import library, load_prompts
+from agent.methods.prompt_library import library, load_prompts
 
 NAMES_OF_DATASETS = [
     "bottle",

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.calibration import Calibration
+from agent.calibration.proposal import Effect, Recorded, auroc, effect, moved, propose
+from agent.domain.calibration import Calibration
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.verdict import Verdict, decide
-from agent.proposal import Effect, Recorded, auroc, effect, moved, propose
 
 WORDS = PromptSet(("a good gear",), ("a broken gear",), (NamedDefect("scratch", ("a thin line",)),))
 CALIBRATION = Calibration(0.5, 0.4, 16, 0.01, "leave-one-out of 16 references", scorer="f" * 8)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from agent.domain.prompts import NamedDefect, PromptSource
-from agent.domain.recipe import Recipe, Reference
-from agent.recipe_edit import Digests, reconcile, same_content, scored_alike
+from agent.domain.recipe import Digests, Recipe, Reference
+from agent.recipes.diff import reconcile, same_content, scored_alike
 from tests.storage.examples import bolt_recipe
 
 WORDS = replace(

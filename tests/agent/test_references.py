@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.simulator import Product, Station, draw
-from agent.alikeness import Alikeness
 from agent.domain.frame import Image
+from agent.enrollment.near_duplicates import Alikeness
+from agent.enrollment.selection import LEAST_FOR_OUTLIERS, SelectionPolicy, find_duplicates, select, unusual
 from agent.evaluation.reference_study import COPIES
-from agent.references import LEAST_FOR_OUTLIERS, SelectionPolicy, find_duplicates, select, unusual
 
 CHECKED = 1_000_000
 """Limits were chosen on seeds below."""

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.answers import JudgedScore, tell
-from agent.calibration import Calibration, CalibrationPolicy, calibrate
-from agent.sharpening import GoodScores, from_what, good_scores, sharpen
+from agent.calibration.feedback_weights import tell
+from agent.calibration.recalibrate import GoodScores, from_what, good_scores, sharpen
+from agent.calibration.threshold import CalibrationPolicy, calibrate
+from agent.domain.calibration import Calibration
+from agent.ports.samples import JudgedScore
 
 POLICY = CalibrationPolicy(0.01)
 ROUND = 250

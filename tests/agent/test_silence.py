@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera
-from agent.silence import MOST_CAMERAS, SilenceMonitor, spoken
+from agent.monitors.camera_timeout import MOST_CAMERAS, SilenceMonitor, spoken
 
 TOP, SIDE = Camera("plant", "line", "top"), Camera("plant", "line", "side")
 

@@ -10,7 +10,7 @@ import pytest
 from agent.app.options import watch_options
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Camera
-from agent.numbering import NumberSource
+from agent.monitors.sequence_gaps import NumberSource
 from config import load
 
 TOP, SIDE = Camera("factory", "line-1", "top"), Camera("factory", "line-1", "side")

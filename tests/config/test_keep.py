@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.app.retention import Keep
 from agent.domain.errors import ConfigurationError
+from agent.monitors.retention import Keep
 from config import Settings, load
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, Inspection, MediaPaths, RecipeStamp, Timings
 from agent.domain.prompts import compositional_ensemble

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import func, select
 
 from agent.domain.errors import StorageError
+from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.domain.inspection import Event, Feedback
+from agent.domain.inspection import Feedback
 from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlOutbox, SqlRecipeBook, defects, inspections, schema

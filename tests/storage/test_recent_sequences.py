@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.domain.inspection import Event
 from agent.ports import Entry
 from storage import SqlHistory
 from tests.storage.examples import CAMERA, NOON, identity, inspected

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError, StorageError
 from agent.domain.frame import Job
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource

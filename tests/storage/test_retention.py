@@ -14,7 +14,8 @@ import sqlalchemy
 from sqlalchemy import ColumnElement, select, text
 
 from agent.domain.errors import StorageError
-from agent.domain.inspection import Event, MediaPaths
+from agent.domain.events import Event
+from agent.domain.inspection import MediaPaths
 from agent.domain.recipe import Reference
 from agent.domain.verdict import Verdict
 from agent.ports import Entry, Pruned, Retention

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.answers import JudgedScore
 from agent.domain.frame import FrameIdentity, Job
 from agent.domain.inspection import Feedback, Inspection, MediaPaths, RecipeStamp
 from agent.domain.verdict import Verdict
 from agent.ports import Entry, RecordedFrame
+from agent.ports.samples import JudgedScore
 from storage import Database, MediaFolder, SqlHistory, SqlRecipeBook, SqlSamples
 from tests.storage.examples import CAMERA, bolt_recipe
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.cabinet import Cabinet
-from agent.calibration import CalibrationPolicy
-from agent.inspector import Inspector
+from agent.calibration.threshold import CalibrationPolicy
+from agent.enrollment.orientation import PosePolicy
+from agent.enrollment.selection import SelectionPolicy
+from agent.inference.inspector import Inspector
 from agent.onboarding import Office, Onboarding, OnboardingOptions
 from agent.ports import History, PromptWriter, RecipeBook
-from agent.pose import PosePolicy
-from agent.references import SelectionPolicy
+from agent.recipes.cache import Cabinet
 from tests.support.factory import Rooms
 from tests.support.schedule import ManualSchedule
 

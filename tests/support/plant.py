@@ -12,16 +12,16 @@ from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
 from adapters.mqtt.parser import JsonMessageParser
 from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
-from agent.cabinet import Cabinet
-from agent.commands import Commands
 from agent.domain.errors import StorageError
 from agent.domain.frame import Camera, DeliveryKind, Image
-from agent.exchange import RecipeExchange
-from agent.inspector import Inspector
-from agent.line import Line, LineOptions, LineParts, Overload, RecordingOptions, WatchOptions
+from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
-from agent.methods.method import Method, Prepared, Scored
+from agent.methods.prepared import Method, Prepared, Scored
+from agent.pipeline import Line, LineOptions, LineParts, Overload, RecordingOptions, WatchOptions
 from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Transport
+from agent.recipes.cache import Cabinet
+from agent.recipes.commands import Commands
+from agent.recipes.import_export import RecipeExchange
 from agent.telemetry import Counters, Measures
 from storage import MediaFolder, SqlHistory
 from tests.support.encoders import ColourEncoder

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from adapters.metrics.question import Question
 from adapters.metrics.vitals import BrokerState, DiskState, OutboxState, Vitals
-from agent.line.state import LineState, StageState
+from agent.ports.health import LineState, StageState
 from agent.telemetry import Counters, Measures
 
 T = TypeVar("T")

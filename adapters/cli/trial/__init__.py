@@ -27,7 +27,7 @@ from agent.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from adapters.cli.trial.products import TrialProduct
     from adapters.cli.trial.report import Report
-    from agent.inspector import Inspector
+    from agent.inference.inspector import Inspector
     from config import Settings
 
 trial_commands = typer.Typer(help="Trials: what the agent promises, measured.", no_args_is_help=True)
@@ -133,7 +133,7 @@ def audition(
     """
     from adapters.cli.trial.audition import audition_on_products, report_of
     from adapters.cli.trial.progress import Progress
-    from agent.audition import AuditionPolicy
+    from agent.onboarding.prompt_selection import AuditionPolicy
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     inspector = _inspector(context, settings)

@@ -11,10 +11,12 @@ import numpy as np
 
 from adapters.cli.screen import number
 from adapters.cli.trial.report import Report, interval, percent
-from agent.answers import JudgedScore, tell
-from agent.calibration import Calibration, CalibrationPolicy
+from agent.calibration.feedback_weights import tell
+from agent.calibration.recalibrate import sharpen
+from agent.calibration.threshold import CalibrationPolicy
+from agent.domain.calibration import Calibration
 from agent.domain.verdict import Verdict, decide
-from agent.sharpening import sharpen
+from agent.ports.samples import JudgedScore
 
 STAGES = (250, 500, 1000, 1500)
 """After so many frames the threshold is set anew where that is due."""

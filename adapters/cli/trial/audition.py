@@ -17,11 +17,11 @@ from adapters.cli.trial.products import DEFECTIVE, GOOD, SAMPLES, TrialProduct
 from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.prompt_sets import STAND_INS
 from adapters.cli.trial.report import Report
-from agent.audition import Audition, AuditionPolicy, Candidate, audition
 from agent.domain.frame import Image
 from agent.domain.prompts import combine
 from agent.domain.recipe import Recipe
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
+from agent.onboarding.prompt_selection import Audition, AuditionPolicy, Candidate, audition
 from config import Settings
 
 NOISE = 0.02

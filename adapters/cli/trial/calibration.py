@@ -16,14 +16,14 @@ from adapters.cli.trial.attainable import attainable
 from adapters.cli.trial.products import DEFECTIVE, GOOD, SAMPLES, TrialProduct
 from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.report import Report, interval, percent
-from agent.cabinet import generic_recipe
-from agent.calibration import Calibration, CalibrationPolicy
+from agent.calibration.threshold import CalibrationPolicy
+from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference
+from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.domain.verdict import Verdict, decide
-from agent.enrolment import Enrolled, enrol
-from agent.inspector import Inspector
-from agent.methods.method import Prepared
+from agent.enrollment.enroll import Enrolled, enrol
+from agent.inference.inspector import Inspector
+from agent.methods.prepared import Prepared
 from config import Settings
 
 

@@ -11,12 +11,12 @@ from adapters.cli.trial.calibration import trial_recipe
 from adapters.cli.trial.products import GOOD, SAMPLES, TrialProduct
 from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.report import Report, percent
-from agent.calibration import CalibrationPolicy
+from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
-from agent.drift import Baseline, DriftPolicy
-from agent.enrolment import enrol
+from agent.enrollment.enroll import enrol
 from agent.evaluation.drift_study import CHANGES, Detected, DriftStudy, drift_study
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
+from agent.monitors.score_drift import Baseline, DriftPolicy
 from config import Settings
 
 LEVELS = 4

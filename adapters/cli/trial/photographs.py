@@ -11,7 +11,7 @@ from adapters.cli.trial.calibration import Row, enrolled, scores, verdicts
 from adapters.cli.trial.progress import Progress
 from agent.domain.errors import ConfigurationError, SightlineError
 from agent.domain.frame import Image
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.ports import ImageCodec
 from config import Settings
 

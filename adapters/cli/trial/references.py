@@ -10,11 +10,11 @@ from adapters.cli.trial.calibration import trial_recipe
 from adapters.cli.trial.products import DEFECTIVE, SAMPLES, TrialProduct
 from adapters.cli.trial.progress import Progress
 from adapters.cli.trial.report import Report
-from agent.calibration import CalibrationPolicy
+from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
-from agent.enrolment import enrol
+from agent.enrollment.enroll import enrol
 from agent.evaluation.reference_study import ReferenceStudy, reference_study
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from config import Settings
 
 

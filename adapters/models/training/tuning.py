@@ -40,9 +40,9 @@ from agent.domain.prompts import PromptSet, PromptSource, combine, compositional
 from agent.methods.language import Words, anomaly_probability, embed_words
 from agent.methods.maps import average_maps, pool_map
 from agent.methods.memory import bank_of, join_depths, tempered_distances
+from agent.methods.prompt_library import library
 from agent.methods.variants import evenly_spaced, variants
 from agent.ports import ImageFeatures
-from agent.prompt_library import library
 
 SEED = 5
 """Of the products; the evaluation's default is 0."""

@@ -1,4 +1,4 @@
-"""References turned, as enrolment memorises them where parts lie loosely (:mod:`agent.pose`).
+"""References turned, as enrolment memorises them where parts lie loosely (:mod:`agent.enrollment.orientation`).
 
 Turning a picture turns its light as well, which a part that is laid down otherwise does not do. What is left
 between the two is for the features to learn, and they can only where training turns references as well.

@@ -17,7 +17,7 @@ from adapters.cli.demo.plan import encode_jpeg
 from adapters.simulator import Product, Station, draw
 from agent.app import Application
 from agent.domain.errors import ModelError
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from config import Settings
 from tests.adapters.cli.pixel_method import PixelMethod
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
-from agent.methods.method import Prepared, Scored
+from agent.methods.prepared import Prepared, Scored
 
 SIZE = 64
 
@@ -28,16 +28,16 @@ class PixelPrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
     def leaving_out(self, reference: int) -> PixelPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         assert self.bank is not None
         return replace(self, bank=np.delete(self.bank, reference, axis=0))
 
     def belonging_to(self, recipe: Recipe) -> PixelPrepared:
-        """See :class:`agent.methods.method.Prepared`."""
+        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
@@ -56,12 +56,12 @@ class PixelMethod:
         self._references_only = references_only
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PixelPrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         assert len(references) == len(recipe.references), "a recipe names each of its references"
         return PixelPrepared(recipe, np.stack([_small(one) for one in references]) if references else None)
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         return [self._score(_small(image), recipe) for image, recipe in zip(images, prepared, strict=True)]
 
     def _score(self, small: NDArray[np.float32], prepared: Prepared) -> Scored:

@@ -19,7 +19,7 @@ class Clock:
 
 
 def line(place: int = 1, camera: str | None = "a/b/c", level: int = logging.INFO) -> logging.LogRecord:
-    record = logging.LogRecord("agent.line", level, "file.py", place, "ERROR: %s", ("why",), None)
+    record = logging.LogRecord("agent.pipeline", level, "file.py", place, "ERROR: %s", ("why",), None)
     if camera is not None:
         record.camera = camera
     return record

@@ -32,10 +32,10 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise ValueError("why")
     except ValueError:
-        logging.getLogger("agent.line").exception("it\nfailed")
+        logging.getLogger("agent.pipeline").exception("it\nfailed")
     logging.getLogger("storage").info("hello %s", "there")
     first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert (first["level"], first["logger"], first["message"]) == ("ERROR", "agent.line", "it\nfailed")
+    assert (first["level"], first["logger"], first["message"]) == ("ERROR", "agent.pipeline", "it\nfailed")
     assert "ValueError: why" in first["exception"]
     assert first["time"].endswith("Z")
     assert second["message"] == "hello there"

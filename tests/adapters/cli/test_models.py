@@ -185,7 +185,7 @@ def test_one_command_brings_the_step_beyond_the_bundled_model(
     from safetensors.torch import save
 
     from agent.app.models import build_inspector
-    from agent.cabinet import generic_recipe
+    from agent.domain.recipe import generic_recipe
     from config import load
 
     torch.manual_seed(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from agent.prompt_library import load_prompts
+from agent.methods.prompt_library import load_prompts
 from tests.adapters.cli.conftest import CommandLine
 from tests.support.ollama_server import DIGEST, MODEL, OllamaServer, Say
 

@@ -18,7 +18,7 @@ from adapters.cli.trial.products import DEFECTIVE, GOOD, SAMPLES, TEN, trial_pro
 from adapters.cli.trial.prompt_sets import STAND_INS, specific
 from adapters.cli.trial.report import interval, percent
 from adapters.simulator import HELD_OUT
-from agent.calibration import CalibrationPolicy, calibrate
+from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.errors import ConfigurationError
 from agent.evaluation.dataset import Category, Sample
 from tests.adapters.cli.conftest import CommandLine

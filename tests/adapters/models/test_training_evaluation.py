@@ -21,9 +21,9 @@ from adapters.models.training.evaluation.neighbours import Neighbours
 from adapters.models.training.evaluation.trial import Draw, Sample, Scorer, Trial, measure
 from adapters.models.training.evaluation.words import labelled, naming, wrong_nouns
 from adapters.simulator import FAMILIES, HELD_OUT
-from agent.cabinet import generic_recipe
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
+from agent.domain.recipe import generic_recipe
 
 CONTROLS: list[Scorer] = [Neighbours("hand-made", HandMade()), Outlier()]
 

@@ -15,10 +15,10 @@ from paho.mqtt.properties import Properties
 
 from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
 from adapters.recipes.codec import RecipeYaml
-from agent.commands import Commands
 from agent.domain.frame import Delivery, DeliveryKind
-from agent.exchange import RecipeExchange
-from agent.line.outbox_drain import OutboxDrain
+from agent.pipeline.outbox_publisher import OutboxDrain
+from agent.recipes.commands import Commands
+from agent.recipes.import_export import RecipeExchange
 from storage import upgrade
 from tests.adapters.mqtt.helpers import Agent, options, until
 from tests.fixtures.mosquitto import Mosquitto

@@ -19,7 +19,7 @@ from adapters.ollama.nouns import checked_nouns, checked_tags
 from adapters.ollama.prompts import checked_prompts
 from adapters.ollama.tokens import fits
 from agent.domain.prompts import compositional_ensemble
-from agent.prompt_library import library
+from agent.methods.prompt_library import library
 from tests.support.ollama_server import SENTENCES
 
 GEARS = {side: [text.format("gear") for text in texts] for side, texts in SENTENCES.items()}

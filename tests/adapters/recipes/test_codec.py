@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.recipes.codec import RecipeYaml
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
-from agent.domain.recipe import Recipe, Reference
+from agent.domain.recipe import Digests, Recipe, Reference
 from agent.ports.recipes import RecipeFile
-from agent.recipe_edit import Digests, reconcile
+from agent.recipes.diff import reconcile
 from tests.storage.examples import bolt_recipe
 
 CODEC = RecipeYaml()

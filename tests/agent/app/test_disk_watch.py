@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 
 from adapters.mqtt.announcer import MqttAnnouncer
-from agent.app.disk import DiskParts, DiskWatch
-from agent.disk import DiskPolicy, DiskState
 from agent.domain.errors import DiskFullError, TransportError
 from agent.domain.frame import Camera, DeliveryKind
 from agent.domain.inspection import MediaPaths
 from agent.domain.verdict import Verdict
+from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskState, DiskWatch
 from agent.ports import Entry, Pruned
 from storage import LocalDisks, SqlHistory, SqlRetention, upgrade
 from tests.fixtures.small_disk import small_disk

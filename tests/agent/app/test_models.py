@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from agent.app.models import Models, build_inspector, build_methods
-from agent.cabinet import generic_recipe
 from agent.domain.errors import ModelError
+from agent.domain.recipe import generic_recipe
 from agent.methods import Fade, Null
 from config import Settings, load
 

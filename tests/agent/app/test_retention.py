@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from agent.app.retention import Keep, RetentionTask, keep_by_verdict
-from agent.dates import DateGuard
-from agent.domain.inspection import Event, MediaPaths
+from agent.app.options import keep_by_verdict
+from agent.domain.events import Event
+from agent.domain.inspection import MediaPaths
 from agent.domain.verdict import Verdict
+from agent.monitors.clock import DateGuard
+from agent.monitors.retention import Keep, RetentionTask
 from agent.ports import Entry
 from agent.telemetry import Counters
 from config import Settings

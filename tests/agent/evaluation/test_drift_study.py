@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from agent.calibration import CalibrationPolicy, calibrate
+from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.frame import Image
-from agent.drift import Baseline, DriftPolicy
 from agent.evaluation.drift_study import CHANGES, dimmed, drift_study
+from agent.monitors.score_drift import Baseline, DriftPolicy
 from tests.support.pictures import part
 
 

@@ -21,8 +21,8 @@ from agent.evaluation.evaluate import Figures, Options, Run, evaluate
 from agent.evaluation.formats import FORMATS
 from agent.evaluation.protocol import PROTOCOLS
 from agent.evaluation.report import deviation_of, mean_of, over_categories, report
-from agent.inspector import Inspector
-from agent.methods.method import Prepared, Scored
+from agent.inference.inspector import Inspector
+from agent.methods.prepared import Prepared, Scored
 from tests.agent.evaluation.trees import draw, draw_mask
 
 
@@ -64,13 +64,13 @@ class Bright:
     fingerprint: str = "bright"
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> BrightPrepared:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         self.recipes.append(recipe)
         assert len(references) == recipe.shots
         return BrightPrepared(recipe, min((float(one.mean()) for one in references), default=0.0))
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.method.Method`."""
+        """See :class:`agent.methods.prepared.Method`."""
         scored = []
         for image, recipe in zip(images, prepared, strict=True):
             assert isinstance(recipe, BrightPrepared)

@@ -8,13 +8,12 @@ from dataclasses import replace
 import pytest
 
 from adapters.simulator import Product, Station, draw
-from agent.cabinet import generic_recipe
-from agent.calibration import CalibrationPolicy
+from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
-from agent.domain.recipe import Reference
-from agent.enrolment import enrol
+from agent.domain.recipe import Reference, generic_recipe
+from agent.enrollment.enroll import enrol
 from agent.evaluation.reference_study import ReferenceStudy, reference_study
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from tests.support.pictures import part, spotted
 
 CHECKED = 1_000_000

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from agent.line import desks, intake, judge, line, outbox_drain, stage
+from agent.pipeline import ingest as intake
+from agent.pipeline import outbox_publisher as outbox_drain
+from agent.pipeline import pipeline as line
+from agent.pipeline import stages as desks
+from agent.pipeline import stages as judge
+from agent.pipeline import worker as stage
 from tests.support.factory import Rooms
 from tests.support.plant import Plant
 

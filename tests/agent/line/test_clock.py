@@ -9,7 +9,9 @@ from datetime import datetime, timedelta, tzinfo
 import pytest
 
 from agent.domain.frame import Camera
-from agent.line import Overload, Supervision, intake, numbers, recorder
+from agent.monitors import sequence_gaps as numbers
+from agent.pipeline import Overload, Supervision, recorder
+from agent.pipeline import ingest as intake
 from tests.support.factory import wait_until
 from tests.support.loopback import Sent
 from tests.support.plant import GatedFade, Plant, frame

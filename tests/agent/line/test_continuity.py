@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from agent.domain.errors import StorageError
+from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity
-from agent.domain.inspection import Event
-from agent.line import NumbersOptions, Overload, SilenceOptions
-from agent.line.numbers import NumbersWatch
-from agent.line.silences import AWAY_AFTER_S, SilenceWatch, configured
-from agent.numbering import NumberingPolicy, NumberSource
+from agent.monitors.camera_timeout import AWAY_AFTER_S, SilenceWatch, configured
+from agent.monitors.sequence_gaps import NumberingPolicy, NumberSource, NumbersWatch
+from agent.pipeline import NumbersOptions, Overload, SilenceOptions
 from agent.ports import OutboxMessage
 from agent.telemetry import Counters
 from tests.support.factory import Rooms, wait_until
@@ -235,7 +234,7 @@ def test_the_line_tells_of_a_silent_camera(build: Build) -> None:
 
 @pytest.mark.parametrize("shadow", [False, True])
 def test_a_burst_of_failed_parts_is_one_alert(build: Build, rooms: Rooms, shadow: bool) -> None:
-    from agent.bursts import BurstPolicy
+    from agent.monitors.failure_burst import BurstPolicy
     from tests.agent.line.test_watch import Level, calibrated
 
     calibrated(rooms)

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera
-from agent.line.hand import Hand
-from agent.line.stage import Stage
+from agent.pipeline.worker import Hand, Stage
 from agent.telemetry import Counters
 from tests.support.loopback import CAMERA
 

@@ -12,7 +12,7 @@ from agent.domain.errors import StorageError
 from agent.domain.frame import Camera, DeliveryKind, FrameIdentity
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
-from agent.line.in_flight import InFlight
+from agent.pipeline.in_flight import InFlight
 from agent.ports import Entry
 from storage import SqlHistory
 from tests.support.factory import Rooms

@@ -12,16 +12,16 @@ import pytest
 
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.parser import JsonMessageParser
-from agent.cabinet import Cabinet
 from agent.domain.errors import StorageError
+from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
-from agent.domain.inspection import Event
 from agent.domain.verdict import Verdict
-from agent.inspector import Inspector
-from agent.line.in_flight import InFlight
-from agent.line.intake import Intake, skipped
-from agent.line.waiting import Overload, WaitingRoom
-from agent.line.work import Work
+from agent.inference.inspector import Inspector
+from agent.pipeline.in_flight import InFlight
+from agent.pipeline.ingest import Intake, skipped
+from agent.pipeline.ingress_queue import Overload, WaitingRoom
+from agent.pipeline.work_item import Work
+from agent.recipes.cache import Cabinet
 from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.factory import Rooms, encoded
@@ -154,7 +154,7 @@ def test_the_job_is_told_when_it_changes_and_only_then(gate: Gate) -> None:
 
 
 def test_a_frame_waits_for_a_job_once_only(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.line.intake.JOB_GRACE_S", 0.01)
+    monkeypatch.setattr("agent.pipeline.ingest.JOB_GRACE_S", 0.01)
     asked: list[Camera] = []
     original = gate.room.take_job_of
 

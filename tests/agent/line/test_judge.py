@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from agent.cabinet import Cabinet
 from agent.domain.errors import ModelError, RecipeError, StorageError
 from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, Image
-from agent.inspector import Inspector
-from agent.line.judge import Batcher, Judge
-from agent.line.work import Work
+from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
-from agent.methods.method import Prepared, Scored
+from agent.methods.prepared import Prepared, Scored
+from agent.pipeline.stages import Batcher, Judge
+from agent.pipeline.work_item import Work
+from agent.recipes.cache import Cabinet
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms
 from tests.support.loopback import CAMERA, message

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agent.domain.frame import Camera, DeliveryKind
-from agent.line import Overload
-from agent.line import intake as intake_module
+from agent.pipeline import Overload
+from agent.pipeline import ingest as intake_module
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.loopback import CAMERA, Sent, message
 from tests.support.pictures import part, spotted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.frame import DeliveryKind
 from agent.domain.prompts import PromptSet, PromptSource
 from agent.domain.recipe import Recipe

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from agent.domain.frame import DeliveryKind
-from agent.line import Overload
+from agent.pipeline import Overload
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.loopback import Sent, message
 from tests.support.pictures import part, spotted

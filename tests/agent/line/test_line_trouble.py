@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.cabinet import generic_recipe
 from agent.domain.frame import Camera
+from agent.domain.recipe import generic_recipe
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import Sent
 from tests.support.pictures import part

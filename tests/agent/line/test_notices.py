@@ -9,9 +9,9 @@ import pytest
 from adapters.mqtt.announcer import MqttAnnouncer
 from adapters.mqtt.topics import Topics
 from agent.domain.errors import StorageError
+from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.domain.inspection import Event
-from agent.line.notices import MOST_CAMERAS, MOST_EVENTS, SUMMARY_EVERY_S, Notices
+from agent.event_log import MOST_CAMERAS, MOST_EVENTS, SUMMARY_EVERY_S, Notices
 from agent.ports import OutboxMessage
 from agent.telemetry import Counters
 from storage import SqlHistory

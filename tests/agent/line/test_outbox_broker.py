@@ -14,7 +14,7 @@ from adapters.mqtt.topics import Topics
 from agent.domain.frame import FrameIdentity
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
-from agent.line.outbox_drain import OutboxDrain
+from agent.pipeline.outbox_publisher import OutboxDrain
 from agent.ports import Entry, OutboxMessage
 from agent.telemetry import Counters
 from tests.fixtures.mosquitto import StartMosquitto

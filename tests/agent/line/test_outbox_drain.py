@@ -12,8 +12,9 @@ from agent.domain.errors import StorageError, TransportError, UndeliverableError
 from agent.domain.frame import FrameIdentity
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
-from agent.line import outbox_drain, refusals
-from agent.line.outbox_drain import OutboxDrain
+from agent.pipeline import outbox_publisher as outbox_drain
+from agent.pipeline import outbox_publisher as refusals
+from agent.pipeline.outbox_publisher import OutboxDrain
 from agent.ports import Entry, OutboxMessage, StoredMessage
 from agent.telemetry import Counters
 from storage import SqlOutbox

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from agent.domain.frame import Delivery, DeliveryKind
-from agent.line import Overload
-from agent.line.bounds import Bounds
+from agent.pipeline import Overload
+from agent.pipeline.ingress_queue import Bounds
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.loopback import Sent, message
 from tests.support.pictures import part

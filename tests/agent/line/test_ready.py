@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from agent.domain.frame import Camera, DeliveryKind, FrameIdentity
-from agent.line.ready import ReadyQueue
-from agent.line.waiting import Overload
-from agent.line.work import Work
+from agent.pipeline.ingress_queue import Overload
+from agent.pipeline.stage_queue import ReadyQueue
+from agent.pipeline.work_item import Work
 from tests.support.loopback import CAMERA, message
 
 SIDE = Camera("plant", "line-1", "side")

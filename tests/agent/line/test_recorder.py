@@ -14,10 +14,10 @@ from agent.domain.errors import StorageError
 from agent.domain.frame import DeliveryKind, Frame, FrameIdentity
 from agent.domain.inspection import Defect
 from agent.domain.verdict import Verdict
-from agent.inspector import Judgement
-from agent.line.in_flight import InFlight
-from agent.line.recorder import Recorder, RecordingOptions
-from agent.line.work import Work
+from agent.inference.inspector import Judgement
+from agent.pipeline.in_flight import InFlight
+from agent.pipeline.recorder import Recorder, RecordingOptions
+from agent.pipeline.work_item import Work
 from agent.telemetry import Counters
 from tests.support.factory import Rooms, encoded
 from tests.support.loopback import CAMERA, Sent, message

@@ -8,9 +8,9 @@ import pytest
 
 from adapters.images.decoder import PayloadDecoder
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity
-from agent.line.in_flight import InFlight
-from agent.line.skips import Skip, Skips
-from agent.line.work import Work
+from agent.pipeline.in_flight import InFlight
+from agent.pipeline.superseded import Skip, Skips
+from agent.pipeline.work_item import Work
 from agent.telemetry import Counters
 from tests.support.factory import Rooms
 from tests.support.loopback import CAMERA, message

@@ -12,7 +12,8 @@ import pytest
 from adapters.images.decoder import PayloadDecoder
 from agent.domain.errors import StorageError
 from agent.domain.frame import Delivery, DeliveryKind, Frame
-from agent.line import Supervision, line, supervisor
+from agent.pipeline import Supervision, supervisor
+from agent.pipeline import pipeline as line
 from agent.ports import Entry, OutboxMessage
 from storage import SqlHistory
 from tests.support.factory import Rooms, encoded, wait_until

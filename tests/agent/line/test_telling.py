@@ -10,8 +10,8 @@ import pytest
 from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Inspection, Timings
 from agent.domain.verdict import Verdict
-from agent.line.telling import TOTAL, tell
-from agent.telemetry import BOUNDS_S, Measures
+from agent.pipeline.recorder import tell
+from agent.telemetry import BOUNDS_S, TOTAL, Measures
 from tests.support.plant import Plant, frame
 
 RECEIVED = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -42,7 +42,7 @@ def inspection(verdict: Verdict, number: int = 1) -> Inspection:
     ],
 )
 def test_one_line_for_each_verdict(verdict: Verdict, level: str, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "agent.line"):
+    with caplog.at_level(logging.DEBUG, "agent.pipeline"):
         tell([(inspection(verdict), 0.1)], Measures())
     (record,) = caplog.records
     assert (record.levelname, record.getMessage()) == (level, f"{verdict}: because")

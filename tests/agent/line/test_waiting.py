@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera, Delivery, DeliveryKind
-from agent.line.waiting import Overload, WaitingRoom
+from agent.pipeline.ingress_queue import Overload, WaitingRoom
 from agent.telemetry import Counters
 from tests.support.loopback import CAMERA, message
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.cabinet import generic_recipe
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
-from agent.drift import DriftPolicy
+from agent.domain.recipe import generic_recipe
 from agent.methods.fade import Fade
-from agent.methods.method import Prepared, Scored
+from agent.methods.prepared import Prepared, Scored
+from agent.monitors.score_drift import DriftPolicy
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, wait_until
 from tests.support.plant import Plant, frame

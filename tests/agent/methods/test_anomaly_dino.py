@@ -16,7 +16,7 @@ from agent.domain.frame import Image
 from agent.domain.prompts import compositional_ensemble
 from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.domain.verdict import Verdict
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods import AnomalyDino, build_method
 from agent.methods.anomaly_dino import foreground
 from agent.methods.variants import evenly_spaced, variants

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agent.cabinet import generic_recipe
 from agent.domain.errors import ModelError
+from agent.domain.recipe import generic_recipe
 from agent.methods import Methods
-from agent.methods.method import Method
 from agent.methods.null import Null
+from agent.methods.prepared import Method
 
 
 def test_a_method_is_built_once_however_many_ask_at_a_time() -> None:

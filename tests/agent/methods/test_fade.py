@@ -16,8 +16,8 @@ from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.methods import NAMES, NEEDS, PRESETS, Fade, build_method
 from agent.methods.fade import FADE, FadeParameters, aggregate, describing
 from agent.methods.language import embed_words
-from agent.methods.method import Prepared, Scored
-from agent.prompt_library import library
+from agent.methods.prepared import Prepared, Scored
+from agent.methods.prompt_library import library
 from tests.support.encoders import ColourEncoder
 from tests.support.pictures import part, spotted
 

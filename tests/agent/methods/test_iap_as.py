@@ -9,7 +9,7 @@ import torch
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Parameter, Recipe
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods import IapAs, build_method
 from agent.methods.iap_as import min_max, score_map, smaller_than_product
 from agent.ports import Detections

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from agent.cabinet import generic_recipe
+from agent.domain.recipe import generic_recipe
 from agent.domain.verdict import Verdict
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods import build_method
 from tests.support.pictures import part
 

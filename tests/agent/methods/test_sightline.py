@@ -9,14 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Parameter, Recipe, Reference
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods import PRESETS, Fade, Sightline, build_method
-from agent.methods.method import Scored
+from agent.methods.prepared import Scored
 from agent.methods.sightline import blend
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector
 from tests.support.encoders import ColourEncoder

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from agent.cabinet import Cabinet
 from agent.domain.errors import StorageError
+from agent.domain.events import Event
 from agent.domain.frame import Image, Job
-from agent.domain.inspection import Event
 from agent.domain.recipe import Recipe, Reference
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.onboarding import noun_of
 from agent.ports import RecipeBook
+from agent.recipes.cache import Cabinet
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until

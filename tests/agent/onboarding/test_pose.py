@@ -9,10 +9,10 @@ import pytest
 
 from adapters.simulator import Product, Station, draw
 from agent.app.models import build_inspector
-from agent.cabinet import Cabinet
 from agent.domain.frame import Job
 from agent.domain.recipe import Recipe, Reference
-from agent.pose import PosePolicy, posed
+from agent.enrollment.orientation import PosePolicy, posed
+from agent.recipes.cache import Cabinet
 from config import load
 from tests.support.factory import Rooms, encoded
 from tests.support.office import onboarding

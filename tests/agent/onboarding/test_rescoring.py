@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from agent.cabinet import Cabinet
-from agent.calibration import Calibration
+from agent.domain.calibration import Calibration
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
-from agent.inspector import Inspector
-from agent.line import line
+from agent.inference.inspector import Inspector
 from agent.methods import Null
-from agent.methods.choice import Methods
 from agent.methods.fade import Fade
+from agent.methods.registry import Methods
 from agent.onboarding.rescoring import Rescoring
+from agent.pipeline import pipeline as line
+from agent.recipes.cache import Cabinet
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
 from tests.support.loopback import message

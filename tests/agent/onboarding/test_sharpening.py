@@ -11,10 +11,10 @@ import pytest
 
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
-from agent.enrolment import leave_one_out
-from agent.line import line
+from agent.enrollment.enroll import leave_one_out
+from agent.enrollment.first_frames import vouch_for
 from agent.onboarding import recalibration
-from agent.vouching import vouch_for
+from agent.pipeline import pipeline as line
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.loopback import Sent, message
 from tests.support.pictures import part

@@ -13,7 +13,7 @@ import pytest
 from adapters.ollama import OllamaOptions, OllamaWriter
 from agent.domain.frame import DeliveryKind, Job
 from agent.domain.prompts import PromptSource
-from agent.line import line
+from agent.pipeline import pipeline as line
 from agent.ports import OnboardingRecord, OnboardingState
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import Sent, message

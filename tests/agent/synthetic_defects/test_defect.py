@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.domain.frame import Image
-from agent.synthetic_defects import KINDS, add_defect
+from agent.onboarding.synthetic_defects import KINDS, add_defect
 
 SIDE = 128
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adapters.simulator import Product, Station, draw
-from agent.synthetic_defects import estimate_foreground
+from agent.onboarding.synthetic_defects import estimate_foreground
 from tests.support.pictures import part
 
 SEED = 1_950_000

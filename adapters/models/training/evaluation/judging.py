@@ -13,17 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from adapters.models.training.evaluation.trial import Sample, Trial
-from agent.cabinet import generic_recipe
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference
-from agent.enrolment import as_they_lie
+from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.enrollment.enroll import as_they_lie
+from agent.enrollment.orientation import PosePolicy, policy_for
 from agent.evaluation.pixels import PixelHistogram, Scale
-from agent.inspector import Inspector
+from agent.inference.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
 from agent.methods.maps import pool_map
 from agent.ports import ImageFeatures, ImageTextEncoder
-from agent.pose import PosePolicy, policy_for
 from config import Settings, load
 
 AGENT = "agent"

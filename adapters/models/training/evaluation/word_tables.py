@@ -9,7 +9,7 @@ from typing import Any
 from adapters.models.training.evaluation.figures import Figure, auroc, over_products
 from adapters.models.training.evaluation.products import STATIONS, groups
 from adapters.models.training.evaluation.tables import Cell, Row, Table
-from agent.methods.fade import GENERIC_NOUN
+from agent.domain.prompts import GENERIC_NOUN
 
 Spoken = Mapping[str, Any]
 """As the record keeps :class:`adapters.models.training.evaluation.words.Spoken`."""

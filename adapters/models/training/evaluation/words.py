@@ -15,10 +15,9 @@ from adapters.models.training.evaluation.judging import method_of, recipe_of, sc
 from adapters.models.training.evaluation.trial import Trial
 from adapters.simulator import FAMILIES
 from adapters.simulator.captions import SYNONYMS
-from agent.domain.prompts import TEMPLATES, NamedDefect, PromptSet
+from agent.domain.prompts import GENERIC_NOUN, TEMPLATES, NamedDefect, PromptSet
 from agent.domain.recipe import Recipe
 from agent.methods import Prepared, Scored
-from agent.methods.fade import GENERIC_NOUN
 from agent.ports import ImageTextEncoder
 
 WRONG_NOUNS = 4

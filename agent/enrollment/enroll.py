@@ -1,0 +1,217 @@
+"""Enrolment: photographs of good parts in, a calibrated recipe out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from agent.calibration.threshold import CalibrationPolicy, calibrate
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe
+from agent.enrollment.orientation import ANGLES, Pose, PosePolicy, looked_at, pose_of, posed
+from agent.enrollment.selection import Selection, SelectionPolicy, select
+from agent.inference.inspector import Inspector
+from agent.methods.batching import require_references
+from agent.methods.maps import pool_map
+from agent.methods.prepared import Prepared
+
+FOLDS = 10
+"""Groups that references are left out in where banks are bounded: a bank from nine tenths of them covers a
+part nearly as well as that of all, and to choose one takes a second on a processor."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) after each reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A recipe that knows its references, ready to be used and to be stored."""
+
+    recipe: Recipe
+    prepared: Prepared
+    scores: tuple[float, ...]
+    """Leave-one-out score of each reference, in their order."""
+    selection: Selection | None = None
+    """What became of the pictures that were offered; None where all were taken unseen."""
+    pose: Pose | None = None
+    """How the parts lie; None where it was not looked at."""
+
+
+def enrol(
+    inspector: Inspector,
+    recipe: Recipe,
+    images: Sequence[Image],
+    *,
+    policy: CalibrationPolicy,
+    selection: SelectionPolicy | None = None,
+    pose: PosePolicy | None = None,
+    progress: Progress | None = None,
+) -> Enrolled:
+    """Memorise references and set the threshold from their leave-one-out scores.
+
+    With a ``selection`` policy, pictures that show the same as another and those unlike all others are
+    found first; the recipe then holds the references that are left, and the result names the others.
+
+    With a ``pose`` policy it is found out whether the parts lie in any direction, unless ``recipe`` names
+    angles itself or the method turns references anyway. What is decided stands in the recipe's parameters:
+    the angles where references are memorised turned, nothing where they are memorised as they are. The look
+    costs at most 66 passes, however many references and directions there are: :data:`agent.enrollment.orientation.LOOKED_AT` of
+    them are encoded as they are and in :data:`agent.enrollment.orientation.COMPARED` directions, and scored twice. It comes
+    after the duplicates, which are alike in any direction and would speak for a fixture, and before the
+    outliers: to references memorised as they are, a loose one that happens to lie apart looks unusual, and is
+    not.
+
+    Each reference is scored against the others, as if it had never been enrolled; a score against a
+    bank that holds the picture itself would be zero. With too few of them the recipe stays
+    uncalibrated and its verdicts are REVIEW.
+
+    Raises:
+        RecipeError: no pictures, or not one for each reference of ``recipe``.
+    """
+    if not images:
+        raise RecipeError(f"enrolling {recipe.sku!r} needs at least one picture of a good part")
+    lying = _Lying(inspector, pose)
+
+    def scored(indices: Sequence[int]) -> _Scored:
+        part = [images[index] for index in indices]
+        prepared = inspector.prepare(lying.of(_among(recipe, indices), part), part)
+        return _Scored(tuple(indices), prepared, *leave_one_out(inspector, prepared, part, progress))
+
+    require_references(recipe, images)
+    found, chosen = None, None
+    if selection is not None:
+        found, chosen = _select(recipe, images, selection, scored)
+    kept = tuple(range(len(images))) if chosen is None else chosen.kept
+    if found is None or found.indices != kept:
+        found = scored(kept)
+    return Enrolled(*_calibrated(inspector, found, policy), tuple(found.scores), chosen, lying.pose)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Some of the pictures, memorised and scored against each other."""
+
+    indices: tuple[int, ...]
+    prepared: Prepared
+    scores: list[float]
+    pooled: list[float]
+
+
+def _calibrated(inspector: Inspector, found: _Scored, policy: CalibrationPolicy) -> tuple[Recipe, Prepared]:
+    recipe, scores = found.prepared.recipe, found.scores
+    source = f"leave-one-out of {recipe.shots} references, Student prediction bound of log scores"
+    maps = calibrate(found.pooled, policy, source=source)
+    calibration = calibrate(
+        scores,
+        policy,
+        source=source,
+        map_threshold=maps.threshold if maps else None,
+        scorer=inspector.fingerprint(recipe),
+    )
+    calibrated = replace(recipe, calibration=calibration)
+    return calibrated, found.prepared.belonging_to(calibrated)
+
+
+def _among(recipe: Recipe, indices: Sequence[int]) -> Recipe:
+    """The recipe with these of its references."""
+    return replace(recipe, references=tuple(recipe.references[index] for index in indices))
+
+
+def as_they_lie(inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: PosePolicy) -> Recipe:
+    """The recipe with angles where its references tell that parts lie in any direction; see :func:`enrol`."""
+    return _Lying(inspector, policy).of(recipe, images)
+
+
+class _Lying:
+    """How the parts of one enrolment lie: looked at once, then the same for all that is left of them."""
+
+    def __init__(self, inspector: Inspector, policy: PosePolicy | None) -> None:
+        self._inspector = inspector
+        self._policy = policy
+        self.pose: Pose | None = None
+
+    def of(self, recipe: Recipe, images: Sequence[Image]) -> Recipe:
+        """The recipe, with angles where its parts lie in any direction."""
+        if self._policy is None:
+            return recipe
+        angles = self._policy.angles_among(recipe.shots)
+        if len(angles) == 1 or ANGLES in recipe.parameters or self._inspector.orientations(recipe) != (0.0,):
+            return recipe
+        if self.pose is None:
+            self.pose = self._look(recipe, images, self._policy)
+        return posed(recipe, angles) if self.pose.turned else recipe
+
+    def _look(self, recipe: Recipe, images: Sequence[Image], policy: PosePolicy) -> Pose:
+        indices = looked_at(recipe.shots)
+        part = [images[index] for index in indices]
+        few = _among(self._inspector.comparing(recipe), indices)
+
+        def scores_in(angles: Sequence[float]) -> Sequence[float]:
+            return leave_one_out(self._inspector, self._inspector.prepare(posed(few, angles), part), part)[0]
+
+        return pose_of(len(part), scores_in, policy)
+
+
+def _select(
+    recipe: Recipe,
+    images: Sequence[Image],
+    policy: SelectionPolicy,
+    scored: Callable[[Sequence[int]], _Scored],
+) -> tuple[_Scored | None, Selection]:
+    """The selection, and what was scored for it: to do it again may take a minute."""
+    found: list[_Scored] = []
+
+    def scores_among(indices: Sequence[int]) -> Sequence[float]:
+        found.append(scored(indices))
+        return found[-1].scores
+
+    names = [reference.name for reference in recipe.references]
+    selection = select(images, names, scores_among, policy)
+    return (found[-1] if found else None), selection
+
+
+def leave_one_out(
+    inspector: Inspector, prepared: Prepared, images: Sequence[Image], progress: Progress | None = None
+) -> tuple[list[float], list[float]]:
+    """The score of each reference against the others, and what its map pools to where there is one.
+
+    Where a bank holds every patch, the reference's own are masked. A bounded bank keeps of similar patches
+    only one, whoever it came from: to mask its owner would leave a gap that was never there had it not been
+    enrolled, and to compare with all patches would be kinder than the bank that parts are judged by. So
+    references are left out in groups, and a bank of the same bound is chosen from the others for each.
+
+    One picture has no others: both lists are empty then.
+    """
+    if len(images) < 2:
+        return [], []
+    found: dict[int, tuple[float, float | None]] = {}
+    for group in _groups(len(images), 1 if prepared.complete else FOLDS):
+        without = None if prepared.complete else _without(inspector, prepared, images, group)
+        for index in group:
+            rest = prepared.leaving_out(index) if without is None else without
+            scored = inspector.score([images[index]], [rest])[0]
+            pooled = None
+            if scored.anomaly_map is not None:
+                pooled = float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction))
+            found[index] = (scored.score, pooled)
+            if progress is not None:
+                progress(len(found), len(images))
+    ordered = [found[index] for index in range(len(images))]
+    return [score for score, _ in ordered], [pooled for _, pooled in ordered if pooled is not None]
+
+
+def _groups(count: int, most: int) -> list[range]:
+    """At most so many groups of indices; neighbours, which may show parts made together, stand apart."""
+    number = min(count, most)
+    return [range(first, count, number) for first in range(number)]
+
+
+def _without(
+    inspector: Inspector, prepared: Prepared, images: Sequence[Image], group: Collection[int]
+) -> Prepared:
+    """The same recipe as if none of the group had been enrolled."""
+    rest = [index for index in range(len(images)) if index not in group]
+    recipe = prepared.recipe
+    draft = replace(recipe, references=tuple(recipe.references[index] for index in rest))
+    return inspector.prepare(draft, [images[index] for index in rest])

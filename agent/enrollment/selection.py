@@ -1,0 +1,173 @@
+"""Which photographs of good parts become references: near-duplicates and outliers are told by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median, stdev
+
+from scipy.stats import t as student_t
+
+from agent.domain.frame import Image
+from agent.enrollment.near_duplicates import Alikeness
+
+LEAST_FOR_OUTLIERS = 6
+"""Among fewer references none is called unusual: the others say too little of what is usual."""
+
+_LEAST_SPREAD = 0.02
+"""Smallest deviation of log scores that is believed: good parts never score within 2 % of each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionPolicy:
+    """What to do with references that say nothing new, and with those that do not fit in.
+
+    The two limits were chosen on drawn products (``sightline trial references`` measures them).
+    """
+
+    drop_duplicates: bool = True
+    exclude_outliers: bool = True
+    duplicate_distance: float = 0.25
+    """Two pictures closer than this share of the typical distance between references are one picture."""
+    false_report_rate: float = 0.01
+    """Share of sets of good references among which one is called an outlier, were log scores normal."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.duplicate_distance < 1.0:
+            raise ValueError(f"duplicate_distance is a share, 0 up to 1, not {self.duplicate_distance}")
+        if not 0.0 < self.false_report_rate < 0.5:
+            raise ValueError(f"false_report_rate is between 0 and 0.5, not {self.false_report_rate}")
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A picture that shows what an earlier one shows."""
+
+    index: int
+    name: str
+    original: str
+    """The name of the earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A picture that is farther from the other references than good parts are."""
+
+    index: int
+    name: str
+    score: float
+    """Leave-one-out anomaly score."""
+    usual: float
+    """Median score of the references."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What became of the pictures that were offered as references."""
+
+    kept: tuple[int, ...]
+    """Indices of the references, in the order they were offered."""
+    duplicates: tuple[Duplicate, ...]
+    outliers: tuple[Outlier, ...]
+    policy: SelectionPolicy
+    scores: tuple[float, ...] | None
+    """Leave-one-out scores of ``kept``; None where they no longer hold, an outlier having been excluded."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence for each finding, for events and for people; empty where nothing was found."""
+        done = "was left out" if self.policy.drop_duplicates else "was kept all the same"
+        told = [f"reference {d.name!r} shows the same as {d.original!r} and {done}" for d in self.duplicates]
+        done = "was left out" if self.policy.exclude_outliers else "was kept"
+        told += [
+            f"reference {o.name!r} does not look like the others (score {o.score:.3g}, usual {o.usual:.3g}) "
+            f"and {done}; if it is a good part, more references like it are needed"
+            for o in self.outliers
+        ]
+        return tuple(told)
+
+
+LeaveOneOut = Callable[[Sequence[int]], Sequence[float]]
+"""Indices of pictures to scores: of each against the others among them, as if it had not been enrolled."""
+
+
+def select(
+    images: Sequence[Image],
+    names: Sequence[str],
+    leave_one_out: LeaveOneOut,
+    policy: SelectionPolicy | None = None,
+) -> Selection:
+    """Duplicates first, then outliers among the rest. Nothing is dropped that the result does not name.
+
+    Raises:
+        ValueError: not one name for each picture, or not one finite score for each picture asked for.
+    """
+    policy = policy or SelectionPolicy()
+    duplicates = find_duplicates(images, names, policy.duplicate_distance)
+    gone = {each.index for each in duplicates} if policy.drop_duplicates else set()
+    kept = [index for index in range(len(images)) if index not in gone]
+    if len(kept) < 2:
+        return Selection(tuple(kept), duplicates, (), policy, None)
+    scores = list(leave_one_out(kept))
+    if len(scores) != len(kept) or not all(math.isfinite(score) for score in scores):
+        raise ValueError(f"{len(kept)} references need as many finite scores, not {scores}")
+    usual = median(scores)
+    found = [
+        Outlier(kept[i], names[kept[i]], scores[i], usual) for i in unusual(scores, policy.false_report_rate)
+    ]
+    if found and policy.exclude_outliers:
+        excluded = {each.index for each in found}
+        remaining = tuple(index for index in kept if index not in excluded)
+        return Selection(remaining, duplicates, tuple(found), policy, None)
+    return Selection(tuple(kept), duplicates, tuple(found), policy, tuple(scores))
+
+
+def find_duplicates(
+    images: Sequence[Image], names: Sequence[str], duplicate_distance: float = 0.25
+) -> tuple[Duplicate, ...]:
+    """Pictures that show the same as an earlier one: encoded anew, shifted a little, noisier, brighter.
+
+    How alike two different parts may look depends on the station, so distances are held against the typical
+    one between these pictures; see :class:`agent.enrollment.near_duplicates.Alikeness`.
+
+    Raises:
+        ValueError: not one name for each picture.
+    """
+    if len(names) != len(images):
+        raise ValueError(f"{len(images)} pictures need as many names, not {len(names)}")
+    found: list[Duplicate] = []
+    alike = Alikeness(images)
+    gone: set[int] = set()
+    for index in range(1, len(images)):
+        for earlier in alike.candidates(index):
+            if earlier not in gone and alike.same(index, earlier, duplicate_distance):
+                found.append(Duplicate(index, names[index], names[earlier]))
+                gone.add(index)
+                break
+    return tuple(found)
+
+
+def unusual(scores: Sequence[float], false_report_rate: float = 0.01) -> list[int]:
+    """Indices of the scores that are too high to belong to the others; at most a quarter of them.
+
+    The generalized extreme Studentized deviate test (Rosner 1983, Technometrics 25, equation 3.1) on log
+    scores, upper side only: it finds several outliers, which hide each other from a test for one, and its
+    limits are exact for few samples, which median and MAD are not: of ten normal values they call
+    one beyond 3.5 deviations in every seventh set.
+    """
+    n = len(scores)
+    if n < LEAST_FOR_OUTLIERS:
+        return []
+    logs = [math.log(max(score, 1e-9)) for score in scores]
+    order = sorted(range(n), key=lambda index: -logs[index])
+    count = 0
+    for suspected in range(1, max(1, n // 4) + 1):
+        rest = [logs[index] for index in order[suspected - 1 :]]
+        m = len(rest)
+        deviate = (rest[0] - fmean(rest)) / max(stdev(rest), _LEAST_SPREAD)
+        quantile = float(student_t.ppf(1.0 - false_report_rate / m, m - 2))
+        limit = (m - 1) * quantile / math.sqrt((m - 2 + quantile**2) * m)
+        if deviate > limit:
+            count = suspected
+    return sorted(order[:count])

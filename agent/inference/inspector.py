@@ -1,0 +1,295 @@
+"""The inspector: a batch of frames and their recipes in, judgements out. Score, segment, decide."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agent.domain.errors import ModelError, SightlineError
+from agent.domain.frame import Image
+from agent.domain.inspection import Defect
+from agent.domain.recipe import Recipe
+from agent.domain.verdict import Verdict, decide
+from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory, release
+from agent.methods.maps import FloatMap, regions, to_pixels
+from agent.methods.prepared import Method, Prepared, Scored, Turning
+from agent.methods.registry import Methods
+from agent.telemetry import Counters
+
+logger = logging.getLogger(__name__)
+
+FALLBACK_FRACTION = 0.8
+"""Where a failed frame has no pixel above the map threshold, its highest pixels are outlined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the models and the calibration say of one frame."""
+
+    verdict: Verdict
+    reason: str
+    score: float | None = None
+    defects: tuple[Defect, ...] = ()
+    mask: NDArray[np.uint8] | None = None
+    """(H, W) labels, i the i-th defect; None where nothing is outlined."""
+    infer_ms: float = 0.0
+    """This frame's share of its batch."""
+    model_digest: str | None = None
+    """Of the weights that scored it; None where no method did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """How maps become defects."""
+
+    minimum_area: float = 0.0002
+    """Smallest defect as a fraction of the frame."""
+    most_defects: int = 16
+    outline: float = 0.5
+    """A defect's outline takes in what is above this share of its highest pixel."""
+
+
+class Inspector:
+    """Owns the device: one batch at a time, whoever asks."""
+
+    def __init__(self, methods: Methods | Method, segmentation: Segmentation | None = None) -> None:
+        """``methods``: those that recipes may name; a single one scores every recipe."""
+        self._methods = methods if isinstance(methods, Methods) else Methods.only(methods)
+        self._segmentation = segmentation or Segmentation()
+        self._device = threading.Lock()
+        self._limit = BatchLimit()
+        self.counters = Counters()
+        """Totals of what went wrong; whoever runs the agent puts its own here."""
+
+    @property
+    def method(self) -> Method:
+        """The method of recipes that are still to be written. Raises RecipeError, ModelError."""
+        return self._methods.get(self._methods.default)
+
+    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
+        """The recipe with its words embedded and its references memorised by its own method.
+
+        Raises RecipeError, ModelError; RuntimeError or ValueError as the method gives it.
+        """
+        method = self._methods.of(recipe)
+        try:
+            return method.prepare(recipe, references)
+        except (SightlineError, RuntimeError, ValueError):
+            raise
+        except Exception as error:
+            # A method and its models are foreign code: what they raise is a matter of this recipe alone.
+            self.counters.add("model_failures")
+            raise ModelError(f"the method failed on this recipe: {_said(error)}") from error
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Of all that the recipe's scores depend on beside itself. Raises RecipeError, ModelError."""
+        return self._methods.of(recipe).fingerprint
+
+    def orientations(self, recipe: Recipe) -> tuple[float, ...] | None:
+        """Degrees in which the recipe's references are memorised; None where its method cannot turn them.
+
+        Raises RecipeError, ModelError.
+        """
+        method = self._methods.of(recipe)
+        return method.orientations(recipe) if isinstance(method, Turning) else None
+
+    def comparing(self, recipe: Recipe) -> Recipe:
+        """The recipe by which directions are compared (:meth:`Turning.comparing`), or as it is.
+
+        Raises RecipeError, ModelError.
+        """
+        method = self._methods.of(recipe)
+        return method.comparing(recipe) if isinstance(method, Turning) else recipe
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """Scores of a batch, whose recipes may name different methods; blocks while another batch runs.
+
+        Where the memory of the device does not take the batch, it is halved until it does. Raises whatever a
+        method raises.
+        """
+        scored: list[Scored] = []
+        while len(scored) < len(images):
+            scored += self._fitting(images[len(scored) :], prepared[len(scored) :])
+        return scored
+
+    def _fitting(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        """Scores of the first frames, as many as memory takes. Running out of it is raised for one alone."""
+        count, again = self._limit.within(len(images)), True
+        while True:
+            try:
+                scored = self._score(images[:count], prepared[:count])
+            except Exception as error:
+                # Running out of memory has many types. Anything else is not ours to judge here.
+                if not out_of_memory(error) or (count == 1 and not again):
+                    raise
+                self.counters.add("out_of_memory")
+                # As text: a log record that is kept would keep the error, its frames and their tensors.
+                logger.warning("memory does not suffice for %d frames at once: %s", count, str(error))
+            else:
+                self._limit.passed(count)
+                return scored
+            release()  # out here the traceback is gone, and with it what it held
+            if count == 1:
+                again = False
+            else:
+                self._limit.refused(count)
+                count = self._limit.within(count)
+
+    def _score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        groups: dict[int, tuple[Method, list[int]]] = {}
+        for index, recipe in enumerate(prepared):
+            method = self._methods.of(recipe.recipe)
+            groups.setdefault(id(method), (method, []))[1].append(index)
+        scored: dict[int, Scored] = {}
+        with self._device:
+            for method, rows in groups.values():
+                results = method.score([images[row] for row in rows], [prepared[row] for row in rows])
+                if len(results) != len(rows):
+                    raise ModelError(f"the method gave {len(results)} results for {len(rows)} frames")
+                scored.update(zip(rows, results, strict=True))
+        return [scored[index] for index in range(len(images))]
+
+    def inspect(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Judgement]:
+        """Judge a batch. A frame that the model fails on ends as ERROR, its neighbours are judged.
+
+        Raises RuntimeError where the device is lost, see :func:`agent.inference.batch_limit.device_lost`.
+        """
+        started = time.perf_counter()
+        scored = self._score_each(images, prepared)
+        share = (time.perf_counter() - started) * 1000.0 / max(1, len(images))
+        judgements: list[Judgement] = []
+        for image, recipe, one in zip(images, prepared, scored, strict=True):
+            begun = time.perf_counter()
+            judgement = one if isinstance(one, Judgement) else self._judge_one(image, recipe, one)
+            own = (time.perf_counter() - begun) * 1000.0
+            digest = self._digest(recipe)
+            judgements.append(replace(judgement, infer_ms=share + own, model_digest=digest))
+        return judgements
+
+    def _digest(self, prepared: Prepared) -> str | None:
+        try:
+            return self._methods.of(prepared.recipe).digest
+        except SightlineError:  # the judgement says already that there is no such method
+            return None
+
+    def _score_each(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored | Judgement]:
+        results: list[Scored | Judgement] = []
+        limit, alone = self._limit.most, False
+        while len(results) < len(images):
+            done = len(results)
+            rest = slice(done, done + 1 if alone else None)
+            single = len(images[rest]) == 1
+            try:
+                results += self._fitting(images[rest], prepared[rest])
+            except Exception as error:
+                # A method and its models are foreign code, and a frame is no reason to lose its neighbours:
+                # whatever is raised ends this frame as ERROR, with the reason in its row.
+                if device_lost(error):
+                    raise  # no frame's fault, as far as one can tell: the stage dies, and is counted
+                memory = out_of_memory(error)  # raised for a single frame only
+                if not (memory or single):
+                    logger.warning("a batch failed, trying its frames one by one: %s", error)
+                    alone = True
+                    continue
+                logger.exception("the model failed on a frame")
+                results.append(self._failed(error))
+                if memory:
+                    self._limit.restore(limit)
+        return results
+
+    def _judge_one(self, image: Image, prepared: Prepared, scored: Scored) -> Judgement:
+        try:
+            return self._judge(image, prepared, scored)
+        except Exception as error:
+            # What a method gave may be of any shape: as above.
+            logger.exception("what the model gave for a frame cannot be used")
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Judgement:
+        self.counters.add("model_failures")
+        if out_of_memory(error):
+            return Judgement(
+                Verdict.ERROR,
+                f"memory does not suffice for this frame even alone: {_said(error)}; "
+                "free memory of the device or send a smaller picture",
+            )
+        return Judgement(Verdict.ERROR, f"the model failed on this frame: {_said(error)}")
+
+    def _judge(self, image: Image, prepared: Prepared, scored: Scored) -> Judgement:
+        if scored.lacking is not None:
+            return Judgement(Verdict.REVIEW, scored.lacking)
+        if not math.isfinite(scored.score):
+            return Judgement(Verdict.ERROR, f"the model gave {scored.score} as score for this frame")
+        recipe = prepared.recipe
+        verdict, reason = decide(scored.score, recipe.calibration, recipe.shots)
+        judgement = Judgement(verdict, reason, scored.score)
+        if verdict is Verdict.PASS or scored.anomaly_map is None:
+            return judgement
+        pixels = to_pixels(scored.anomaly_map, image.shape[1], image.shape[0])
+        if not np.isfinite(pixels).all():
+            return Judgement(Verdict.ERROR, "the model gave an anomaly map with values that are no numbers")
+        mask, defects = self._segment(pixels, prepared, scored, certain=verdict is Verdict.FAIL)
+        return replace(judgement, defects=defects, mask=mask if defects else None)
+
+    def _segment(
+        self, pixels: FloatMap, prepared: Prepared, scored: Scored, *, certain: bool
+    ) -> tuple[NDArray[np.uint8], tuple[Defect, ...]]:
+        calibration = prepared.recipe.calibration
+        threshold = prepared.mask_threshold
+        if calibration is not None and calibration.map_threshold is not None:
+            threshold = calibration.map_threshold
+        options = self._segmentation
+        mask, found = regions(
+            pixels,
+            threshold,
+            minimum_area=options.minimum_area,
+            most=options.most_defects,
+            outline=options.outline,
+        )
+        if not found and certain:
+            # A verdict of FAIL without a place to look at helps nobody.
+            highest = pixels.max()
+            threshold = float(min(FALLBACK_FRACTION * highest, np.nextafter(highest, np.float32(-np.inf))))
+            mask, found = regions(pixels, threshold, minimum_area=0.0, most=1)
+        defects = tuple(
+            Defect(
+                index=index,
+                label=_label(prepared, scored, mask == index),
+                score=region.score,
+                bbox=region.bbox,
+                area_px=region.area_px,
+                area_fraction=region.area_px / pixels.size,
+            )
+            for index, region in enumerate(found, start=1)
+        )
+        return mask, defects
+
+
+def _said(error: Exception) -> str:
+    """What an error says; of one that is usually a slip of code, its name too."""
+    if isinstance(error, RuntimeError | ValueError | SightlineError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _label(prepared: Prepared, scored: Scored, region: NDArray[np.bool_]) -> str:
+    """Name a region by the mean of the text-aligned patches that it covers."""
+    if scored.patches is None:
+        return "anomaly"
+    height, width = scored.patches.shape[:2]
+    weights = torch.nn.functional.adaptive_avg_pool2d(
+        torch.from_numpy(region.astype(np.float32))[None, None], (height, width)
+    )[0, 0].to(scored.patches)
+    total = weights.sum()
+    if float(total) <= 0.0:
+        return "anomaly"
+    mean = (scored.patches * weights[:, :, None]).sum(dim=(0, 1)) / total
+    return prepared.label(mean) or "anomaly"

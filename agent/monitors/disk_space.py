@@ -1,0 +1,352 @@
+"""How full a disk is, and when that is told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from agent.domain.errors import StorageError, TransportError
+from agent.domain.events import Event
+from agent.domain.frame import Camera
+from agent.domain.verdict import Verdict
+from agent.monitors.retention import details, sentence
+from agent.ports import (
+    Announcer,
+    Disks,
+    History,
+    OutboxMessage,
+    Pruned,
+    Publisher,
+    PublishTicket,
+    Retention,
+    Scheduler,
+)
+from agent.ports.disk import Space
+from agent.telemetry import Counters
+
+RELEASE_ORDER = (Verdict.PASS, Verdict.ERROR, Verdict.REVIEW, Verdict.FAIL)
+"""Whose pictures go first where there is no room: nobody asks for the parts that passed, everybody for those
+that failed."""
+
+_SHARE = 10
+"""The reserve is at most the disk by this: a small card would be all reserve otherwise."""
+_FLOOR = 16
+"""A disk with less than the reserve by this is full, whoever still finds room on it."""
+
+_QUIET_LOOKS = 6
+
+
+class DiskState(StrEnum):
+    """What is told of a disk, each once."""
+
+    OK = "disk-recovered"
+    LOW = "disk-low"
+    """Less than the reserve is free."""
+    FULL = "disk-full"
+    """Something could not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskPolicy:
+    """How much is kept free.
+
+    Args:
+        reserve: bytes; 0: nothing is done before the disk is full.
+    """
+
+    reserve: int = 1_000_000_000
+
+    def reserve_of(self, space: Space) -> int:
+        """Bytes below which room is made."""
+        return min(self.reserve, space.total // _SHARE)
+
+    def goal_of(self, space: Space) -> int:
+        """Bytes up to which room is made; more than the reserve, so that one frame does not undo it."""
+        reserve = self.reserve_of(space)
+        return reserve + reserve // 4
+
+    def floor_of(self, space: Space) -> int:
+        """Bytes below which the disk counts as full."""
+        return self.reserve_of(space) // _FLOOR
+
+
+class DiskMonitor:
+    """The state of one disk: it gets worse step by step and better only as a whole, so nothing is told twice.
+
+    A disk that refuses although it has room (it lacks names for files, or there is a quota) is believed well
+    only after some quiet looks.
+    """
+
+    def __init__(self, policy: DiskPolicy) -> None:
+        self._policy = policy
+        self._quiet = 0
+        self.state = DiskState.OK
+
+    def look(self, space: Space, *, refused: bool = False) -> DiskState | None:
+        """The new state where it changed.
+
+        Args:
+            space: as it is now.
+            refused: whether something could not be written since the last look, for lack of space.
+        """
+        before = self.state
+        has_room = space.free >= self._policy.goal_of(space)
+        self._quiet = _QUIET_LOOKS if refused and has_room else max(0, self._quiet - 1)
+        if refused or space.free < self._policy.floor_of(space):
+            self.state = DiskState.FULL
+        elif self.state is DiskState.OK and space.free < self._policy.reserve_of(space):
+            self.state = DiskState.LOW
+        elif self.state is not DiskState.OK and has_room and not self._quiet:
+            self.state = DiskState.OK
+        return self.state if self.state is not before else None
+
+
+_log = logging.getLogger(__name__)
+
+EVERY_S = 10.0
+AT_ONCE_S = 0.5
+"""After a refused write; many of them come together, and are one look."""
+GRACE = timedelta(minutes=1)
+_MOST_UNTOLD = 16
+_PATIENCE_S = 5.0
+
+_SEVERITY = {DiskState.OK: "info", DiskState.LOW: "warning", DiskState.FULL: "error"}
+
+
+@dataclass(slots=True)
+class _News:
+    """An event that the history does not have yet, and its alert."""
+
+    event: Event
+    alert: OutboxMessage
+    ticket: PublishTicket | None = None
+
+    @property
+    def sent(self) -> bool:
+        return self.ticket is not None and self.ticket.wait(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskParts:
+    """What the watch needs."""
+
+    disks: Disks
+    retention: Retention
+    history: History
+    publisher: Publisher
+    announcer: Announcer
+    schedule: Scheduler
+    counters: Counters
+    agent: Camera
+    """Site, ``sightline`` and the agent's id: whose alert it is."""
+
+
+class DiskWatch:
+    """Looks at the disks, tells of each change once, and lets pictures go where room is needed.
+
+    Nothing is written by it that needs room it does not have: while the history refuses, alerts
+    are published directly, and their events follow once it answers.
+    """
+
+    def __init__(
+        self,
+        parts: DiskParts,
+        policy: DiskPolicy,
+        *,
+        grace: timedelta = GRACE,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._parts = parts
+        self._policy = policy
+        self._grace = grace
+        self._clock = clock
+        self._monitors: dict[str, DiskMonitor] = {}
+        self._news: deque[_News] = deque()
+        self._released = Pruned()
+        self._helpless = False
+        self._trouble = ""
+        self._refused = threading.Event()
+        self._planned = threading.Event()
+        self._stopped = threading.Event()
+        self._looking = threading.Lock()
+        self._looker: int | None = None
+        self._spaces: tuple[Space, ...] = ()
+
+    @property
+    def spaces(self) -> Sequence[Space]:
+        """The disks as they were last seen, for metrics."""
+        return self._spaces
+
+    @property
+    def state(self) -> DiskState:
+        """The worst state of any disk."""
+        states = {monitor.state for monitor in list(self._monitors.values())}
+        return next((one for one in (DiskState.FULL, DiskState.LOW) if one in states), DiskState.OK)
+
+    def start(self) -> None:
+        """Look now, and from now on."""
+        self()
+        self._parts.schedule.every("disk", EVERY_S, self)
+
+    def stop(self) -> None:
+        """End a release that is under way, and tell what was not told yet; a look that hangs is left."""
+        self._stopped.set()
+        if not self._looking.acquire(timeout=_PATIENCE_S):
+            _log.warning("disk: a look hangs; what it would tell is lost")
+            return
+        try:
+            self._report()
+            self._tell()
+        finally:
+            self._looking.release()
+
+    def refused(self) -> None:
+        """Something could not be written for lack of space: look at once. Called from any thread."""
+        if threading.get_ident() == self._looker:
+            return  # the look itself was refused something, and deals with it
+        self._refused.set()
+        if not self._planned.is_set():
+            self._planned.set()
+            self._parts.schedule.later("disk at once", AT_ONCE_S, self)
+
+    def __call__(self) -> None:
+        """One look. What cannot be done now is counted, logged and tried again at the next."""
+        with self._looking:
+            self._looker = threading.get_ident()
+            self._planned.clear()
+            refused = self._refused.is_set()
+            self._refused.clear()
+            try:
+                self._look_and_act(refused=refused)
+                self._tell()
+            finally:
+                self._looker = None
+
+    # ------------------------------------------------------------------------------------- looking
+
+    def _look_and_act(self, *, refused: bool) -> None:
+        try:
+            self._look(refused=refused)
+            if self._state("media") is DiskState.OK:
+                self._keep_ballast()
+            else:
+                self._make_room(refused=refused)
+            self._trouble = ""
+        except StorageError as error:
+            self._parts.counters.add("disk_watch_failed")
+            known, self._trouble = self._trouble, str(error)
+            level = logging.DEBUG if known == self._trouble else logging.WARNING
+            _log.log(level, "disk: %s; it is tried again", error)
+
+    def _look(self, *, refused: bool = False) -> None:
+        self._spaces = tuple(self._parts.disks.spaces())
+        fullest = min(self._spaces, key=lambda space: space.free / max(1, space.total))
+        for space in self._spaces:
+            monitor = self._monitors.setdefault(space.name, DiskMonitor(self._policy))
+            change = monitor.look(space, refused=refused and space is fullest)
+            if change is not None:
+                self._changed(space, change)
+
+    def _state(self, name: str) -> DiskState:
+        monitor = self._monitors.get(name)
+        return DiskState.OK if monitor is None else monitor.state
+
+    def _changed(self, space: Space, state: DiskState) -> None:
+        if state is DiskState.OK:
+            self._report()
+            self._helpless = False
+        what = {
+            DiskState.OK: "has room again",
+            DiskState.LOW: "is nearly full",
+            DiskState.FULL: "is full",
+        }[state]
+        message = f"the disk of {space.name} {what}: {space.free:,} of {space.total:,} bytes are free"
+        if state is DiskState.FULL:
+            message += "; frames wait, unacknowledged, until there is room"
+        if state is not DiskState.OK and space.name == "media":
+            message += "; the oldest pictures go, those of failed parts last"
+        elif state is not DiskState.OK:
+            message += "; make room, nothing is deleted there"
+        _log.log(logging.INFO if state is DiskState.OK else logging.ERROR, "%s", message)
+        self._add(state.value, message, _SEVERITY[state], {"free": space.free, "total": space.total})
+
+    # ------------------------------------------------------------------------------------ making room
+
+    def _keep_ballast(self) -> None:
+        disks, media = self._parts.disks, self._spaces[0]
+        if media.free - disks.ballast >= self._policy.goal_of(media):
+            disks.take_ballast()
+
+    def _make_room(self, *, refused: bool) -> None:
+        """Up to the goal; at least one chunk where a write was refused, whatever the disk says of itself:
+        it may lack names for files, or its owner may have a quota."""
+        parts = self._parts
+        if self._state("media") is DiskState.FULL and parts.disks.drop_ballast():
+            self._tell()  # while there is room for it
+        if not self._policy.reserve:
+            return
+        asked = 0
+
+        def enough() -> bool:
+            nonlocal asked
+            asked += 1
+            media = parts.disks.spaces()[0]
+            return media.free >= self._policy.goal_of(media) and not (refused and asked == 1)
+
+        released = parts.retention.release(
+            RELEASE_ORDER, enough, now=self._clock(), grace=self._grace, stop=self._stopped.is_set
+        )
+        self._released += released
+        if released:
+            parts.counters.add("pictures_released", released.files)
+            _log.warning("disk: %s, before their time", sentence(released))
+        self._look()
+        if self._state("media") is DiskState.OK:
+            self._refused.clear()  # what was refused meanwhile now finds room, and is tried again
+        elif not released and not self._helpless:
+            self._helpless = True
+            _log.error(
+                "disk: no picture is left that may go; the disk is full of the history itself, of references,"
+                " or of what is not the agent's: make room, or give it a larger disk"
+            )
+
+    def _report(self) -> None:
+        """What was released since the last time is one event."""
+        released, self._released = self._released, Pruned()
+        if released:
+            message = f"to make room, {sentence(released)}, before their time"
+            self._add("emergency-retention", message, "warning", details(released))
+
+    # ------------------------------------------------------------------------------------- telling
+
+    def _add(
+        self, kind: str, message: str, severity: str, numbers: dict[str, str | int | float | None]
+    ) -> None:
+        now, agent = self._clock(), self._parts.agent
+        event = Event(kind, message, now, details=numbers, severity=severity)
+        alert = self._parts.announcer.alert(agent, kind, message, now, severity=severity)
+        self._news.append(_News(event, alert))
+        if len(self._news) > _MOST_UNTOLD:
+            self._parts.counters.add("events_lost")
+            self._news.popleft()
+
+    def _tell(self) -> None:
+        while self._news:
+            news = self._news[0]
+            try:
+                self._parts.history.announce(news.event, () if news.sent else (news.alert,))
+            except StorageError as error:
+                _log.debug("%s waits for the history: %s", news.event.kind, error)
+                break
+            self._news.popleft()
+        for news in self._news:
+            if news.ticket is None or news.ticket.failed:
+                try:
+                    news.ticket = self._parts.publisher.publish(news.alert)
+                except TransportError as error:
+                    _log.debug("%s waits for the connection: %s", news.event.kind, error)

@@ -1,0 +1,141 @@
+"""Bursts: many failed parts within a few frames are one trouble, not many."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.domain.errors import StorageError
+from agent.domain.events import Event
+from agent.domain.inspection import Inspection
+from agent.domain.recipe import Recipe
+from agent.domain.verdict import Verdict
+from agent.ports import Announcer, History
+from agent.telemetry import Counters, about
+
+MOST_PAIRS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class BurstPolicy:
+    """So many failed parts among the last frames of a camera and product are a burst."""
+
+    fails: int = 5
+    of: int = 10
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.fails <= self.of:
+            raise ValueError("a burst is at least 2 fails, of at least as many frames")
+
+
+@dataclass(frozen=True, slots=True)
+class BurstChange:
+    """A burst began, or is over."""
+
+    began: bool
+    fails: int
+    frames: int
+
+    def sentence(self, camera: str, sku: str) -> str:
+        """For people."""
+        counted = f"{self.fails} of the last {self.frames} frames of {sku} on {camera} failed"
+        return f"{counted}; look at the line" if self.began else f"the burst is over: {counted}"
+
+
+class _Window:
+    __slots__ = ("bursting", "failed")
+
+    def __init__(self, of: int) -> None:
+        self.failed: deque[bool] = deque(maxlen=of)
+        self.bursting = False
+
+
+class BurstMonitor:
+    """Counts fails by camera and product. Not thread-safe.
+
+    A burst is told when it begins and when at most half as many fails are left in the window, so that a
+    share around the limit is not told again and again. Pairs beyond MOST_PAIRS: the one that was longest
+    without a frame is forgotten.
+    """
+
+    def __init__(self, policy: BurstPolicy) -> None:
+        self._policy = policy
+        self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
+
+    def observe(self, camera: str, sku: str, *, failed: bool) -> BurstChange | None:
+        """One judged frame; the change that it makes, if any."""
+        policy, window = self._policy, self._window(camera, sku)
+        window.failed.append(failed)
+        fails = sum(window.failed)
+        began = not window.bursting and fails >= policy.fails
+        ended = window.bursting and fails <= policy.fails // 2
+        if not began and not ended:
+            return None
+        window.bursting = began
+        return BurstChange(began, fails, len(window.failed))
+
+    def _window(self, camera: str, sku: str) -> _Window:
+        key = (camera, sku)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = _Window(self._policy.of)
+            if len(self._windows) > MOST_PAIRS:
+                self._windows.popitem(last=False)
+        self._windows.move_to_end(key)
+        return window
+
+
+logger = logging.getLogger(__name__)
+
+_JUDGED = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.REVIEW})
+
+
+class BurstWatch:
+    """Feeds recorded verdicts to the monitor, and its findings to history and alerts.
+
+    Runs on the recording thread, after the rows are written, as :class:`agent.monitors.score_drift.DriftWatch`.
+    Frames that nobody judged (ERROR, SKIPPED) count neither way.
+    """
+
+    def __init__(
+        self, monitor: BurstMonitor, history: History, announcer: Announcer, counters: Counters
+    ) -> None:
+        self._monitor = monitor
+        self._history = history
+        self._announcer = announcer
+        self._counters = counters
+
+    def observe(self, recorded: Iterable[tuple[Inspection, Recipe | None]]) -> None:
+        """Inspections as they were written, in their order."""
+        for inspection, _ in recorded:
+            if inspection.verdict in _JUDGED and inspection.sku is not None:
+                self._observe(inspection, inspection.sku)
+
+    def _observe(self, inspection: Inspection, sku: str) -> None:
+        camera = inspection.identity.camera
+        failed = inspection.verdict is Verdict.FAIL
+        change = self._monitor.observe(str(camera), sku, failed=failed)
+        if change is None:
+            return
+        kind, severity = ("burst", "error") if change.began else ("burst-over", "info")
+        sentence, at = change.sentence(str(camera), sku), inspection.inspected_at
+        event = Event(
+            kind,
+            sentence,
+            at,
+            camera=str(camera),
+            sku=sku,
+            details={"fails": change.fails, "frames": change.frames},
+            severity=severity,
+        )
+        alert = self._announcer.alert(camera, kind, sentence, at, severity=severity, sku=sku)
+        fields = about(camera, sku=sku)
+        try:
+            self._history.announce(event, () if inspection.shadow else (alert,))
+        except StorageError as error:
+            self._counters.add("events_lost")
+            logger.error("%s (the event could not be written: %s)", sentence, error, extra=fields)
+        else:
+            logger.log(logging.WARNING if change.began else logging.INFO, "%s", sentence, extra=fields)

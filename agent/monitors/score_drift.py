@@ -1,0 +1,377 @@
+"""Drift: whether the scores of passed frames are still those that the recipe was calibrated with."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scipy.special import ndtri, stdtr
+
+from agent.domain.errors import StorageError
+from agent.domain.events import Event
+from agent.domain.inspection import Inspection
+from agent.domain.recipe import Recipe
+from agent.domain.verdict import Verdict
+from agent.ports import Announcer, History
+from agent.telemetry import Counters, about
+
+_MOST_DEVIATIONS = 3.0
+"""A frame counts for no more than this: one odd part is no drift."""
+_LEAST_SPREAD = 0.01
+"""Smallest deviation of log scores that is believed."""
+_CAPPED = 1.5
+"""A sum grows to no more than this many limits, so that recovery is seen as soon as drift was."""
+_SIEGMUND = 1.166
+"""Mean excess of a normal random walk over its limit, both sides (Siegmund 1985, section 10.2)."""
+
+
+class Direction(StrEnum):
+    """Where the scores went."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """How soon drift is told, and how rarely without cause."""
+
+    shift: float = 1.0
+    """The shift that is found soonest, in deviations of good parts' log scores."""
+    frames_between_false_reports: float = 1_000_000
+    """Mean number of frames until drift is reported where there is none."""
+    baseline_frames: int = 500
+    """What is usual is learnt from the calibration and so many passed frames after it, then fixed."""
+    minimum_frames: int = 20
+    """Without a calibration's samples so many frames are only learnt from."""
+    failures_in_a_row: int = 30
+    """So many frames of which none passes are told as drift: a change so sudden leaves no passed frame to
+    see it by."""
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.shift <= 4.0:
+            raise ValueError(f"shift is 0.1 to 4 deviations, not {self.shift}")
+        if self.frames_between_false_reports < 100:
+            raise ValueError("frames_between_false_reports is at least 100")
+        if not 3 <= self.minimum_frames <= self.baseline_frames:
+            raise ValueError("minimum_frames is at least 3 and at most baseline_frames")
+        if self.failures_in_a_row < 2:
+            raise ValueError("failures_in_a_row is at least 2")
+
+    @property
+    def limit(self) -> float:
+        """The sum, in deviations, at which drift is reported: Siegmund's approximation of the mean run
+        length of a two-sided CUSUM, ``(exp(2 k b) - 1 - 2 k b) / (2 k^2) = 2 * frames``, solved for b."""
+        k, length = self.shift / 2.0, 2.0 * self.frames_between_false_reports
+        b = 0.0
+        for _ in range(50):
+            b = math.log(2.0 * k * k * length + 1.0 + 2.0 * k * b) / (2.0 * k)
+        return max(b - _SIEGMUND, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What is usual: moments of the log scores of good parts."""
+
+    mean: float
+    deviation: float
+    samples: int
+
+    @classmethod
+    def of(cls, scores: Iterable[float]) -> Baseline:
+        """From scores of good parts, such as the leave-one-out scores of a calibration."""
+        moments = _Moments()
+        for score in scores:
+            moments.add(_log(score))
+        return cls(moments.mean, moments.deviation, moments.count)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftChange:
+    """Drift began, or the scores are usual again."""
+
+    drifted: bool
+    direction: Direction
+    frames: int
+    """Frames since the change set in, as far as can be told."""
+    usual: float
+    """Geometric mean of the scores that are usual."""
+    now: float
+    """Geometric mean of the scores since the change set in."""
+
+    def sentence(self, camera: str, sku: str) -> str:
+        """For the alert and the row."""
+        if not self.drifted:
+            return f"scores of {sku!r} at {camera} are usual again: {self.now:.3g}, usual {self.usual:.3g}"
+        advice = (
+            "false alarms rise; check light, lens and fixture, or enrol parts as they look now"
+            if self.direction is Direction.HIGHER
+            else "defects may be missed; check focus, lens and light, or enrol parts as they look now"
+        )
+        return (
+            f"scores of {sku!r} at {camera} have drifted: usual for passed parts is {self.usual:.3g}, the "
+            f"last {self.frames} score {self.now:.3g}, which is {self.direction}; {advice}"
+        )
+
+
+class DriftDetector:
+    """A self-starting two-sided CUSUM over the log scores of one camera and recipe version.
+
+    Each score is held against all that were learnt before it: with n of them, ``(x - mean) / (s sqrt(1 +
+    1/n))`` has Student's distribution with n - 1 degrees of freedom, which is brought to a normal deviate z
+    (Hawkins 1987). So few samples of calibration are enough to begin with, their error allowed for. The sums
+    ``max(0, S + z - k)`` and ``max(0, S - z - k)`` find a small lasting shift in the fewest frames at a given
+    rate of false reports (Page 1954, Moustakides 1986); a test on windows would wait for its window to fill.
+
+    Only passed frames are compared: failed ones would bring the defects' scores in. Where none passes any
+    more, their number alone tells. Drift is reported once; the next report comes after the sum has fallen
+    to zero, when the scores were usual again for a while. Memory is a few dozen numbers.
+    """
+
+    def __init__(self, policy: DriftPolicy | None = None, baseline: Baseline | None = None) -> None:
+        """``baseline``: of the calibration; without one the first frames teach what is usual."""
+        self._policy = policy or DriftPolicy()
+        self._limit = self._policy.limit
+        self._usual, self._to_learn = _Moments(), self._policy.minimum_frames
+        if baseline is not None and baseline.samples >= 3:
+            self._usual, self._to_learn = _Moments.of(baseline), 0
+        self._sides = {direction: _Side() for direction in Direction}
+        self._drifted: Direction | None = None
+        self._failed = _Moments()
+        """Frames since the last one that passed."""
+
+    @property
+    def drifted(self) -> Direction | None:
+        """Where the scores went, until they are usual again."""
+        return self._drifted
+
+    def observe(self, score: float, *, passed: bool = True) -> DriftChange | None:
+        """Take in the score of the next frame; what changed with it, or None.
+
+        Raises:
+            ValueError: the score is no finite number.
+        """
+        if not math.isfinite(score):
+            raise ValueError(f"a score is a finite number, not {score}")
+        value = _log(score)
+        if not passed:
+            return self._fail(value)
+        self._failed = _Moments()
+        if self._to_learn:
+            self._to_learn -= 1
+            self._usual.add(value)
+            return None
+        z = self._deviate(value)
+        k = self._policy.shift / 2.0
+        for direction, side in self._sides.items():
+            side.add(z if direction is Direction.HIGHER else -z, value, k, _CAPPED * self._limit)
+        if self._drifted is None and self._usual.count < self._policy.baseline_frames:
+            self._usual.add(value)
+        return self._change()
+
+    def _fail(self, value: float) -> DriftChange | None:
+        self._failed.add(value)
+        if self._drifted is not None or self._failed.count < self._policy.failures_in_a_row:
+            return None
+        self._drifted = Direction.HIGHER
+        self._sides[Direction.HIGHER].raise_to(self._limit)
+        return self._told(True, Direction.HIGHER, self._failed)
+
+    def _deviate(self, value: float) -> float:
+        usual = self._usual
+        n = usual.count
+        student = (value - usual.mean) / (max(usual.deviation, _LEAST_SPREAD) * math.sqrt(1.0 + 1.0 / n))
+        z = float(ndtri(stdtr(n - 1, student)))
+        return min(max(z, -_MOST_DEVIATIONS), _MOST_DEVIATIONS)
+
+    def _change(self) -> DriftChange | None:
+        if self._drifted is not None:
+            side = self._sides[self._drifted]
+            if side.total > 0.0:
+                return None
+            change = self._told(False, self._drifted, side.since_highest)
+            self._drifted = None
+            return change
+        for direction, side in self._sides.items():
+            if side.total > self._limit:
+                self._drifted = direction
+                return self._told(True, direction, side.since_zero)
+        return None
+
+    def _told(self, drifted: bool, direction: Direction, run: _Moments) -> DriftChange:
+        usual = self._usual.mean if self._usual.count else run.mean
+        return DriftChange(drifted, direction, run.count, math.exp(usual), math.exp(run.mean))
+
+
+class DriftMonitor:
+    """The detectors of all cameras and products; the one that was longest without a frame goes first."""
+
+    def __init__(self, policy: DriftPolicy | None = None, capacity: int = 1024) -> None:
+        self._policy = policy or DriftPolicy()
+        self._capacity = capacity
+        self._detectors: OrderedDict[tuple[str, str], tuple[Hashable, DriftDetector]] = OrderedDict()
+
+    def observe(
+        self,
+        camera: str,
+        sku: str,
+        version: Hashable,
+        score: float,
+        *,
+        passed: bool = True,
+        baseline: Baseline | None = None,
+    ) -> DriftChange | None:
+        """Take in a judged frame; another ``version`` of the recipe begins anew. For one thread.
+
+        Args:
+            version: of the recipe, or whatever else changes what is usual.
+            baseline: of the version's calibration, read where the detector begins.
+        """
+        key = (camera, sku)
+        held = self._detectors.get(key)
+        if held is None or held[0] != version:
+            held = (version, DriftDetector(self._policy, baseline))
+            self._detectors[key] = held
+        self._detectors.move_to_end(key)
+        while len(self._detectors) > self._capacity:
+            self._detectors.popitem(last=False)
+        return held[1].observe(score, passed=passed)
+
+    def drifted(self, camera: str, sku: str) -> Direction | None:
+        """Where the scores of a camera's product went, until they are usual again."""
+        held = self._detectors.get((camera, sku))
+        return None if held is None else held[1].drifted
+
+    def __len__(self) -> int:
+        return len(self._detectors)
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Mean and deviation as they come (Welford 1962)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    @classmethod
+    def of(cls, baseline: Baseline) -> _Moments:
+        return cls(baseline.samples, baseline.mean, baseline.deviation**2 * (baseline.samples - 1))
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        step = value - self.mean
+        self.mean += step / self.count
+        self.squares += step * (value - self.mean)
+
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
+
+
+class _Side:
+    """One side of the CUSUM, with the scores since its sum was zero and since it was highest."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.since_zero = _Moments()
+        """When a change is found, it has set in about then."""
+        self.since_highest = _Moments()
+        """On the way down: what the scores are like again."""
+        self._highest = 0.0
+
+    def add(self, z: float, value: float, k: float, most: float) -> None:
+        before = self.total
+        self.total = min(max(0.0, before + z - k), most)
+        if before == 0.0:
+            self.since_zero = _Moments()
+        self.since_zero.add(value)
+        if self.total >= self._highest or before == 0.0:
+            self._highest = self.total
+            self.since_highest = _Moments()
+        self.since_highest.add(value)
+
+    def raise_to(self, total: float) -> None:
+        """A change that was told in another way lasts until the sum has come down from here."""
+        self.total = self._highest = max(self.total, total)
+        self.since_highest = _Moments()
+
+
+def _log(score: float) -> float:
+    return math.log(max(score, 1e-9))
+
+
+logger = logging.getLogger(__name__)
+
+
+class DriftWatch:
+    """Feeds recorded inspections to the monitor, and its findings to history and alerts.
+
+    Runs on the recording thread, after the rows are written: a finding that storage refuses costs an event,
+    which is counted, and never a frame.
+    """
+
+    def __init__(
+        self, monitor: DriftMonitor, history: History, announcer: Announcer, counters: Counters
+    ) -> None:
+        self._monitor = monitor
+        self._history = history
+        self._announcer = announcer
+        self._counters = counters
+
+    def observe(self, recorded: Iterable[tuple[Inspection, Recipe | None]]) -> None:
+        """Inspections as they were written, in their order."""
+        for inspection, recipe in recorded:
+            if recipe is None or inspection.score is None or recipe.calibration is None:
+                continue  # without a threshold nothing was judged good
+            change = self._monitor.observe(
+                str(inspection.identity.camera),
+                recipe.sku,
+                recipe.version,
+                inspection.score,
+                passed=inspection.verdict is Verdict.PASS,
+                baseline=_baseline(recipe),
+            )
+            if change is not None:
+                self._tell(change, inspection, recipe.sku)
+
+    def _tell(self, change: DriftChange, inspection: Inspection, sku: str) -> None:
+        camera = inspection.identity.camera
+        sentence = change.sentence(str(camera), sku)
+        kind, severity = ("drift", "warning") if change.drifted else ("drift-over", "info")
+        event = Event(
+            kind,
+            sentence,
+            inspection.inspected_at,
+            camera=str(camera),
+            sku=sku,
+            details={
+                "direction": change.direction.value,
+                "frames": change.frames,
+                "usual": change.usual,
+                "now": change.now,
+            },
+            severity=severity,
+        )
+        alert = self._announcer.alert(camera, kind, sentence, event.at, severity=severity, sku=sku)
+        messages = () if inspection.shadow else (alert,)
+        fields = about(camera, sku=sku)
+        try:
+            self._history.announce(event, messages)
+        except StorageError as error:
+            self._counters.add("events_lost")
+            logger.error("%s (the event could not be written: %s)", sentence, error, extra=fields)
+        else:
+            logger.log(logging.WARNING if change.drifted else logging.INFO, "%s", sentence, extra=fields)
+
+
+def _baseline(recipe: Recipe) -> Baseline | None:
+    """What is usual, as the calibration saw it; None where an older version did not keep it."""
+    calibration = recipe.calibration
+    if calibration is None or calibration.log_mean is None or calibration.log_deviation is None:
+        return None
+    return Baseline(calibration.log_mean, calibration.log_deviation, calibration.samples)

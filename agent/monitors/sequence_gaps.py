@@ -1,0 +1,425 @@
+"""Running numbers of cameras: which frames never came, and where a camera began to count anew."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from agent.domain.errors import StorageError
+from agent.domain.events import Event
+from agent.domain.frame import Camera, FrameIdentity
+from agent.ports import Announcer, History, OutboxMessage
+from agent.telemetry import Counters, about
+
+WINDOW = 1_000
+"""A number so far behind the newest is no late frame any more: the camera counts anew."""
+LARGEST_GAP = 1_000_000
+"""A jump beyond that is another numbering, not a gap."""
+MODULI = (2**16, 2**32)
+"""Where counters of cameras begin again without having been restarted."""
+MOST_CAMERAS = 1_024
+MOST_RANGES = 256
+NAMED_RANGES = 16
+
+_NEAR_THE_END = 64
+_STEP = 100
+_DIGITS = re.compile(r"\d{1,18}\Z")
+
+
+class NumberSource(StrEnum):
+    """Where the running number of a frame stands."""
+
+    FIELD = "field"
+    """In the field ``sequence`` of the frame."""
+    FRAME_ID = "frame_id"
+    """The digits that the frame id ends in."""
+    AUTO = "auto"
+    """In the field, else in the frame id."""
+    OFF = "off"
+
+
+def number_of(identity: FrameIdentity, source: NumberSource) -> int | None:
+    """The running number of a frame; None where it has none.
+
+    An id that was derived from the picture counts nothing, whatever digits it ends in.
+    """
+    if source is NumberSource.OFF:
+        return None
+    if source is not NumberSource.FRAME_ID and identity.sequence is not None:
+        return identity.sequence
+    if source is NumberSource.FIELD or identity.content_derived:
+        return None
+    digits = _DIGITS.search(identity.frame_id)
+    return int(digits.group()) if digits else None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberingPolicy:
+    """How patiently missing numbers are waited for."""
+
+    patience_s: float = 10.0
+    """Frames are noted by several threads: so long a missing number may still turn up."""
+    pause_s: float = 60.0
+    """A camera that loses frames all the time is told of so often, each time with all that it lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Frames of one camera that never came."""
+
+    camera: str
+    frames: int
+    ranges: tuple[tuple[int, int], ...]
+    """First and last number of each run, the oldest ones: at most NAMED_RANGES."""
+
+    def sentence(self) -> str:
+        """For people."""
+        named = ", ".join(
+            str(first) if first == last else f"{first} to {last}" for first, last in self.ranges
+        )
+        known = sum(last - first + 1 for first, last in self.ranges)
+        more = f" and {self.frames - known} more" if self.frames > known else ""
+        what = "frame is" if self.frames == 1 else "frames are"
+        return (
+            f"{self.frames} {what} missing from {self.camera}: sequence {named}{more} never came; "
+            "look at the camera's network and at the broker's queue limits"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A camera began to count anew."""
+
+    camera: str
+    last: int
+    first: int
+    times: int = 1
+    """How often since it was last told; ``last`` and ``first`` are of the latest."""
+
+    def sentence(self) -> str:
+        """For people."""
+        often = "" if self.times == 1 else f", {self.times} times by now"
+        return (
+            f"{self.camera} counts its frames anew: sequence {self.first} after {self.last}{often}; frames "
+            "that were lost in between cannot be counted"
+        )
+
+
+@dataclass(slots=True)
+class _Range:
+    first: int
+    last: int
+    since: float
+
+
+@dataclass(slots=True)
+class _Series:
+    """The numbers of one camera. Inside, they run on where a counter wraps around."""
+
+    begun: bool = False
+    newest: int = 0
+    offset: int = 0
+    modulus: int | None = None
+    missing: list[_Range] = field(default_factory=list)
+    """By number, none overlapping."""
+    suspects: list[int] = field(default_factory=list)
+    """Numbers that make no sense in this series and may be the first of a new one."""
+    past: tuple[int, float] | None = None
+    """Newest number before the last restart, and when that was noticed."""
+    given_up: int = 0
+    named: list[tuple[int, int]] = field(default_factory=list)
+    restarts: int = 0
+    restarted: tuple[int, int] = (0, 0)
+    gap_told: float | None = None
+    restart_told: float | None = None
+
+    def note(self, number: int, now: float, patience_s: float) -> None:
+        if not self.begun:
+            self.begun, self.newest = True, number
+            return
+        if self._late_from_before(number, now, patience_s):
+            return
+        value = self._unwrapped(number)
+        if 0 < value - self.newest <= LARGEST_GAP:
+            self.suspects.clear()
+            self._miss(self.newest + 1, value - 1, now)
+            self.newest = value
+        elif self._fill(value):
+            self.suspects.clear()
+        else:
+            self._suspect(value, number, now, patience_s)
+
+    def _late_from_before(self, number: int, now: float, patience_s: float) -> bool:
+        if self.past is None:
+            return False
+        last, since = self.past
+        if now - since > patience_s:
+            self.past = None
+            return False
+        return abs(number - last) <= WINDOW and number > self.newest - self.offset + _STEP
+
+    def _unwrapped(self, number: int) -> int:
+        newest = self.newest - self.offset
+        for modulus in MODULI:
+            if modulus - _NEAR_THE_END <= newest < modulus and number < _NEAR_THE_END:
+                self.offset += modulus
+                self.modulus = modulus
+                return number + self.offset
+            if self.modulus == modulus and newest < WINDOW and modulus - WINDOW <= number < modulus:
+                return number + self.offset - modulus
+        return number + self.offset
+
+    def _miss(self, first: int, last: int, now: float) -> None:
+        if first > last:
+            return
+        self.missing.append(_Range(first, last, now))
+        if len(self.missing) > MOST_RANGES:
+            self._give_up(self.missing.pop(0))
+
+    def _fill(self, value: int) -> bool:
+        index = bisect_right(self.missing, value, key=lambda one: one.first) - 1
+        if index < 0 or value > self.missing[index].last:
+            return False
+        found = self.missing[index]
+        pieces = [(found.first, value - 1), (value + 1, found.last)]
+        self.missing[index : index + 1] = [_Range(a, b, found.since) for a, b in pieces if a <= b]
+        return True
+
+    def _suspect(self, value: int, number: int, now: float, patience_s: float) -> None:
+        """A number that was there before, or is far away. One alone is a repetition or a slip."""
+        distance = value - self.newest
+        far = distance <= -WINDOW or distance > LARGEST_GAP
+        step = number - self.suspects[-1] if self.suspects else 0
+        if 0 < step <= (_STEP if far else 1):
+            self.suspects.append(number)
+        elif far or number <= 1:
+            self.suspects = [number]
+        else:
+            self.suspects.clear()
+        if len(self.suspects) >= (2 if far else 3):
+            self._begin_anew(now, patience_s)
+
+    def _begin_anew(self, now: float, patience_s: float) -> None:
+        numbers, self.suspects = self.suspects, []
+        last = self._plain(self.newest)
+        for one in self.missing:
+            self._give_up(one)
+        self.missing.clear()
+        self.restarts += 1
+        self.restarted = (last, numbers[0])
+        self.past = (last, now)
+        self.begun, self.offset, self.modulus = False, 0, None
+        for number in numbers:
+            self.note(number, now, patience_s)
+
+    def _give_up(self, one: _Range) -> None:
+        if one.first == one.last and self.modulus is not None and one.first % self.modulus == 0:
+            return  # GigE Vision cameras leave 0 out when they wrap around
+        self.given_up += one.last - one.first + 1
+        if len(self.named) < NAMED_RANGES:
+            self.named.append((self._plain(one.first), self._plain(one.last)))
+
+    def _plain(self, value: int) -> int:
+        return value if self.modulus is None else value % self.modulus
+
+    def due(
+        self, camera: str, now: float, policy: NumberingPolicy, *, final: bool
+    ) -> Iterable[Gap | Restart]:
+        waiting = []
+        for one in self.missing:
+            if now - one.since >= policy.patience_s:
+                self._give_up(one)
+            else:
+                waiting.append(one)
+        self.missing = waiting
+        if self.given_up and (final or _pause_over(self.gap_told, now, policy)):
+            yield Gap(camera, self.given_up, tuple(self.named))
+            self.given_up, self.named, self.gap_told = 0, [], now
+        if self.restarts and (final or _pause_over(self.restart_told, now, policy)):
+            yield Restart(camera, *self.restarted, self.restarts)
+            self.restarts, self.restart_told = 0, now
+
+
+class Numbering:
+    """Follows the running numbers of many cameras. Not thread-safe; times are seconds of one clock.
+
+    What is told: numbers that did not come within the policy's patience, whatever came twice or out of order
+    meanwhile. What is not: frames that were lost around a restart of the camera, or before its first frame.
+    """
+
+    def __init__(self, policy: NumberingPolicy | None = None) -> None:
+        self._policy = policy or NumberingPolicy()
+        self._series: dict[str, _Series] = {}
+
+    def knows(self, camera: str) -> bool:
+        """Whether the camera was met."""
+        return camera in self._series
+
+    def meet(self, camera: str, numbers: Iterable[int], now: float) -> bool:
+        """Begin with a camera: ``numbers`` are its newest frames of before, the oldest first.
+
+        What is missing among them may be told; a restart among them was. False where MOST_CAMERAS are known.
+        """
+        if len(self._series) >= MOST_CAMERAS:
+            return False
+        series = self._series[camera] = _Series()
+        for number in numbers:
+            series.note(number, now, self._policy.patience_s)
+        series.restarts = 0
+        return True
+
+    def note(self, camera: str, number: int, now: float) -> None:
+        """A frame of a camera that was met."""
+        self._series[camera].note(number, now, self._policy.patience_s)
+
+    def due(self, now: float, *, final: bool = False) -> list[Gap | Restart]:
+        """What is to be told now; each finding is returned once. ``final``: without a pause."""
+        return [
+            found
+            for camera, series in self._series.items()
+            for found in series.due(camera, now, self._policy, final=final)
+        ]
+
+
+def _pause_over(told: float | None, now: float, policy: NumberingPolicy) -> bool:
+    return told is None or now - told >= policy.pause_s
+
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED = 64
+"""How many of the newest numbers in the history are looked at after a start."""
+_TELL_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NumbersOptions:
+    """What the watch needs of the configuration."""
+
+    source: NumberSource = NumberSource.FIELD
+    policy: NumberingPolicy = field(default_factory=NumberingPolicy)
+
+
+class NumbersWatch:
+    """Notes each frame once it is the line's own, and tells what did not come.
+
+    Frames are noted by the stages that understand them. Telling is for the stage that has just noted all
+    that were skipped: only then is what is missing really missing. A finding that storage refuses is kept
+    and told later.
+    """
+
+    def __init__(
+        self,
+        options: NumbersOptions,
+        history: History,
+        announcer: Announcer,
+        counters: Counters,
+        *,
+        shadow: Callable[[Camera], bool] = lambda camera: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = options
+        self._numbering = Numbering(options.policy)
+        self._history = history
+        self._announcer = announcer
+        self._counters = counters
+        self._shadow = shadow
+        self._clock = clock
+        self._cameras: dict[str, Camera] = {}
+        self._untold: list[tuple[Event, Camera]] = []
+        self._refused = False
+        self._told_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def numbered(self, identity: FrameIdentity) -> FrameIdentity:
+        """The identity with its running number, wherever that stands.
+
+        The first frame of a camera is preceded by what the history knows of it. Raises StorageError.
+        """
+        number = number_of(identity, self._options.source)
+        if number is None:
+            return identity
+        with self._lock:
+            self._meet(identity.camera)
+        return replace(identity, sequence=number)
+
+    def _meet(self, camera: Camera) -> None:
+        name = str(camera)
+        if self._numbering.knows(name):
+            return
+        numbers = self._history.recent_sequences(camera, REMEMBERED)
+        if self._numbering.meet(name, numbers, self._clock()):
+            self._cameras[name] = camera
+
+    def note(self, identity: FrameIdentity) -> None:
+        """A frame has come that will have a row."""
+        number, name = number_of(identity, self._options.source), str(identity.camera)
+        if number is None:
+            return
+        with self._lock:
+            if self._numbering.knows(name):
+                self._numbering.note(name, number, self._clock())
+            else:
+                self._counters.add("cameras_unwatched")
+
+    def tell(self, *, final: bool = False) -> None:
+        """Write and announce what is due; cheap enough to be called all the time."""
+        now = self._clock()
+        if not final and now - self._told_at < _TELL_EVERY_S:
+            return
+        self._told_at = now
+        if not self._untold:
+            with self._lock:
+                found = self._numbering.due(now, final=final)
+            self._untold = [(self._event(one), self._cameras[one.camera]) for one in found]
+        while self._untold:
+            if not self._announce(*self._untold[0]):
+                return
+            del self._untold[0]
+
+    def _event(self, found: Gap | Restart) -> Event:
+        at, sentence = datetime.now(UTC), found.sentence()
+        if isinstance(found, Restart):
+            details: dict[str, str | int | float | None] = {
+                "last": found.last,
+                "first": found.first,
+                "times": found.times,
+            }
+            return Event("sequence-restart", sentence, at, camera=found.camera, details=details)
+        self._counters.add("frames_missing", found.frames)
+        details = {"frames": found.frames, "numbers": _numbers(found), "first": found.ranges[0][0]}
+        return Event("gap", sentence, at, camera=found.camera, details=details, severity="warning")
+
+    def _announce(self, event: Event, camera: Camera) -> bool:
+        messages: tuple[OutboxMessage, ...] = ()
+        if event.kind == "gap" and not self._shadow(camera):
+            messages = (self._announcer.alert(camera, event.kind, event.message, event.at),)
+        try:
+            self._history.announce(event, messages)
+        except StorageError as error:
+            if not self._refused:
+                logger.error(
+                    "%s (told once the event can be written: %s)", event.message, error, extra=about(camera)
+                )
+            self._refused = True
+            return False
+        self._refused = False
+        logger.log(
+            logging.WARNING if event.severity == "warning" else logging.INFO,
+            "%s",
+            event.message,
+            extra={"camera": event.camera},
+        )
+        return True
+
+
+def _numbers(gap: Gap) -> str:
+    """As ``7, 12-15``; the oldest runs."""
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in gap.ranges)

@@ -1,0 +1,192 @@
+"""Bounds: how much the line holds in memory, whatever comes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.domain.frame import Camera, Delivery, DeliveryKind
+from agent.telemetry import Counters
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Beyond the bounds by count. What the broker guarantees is bounded by its window instead."""
+
+    waiting_bytes: int = 256 * _MIB
+    """Payloads that wait to be decoded and that nobody would deliver again."""
+    queue_bytes: int = 512 * _MIB
+    """Decoded pictures in one queue; they have three bytes a pixel, whatever the camera sent."""
+    skips: int = 4096
+    """Frames that newer ones replaced and that wait for their rows."""
+    skipped_bytes: int = 64 * _MIB
+    """Payloads of those, as far as they are still needed to tell whose they are."""
+
+
+class Overload(StrEnum):
+    """What happens to frames of a camera that come faster than they can be judged."""
+
+    WAIT = "wait"
+    """They wait; beyond the window of unacknowledged messages the broker holds them."""
+    LATEST = "latest"
+    """Only the newest waits; each one it replaces is recorded as skipped."""
+
+
+class WaitingRoom:
+    """Bounded, in order of arrival. ``admit`` never blocks: it runs in the client's network thread."""
+
+    def __init__(
+        self,
+        capacity: int,
+        overload: Callable[[Camera], Overload],
+        on_superseded: Callable[[Delivery], None],
+        counters: Counters,
+        *,
+        on_refused: Callable[[Delivery], None] = lambda delivery: None,
+        most_bytes: int = Bounds().waiting_bytes,
+    ) -> None:
+        """``on_superseded`` and ``on_refused`` must not block either."""
+        self._capacity = capacity
+        self._overload = overload
+        self._on_superseded = on_superseded
+        self._on_refused = on_refused
+        self._counters = counters
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._waiting: deque[Delivery] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._waiting)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the one that has waited longest came, on the monotonic clock; None where none waits."""
+        with self._changed:
+            return min((one.arrived for one in self._waiting), default=None)
+
+    @property
+    def bytes_held(self) -> int:
+        """Of the payloads that wait."""
+        with self._changed:
+            return self._bytes
+
+    def admit(self, delivery: Delivery) -> None:
+        """Let a delivery wait.
+
+        A guaranteed one is always admitted: the window of unacknowledged messages bounds how many
+        there are, and one left out would hold back every acknowledgement behind it. Each connection has a
+        window of its own, so those of connections that are gone make room first. Others are refused and
+        counted where the room is full. Nothing is admitted after :meth:`close`; what comes then stays
+        unacknowledged, and the broker delivers it again.
+        """
+        superseded, place, refused = None, None, False
+        with self._changed:
+            if self._closed:
+                self._counters.add("deliveries_after_close")
+                return
+            latest_only = (
+                delivery.kind is DeliveryKind.FRAME and self._overload(delivery.camera) is Overload.LATEST
+            )
+            if latest_only:
+                superseded, place = self._take_frame_of(delivery.camera)
+            if delivery.guaranteed and superseded is None:
+                self._drop_stale()
+            refused = superseded is None and not delivery.guaranteed and self._full(len(delivery.payload))
+            if not refused:
+                self._waiting.insert(len(self._waiting) if place is None else place, delivery)
+                self._bytes += len(delivery.payload)
+                self._changed.notify_all()
+        if refused:
+            self._counters.add("deliveries_refused")
+            self._on_refused(delivery)
+        if superseded is not None:
+            self._on_superseded(superseded)
+
+    def take(self, timeout_s: float) -> Delivery | None:
+        """The one that has waited longest; None after ``timeout_s`` or once closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed, timeout_s)
+            if not self._waiting:
+                return None
+            taken = self._waiting.popleft()
+            self._bytes -= len(taken.payload)
+            return taken
+
+    def take_job_of(self, camera: Camera, timeout_s: float) -> Delivery | None:
+        """The first waiting job of ``camera``, out of turn; None where none comes in time.
+
+        After a restart the frames that the broker held come before the retained job that they
+        belong to.
+        """
+
+        def find() -> Delivery | None:
+            return next((d for d in self._waiting if d.kind is DeliveryKind.JOB and d.camera == camera), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: find() is not None or self._closed, timeout_s)
+            found = find()
+            if found is not None:
+                self._remove(found)
+            return found
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Return one that was taken and could not be dealt with yet: it is the next to be taken."""
+        with self._changed:
+            self._waiting.appendleft(delivery)
+            self._bytes += len(delivery.payload)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Admit nothing more. What waits can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the room admits nothing more."""
+        with self._changed:
+            return self._closed
+
+    def _take_frame_of(self, camera: Camera) -> tuple[Delivery | None, int | None]:
+        """The waiting frame of ``camera`` and the place that its successor takes, behind the camera's jobs.
+
+        At the end of the line it would wait anew: a fast camera would never be judged beside a backlog.
+        """
+        found, place = None, None
+        for index, waiting in enumerate(self._waiting):
+            if waiting.camera != camera:
+                continue
+            if found is None and waiting.kind is DeliveryKind.FRAME:
+                found, place = waiting, index
+            elif found is not None and waiting.kind is DeliveryKind.JOB:
+                place = index  # counted without the frame that is taken out: just behind the job
+        if found is not None:
+            self._remove(found)
+        return found, place
+
+    def _remove(self, delivery: Delivery) -> None:
+        self._waiting.remove(delivery)
+        self._bytes -= len(delivery.payload)
+
+    def _full(self, size: int) -> bool:
+        if not self._waiting:
+            return False
+        return len(self._waiting) >= self._capacity or self._bytes + size > self._most_bytes
+
+    def _drop_stale(self) -> None:
+        """In a full room, what the broker delivers again anyway. One for one: so it never grows by it."""
+        if not self._full(0):
+            return
+        stale = next((waiting for waiting in self._waiting if waiting.stale()), None)
+        if stale is not None:
+            self._remove(stale)
+            self._counters.add("deliveries_stale_dropped")

@@ -1,0 +1,137 @@
+"""Skips: frames that a newer one of their camera replaced, and whose rows are still to be written."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.domain.frame import Camera, Delivery, FrameIdentity
+from agent.pipeline.work_item import Work
+from agent.telemetry import Counters
+
+WHY = (
+    "newer frames replaced them while storage did not answer, and they came without a guarantee of delivery "
+    "(QoS 0)"
+)
+
+
+@dataclass(slots=True, eq=False)
+class Skip:
+    """A replaced frame: not yet looked at, or identified, or already in the line."""
+
+    delivery: Delivery
+    identity: FrameIdentity | None = None
+    work: Work | None = None
+    dealt_with: bool = False
+    """It has a row already, or another delivery of it is under way."""
+    gone: bool = False
+    """It waits here no longer."""
+
+
+class Skips:
+    """Bounded. Adding never blocks and asks nobody: it runs in the client's network thread.
+
+    What the broker guarantees is kept, since its window bounds it; of connections that are gone it will come
+    again. Others are given up beyond the bounds, the oldest first, and counted for a row that sums up.
+    """
+
+    def __init__(
+        self,
+        identify: Callable[[Delivery], FrameIdentity],
+        forget: Callable[[FrameIdentity], bool],
+        lost: Callable[[Camera, str], None],
+        counters: Counters,
+        *,
+        most: int,
+        most_bytes: int,
+    ) -> None:
+        self._identify = identify
+        self._forget = forget
+        self._lost = lost
+        self._counters = counters
+        self._most = most
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._deliveries: deque[Skip] = deque()
+        self._works: deque[Skip] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._deliveries) + len(self._works)
+
+    @property
+    def bytes_held(self) -> int:
+        """Of payloads that are still needed, to tell whose frames they are."""
+        with self._lock:
+            return self._bytes
+
+    def add_delivery(self, delivery: Delivery) -> None:
+        """A frame that was replaced before it was decoded."""
+        given_up = []
+        with self._lock:
+            self._deliveries.append(Skip(delivery))
+            self._bytes += len(delivery.payload)
+            while len(self._deliveries) > self._most or self._bytes > self._most_bytes:
+                found = next((one for one in self._deliveries if _may_go(one.delivery)), None)
+                if found is None:
+                    break
+                self._deliveries.remove(found)
+                found.gone = True
+                self._bytes -= len(found.delivery.payload)
+                given_up.append(found)
+        for one in given_up:
+            self._give_up(one.delivery)
+
+    def add_work(self, work: Work) -> None:
+        """A frame that was replaced after it was decoded. Its picture is let go. Called by the decoder."""
+        work.skip()
+        work.delivery = replace(work.delivery, payload=b"")
+        with self._lock:
+            self._works.append(Skip(work.delivery, work.identity, work))
+            excess = list(self._works)[: max(0, len(self._works) - self._most)]
+        for one in excess:
+            if not one.delivery.guaranteed and one.work is not None and self._forget(one.work.identity):
+                with self._lock:
+                    if one.gone:  # taken meanwhile
+                        continue
+                    one.gone = True
+                    self._works.remove(one)
+                self._give_up(one.delivery)
+
+    def take(self, most: int) -> list[Skip]:
+        """The oldest, up to ``most``."""
+        taken: list[Skip] = []
+        with self._lock:
+            for waiting in (self._works, self._deliveries):
+                while waiting and len(taken) < most:
+                    one = waiting.popleft()
+                    one.gone = True
+                    if one.work is None:
+                        self._bytes -= len(one.delivery.payload)
+                    taken.append(one)
+        return taken
+
+    def compact(self) -> None:
+        """Find out whose frames they are and let go of the payloads. Called while storage is waited for."""
+        with self._lock:
+            whole = [one for one in self._deliveries if one.identity is None]
+        for one in whole:
+            identity, size = self._identify(one.delivery), len(one.delivery.payload)
+            with self._lock:
+                if not one.gone:
+                    one.identity = identity
+                    one.delivery = replace(one.delivery, payload=b"")
+                    self._bytes -= size
+
+    def _give_up(self, delivery: Delivery) -> None:
+        if delivery.stale():
+            self._counters.add("deliveries_stale_dropped")
+        else:
+            self._lost(delivery.camera, WHY)
+
+
+def _may_go(delivery: Delivery) -> bool:
+    return not delivery.guaranteed or delivery.stale()

@@ -1,0 +1,54 @@
+"""Work: one frame on its way through the line."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from agent.domain.frame import Delivery, Frame, FrameIdentity
+from agent.domain.verdict import Verdict
+from agent.inference.inspector import Judgement
+from agent.methods.prepared import Prepared
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """Filled in by one stage after the other; each stage owns it while it works on it."""
+
+    delivery: Delivery
+    identity: FrameIdentity
+    frame: Frame | None = None
+    sku: str | None = None
+    prepared: Prepared | None = None
+    judgement: Judgement | None = None
+    inspection_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    admitted: float = field(default_factory=time.monotonic)
+    decoded: float | None = None
+    """When the decoder was done with it, on the monotonic clock."""
+    decode_ms: float = 0.0
+    queue_ms: float = 0.0
+    silent: bool = False
+    """Its row is written without messages: a stage died of composing them."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory, about."""
+        frame, mask = self.frame, None if self.judgement is None else self.judgement.mask
+        held = len(self.delivery.payload)
+        if frame is not None:
+            held += frame.image.nbytes + len(frame.encoded)
+        return held + (0 if mask is None else mask.nbytes)
+
+    def fail(self, reason: str) -> Work:
+        """End as ERROR without having been scored."""
+        self.judgement = Judgement(Verdict.ERROR, reason)
+        return self
+
+    def skip(self) -> Work:
+        """End as skipped; the picture is not kept."""
+        self.judgement = Judgement(
+            Verdict.SKIPPED, "a newer frame of this camera came before this one could be judged"
+        )
+        self.frame = None
+        return self

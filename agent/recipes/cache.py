@@ -1,0 +1,169 @@
+"""The cabinet: recipes in use, prepared for the models and kept ready for the next frame."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from agent.domain.errors import RecipeError, SightlineError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.inference.inspector import Inspector
+from agent.methods.prepared import Prepared
+from agent.ports import ImageCodec, MediaStore, RecipeBook
+from agent.telemetry import about
+
+logger = logging.getLogger(__name__)
+
+
+REFUSED_S = 30.0
+"""How long a version that could not be prepared is left alone."""
+
+
+class Cabinet:
+    """Prepared recipes by SKU, the least recently used put away first.
+
+    A newer version is prepared beside the line and takes over between two batches; until it is
+    ready, and where it cannot be prepared, frames are inspected with the version at hand.
+    """
+
+    def __init__(
+        self,
+        book: RecipeBook,
+        inspector: Inspector,
+        media: MediaStore,
+        codec: ImageCodec,
+        *,
+        method: str,
+        capacity: int = 64,
+    ) -> None:
+        self._book = book
+        self._inspector = inspector
+        self._media = media
+        self._codec = codec
+        self._method = method
+        self._capacity = capacity
+        self._ready: OrderedDict[str, Prepared] = OrderedDict()
+        self._loading: dict[str, Future[None]] = {}
+        self._refused: dict[str, tuple[int, float]] = {}
+        self._when_foreign: Callable[[str], None] = lambda _sku: None
+        self._lock = threading.Lock()
+        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recipes")
+        self._generic = inspector.prepare(generic_recipe("generic", method), ())
+
+    def close(self) -> None:
+        """Stop preparing; what is under way is finished first."""
+        self._loader.shutdown(wait=True, cancel_futures=True)
+
+    def current(self, sku: str) -> Prepared:
+        """The recipe to inspect the next frame of ``sku`` with.
+
+        Raises:
+            SightlineError: its only version cannot be prepared, or the database does not answer.
+        """
+        version = self._book.active_version(sku)
+        if version is None:
+            return self._template(sku)
+        with self._lock:
+            held = self._ready.get(sku)
+            if held is not None:
+                self._ready.move_to_end(sku)
+        if held is None:
+            return self._load(sku)
+        if held.recipe.version != version:
+            self._load_beside(sku, version)
+        return held
+
+    def put(self, prepared: Prepared) -> None:
+        """Take in a recipe that was just enrolled: nothing needs to be prepared again."""
+        with self._lock:
+            # Whatever came last stays, older versions too: a person may have gone back to one. Where
+            # two come at once, `current` sees a version that is not the active one and loads again.
+            sku = prepared.recipe.sku
+            self._ready[sku] = prepared
+            self._ready.move_to_end(sku)
+            while len(self._ready) > self._capacity:
+                self._ready.popitem(last=False)
+
+    def when_foreign(self, tell: Callable[[str], None]) -> None:
+        """``tell`` is called with the SKU whenever a recipe is loaded whose threshold does not apply; it must
+        neither wait nor raise.
+        """
+        self._when_foreign = tell
+
+    def foreign(self, recipe: Recipe) -> bool:
+        """Whether other weights, another method or other parameters gave its threshold.
+
+        Raises RecipeError, ModelError.
+        """
+        calibration, fingerprint = recipe.calibration, self._inspector.fingerprint(recipe)
+        return calibration is not None and calibration.scorer not in (None, fingerprint)
+
+    def images(self, references: tuple[Reference, ...]) -> list[Image]:
+        """The pictures of references, from the media folder.
+
+        Raises:
+            RecipeError: one cannot be read. That is a matter of this recipe: waiting for the file as
+                for a database would hold up the frames of all others.
+        """
+        return [self._image(reference) for reference in references]
+
+    def _image(self, reference: Reference) -> Image:
+        try:
+            return self._codec.decode(self._media.get(reference.path))
+        except SightlineError as error:
+            raise RecipeError(
+                f"reference {reference.name!r} cannot be read: {error}; restore it or enrol again"
+            ) from error
+
+    def _template(self, sku: str) -> Prepared:
+        return self._generic.belonging_to(replace(self._generic.recipe, sku=sku, calibration=None))
+
+    def _load(self, sku: str) -> Prepared:
+        recipe = self._book.active(sku)
+        if recipe is None:
+            return self._template(sku)
+        recipe = self._checked(recipe)
+        prepared = self._inspector.prepare(recipe, self.images(recipe.references))
+        self.put(prepared)
+        return prepared
+
+    def _checked(self, recipe: Recipe) -> Recipe:
+        """Without its calibration where another scorer gave it; see :meth:`foreign`."""
+        if not self.foreign(recipe):
+            return recipe
+        logger.warning(
+            "the threshold of %r version %d was set with other weights or parameters; its verdicts are "
+            "REVIEW until another one is set from its references",
+            recipe.sku,
+            recipe.version,
+            extra=about(None, sku=recipe.sku),
+        )
+        self._when_foreign(recipe.sku)
+        return replace(recipe, calibration=None)
+
+    def _load_beside(self, sku: str, version: int) -> None:
+        with self._lock:
+            running = self._loading.get(sku)
+            refused, until = self._refused.get(sku, (None, 0.0))
+            if running is not None and not running.done():
+                return
+            if refused == version and time.monotonic() < until:
+                return
+            self._loading[sku] = self._loader.submit(self._load_or_refuse, sku, version)
+
+    def _load_or_refuse(self, sku: str, version: int) -> None:
+        try:
+            self._load(sku)
+        except (SightlineError, RuntimeError, ValueError) as error:  # torch raises RuntimeError
+            # The version at hand goes on; this one is tried again once that costs little.
+            with self._lock:
+                self._refused[sku] = (version, time.monotonic() + REFUSED_S)
+            logger.error(
+                "recipe version %d of %r cannot be used: %s", version, sku, error, extra=about(None, sku=sku)
+            )

@@ -1,0 +1,175 @@
+"""Recipes in and out: a version as text, and edited text as a new version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agent.domain.errors import RecipeError, SightlineError, StorageError
+from agent.domain.recipe import Recipe, Reference
+from agent.methods import NAMES, PRESETS
+from agent.methods.parameters import override
+from agent.ports import ImageCodec, MediaStore, RecipeBook
+from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
+from agent.recipes.diff import reconcile, same_content
+
+_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+_NAMED = 5
+"""How many missing pictures an error names."""
+
+
+class NoPictures:
+    """A recipe that came without pictures: all of its references have to be known already."""
+
+    def find(self, entry: ReferenceEntry) -> bytes | None:
+        """None."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a file."""
+
+    recipe: Recipe
+    """As it is stored."""
+    new: bool
+    """False where a stored version says the same already: nothing was written."""
+    active: bool
+    remarks: tuple[str, ...] = ()
+
+
+class RecipeExchange:
+    """Exports and imports recipes of one book."""
+
+    def __init__(self, book: RecipeBook, media: MediaStore, codec: RecipeCodec, images: ImageCodec) -> None:
+        self._book = book
+        self._media = media
+        self._codec = codec
+        self._images = images
+
+    def find(self, sku: str, version: int | None = None) -> Recipe:
+        """A stored version, by default the active one. Raises RecipeError where there is none."""
+        recipe = self._book.active(sku) if version is None else self._book.get(sku, version)
+        if recipe is None:
+            which = "active recipe" if version is None else f"recipe version {version}"
+            raise RecipeError(f"there is no {which} of {sku!r}; `sightline recipe list` names what there is")
+        return recipe
+
+    def export(self, recipe: Recipe) -> str:
+        """The text of a version."""
+        return self._codec.write(recipe)
+
+    def pictures(self, recipe: Recipe) -> Sequence[tuple[str, bytes]]:
+        """File name and bytes of each reference. Raises RecipeError where one cannot be read."""
+        found = []
+        for reference in recipe.references:
+            content = self._stored(reference)
+            if content is None:
+                raise RecipeError(f"reference {reference.name!r} is missing in the media folder; restore it")
+            found.append((picture_name(reference.sha256, content), content))
+        return found
+
+    def bring_in(
+        self,
+        text: str,
+        source: str,
+        *,
+        pictures: Pictures | None = None,
+        sku: str | None = None,
+        activate: bool = True,
+    ) -> Imported:
+        """Store what ``text`` says as the next version of its SKU; see :func:`agent.recipes.diff.reconcile`.
+
+        Bringing the same text in again writes nothing: a message may be delivered twice.
+
+        Args:
+            source: what the text is called in errors.
+            sku: the product it is for; by default the one that the file names.
+
+        Raises:
+            RecipeError: the text, its method or its references are unusable; nothing is stored then.
+            StorageError: the database or the media folder refused.
+        """
+        file = self._codec.read(text, source)
+        check_method(file.recipe)
+        references = self._references(file, pictures or NoPictures(), source)
+        draft = replace(file.recipe, references=references, sku=sku or file.recipe.sku)
+        edited = reconcile(draft, file.exported)
+        recipe = replace(edited.recipe, origin="import", parent=self._parent(edited.recipe, file))
+        known = self._known(recipe)
+        if known is not None:
+            if activate:
+                self._book.activate(known.sku, known.version)
+            active = self._book.active_version(known.sku) == known.version
+            return Imported(known, new=False, active=active, remarks=edited.remarks)
+        stored = self._book.add(recipe, activate=activate)
+        return Imported(stored, new=True, active=activate, remarks=edited.remarks)
+
+    def _parent(self, recipe: Recipe, file: RecipeFile) -> int | None:
+        if file.version is None or recipe.sku != file.recipe.sku:
+            return None
+        return file.version if self._book.get(recipe.sku, file.version) is not None else None
+
+    def _known(self, recipe: Recipe) -> Recipe | None:
+        """The version that a file was exported from, or the newest, where it says the same."""
+        newest = max((line.version for line in self._book.listing(recipe.sku)), default=None)
+        for version in dict.fromkeys((newest, recipe.parent)):
+            known = None if version is None else self._book.get(recipe.sku, version)
+            if known is not None and same_content(known, recipe):
+                return known
+        return None
+
+    def _references(self, file: RecipeFile, pictures: Pictures, source: str) -> tuple[Reference, ...]:
+        found = [(entry, self._reference(entry, pictures)) for entry in file.references]
+        missing = [entry.name for entry, reference in found if reference is None]
+        if missing:
+            shown = ", ".join(repr(name) for name in missing[:_NAMED])
+            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            raise RecipeError(
+                f"{source}: the pictures of {len(missing)} references are missing: {shown}{more}; "
+                "export with --with-references, or enrol the pictures here first"
+            )
+        return tuple(reference for _, reference in found if reference is not None)
+
+    def _reference(self, entry: ReferenceEntry, pictures: Pictures) -> Reference | None:
+        known = None if entry.sha256 is None else self._book.reference(entry.sha256)
+        if known is not None and self._stored(known) is not None:
+            return replace(known, name=entry.name)
+        content = pictures.find(entry)
+        if content is None:
+            return None
+        digest = hashlib.sha256(content).hexdigest()
+        if entry.sha256 not in (None, digest):
+            raise RecipeError(
+                f"the picture of reference {entry.name!r} is not the one that the recipe names (its sha256 "
+                "differs); remove its sha256 in the file to take this picture"
+            )
+        try:
+            self._images.decode(content)
+        except SightlineError as error:
+            raise RecipeError(f"reference {entry.name!r} cannot be read: {error}") from error
+        suffix = picture_name("", content)
+        return Reference(digest, self._media.put(content, suffix), entry.name)
+
+    def _stored(self, reference: Reference) -> bytes | None:
+        try:
+            return self._media.get(reference.path)
+        except StorageError:
+            return None  # lost or damaged: the caller takes it from elsewhere, or says that it is missing
+
+
+def picture_name(sha256: str, content: bytes) -> str:
+    """``<sha256>.jpg`` or ``.png``, by what the bytes are. Raises RecipeError for others."""
+    for magic, suffix in _SUFFIXES.items():
+        if content.startswith(magic):
+            return sha256 + suffix
+    raise RecipeError("a reference is a JPEG or PNG picture")
+
+
+def check_method(recipe: Recipe) -> None:
+    """Raises RecipeError: there is no such method, or it has no such parameter."""
+    if recipe.method not in NAMES:
+        raise RecipeError(f"there is no method {recipe.method!r}; known are {', '.join(NAMES)}")
+    if recipe.method in PRESETS:
+        override(PRESETS[recipe.method], recipe.parameters)
