@@ -29,7 +29,7 @@ gpu-check: ## on a machine with a GPU: the tests that need one, then the trainin
 	@.ci/setup dev
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 	rm -rf var/gpu # stages that an earlier run finished would take no time
-	$(BIN)/python -m adapters.models.training.train all --device cuda --teacher "$(TEACHER)" --out var/gpu
+	$(BIN)/python -m adapters.lab.training.train all --device cuda --teacher "$(TEACHER)" --out var/gpu
 
 chaos: ## kills, restarts, a full disk, garbage, load and a long day against a real agent; takes hours
 	@.ci/setup dev

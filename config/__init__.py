@@ -4,9 +4,9 @@
 refused with their place and the nearest known key. :func:`show` prints what is in force, secrets masked.
 """
 
-from config.loader import Loaded, load, profiles
-from config.secrets import open_secrets
+from config.loading.loader import Loaded, load, profiles
+from config.loading.secrets import open_secrets
+from config.loading.show import json_schema, show
 from config.settings import Settings
-from config.show import json_schema, show
 
 __all__ = ["Loaded", "Settings", "json_schema", "load", "open_secrets", "profiles", "show"]

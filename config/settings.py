@@ -8,17 +8,23 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from config.alerts import AlertSettings
-from config.broker import BrokerSettings, TopicSettings
-from config.drift import DriftSettings
-from config.history import DatabaseSettings, MediaSettings
-from config.inspection import CameraSettings, FramesSettings, InspectionSettings, ModelsSettings, Overload
-from config.ollama import OllamaSettings
-from config.onboarding import OnboardingSettings
-from config.outside import LoggingSettings, MetricsSettings
-from config.references import ReferencesSettings
-from config.section import Matching, Section
-from config.units import Duration
+from config.sections.alerts import AlertSettings
+from config.sections.base import Matching, Section
+from config.sections.broker import BrokerSettings, TopicSettings
+from config.sections.drift import DriftSettings
+from config.sections.history import DatabaseSettings, MediaSettings
+from config.sections.inspection import (
+    CameraSettings,
+    FramesSettings,
+    InspectionSettings,
+    ModelsSettings,
+    Overload,
+)
+from config.sections.observability import LoggingSettings, MetricsSettings
+from config.sections.ollama import OllamaSettings
+from config.sections.onboarding import OnboardingSettings
+from config.sections.references import ReferencesSettings
+from config.sections.units import Duration
 
 TopicLevel = Annotated[
     str,

@@ -11,9 +11,9 @@ from storage.history import SqlHistory
 from storage.integrity import verify_file
 from storage.maintenance import check, prepare, upgrade
 from storage.media import MediaFolder
-from storage.media_check import MediaCheck
-from storage.media_report import MediaReport
-from storage.onboarding_desk import SqlOnboardingDesk
+from storage.media_audit.check import MediaCheck
+from storage.media_audit.report import MediaReport
+from storage.onboarding_claims import SqlOnboardingDesk
 from storage.outbox import SqlOutbox
 from storage.queries import Summary, defects, inspections, query, summary
 from storage.recipe_book import SqlRecipeBook

@@ -15,9 +15,9 @@ from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
+from storage.column_types import storable
 from storage.database import Database, insert_into
 from storage.media import MediaFolder
-from storage.types import storable
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.domain.errors import DiskFullError, StorageError
 from storage.database import do_nothing
-from storage.settled import Settled
+from storage.pending_media import Settled
 
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
 _PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z0-9]{1,8}")

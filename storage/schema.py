@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-from storage.types import SKU_BYTES, CleanText, Name, RowId, UtcDateTime
+from storage.column_types import SKU_BYTES, CleanText, Name, RowId, UtcDateTime
 
 metadata = MetaData(
     naming_convention={

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Integer, Text, column, table
 
 from storage import schema
-from storage.types import UtcDateTime
+from storage.column_types import UtcDateTime
 
 _LATEST_FEEDBACK = """
     SELECT inspection_id, truth, given_by, note, given_at,

@@ -24,7 +24,7 @@ from adapters.cli.options import (
     configure,
 )
 from adapters.cli.screen import stderr, stdout, table
-from adapters.models.needs import taking_part
+from adapters.models.weights.needs import taking_part
 from agent.domain.errors import ConfigurationError, SightlineError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 
-from adapters.mqtt.camera import CameraPublisher, Form
+from adapters.mqtt.camera_publisher import CameraPublisher, Form
 from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.topics import Topics
 from agent.domain.frame import Camera

@@ -18,7 +18,7 @@ from agent.domain.errors import SightlineError
 from agent.domain.frame import Camera
 
 if TYPE_CHECKING:
-    from adapters.mqtt.camera import Shot
+    from adapters.mqtt.camera_publisher import Shot
     from config import Settings
 
 SIMULATED = "simulated"
@@ -141,8 +141,8 @@ def _source(
 def _from_files(
     folder: Path, sku: str | None, count: int | None, loop: bool, prefix: str
 ) -> tuple[Iterator[Shot], int | None]:
-    from adapters.cli import pictures
-    from adapters.mqtt.camera import Shot
+    from adapters.cli import images as pictures
+    from adapters.mqtt.camera_publisher import Shot
 
     files = pictures.find([folder])
 
@@ -168,7 +168,7 @@ def _from_files(
 def _drawn(sku: str | None, family: str, seed: int, name: str, prefix: str) -> Iterator[Shot]:
     """An endless run of drawn parts, one in ten defective."""
     from adapters.cli.demo.plan import encode_jpeg
-    from adapters.mqtt.camera import Shot
+    from adapters.mqtt.camera_publisher import Shot
     from adapters.simulator import FAMILIES, Product, Run, SimulatedCamera, Station
 
     if family not in FAMILIES:

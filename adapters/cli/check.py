@@ -23,7 +23,7 @@ from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Composition
-    from adapters.mqtt.link import Link
+    from adapters.mqtt.session import Link
     from config import Loaded, Settings
 
 _CONNECT_S = 8.0
@@ -123,7 +123,7 @@ def _show(findings: list[Finding]) -> None:
 def check_broker(settings: Settings) -> Finding:
     """Connect as a client would and say what the broker speaks."""
     from adapters.cli.broker import client_options, reachable_url
-    from adapters.mqtt.link import Link
+    from adapters.mqtt.session import Link
     from agent.telemetry import Counters
 
     address = f"{settings.broker.host}:{settings.broker.port}"
@@ -224,7 +224,7 @@ def check_metrics(settings: Settings) -> Finding:
     metrics = settings.metrics
     if not metrics.enabled:
         return Finding("metrics", State.OK, "switched off; nobody can ask /healthz")
-    from adapters.metrics.server import check_port, who_serves
+    from adapters.observability.server import check_port, who_serves
     from agent.domain.errors import ConfigurationError
 
     where = f"{metrics.host}:{metrics.port}"

@@ -21,7 +21,7 @@ from adapters.cli.models import models_commands
 from adapters.cli.prompts import prompt_commands
 from adapters.cli.recipe import recipe_commands
 from adapters.cli.run import run
-from adapters.cli.trial import trial_commands
+from adapters.lab.studies import trial_commands
 from agent import __version__
 
 _HELP = """

@@ -22,7 +22,7 @@ from adapters.cli.screen import number, plural, stderr, stdout
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store
-    from adapters.cli.enrolment import Photograph
+    from adapters.cli.references import Photograph
     from agent.domain.frame import Job
     from agent.domain.recipe import Recipe
     from agent.enrollment.enroll import Enrolled
@@ -51,8 +51,8 @@ def enroll(
 
     A running agent takes the new version up with its next frame.
     """
-    from adapters.cli import pictures
-    from adapters.cli.enrolment import enrol_pictures, read_references, stored
+    from adapters.cli import images as pictures
+    from adapters.cli.references import enrol_pictures, read_references, stored
     from agent.enrollment.orientation import told
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.cli.comparison import Compared, Comparison
-from adapters.cli.figures import Outcome, markdown, show
 from adapters.cli.options import (
     ConfigFile,
     Overrides,
@@ -23,16 +21,18 @@ from adapters.cli.options import (
     configure,
 )
 from adapters.cli.screen import stderr
+from adapters.evaluation.comparison import Compared, Comparison
+from adapters.evaluation.figures import Outcome, markdown, show
 from agent.domain.errors import ConfigurationError, ModelError, RecipeError, SightlineError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from adapters.cli.composition import Composition
+    from adapters.evaluation.dataset import Category
+    from adapters.evaluation.evaluate import Options, Run
     from agent.domain.frame import Image
     from agent.domain.prompts import PromptSet
-    from agent.evaluation.dataset import Category
-    from agent.evaluation.evaluate import Options, Run
     from agent.inference.inspector import Inspector
     from agent.ports import ImageCodec
     from config import Settings
@@ -102,9 +102,9 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Measure a method on labelled pictures, or several of them side by side."""
-    from agent.evaluation.draw import DRAWS
-    from agent.evaluation.evaluate import Options
-    from agent.evaluation.protocol import protocol_for
+    from adapters.evaluation.draw import DRAWS
+    from adapters.evaluation.evaluate import Options
+    from adapters.evaluation.protocol import protocol_for
 
     every = [
         configure(config, profile, [*(overrides or ()), *chosen_method(name)]).settings
@@ -183,8 +183,8 @@ class _Bench:
         return comparison
 
     def _measure(self, inspector: Inspector, settings: Settings, shots: int, sheets: Path | None) -> Outcome:
-        from agent.evaluation.draw import draw_of
-        from agent.evaluation.evaluate import evaluate as measure
+        from adapters.evaluation.draw import draw_of
+        from adapters.evaluation.evaluate import evaluate as measure
 
         method = settings.inspection.method
         options = replace(
@@ -302,18 +302,18 @@ class _Watch:
             self._progress.stop()
 
     def scored(self, category: Category, seed: int, done: int, total: int) -> None:
-        """See :class:`agent.evaluation.evaluate.Observer`."""
+        """See :class:`adapters.evaluation.evaluate.Observer`."""
         if self._progress is not None and self._task is not None:
             words = f"{category.name}, draw {seed}" if self._shots else category.name
             self._progress.update(self._task, completed=self._before + done, description=words)
 
     def finished(self, run: Run) -> None:
-        """See :class:`agent.evaluation.evaluate.Observer`."""
+        """See :class:`adapters.evaluation.evaluate.Observer`."""
         self._before += len(run.category.test)
         where = f"{run.category.name}, draw {run.seed}" if self._shots else run.category.name
         self.notes += [f"{where}: {note}" for note in run.notes]
         if self._sheets is not None and run.category.name not in self._drawn:
-            from adapters.cli.sheets import write_sheet
+            from adapters.evaluation.sheets import write_sheet
 
             self._drawn.add(run.category.name)  # the first draw alone: sheets are for looking
             if run.maps is None:
@@ -348,7 +348,7 @@ def _file_name(category: str) -> str:
 
 
 def _categories(dataset: str, root: Path, wanted: Sequence[str] | None) -> list[Category]:
-    from agent.evaluation.formats import FORMATS
+    from adapters.evaluation.formats import FORMATS
 
     if dataset not in FORMATS:
         raise ConfigurationError(f"there is no dataset format {dataset!r}; known are {', '.join(FORMATS)}")

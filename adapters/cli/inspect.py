@@ -51,7 +51,7 @@ def inspect(
     overrides: Overrides = None,
 ) -> None:
     """Inspect pictures from disk, without a broker and without a database."""
-    from adapters.cli import pictures
+    from adapters.cli import images as pictures
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
@@ -87,7 +87,7 @@ def _prepare(
     composition: Composition, inspector: Inspector, settings: Settings, sku: str, noun: str, good: list[Any]
 ) -> Prepared:
     """The recipe in memory only: from references where there are some, else from words alone."""
-    from adapters.cli.enrolment import enrol_pictures, read_references, unstored
+    from adapters.cli.references import enrol_pictures, read_references, unstored
     from agent.domain.recipe import generic_recipe
 
     recipe = generic_recipe(sku, settings.inspection.method, noun)

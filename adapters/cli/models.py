@@ -17,15 +17,15 @@ from rich.text import Text
 from adapters.cli.errors import complain
 from adapters.cli.options import ConfigFile, Overrides, Profile, configure
 from adapters.cli.screen import stderr, stdout, table
-from adapters.models.catalogue import KNOWN, KnownModel, find
-from adapters.models.needs import needed
-from adapters.models.store import Holding, WeightStore, pull_name
+from adapters.models.weights.catalogue import KNOWN, KnownModel, find
+from adapters.models.weights.needs import needed
+from adapters.models.weights.store import Holding, WeightStore, pull_name
 from agent.domain.errors import ConfigurationError, ModelError, SightlineError
 from config import Settings, load, profiles
 
 if TYPE_CHECKING:
-    from adapters.models.hub import Progress
-    from adapters.models.pull import Pulled
+    from adapters.models.weights.hub import Progress
+    from adapters.models.weights.pull import Pulled
 
 models_commands = typer.Typer(
     help="Weights: what is needed, what is here, and bring it.", no_args_is_help=True
@@ -108,8 +108,8 @@ def pull_command(
 when it first comes, and compared whenever it is loaded. HF_ENDPOINT names a mirror; HF_HUB_OFFLINE \
 forbids the network.
     """
-    from adapters.models.hub import Hub, offline
-    from adapters.models.pull import pull
+    from adapters.models.weights.hub import Hub, offline
+    from adapters.models.weights.pull import pull
 
     settings = configure(config, profile, overrides).settings
     store = store_of(settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.cli import logs
+from adapters.observability import logs
 from config import Loaded, load
 
 if TYPE_CHECKING:

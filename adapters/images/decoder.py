@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.images.bounded_json import load_object
 from adapters.images.header import HeaderError, media_type
 from adapters.images.identity import read_identity
+from adapters.images.image_ref import PictureReferenceError, ReferenceReader
 from adapters.images.pixels import PixelReader, pixel_reader
-from adapters.images.references import PictureReferenceError, ReferenceReader
-from adapters.mqtt.bounded_json import load_object
-from adapters.mqtt.payloads import IMAGE_KEYS
+from adapters.mqtt.codec import IMAGE_KEYS
 from agent.domain.errors import FrameError, MessageError
 from agent.domain.frame import Camera, Delivery, Frame, FrameIdentity
 from agent.telemetry import Counters, about

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.mqtt.payloads import parse_time
+from adapters.mqtt.codec import parse_time
 from agent.domain.frame import MAX_SKU, Delivery, FrameIdentity
 
 MAX_IDENTIFIER = 255

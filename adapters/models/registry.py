@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 
-from adapters.models.backbone import TimmBackbone
-from adapters.models.catalogue import BUNDLED, KNOWN, TIMM_PREFIX, KnownModel, find, names
-from adapters.models.clip import OpenClipEncoder
-from adapters.models.grounding_dino import GroundingDino
-from adapters.models.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Preprocessing
-from adapters.models.sam import BUILDERS, Sam
-from adapters.models.store import WeightStore, bundled_folder
-from adapters.models.weights import digest_in_use
+from adapters.models.detectors.grounding_dino import GroundingDino
+from adapters.models.detectors.sam import BUILDERS, Sam
+from adapters.models.encoders.backbone import TimmBackbone
+from adapters.models.encoders.clip import OpenClipEncoder
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Preprocessing
+from adapters.models.weights.catalogue import BUNDLED, KNOWN, TIMM_PREFIX, KnownModel, find, names
+from adapters.models.weights.local import digest_in_use
+from adapters.models.weights.store import WeightStore, bundled_folder
 from agent.domain.errors import ModelError
 
 __all__ = [

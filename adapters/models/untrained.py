@@ -14,15 +14,15 @@ from typing import Any
 
 import torch
 
-from adapters.models.backbone import TimmBackbone
-from adapters.models.catalogue import KNOWN, names, timm_network
-from adapters.models.clip import OpenClipEncoder
-from adapters.models.grounding_dino import GroundingDino, Parts
-from adapters.models.normalisation import CLIP_PREPROCESSING
+from adapters.models.detectors.grounding_dino import GroundingDino, Parts
+from adapters.models.detectors.sam import BUILDERS, Sam
+from adapters.models.encoders.backbone import TimmBackbone
+from adapters.models.encoders.clip import OpenClipEncoder
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
+from adapters.models.encoders.vocabulary import VOCABULARY
 from adapters.models.registry import Device, bundled_folder
-from adapters.models.sam import BUILDERS, Sam
-from adapters.models.vocabulary import VOCABULARY
-from adapters.models.weights import UNTRAINED
+from adapters.models.weights.catalogue import KNOWN, names, timm_network
+from adapters.models.weights.local import UNTRAINED
 from agent.domain.errors import ModelError
 
 SEED = 0

@@ -18,12 +18,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from adapters.mqtt.acks import AckWindow
-from adapters.mqtt.ended import Ended
-from adapters.mqtt.lenient import LenientClient
+from adapters.mqtt.ack_window import AckWindow
 from adapters.mqtt.options import BrokerOptions
-from adapters.mqtt.outgoing import FAILURE, Outgoing, OutgoingQueue, Ticket
+from adapters.mqtt.publish_queue import FAILURE, Outgoing, OutgoingQueue, Ticket
 from adapters.mqtt.tls import context_of, trouble_of, unexplained, why
+from adapters.mqtt.tolerant_client import LenientClient
 
 logger = logging.getLogger(__name__)
 
@@ -395,3 +394,16 @@ class Connection:
         if unanswered:
             text += unexplained(self._options)
         self._end(text, unanswered=unanswered)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a connection ended."""
+
+    reason: str
+    accepted: bool = False
+    """The broker had accepted it."""
+    unsupported_version: bool = False
+    """Refused because of the protocol version, in so many words."""
+    unanswered: bool = False
+    """No answer to CONNECT before the end, as from brokers that do not know the version."""

@@ -1,9 +1,4 @@
-"""A thin, typed layer on Ollama's own Python client.
-
-Every call has a limit on its whole duration, from connecting to the last byte of the answer: the limits of an
-HTTP client are per read, and a server that drips would never reach them. Each call therefore runs in an event
-loop of its own, which is cancelled when its time is up; the server sees the connection close and stops.
-"""
+"""How to reach Ollama and how to ask it."""
 
 from __future__ import annotations
 
@@ -16,20 +11,88 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError
 
-from adapters.ollama.errors import (
-    ModelMissingError,
-    OllamaError,
-    ServerError,
-    TimeLimitError,
-    UnreachableError,
-)
-from adapters.ollama.options import OllamaOptions
+from agent.domain.errors import SightlineError
+
+if TYPE_CHECKING:
+    from config.sections.ollama import OllamaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaOptions:
+    """What the section ``ollama`` of the configuration says."""
+
+    url: str = "http://127.0.0.1:11434"
+    model: str = "qwen2.5:7b-instruct"
+    vision_model: str | None = None
+    """Names what pictures show; None: ``model``, where it can see."""
+    timeout_s: float = 60.0
+    """Longest wait for one answer, from connecting to its last byte."""
+    budget_s: float = 240.0
+    """Longest wait for all answers about one product."""
+    tries: int = 3
+    """How often one question is asked at most."""
+    seed: int = 0
+    """Of a question's first try; each further one adds one."""
+    think: Literal["auto", "on", "off"] = "auto"
+    temperature: float = 0.4
+    top_p: float = 0.9
+    num_ctx: int = 8192
+    num_predict: int = 4096
+    keep_alive_s: float = 0.0
+    """How long the model stays in memory after the last answer."""
+
+    @classmethod
+    def of(cls, settings: OllamaSettings) -> OllamaOptions:
+        """The options that a configuration asks for."""
+        values = settings.model_dump(exclude={"enabled", "keep_alive"})
+        return cls(**values, keep_alive_s=settings.keep_alive.total_seconds())
+
+
+class OllamaError(SightlineError):
+    """The language model did not answer."""
+
+    again = True
+    """Whether a later try may do better without a person's help."""
+    hopeless = False
+    """Whether asking at once another time is in vain."""
+
+
+class UnreachableError(OllamaError):
+    """Nobody listens there."""
+
+    hopeless = True
+
+
+class TimeLimitError(OllamaError):
+    """The answer was not complete in time."""
+
+
+class ServerError(OllamaError):
+    """The server failed, broke off or answered something that is not Ollama's."""
+
+
+class ModelMissingError(OllamaError):
+    """The server has no such model; as soon as somebody has pulled it, a later try finds it."""
+
+    hopeless = True
+
+
+class CannotSeeError(OllamaError):
+    """The model takes no pictures."""
+
+    again = False
+    hopeless = True
+
+
+class UnusableAnswerError(OllamaError):
+    """The model answered, but with nothing that may be used; the message says what was wrong."""
+
 
 logger = logging.getLogger(__name__)
 

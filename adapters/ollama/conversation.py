@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from adapters.ollama.answers import Answer, read
-from adapters.ollama.checked import Checked
-from adapters.ollama.client import Model, OllamaClient
-from adapters.ollama.errors import OllamaError, TimeLimitError, UnusableAnswerError
+from adapters.ollama.client import (
+    Model,
+    OllamaClient,
+    OllamaError,
+    OllamaOptions,
+    TimeLimitError,
+    UnusableAnswerError,
+)
 from adapters.ollama.instructions import Question
-from adapters.ollama.options import OllamaOptions
+from adapters.ollama.validation import Checked
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adapters.ollama.client import Model, OllamaClient
-from adapters.ollama.errors import ModelMissingError, OllamaError, UnreachableError
-from adapters.ollama.options import OllamaOptions
+from adapters.ollama.client import (
+    Model,
+    ModelMissingError,
+    OllamaClient,
+    OllamaError,
+    OllamaOptions,
+    UnreachableError,
+)
 
 
 class Readiness(StrEnum):

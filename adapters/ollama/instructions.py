@@ -14,8 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from adapters.ollama.answers import Answer, DefectsAnswer, NounsAnswer, PromptsAnswer, TagsAnswer
-from adapters.ollama.schema import schema_of, shape_of
+from adapters.ollama.answers import (
+    Answer,
+    DefectsAnswer,
+    NounsAnswer,
+    PromptsAnswer,
+    TagsAnswer,
+    schema_of,
+    shape_of,
+)
 from agent.ports import Brief
 
 AnswerT = TypeVar("AnswerT", bound=Answer)

@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from adapters.ollama.agnostic import checked_agnostic
-from adapters.ollama.client import Model, OllamaClient
+from adapters.ollama.client import Model, OllamaClient, OllamaError, OllamaOptions, UnusableAnswerError
 from adapters.ollama.conversation import Conversation, Settled
-from adapters.ollama.defects import checked_defects
-from adapters.ollama.errors import OllamaError, UnusableAnswerError
 from adapters.ollama.instructions import (
     AGNOSTIC,
     DEFECTS,
@@ -21,11 +18,9 @@ from adapters.ollama.instructions import (
     data_of,
     instruction_hash,
 )
-from adapters.ollama.nouns import checked_nouns
-from adapters.ollama.options import OllamaOptions
-from adapters.ollama.pictures import jpeg
-from adapters.ollama.prompts import checked_prompts
-from adapters.ollama.tokens import TokenCounter, clip_tokens
+from adapters.ollama.tagger import jpeg
+from adapters.ollama.text import TokenCounter, clip_tokens
+from adapters.ollama.validation import checked_agnostic, checked_defects, checked_nouns, checked_prompts
 from agent.domain.errors import WriterError
 from agent.domain.prompts import COMMON_DEFECTS, NamedDefect, PromptSet, PromptSource
 from agent.ports import Brief, Description

@@ -9,7 +9,7 @@ from typing import Self
 
 from agent.domain.errors import RecipeError
 from agent.ports.recipes import ReferenceEntry
-from config.document import LARGEST_FILE
+from config.loading.document import LARGEST_FILE
 
 YAML_NAME = "recipe.yaml"
 FOLDER = "references"

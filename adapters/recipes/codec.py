@@ -16,8 +16,8 @@ from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Digests, Recipe
 from agent.ports.recipes import RecipeFile, ReferenceEntry
-from config.document import LARGEST_FILE, parse
-from config.tree import Problem, plain
+from config.loading.document import LARGEST_FILE, parse
+from config.loading.tree import Problem, plain
 
 MOST_ENTRIES = 20_000
 """Lines, and entries of lists within one; a recipe with hundreds of prompts has a thousand."""

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from adapters.recipes.document import SECTIONS
-from config.tree import Origin, Problem
+from config.loading.tree import Origin, Problem
 
 Path = tuple[int | str, ...]
 

@@ -4,9 +4,9 @@ from adapters.simulator.captions import captions
 from adapters.simulator.defects import DEFECTS
 from adapters.simulator.families import FAMILIES, HELD_OUT
 from adapters.simulator.family import Family
-from adapters.simulator.line import Part, Run, SimulatedCamera
-from adapters.simulator.picture import Picture, draw, random_defect
+from adapters.simulator.image import Picture, draw, random_defect
 from adapters.simulator.product import Product
+from adapters.simulator.production_line import Part, Run, SimulatedCamera
 from adapters.simulator.station import Station
 from adapters.simulator.statistics import statistics
 

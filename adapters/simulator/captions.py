@@ -6,7 +6,7 @@ of neither, except where a defect was drawn that can hardly be seen: then it nam
 
 import numpy as np
 
-from adapters.simulator.picture import Picture
+from adapters.simulator.image import Picture
 
 CLAIMED = 0.6  # a defect below this share of the visibility asked for is not spoken of
 

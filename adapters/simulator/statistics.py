@@ -7,7 +7,7 @@ import numpy as np
 
 from adapters.simulator.captions import CLAIMED
 from adapters.simulator.families import FAMILIES
-from adapters.simulator.picture import draw
+from adapters.simulator.image import draw
 from adapters.simulator.product import Product
 from adapters.simulator.seeds import generator
 from adapters.simulator.station import Station

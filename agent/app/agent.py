@@ -10,15 +10,14 @@ from typing import Any
 
 from adapters.images.codec import CvImageCodec
 from adapters.images.decoder import PayloadDecoder
-from adapters.mqtt.announcer import MqttAnnouncer
-from adapters.mqtt.broker import EmbeddedBroker
-from adapters.mqtt.client import MqttTransport
-from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
-from adapters.mqtt.parser import JsonMessageParser
+from adapters.mqtt.codec import JsonMessageParser
+from adapters.mqtt.embedded_broker import EmbeddedBroker
+from adapters.mqtt.messages import JsonCommandParser, MqttAnnouncer, MqttReplier
 from adapters.mqtt.topics import Topics
+from adapters.mqtt.transport import MqttTransport
 from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
 from adapters.recipes.codec import RecipeYaml
-from adapters.scheduler import BackgroundSchedule
+from adapters.scheduling import BackgroundSchedule
 from agent import __version__
 from agent.app.options import (
     broker_options,
@@ -47,7 +46,7 @@ from agent.recipes.import_export import RecipeExchange
 from agent.telemetry import Counters
 from agent.threads import ends_within
 from config import Settings, open_secrets
-from config.ollama import OllamaSettings
+from config.sections.ollama import OllamaSettings
 
 logger = logging.getLogger(__name__)
 

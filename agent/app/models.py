@@ -10,9 +10,9 @@ from functools import cached_property
 import torch
 
 from adapters.models.device import pick_device, pick_precision
-from adapters.models.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
+from adapters.models.encoders.tagger import ClipTagger
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
-from adapters.models.tagger import ClipTagger
+from adapters.models.weights.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
 from agent.domain.errors import ModelError
 from agent.domain.recipe import Parameter
 from agent.inference.inspector import Inspector

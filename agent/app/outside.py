@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from adapters.metrics.collector import registry_of
-from adapters.metrics.health import Health
-from adapters.metrics.machine import disk
-from adapters.metrics.pulse import Pulse
-from adapters.metrics.question import Question
-from adapters.metrics.server import Answers, MetricsServer
-from adapters.metrics.systemd import Notifier
-from adapters.metrics.vitals import BrokerState, DiskState, OutboxState, Vitals
-from adapters.mqtt.client import MqttTransport
+from adapters.mqtt.transport import MqttTransport
+from adapters.observability.cached_probe import Question
+from adapters.observability.collector import registry_of
+from adapters.observability.health import Health
+from adapters.observability.health_source import BrokerState, DiskState, OutboxState, Vitals
+from adapters.observability.machine import disk
+from adapters.observability.server import Answers, MetricsServer
+from adapters.observability.watchdog import Notifier, Pulse
 from agent import __version__
 from agent.app.store import Store
 from agent.domain.errors import ModelError, RecipeError

@@ -14,7 +14,7 @@ from agent import __version__
 from agent.domain.errors import DiskFullError
 from agent.domain.events import Event
 from config import Settings
-from storage import media_report
+from storage.media_audit import report as media_report
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from adapters.models.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
 from adapters.models.untrained import (
     untrained_backbone,
     untrained_clip,
     untrained_detector,
     untrained_segmenter,
 )
+from adapters.models.weights.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
 from agent.app.models import Models
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from adapters.images.hosts import AllowedHosts
-from config.inspection import FramesSettings
+from config.sections.inspection import FramesSettings
 
 GOOD = [
     *("camera-1", "camera-1.plant.local", "camera-1:8080", "10.0.0.7", "10.0.0.7:8080", "192.168.10.0/24"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.domain.errors import ConfigurationError
 from config import load, show
-from config.section import MASK
+from config.sections.base import MASK
 
 SECRET = "hunter2:with/odd@signs"
 ENVIRON = {

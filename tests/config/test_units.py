@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.units import (
+from config.sections.units import (
     LONGEST_MS,
     format_bytes,
     format_duration,

@@ -14,8 +14,8 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from adapters.metrics.collector import registry_of
-from adapters.metrics.health import Health
+from adapters.observability.collector import registry_of
+from adapters.observability.health import Health
 from config import load
 from tests.support.promql import metrics_of
 from tests.support.vitals import Patient

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adapters.images.decoder import PayloadDecoder
-from adapters.mqtt.announcer import MqttAnnouncer
-from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
-from adapters.mqtt.parser import JsonMessageParser
+from adapters.mqtt.codec import JsonMessageParser
+from adapters.mqtt.messages import JsonCommandParser, MqttAnnouncer, MqttReplier
 from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
 from agent.domain.errors import StorageError
@@ -26,9 +25,9 @@ from agent.telemetry import Counters, Measures
 from storage import MediaFolder, SqlHistory
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
+from tests.support.images import part
 from tests.support.loopback import CAMERA, LoopbackTransport, Sent, message
-from tests.support.office import onboarding
-from tests.support.pictures import part
+from tests.support.onboarding import onboarding
 from tests.support.schedule import ManualSchedule
 
 _WATCHED = ("drift", "bursts", "numbers", "silence")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from adapters.metrics.question import Question
-from adapters.metrics.vitals import BrokerState, DiskState, OutboxState, Vitals
+from adapters.observability.cached_probe import Question
+from adapters.observability.health_source import BrokerState, DiskState, OutboxState, Vitals
 from agent.ports.health import LineState, StageState
 from agent.telemetry import Counters, Measures
 

@@ -8,7 +8,7 @@ import zlib
 
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.system.conftest import StartAgent, rows
-from tests.system.pictures import drawn
+from tests.system.images import drawn
 from tests.system.subscriber import Subscriber
 
 BASE = "factory/line-1/cam-1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.system.conftest import StartAgent, rows
-from tests.system.pictures import drawn
+from tests.system.images import drawn
 from tests.system.process import sightline
 from tests.system.subscriber import Subscriber
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.mqtt.camera import CameraPublisher, Shot
+from adapters.mqtt.camera_publisher import CameraPublisher, Shot
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
 from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.support.factory import encoded
-from tests.support.pictures import part
+from tests.support.images import part
 from tests.system.conftest import StartAgent, rows
 from tests.system.subscriber import Subscriber
 

@@ -13,7 +13,7 @@ import pytest
 from adapters.images.worker import DecodeWorker
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.system.conftest import StartAgent, rows
-from tests.system.pictures import drawn
+from tests.system.images import drawn
 from tests.system.process import AgentProcess
 from tests.system.subscriber import Subscriber
 

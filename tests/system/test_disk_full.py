@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.mqtt.camera import CameraPublisher, Shot
+from adapters.mqtt.camera_publisher import CameraPublisher, Shot
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
 from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.fixtures.small_disk import small_disk
 from tests.system.conftest import StartAgent, rows
-from tests.system.pictures import encode
+from tests.system.images import encode
 from tests.system.subscriber import Subscriber
 
 __all__ = ["small_disk"]

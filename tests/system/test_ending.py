@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from adapters.mqtt.camera import CameraPublisher
+from adapters.mqtt.camera_publisher import CameraPublisher
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
 from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.system.conftest import StartAgent, rows
-from tests.system.pictures import drawn
+from tests.system.images import drawn
 from tests.system.subscriber import Subscriber
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]

@@ -11,13 +11,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from adapters.mqtt.camera import CameraPublisher, Shot
+from adapters.mqtt.camera_publisher import CameraPublisher, Shot
 from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.topics import Topics
 from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto
 from tests.system.conftest import StartAgent, rows
-from tests.system.pictures import drawn
+from tests.system.images import drawn
 from tests.system.process import sightline, write_config
 from tests.system.subscriber import Subscriber
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.system.conftest import StartAgent, rows
-from tests.system.pictures import drawn, photographs
+from tests.system.images import drawn, photographs
 from tests.system.process import sightline
 from tests.system.subscriber import Subscriber
 

@@ -14,7 +14,7 @@ from storage import Database, schema
 from tests.fixtures.mosquitto import StartMosquitto, free_port
 from tests.support.factory import wait_until
 from tests.system.conftest import StartAgent
-from tests.system.pictures import drawn
+from tests.system.images import drawn
 from tests.system.process import sightline
 from tests.system.subscriber import Subscriber
 

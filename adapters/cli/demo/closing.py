@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.cli.screen import COLOURS, duration, table
-from adapters.models.catalogue import KNOWN
+from adapters.models.weights.catalogue import KNOWN
 
 REAL_WEIGHTS = "vit_small_patch14_dinov2"
 """What the profile ``edge`` compares references by."""

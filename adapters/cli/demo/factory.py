@@ -15,8 +15,8 @@ from adapters.cli.demo.board import Board
 from adapters.cli.demo.observer import Heard, Observer
 from adapters.cli.demo.plan import SHOTS, CameraPlan, Plan, Shot
 from adapters.cli.demo.summary import Key
-from adapters.mqtt.camera import CameraPublisher
-from adapters.mqtt.camera import Shot as Message
+from adapters.mqtt.camera_publisher import CameraPublisher
+from adapters.mqtt.camera_publisher import Shot as Message
 from agent.domain.errors import SightlineError, TransportError
 from agent.domain.frame import Camera
 from agent.ports import PublishTicket

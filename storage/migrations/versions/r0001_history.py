@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from storage.types import SKU_BYTES, CleanText, Name, RowId, UtcDateTime
+from storage.column_types import SKU_BYTES, CleanText, Name, RowId, UtcDateTime
 
 revision = "0001"
 down_revision: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from storage.types import SKU_BYTES, CleanText, Name, UtcDateTime
+from storage.column_types import SKU_BYTES, CleanText, Name, UtcDateTime
 
 revision = "0002"
 down_revision: str | None = "0001"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from storage.types import Name
+from storage.column_types import Name
 
 revision = "0003"
 down_revision: str | None = "0002"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.cli import resident
 from adapters.cli.bench import drawn, parse_size, percentiles
-from adapters.models.needs import taking_part
+from adapters.models.weights.needs import taking_part
 from agent.domain.errors import ConfigurationError
 from tests.adapters.cli.conftest import CommandLine
 

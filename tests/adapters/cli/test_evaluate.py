@@ -12,14 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from adapters.cli.evaluate import parse_methods, parse_nouns, parse_seeds
-from adapters.cli.sheets import AT_THRESHOLD, chosen, colour_scale, write_sheet
+from adapters.evaluation.dataset import Category, Sample
+from adapters.evaluation.evaluate import Run
+from adapters.evaluation.mapstore import MapStore
+from adapters.evaluation.protocol import PROTOCOLS
+from adapters.evaluation.published import CATEGORIES
+from adapters.evaluation.sheets import AT_THRESHOLD, chosen, colour_scale, write_sheet
 from adapters.simulator import Product, Station, draw
 from agent.domain.errors import ConfigurationError
-from agent.evaluation.dataset import Category, Sample
-from agent.evaluation.evaluate import Run
-from agent.evaluation.mapstore import MapStore
-from agent.evaluation.protocol import PROTOCOLS
-from agent.evaluation.published import CATEGORIES
 from agent.methods import PRESETS
 from tests.adapters.cli.conftest import SEED, CommandLine
 

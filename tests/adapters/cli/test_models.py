@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.models.catalogue import BUNDLED, KNOWN
-from adapters.models.needs import METHOD_KINDS, needed
+from adapters.models.weights.catalogue import BUNDLED, KNOWN
+from adapters.models.weights.needs import METHOD_KINDS, needed
 from agent.domain.recipe import Reference
 from agent.methods import NAMES
 from tests.adapters.cli.conftest import CommandLine

@@ -17,8 +17,8 @@ from adapters.images.decoder import FrameLimits, PayloadDecoder
 from adapters.images.header import HeaderError
 from adapters.images.pixels import PixelReader, pixel_reader
 from adapters.images.worker import DecodeWorker
-from adapters.mqtt.command_messages import JsonCommandParser
-from adapters.mqtt.parser import JsonMessageParser
+from adapters.mqtt.codec import JsonMessageParser
+from adapters.mqtt.messages import JsonCommandParser
 from agent.domain.errors import FrameError, MessageError
 from agent.domain.frame import MAX_SKU, Camera, Delivery, DeliveryKind
 from agent.ports.commands import CommandError

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from adapters.models.clip import OpenClipEncoder, build_model
-from adapters.models.preprocessing import CLIP_PREPROCESSING
+from adapters.models.encoders.clip import OpenClipEncoder, build_model
+from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING
 from agent.domain.frame import Image
 
 VIT = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapters.models.clip import OpenClipEncoder
-from adapters.models.preprocessing import CLIP_PREPROCESSING, IMAGENET_PREPROCESSING
+from adapters.models.encoders.clip import OpenClipEncoder
+from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING, IMAGENET_PREPROCESSING
 from adapters.models.registry import (
     BUNDLED,
     KNOWN,
@@ -19,8 +19,8 @@ from adapters.models.registry import (
     load_segmenter,
     resolve,
 )
-from adapters.models.store import WeightStore
-from adapters.models.weights import sha256_of
+from adapters.models.weights.local import sha256_of
+from adapters.models.weights.store import WeightStore
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
 

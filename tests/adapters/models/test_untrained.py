@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.models.sam import BUILDERS
+from adapters.models.detectors.sam import BUILDERS
 from adapters.models.untrained import (
     SWINS,
     VOCABULARY_SIZE,

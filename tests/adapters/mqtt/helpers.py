@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import paho.mqtt.client as mqtt
 
-from adapters.mqtt.client import MqttTransport
 from adapters.mqtt.connection import Connection
-from adapters.mqtt.link import Link
 from adapters.mqtt.options import BrokerOptions
+from adapters.mqtt.session import Link
 from adapters.mqtt.topics import Topics
+from adapters.mqtt.transport import MqttTransport
 from agent.domain.frame import Delivery
 from agent.telemetry import Counters
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from adapters.mqtt.outgoing import Outgoing
+from adapters.mqtt.publish_queue import Outgoing
 from agent.domain.frame import Delivery
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until
 from tests.fixtures.mosquitto import Mosquitto

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapters.mqtt.command_messages import JsonCommandParser, MqttReplier
+from adapters.mqtt.messages import JsonCommandParser, MqttReplier
 from adapters.recipes.codec import RecipeYaml
 from agent.domain.frame import Delivery, DeliveryKind
 from agent.pipeline.outbox_publisher import OutboxDrain

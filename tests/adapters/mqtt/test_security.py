@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.mqtt.options import BrokerOptions, Tls
-from adapters.mqtt.outgoing import Outgoing
+from adapters.mqtt.publish_queue import Outgoing
 from agent.domain.errors import ConfigurationError, TransportError
 from agent.ports import OutboxMessage
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until

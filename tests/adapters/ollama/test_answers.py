@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.ollama.agnostic import checked_agnostic
 from adapters.ollama.answers import DefectsAnswer, NounsAnswer, PromptsAnswer, TagsAnswer, read
-from adapters.ollama.cleaning import mentions, speaks_to_a_model, words_of
-from adapters.ollama.defects import checked_defects
-from adapters.ollama.errors import UnusableAnswerError
-from adapters.ollama.nouns import checked_nouns, checked_tags
-from adapters.ollama.prompts import checked_prompts
-from adapters.ollama.tokens import fits
+from adapters.ollama.client import UnusableAnswerError
+from adapters.ollama.text import fits, mentions, speaks_to_a_model, words_of
+from adapters.ollama.validation import (
+    checked_agnostic,
+    checked_defects,
+    checked_nouns,
+    checked_prompts,
+    checked_tags,
+)
 from agent.domain.prompts import compositional_ensemble
 from agent.methods.prompt_library import library
 from tests.support.ollama_server import SENTENCES

@@ -10,7 +10,7 @@ import pytest
 from adapters.ollama import OllamaOptions
 from agent.domain.errors import ConfigurationError
 from config import Settings, load
-from config.ollama import OllamaSettings
+from config.sections.ollama import OllamaSettings
 
 
 def test_the_defaults_of_both_agree() -> None:

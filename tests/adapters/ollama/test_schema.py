@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from adapters.ollama.answers import DefectsAnswer
+from adapters.ollama.answers import DefectsAnswer, schema_of, shape_of
 from adapters.ollama.instructions import AGNOSTIC, DEFECTS, NOUNS, PROMPTS, TAGS
-from adapters.ollama.schema import schema_of, shape_of
 
 QUESTIONS = (NOUNS, PROMPTS, DEFECTS, TAGS, *AGNOSTIC)
 

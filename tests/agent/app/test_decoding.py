@@ -9,7 +9,7 @@ from adapters.images.worker import DecodeWorker
 from agent.app.options import decode_worker, decoder_limits
 from agent.telemetry import Counters
 from config import Settings
-from config.inspection import FramesSettings
+from config.sections.inspection import FramesSettings
 from tests.support.mutations import originals
 
 

@@ -21,7 +21,7 @@ from agent.methods import AnomalyDino, build_method
 from agent.methods.anomaly_dino import foreground
 from agent.methods.variants import evenly_spaced, variants
 from tests.support.encoders import ColourEncoder
-from tests.support.pictures import part, spotted
+from tests.support.images import part, spotted
 
 
 def recipe(shots: int, **parameters: Parameter) -> Recipe:

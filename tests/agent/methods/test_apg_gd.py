@@ -18,7 +18,7 @@ from agent.methods.apg_gd import crops_of, ratio
 from agent.ports import Detections
 from tests.support.detectors import Box, WrittenDetector
 from tests.support.encoders import ColourEncoder
-from tests.support.pictures import part, spotted
+from tests.support.images import part, spotted
 
 PROMPTS = PromptSet(("good part", "flawless"), ("broken part", "red spot", "stained"))
 FIRST: Box = (4.0, 8.0, 36.0, 40.0)

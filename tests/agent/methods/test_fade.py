@@ -19,7 +19,7 @@ from agent.methods.language import embed_words
 from agent.methods.prepared import Prepared, Scored
 from agent.methods.prompt_library import library
 from tests.support.encoders import ColourEncoder
-from tests.support.pictures import part, spotted
+from tests.support.images import part, spotted
 
 SMALL = FadeParameters(scales=(64, 96), map_size=12)
 PROMPTS = PromptSet(

@@ -14,7 +14,7 @@ from agent.methods import IapAs, build_method
 from agent.methods.iap_as import min_max, score_map, smaller_than_product
 from agent.ports import Detections
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector
-from tests.support.pictures import part
+from tests.support.images import part
 
 PROMPTS = PromptSet(
     ("good",), ("bad",), (NamedDefect("Scratch", ("a scratch",)), NamedDefect("hole", ("a hole",)))

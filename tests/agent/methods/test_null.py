@@ -8,7 +8,7 @@ from agent.domain.recipe import generic_recipe
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import Inspector
 from agent.methods import build_method
-from tests.support.pictures import part
+from tests.support.images import part
 
 
 def test_everything_passes_without_a_model() -> None:

@@ -20,7 +20,7 @@ from agent.methods.prepared import Scored
 from agent.methods.sightline import blend
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector
 from tests.support.encoders import ColourEncoder
-from tests.support.pictures import part, spotted
+from tests.support.images import part, spotted
 
 PROMPTS = PromptSet(("good",), ("red spot",), (NamedDefect("spot", ("red spot",)),))
 PARAMETERS: dict[str, Parameter] = {"scales": [64], "map_size": 16}

@@ -17,7 +17,7 @@ from agent.methods import IapAs, build_method
 from agent.methods.tagging import drawn, object_tag, usable
 from agent.ports import Detections
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector, WrittenTagger
-from tests.support.pictures import part
+from tests.support.images import part
 
 PROMPTS = PromptSet(("good",), ("bad",), (NamedDefect("hole", ("a hole",)),))
 WHOLE: Box = (0, 0, 64, 64)

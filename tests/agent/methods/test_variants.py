@@ -19,7 +19,7 @@ from agent.methods.fade import FadeParameters, FadePrepared
 from agent.methods.memory import nearest_distances
 from agent.methods.variants import MOST_VARIANTS, brightened, evenly_spaced, rotated, variants
 from tests.support.encoders import ColourEncoder
-from tests.support.pictures import part, spotted
+from tests.support.images import part, spotted
 
 
 def recipe(shots: int, method: str = "fade", **parameters: Parameter) -> Recipe:

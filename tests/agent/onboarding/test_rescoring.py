@@ -20,9 +20,9 @@ from agent.pipeline import pipeline as line
 from agent.recipes.cache import Cabinet
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
+from tests.support.images import part, spotted
 from tests.support.loopback import message
-from tests.support.office import onboarding
-from tests.support.pictures import part, spotted
+from tests.support.onboarding import onboarding
 from tests.support.plant import Plant, frame
 
 Start = Callable[..., Plant]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from adapters.cli.demo.closing import REAL_WEIGHTS, show_summary
 from adapters.cli.models import needs_of
-from adapters.models.catalogue import find
+from adapters.models.weights.catalogue import find
 from config import load
 
 SUMMARY = {

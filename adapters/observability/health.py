@@ -1,0 +1,133 @@
+"""Health and readiness: the truth about one agent, a check a part.
+
+Healthy: the process can do its work; restarting it would mend nothing. Ready: a frame that came now would be
+judged and recorded. An agent whose broker is away is healthy and not ready.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from adapters.observability.health_source import DiskState, Vitals
+from agent.domain.errors import SightlineError
+
+logger = logging.getLogger(__name__)
+
+_OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part: whether it does its work, and a sentence where it does not."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks of one question."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of them are."""
+        return all(check.ok for check in self.checks)
+
+    @property
+    def problems(self) -> str:
+        """What is wrong in one line; empty where nothing is."""
+        return "; ".join(f"{check.name}: {check.detail}" for check in self.checks if not check.ok)
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"ok": self.ok, "checks": [asdict(check) for check in self.checks]}
+
+
+class Health:
+    """Asks the parts; callable from any thread, never raises, and answers within some seconds."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self.vitals = vitals
+
+    def healthy(self) -> Report:
+        """Whether the process can do its work: the stages live, none hangs, the line has not given up."""
+        return self._report(self._line, self._stages)
+
+    def ready(self) -> Report:
+        """Whether frames would be judged and recorded now."""
+        return self._report(self._line, self._stages, self._broker, self._storage, self._models, self._disk)
+
+    def _report(self, *parts: Callable[[], Check]) -> Report:
+        return Report(tuple(self._guarded(part) for part in parts))
+
+    def _guarded(self, part: Callable[[], Check]) -> Check:
+        name = part.__name__.removeprefix("_")
+        try:
+            return part()
+        except SightlineError as error:
+            return Check(name, False, str(error))
+        except Exception as error:  # a part that cannot be asked is not well, whatever the reason
+            self.vitals.counters.add("health_checks_failed")
+            logger.warning("the check of %s failed", name, exc_info=True)
+            return Check(name, False, f"cannot be asked ({type(error).__name__}), see the agent's log")
+
+    def _line(self) -> Check:
+        state = self.vitals.line()
+        if state is None:
+            return Check("line", False, "not started yet")
+        return _check("line", ["has given up; the agent ends to be started anew"] if state.failed else [])
+
+    def _stages(self) -> Check:
+        state = self.vitals.line()
+        if state is None:
+            return Check("stages", False, "not started yet")
+        limit_s, problems = self.vitals.hang_after_s, []
+        for stage in state.stages:
+            if not stage.alive:
+                problems.append(f"{stage.name} does not run")
+            elif stage.busy_s is not None and stage.busy_s > limit_s:
+                problems.append(f"{stage.name} has been at one piece of work for {stage.busy_s:.0f} s")
+        return _check("stages", problems)
+
+    def _broker(self) -> Check:
+        state = self.vitals.broker()
+        if state is None:
+            return Check("broker", False, "not started yet")
+        return _check("broker", [] if state.connected else [state.last_error or "not connected"])
+
+    def _storage(self) -> Check:
+        state = self.vitals.line()
+        if state is not None and state.storage_wait is not None:
+            return Check("storage", False, f"waited for: {state.storage_wait}")
+        file = self.vitals.database_file
+        # An open SQLite file that was deleted still answers, and all that is written to it is lost.
+        if file is not None and not file.exists():
+            return Check("storage", False, f"the database file {file} is gone; restore it and restart")
+        self.vitals.outbox.answer()
+        return Check("storage", True, _OK)
+
+    def _models(self) -> Check:
+        missing = self.vitals.models()
+        return _check("models", [] if missing is None else [missing])
+
+    def _disk(self) -> Check:
+        disks = self.vitals.disks.answer()
+        return _check("disk", [_full(disk) for disk in disks if disk.free < disk.reserve])
+
+
+def _check(name: str, problems: Iterable[str]) -> Check:
+    sentence = ", ".join(problems)
+    return Check(name, not sentence, sentence or _OK)
+
+
+def _full(disk: DiskState) -> str:
+    return (
+        f"{disk.free / 1e6:,.0f} MB are free for {disk.name}, {disk.reserve / 1e6:,.0f} MB should be; "
+        "free space or shorten media.keep"
+    )

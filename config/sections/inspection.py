@@ -1,0 +1,180 @@
+"""How frames are taken in and judged."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from config.sections.base import Matching, Section
+from config.sections.units import ByteCount, Duration, PixelCount
+
+Overload = Literal["wait", "latest"]
+Parameter = bool | int | float | str | list[int] | list[float]
+
+_HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:0*[1-9]\d{0,4})?", re.ASCII)
+
+
+class InspectionSettings(Section):
+    """Method, batching and decision."""
+
+    method: str = Field(
+        "sightline",
+        title="Method",
+        min_length=1,
+        description='How frames are scored. "null" (in quotes) costs null_cost_ms and passes everything.',
+    )
+    backbone: Annotated[str, Matching(r"clip|timm:\S+", "clip or timm:NAME")] = Field(
+        "clip",
+        title="Few-shot backbone",
+        description="clip (the image tower of models.clip) or timm:NAME.",
+    )
+    max_batch: int = Field(8, title="Batch", ge=1, le=256, description="Most frames in one pass.")
+    max_wait_ms: float = Field(
+        20, title="Wait, ms", ge=0, le=10_000, description="Longest wait for a batch to fill."
+    )
+    overload: Overload = Field(
+        "wait",
+        title="Overload",
+        description="wait: the broker holds the frames, none is skipped. latest: only the newest frame of a "
+        "camera, each skipped one counted and recorded.",
+    )
+    cycle_time_ms: float | None = Field(
+        None, title="Cycle time, ms", gt=0, description="A verdict later than this says late. null: never."
+    )
+    max_queue: int = Field(
+        64, title="Queue", ge=1, description="Frames in line before the agent takes no more from the broker."
+    )
+    false_alarm_rate: float = Field(
+        0.01,
+        title="False-alarm rate",
+        gt=0,
+        lt=0.5,
+        description="Share of good parts allowed above the threshold.",
+    )
+    review_factor: float = Field(
+        3.0,
+        title="REVIEW margin",
+        ge=1,
+        description="Scores that this many times false_alarm_rate of good parts exceed go to a person.",
+    )
+    null_cost_ms: float = Field(
+        0, title="Cost of null, ms", ge=0, description='What a frame costs under method "null".'
+    )
+    parameters: dict[str, dict[str, Parameter]] = Field(
+        default_factory=dict,
+        title="Method parameters",
+        description="By method: what stands in place of its own defaults.",
+    )
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _null_is_a_name(cls, value: Any) -> Any:
+        # YAML reads an unquoted null as nothing at all; what the person meant is plain.
+        return "null" if value is None else value
+
+
+class CameraSettings(Section):
+    """What differs for one camera; null keeps what ``inspection`` and ``agent`` say."""
+
+    overload: Overload | None = Field(None, title="Overload", description="As inspection.overload.")
+    cycle_time_ms: float | None = Field(
+        None, title="Cycle time, ms", gt=0, description="As inspection.cycle_time_ms."
+    )
+    shadow: bool | None = Field(None, title="Shadow mode", description="As agent.shadow.")
+    silent_after: Duration | None = Field(
+        None, title="Silent after", description="As alerts.silent_after; 0: this camera may pause."
+    )
+
+
+class FramesSettings(Section):
+    """What a frame may be. Anything beyond becomes an ERROR row, before it is decoded."""
+
+    max_bytes: ByteCount = Field(
+        20_000_000, title="Largest file", gt=0, description="Bytes of an encoded picture."
+    )
+    max_pixels: PixelCount = Field(
+        100_000_000, title="Largest picture", gt=0, description="Width times height."
+    )
+    allowed_roots: list[Path] = Field(
+        default_factory=list,
+        title="Allowed folders",
+        description="Where image_ref may name files. []: nowhere.",
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        title="Allowed hosts",
+        description="Where image_ref may fetch from: NAME, ADDRESS or NETWORK (192.168.10.0/24) for ports "
+        "80 and 443, NAME:PORT or ADDRESS:PORT for that port alone. A NAME that leads to a private address "
+        "needs that address or its network here too. []: nowhere.",
+    )
+    fetch_timeout_s: float = Field(
+        5.0, title="Fetch timeout, s", gt=0, le=120, description="Longest wait for a frame given by URL."
+    )
+    decode_worker: bool = Field(
+        True,
+        title="Decoder process",
+        description="Pictures are decoded in a process of their own, so that a malicious one cannot end the "
+        "agent. Where a system has no such thing (Windows), and with false: in the agent itself.",
+    )
+    decode_timeout_s: float = Field(
+        10.0,
+        title="Decode timeout, s",
+        gt=0,
+        le=600,
+        description="After which the decoder process is replaced, and the frame is an ERROR.",
+    )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            try:
+                ipaddress.ip_network(entry.strip())
+            except ValueError:
+                if _HOST.fullmatch(entry.strip()) is None:
+                    raise ValueError(
+                        f"{entry!r} should be NAME, NAME:PORT, ADDRESS or NETWORK such as 192.168.10.0/24"
+                    ) from None
+        return value
+
+
+class ModelsSettings(Section):
+    """Which weights, and where they run. Nothing is downloaded unless a person asks for it."""
+
+    path: Path = Field(Path("var/models"), title="Folder", description="Where `models pull` puts weights.")
+    files: dict[str, Path] = Field(
+        default_factory=dict, title="Local files", description="A model's name and its file on this machine."
+    )
+    clip: str = Field(
+        "sightline-tiny", title="Vision-language model", description="sightline-tiny is bundled."
+    )
+    preprocessing: Literal["clip", "imagenet", "signed"] | None = Field(
+        None,
+        title="Preprocessing",
+        description="How a file of your own for models.clip was shown its pictures. null: as its name says, "
+        "else as CLIP.",
+    )
+    detector: str | None = Field(
+        None, title="Detector", description="Finds products and defects by their nouns. null: none."
+    )
+    segmenter: str | None = Field(
+        None, title="Segmenter", description="Outlines what the detector or the map points at. null: none."
+    )
+    device: Annotated[str, Matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:N")] = Field(
+        "auto",
+        title="Device",
+        description="auto (a GPU where there is one), cpu, cuda or cuda:N.",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        title="Precision",
+        description="Of the models' arithmetic: bf16 is faster on a GPU and moves scores a little. "
+        "auto: bf16 on a GPU, fp32 on a CPU.",
+    )
+    threads: int | None = Field(
+        None, title="CPU threads", ge=1, description="Threads of one pass. null: as many as there are cores."
+    )

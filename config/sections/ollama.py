@@ -1,0 +1,83 @@
+"""The language model that writes prompts for products nobody has described."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from config.sections.base import Section
+from config.sections.units import Duration
+
+Thinking = Literal["auto", "on", "off"]
+
+
+class OllamaSettings(Section):
+    """Who writes prompts for a new SKU, never in the path of a frame."""
+
+    enabled: bool | Literal["auto"] = Field(
+        "auto",
+        title="Use it",
+        description="auto: where it answers, templates elsewhere. true: the same, but `sightline check` "
+        "fails where it is missing. false: template prompts only, nothing is asked over the network.",
+    )
+    url: str = Field("http://127.0.0.1:11434", title="URL", description="http://HOST:PORT of the server.")
+    model: str = Field(
+        "qwen2.5:7b-instruct", title="Model", min_length=1, description="As `ollama list` says."
+    )
+    vision_model: str | None = Field(
+        None,
+        title="Model that sees",
+        min_length=1,
+        description="Names what the first frames show. null: the same model, where it can see.",
+    )
+    timeout_s: float = Field(60, title="Timeout, s", gt=0, description="Longest wait for one answer.")
+    budget_s: float = Field(
+        240, title="Budget, s", gt=0, description="Longest wait for all answers about one product."
+    )
+    tries: int = Field(3, title="Tries", ge=1, le=20, description="How often one question is asked at most.")
+    seed: int = Field(
+        0, title="Seed", ge=0, lt=2**31, description="Of the first try; each further one adds one."
+    )
+    think: Thinking = Field(
+        "auto",
+        title="Thinking",
+        description="auto: first with, then without, where the model can. on, off: always so.",
+    )
+    temperature: float = Field(
+        0.4, title="Temperature", ge=0, le=2, description="0: the likeliest words only."
+    )
+    top_p: float = Field(
+        0.9, title="Nucleus", gt=0, le=1, description="Words are drawn from this share of the likeliest."
+    )
+    num_ctx: int = Field(
+        8192, title="Context", ge=2048, description="Tokens of question, pictures and answer together."
+    )
+    num_predict: int = Field(
+        4096, title="Longest answer", ge=256, description="Tokens, those of thinking included."
+    )
+    keep_alive: Duration = Field(
+        timedelta(0),
+        title="Keep alive",
+        description="How long the model stays in memory afterwards. 0 leaves the GPU to inspection.",
+    )
+
+    @field_validator("think", mode="before")
+    @classmethod
+    def _on_is_a_word(cls, value: Any) -> Any:
+        # YAML reads an unquoted on or off as a truth value.
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 - raises where the port is no number
+        except ValueError:
+            raise ValueError("should be http://HOST:PORT") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("should be http://HOST:PORT, without a user")
+        return url.rstrip("/")

@@ -1,0 +1,110 @@
+"""Health and readiness tell the truth, whatever is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adapters.observability.health import Health
+from adapters.observability.health_source import BrokerState, DiskState
+from agent.domain.errors import StorageError
+from tests.support.vitals import Patient, line_state, stage
+
+
+def test_an_agent_that_is_well_is_healthy_and_ready() -> None:
+    health = Health(Patient().vitals())
+    assert health.healthy().ok
+    assert health.ready().ok
+    assert health.ready().problems == ""
+    assert {check.name for check in health.ready().checks} == {
+        "line",
+        "stages",
+        "broker",
+        "storage",
+        "models",
+        "disk",
+    }
+
+
+SICK: list[tuple[str, Callable[[Patient], None], str]] = [
+    ("line", lambda one: setattr(one, "line", line_state(failed=True)), "has given up"),
+    ("line", lambda one: setattr(one, "line", None), "not started yet"),
+    (
+        "stages",
+        lambda one: setattr(one, "line", line_state(stage("inspect", alive=False))),
+        "inspect does not run",
+    ),
+    (
+        "stages",
+        lambda one: setattr(one, "line", line_state(stage("record", busy_s=601.0))),
+        "record has been at one piece of work for 601 s",
+    ),
+]
+
+
+@pytest.mark.parametrize(("part", "break_it", "said"), SICK)
+def test_what_a_restart_would_mend_is_unhealthy(
+    part: str, break_it: Callable[[Patient], None], said: str
+) -> None:
+    patient = Patient()
+    break_it(patient)
+    for report in (Health(patient.vitals()).healthy(), Health(patient.vitals()).ready()):
+        assert not report.ok
+        assert any(check.name == part and not check.ok and said in check.detail for check in report.checks)
+        assert said in report.problems
+
+
+AWAY: list[tuple[str, Callable[[Patient], None], str]] = [
+    (
+        "broker",
+        lambda one: setattr(one, "broker", BrokerState(False, "Connection refused", 0)),
+        "Connection refused",
+    ),
+    ("broker", lambda one: setattr(one, "broker", BrokerState(False, None, 0)), "not connected"),
+    (
+        "storage",
+        lambda one: setattr(one, "line", line_state(storage_wait="the disk is full")),
+        "waited for: the disk is full",
+    ),
+    ("storage", lambda one: setattr(one, "outbox", StorageError("no such table")), "no such table"),
+    (
+        "storage",
+        lambda one: setattr(one, "database_file", Path("/nowhere/history.db")),
+        "/nowhere/history.db is gone",
+    ),
+    ("models", lambda one: setattr(one, "models", "clip is not there"), "clip is not there"),
+    (
+        "disk",
+        lambda one: setattr(one, "disks", [DiskState("media", 5_000_000, 100_000_000, 10_000_000)]),
+        "5 MB are free for media, 10 MB should be",
+    ),
+    ("disk", lambda one: setattr(one, "disks", OSError("stale handle")), "cannot be asked (OSError)"),
+]
+
+
+@pytest.mark.parametrize(("part", "break_it", "said"), AWAY)
+def test_what_a_restart_would_not_mend_is_healthy_and_not_ready(
+    part: str, break_it: Callable[[Patient], None], said: str
+) -> None:
+    patient = Patient()
+    break_it(patient)
+    health = Health(patient.vitals())
+    assert health.healthy().ok
+    report = health.ready()
+    assert [check.name for check in report.checks if not check.ok] == [part]
+    assert said in report.problems
+
+
+def test_a_long_piece_of_work_within_the_limit_is_no_illness() -> None:
+    patient = Patient(line=line_state(stage("inspect", busy_s=599.0)))
+    assert Health(patient.vitals()).healthy().ok
+
+
+def test_a_check_that_cannot_be_made_is_counted() -> None:
+    patient = Patient(disks=ValueError("secret detail"))
+    report = Health(patient.vitals()).ready()
+    assert not report.ok
+    assert "secret detail" not in report.problems
+    assert patient.counters.get("health_checks_failed") == 1

@@ -1,0 +1,99 @@
+"""A storm of equal lines is cut short, and nothing of it goes uncounted."""
+
+from __future__ import annotations
+
+import logging
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.observability.log_rate import (
+    OF_A_CAMERA,
+    OF_NO_CAMERA,
+    PLACES,
+    WINDOW_S,
+    WITH_TRACEBACK,
+    LogRate,
+)
+from tests.support.factory import wait_until
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def line(place: int = 1, camera: str | None = "a/b/c", level: int = logging.INFO) -> logging.LogRecord:
+    record = logging.LogRecord("agent.pipeline", level, "file.py", place, "ERROR: %s", ("why",), None)
+    if camera is not None:
+        record.camera = camera
+    return record
+
+
+def test_the_rest_is_told_as_one_line_with_the_next_window() -> None:
+    told: list[logging.LogRecord] = []
+    clock = Clock()
+    rate = LogRate(told.append, clock)
+    assert sum(rate.filter(line()) for _ in range(100)) == OF_A_CAMERA
+    assert rate.filter(line(camera="a/b/other")), "another camera is not silenced"
+    clock.now += WINDOW_S
+    assert rate.filter(line())
+    (summary,) = told
+    assert summary.getMessage() == "95 more such lines were left out within a second; the last: ERROR: why"
+    assert summary.camera == "a/b/c"  # type: ignore[attr-defined]
+    assert summary.levelno == logging.INFO
+
+
+def test_the_end_of_a_storm_is_told_although_no_line_follows() -> None:
+    told: list[logging.LogRecord] = []
+    rate = LogRate(told.append)
+    for _ in range(OF_A_CAMERA + 1):
+        rate.filter(line())
+    wait_until(lambda: told, "the line that tells of the rest")
+    assert told[0].getMessage().startswith("1 more such line was left out")
+
+
+def test_what_is_held_back_at_the_end_of_the_process_is_told() -> None:
+    told: list[logging.LogRecord] = []
+    rate = LogRate(told.append, Clock())
+    for _ in range(OF_A_CAMERA + 3):
+        rate.filter(line())
+    rate.flush()
+    rate.flush()
+    assert [record.getMessage()[:7] for record in told] == ["3 more "]
+
+
+def test_tracebacks_are_long_and_so_are_fewer() -> None:
+    rate = LogRate(lambda record: None, Clock())
+    records = [line(camera=None, level=logging.ERROR) for _ in range(10)]
+    for record in records:
+        record.exc_info = (ValueError, ValueError("x"), None)
+    assert sum(rate.filter(record) for record in records) == WITH_TRACEBACK
+
+
+def test_lists_and_debugging_are_left_alone() -> None:
+    rate = LogRate(lambda record: None, Clock())
+    assert sum(rate.filter(line(camera=None)) for _ in range(OF_NO_CAMERA)) == OF_NO_CAMERA
+    assert all(rate.filter(line(level=logging.DEBUG)) for _ in range(1000))
+
+
+def test_invented_cameras_take_no_memory() -> None:
+    rate = LogRate(lambda record: None, Clock())
+    said = sum(rate.filter(line(camera=f"a/b/{number}")) for number in range(10 * PLACES))
+    assert said <= PLACES + OF_A_CAMERA
+    rate.flush()
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 0.7), st.integers(1, 3)), max_size=80))
+def test_said_and_told_add_up_to_what_came(steps: list[tuple[float, int]]) -> None:
+    told: list[logging.LogRecord] = []
+    clock = Clock()
+    rate = LogRate(told.append, clock)
+    said = 0
+    for pause, place in steps:
+        clock.now += pause
+        said += rate.filter(line(place))
+    rate.flush()
+    assert said + sum(int(record.getMessage().split()[0]) for record in told) == len(steps)

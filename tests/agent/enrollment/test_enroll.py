@@ -1,0 +1,133 @@
+"""Enrolment: every reference is scored as if it had not been enrolled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from agent.calibration.threshold import CalibrationPolicy, calibrate
+from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
+from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.verdict import Verdict
+from agent.enrollment.enroll import FOLDS, enrol
+from agent.inference.inspector import Inspector
+from agent.methods import Fade
+from tests.support.encoders import ColourEncoder
+from tests.support.factory import PARAMETERS
+from tests.support.images import part, spotted
+
+POLICY = CalibrationPolicy(0.01)
+
+
+def recipe(shots: int) -> Recipe:
+    references = tuple(Reference(f"{i:064x}", f"{i}.png", str(i)) for i in range(shots))
+    return replace(generic_recipe("A", "fade"), references=references)
+
+
+def test_good_parts_become_a_recipe_that_tells_good_from_bad(inspector: Inspector) -> None:
+    seen: list[tuple[int, int]] = []
+    enrolled = enrol(
+        inspector,
+        recipe(10),
+        [part(i) for i in range(10)],
+        policy=POLICY,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    calibration = enrolled.recipe.calibration
+    assert calibration is not None
+    assert calibration.samples == 10
+    assert "leave-one-out of 10 references" in calibration.source
+    assert calibration.map_threshold is not None
+    assert enrolled.prepared.recipe is enrolled.recipe
+    assert seen == [(i, 10) for i in range(1, 11)]
+    judgements = inspector.inspect([part(50), spotted(51)], [enrolled.prepared] * 2)
+    assert judgements[0].verdict is not Verdict.FAIL
+    assert judgements[1].verdict is Verdict.FAIL
+    assert judgements[1].mask is not None
+    assert judgements[1].mask[24, 48] == 1
+
+
+def test_each_reference_is_scored_against_the_others_only(inspector: Inspector) -> None:
+    images = [part(i) for i in range(9)] + [spotted(9)]
+    enrolled = enrol(inspector, recipe(10), images, policy=POLICY)
+    for index in (0, 4, 9):
+        rest = images[:index] + images[index + 1 :]
+        without = inspector.method.prepare(recipe(9), rest)
+        alone = inspector.score([images[index]], [without])[0].score
+        assert enrolled.scores[index] == pytest.approx(alone, abs=1e-5)
+    assert enrolled.scores[9] == max(enrolled.scores), "the stranger among them stands out"
+    known = inspector.score([images[9]], [enrolled.prepared])[0].score
+    assert enrolled.scores[9] > 2 * known
+
+
+def test_the_threshold_is_calibrated_from_these_scores(inspector: Inspector) -> None:
+    enrolled = enrol(inspector, recipe(8), [part(i) for i in range(8)], policy=POLICY)
+    expected = calibrate(enrolled.scores, POLICY, source="")
+    assert enrolled.recipe.calibration is not None
+    assert expected is not None
+    assert enrolled.recipe.calibration.threshold == expected.threshold
+
+
+@pytest.mark.parametrize(("shots", "scores"), [(1, 0), (2, 2), (7, 7)])
+def test_too_few_references_make_a_recipe_that_a_person_reviews(
+    inspector: Inspector, shots: int, scores: int
+) -> None:
+    enrolled = enrol(inspector, recipe(shots), [part(i) for i in range(shots)], policy=POLICY)
+    assert enrolled.recipe.calibration is None
+    assert len(enrolled.scores) == scores
+    judgement = inspector.inspect([part(50)], [enrolled.prepared])[0]
+    assert judgement.verdict is Verdict.REVIEW
+    assert judgement.score is not None
+    assert math.isfinite(judgement.score)
+    assert f"{8 - shots} more good part" in judgement.reason
+
+
+def test_no_pictures_or_too_few_are_refused(inspector: Inspector) -> None:
+    with pytest.raises(RecipeError, match="at least one picture"):
+        enrol(inspector, recipe(0), [], policy=POLICY)
+    with pytest.raises(RecipeError, match="names 3 references, 2 were read"):
+        enrol(inspector, recipe(3), [part(0), part(1)], policy=POLICY)
+
+
+def test_the_same_references_give_the_same_threshold(inspector: Inspector) -> None:
+    one, other = (enrol(inspector, recipe(8), [part(i) for i in range(8)], policy=POLICY) for _ in range(2))
+    assert one.scores == other.scores
+    assert one.recipe.calibration == other.recipe.calibration
+
+
+def test_references_of_a_bounded_bank_are_compared_with_banks_of_the_same_bound() -> None:
+    """A coreset that was chosen knowing a picture must not be what the picture is compared with."""
+    images = [part(i) for i in range(24)]
+    own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=40)))
+    seen: list[tuple[int, int]] = []
+    enrolled = enrol(
+        own, recipe(24), images, policy=POLICY, progress=lambda done, total: seen.append((done, total))
+    )
+    assert not enrolled.prepared.complete, "there is less room than the references have patches"
+    assert seen == [(i, 24) for i in range(1, 25)]
+    for index in (3, 13, 23):
+        rest = [image for i, image in enumerate(images) if i % FOLDS != index % FOLDS]
+        without = own.prepare(recipe(len(rest)), rest)
+        alone = own.score([images[index]], [without])[0].score
+        assert enrolled.scores[index] == pytest.approx(alone, abs=1e-6)
+
+
+def patchwork(seed: int) -> Image:
+    """Patches of any colour: no bank with a bound has all that are like those to come."""
+    cells = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return cells.repeat(8, axis=0).repeat(8, axis=1)
+
+
+@pytest.mark.parametrize("limit", [60, 400, 10**6])
+def test_references_score_like_parts_that_were_never_seen_whatever_the_bound(limit: int) -> None:
+    """Else the threshold of a product with many references would lie far too low, or too high."""
+    own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=limit)))
+    enrolled = enrol(own, recipe(40), [patchwork(i) for i in range(40)], policy=POLICY)
+    unseen = [patchwork(i) for i in range(100, 160)]
+    new = [scored.score for scored in own.score(unseen, [enrolled.prepared] * len(unseen))]
+    assert fmean(enrolled.scores) == pytest.approx(fmean(new), rel=0.15)

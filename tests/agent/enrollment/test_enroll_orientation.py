@@ -1,0 +1,124 @@
+"""Enrolment finds out how parts lie, with the bundled model on drawn products, and says so in the recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from adapters.simulator import Product, Station, draw
+from agent.app.models import build_inspector
+from agent.calibration.threshold import CalibrationPolicy
+from agent.domain.frame import Image
+from agent.domain.recipe import Parameter, Recipe, Reference, generic_recipe
+from agent.enrollment.enroll import Enrolled, enrol
+from agent.enrollment.orientation import PosePolicy
+from agent.enrollment.selection import SelectionPolicy
+from agent.inference.inspector import Inspector
+from agent.methods.memory import WHOLE_BANK
+from config import load
+from tests.support.images import part
+
+SEED = 1_600_000
+POLICY = PosePolicy()
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Inspector:
+    """The embedded profile's own, with small banks: large ones take seconds to choose."""
+    return build_inspector(load(profile="embedded", overrides=["references.max_patches=512"]).settings)
+
+
+def recipe(shots: int, method: str = "sightline") -> Recipe:
+    references = tuple(Reference(f"{i:064x}", f"{i}.png", str(i)) for i in range(shots))
+    return replace(generic_recipe("A", method), references=references)
+
+
+def parts(family: str, station: Station, count: int = 4) -> list[Image]:
+    product = Product.create(family, SEED)
+    return [draw(product, station, SEED + index, size=256).image for index in range(count)]
+
+
+def enrolled(inspector: Inspector, images: list[Image], **parameters: Parameter) -> Enrolled:
+    draft = replace(recipe(len(images)), parameters=parameters)
+    return enrol(
+        inspector, draft, images, policy=CalibrationPolicy(), selection=SelectionPolicy(), pose=POLICY
+    )
+
+
+@pytest.mark.parametrize("family", ["connector", "screw"])
+def test_loose_parts_are_memorised_turned_and_the_recipe_says_so(bundled: Inspector, family: str) -> None:
+    made = enrolled(bundled, parts(family, Station.loose(SEED)))
+    assert made.pose is not None
+    assert made.pose.turned
+    assert made.recipe.parameters == {"angles": [index * 45.0 for index in range(8)]}
+    assert made.prepared.recipe is made.recipe
+    assert made.recipe.origin == recipe(4).origin
+    again = bundled.prepare(made.recipe, parts(family, Station.loose(SEED)))
+    unseen = parts(family, Station.loose(SEED), 5)[4:]
+    scores = [bundled.score(unseen, [one])[0].score for one in (made.prepared, again)]
+    assert scores[0] == pytest.approx(scores[1]), "the recipe alone says how its references are memorised"
+
+
+@pytest.mark.parametrize("family", ["connector", "machined_plate"])
+def test_parts_in_a_fixture_are_memorised_as_they_are(bundled: Inspector, family: str) -> None:
+    made = enrolled(bundled, parts(family, Station.fixed(SEED)))
+    assert made.pose is not None
+    assert not made.pose.turned
+    assert made.recipe.parameters == {}
+
+
+def test_directions_are_compared_by_whole_banks_and_plain_distances(bundled: Inspector) -> None:
+    """Else the spread of the references, which turned ones lower, would speak against turning them."""
+    own = replace(recipe(2), parameters={"smoothing": 3})
+    compared = bundled.comparing(own)
+    assert compared.parameters == {"smoothing": 3, "bank_limit": WHOLE_BANK, "spread_weight": 0.0}
+    assert replace(compared, parameters=own.parameters) == own
+    prepared = bundled.prepare(compared, parts("connector", Station.fixed(SEED), 2))
+    assert prepared.complete
+    assert bundled.comparing(recipe(2, "null")) == recipe(2, "null")
+
+
+def test_copies_of_a_reference_do_not_speak_for_a_fixture(bundled: Inspector) -> None:
+    images = parts("connector", Station.loose(SEED))
+    made = enrolled(bundled, [image for image in images for _ in range(3)])
+    assert made.recipe.shots == 4
+    assert made.pose is not None
+    assert made.pose.turned
+    assert made.recipe.parameters == {"angles": [index * 45.0 for index in range(8)]}, "of 4, not of 12"
+
+
+def test_a_single_reference_decides_nothing(bundled: Inspector) -> None:
+    made = enrolled(bundled, parts("connector", Station.loose(SEED), 1))
+    assert made.pose is None or made.pose.gain is None
+    assert made.recipe.parameters == {}
+
+
+@pytest.mark.parametrize("angles", [[0], [0, 90, 180]])
+def test_angles_of_a_person_are_left_alone(bundled: Inspector, angles: list[int]) -> None:
+    made = enrolled(bundled, parts("connector", Station.loose(SEED)), angles=angles)
+    assert made.pose is None
+    assert made.recipe.parameters == {"angles": angles}
+
+
+def test_without_a_policy_nothing_is_looked_at(bundled: Inspector) -> None:
+    images = parts("connector", Station.loose(SEED))
+    made = enrol(bundled, recipe(4), images, policy=CalibrationPolicy())
+    assert made.pose is None
+    assert made.recipe.parameters == {}
+
+
+@pytest.mark.parametrize("method", ["anomaly-dino", "null"])
+def test_methods_that_turn_references_anyway_or_cannot_are_left_alone(method: str) -> None:
+    own = build_inspector(load(profile="embedded", overrides=[f"inspection.method={method}"]).settings)
+    made = enrol(own, recipe(3, method), [part(i) for i in range(3)], policy=CalibrationPolicy(), pose=POLICY)
+    assert made.pose is None
+    assert made.recipe.parameters == {}
+
+
+def test_degrees_of_the_configuration_stand_for_all_products() -> None:
+    settings = load(profile="embedded", overrides=["references.rotations=[90, 180, 270]"]).settings
+    own = build_inspector(settings)
+    assert own.orientations(recipe(2)) == (0.0, 90.0, 180.0, 270.0)
+    made = enrol(own, recipe(2), [part(0), part(1)], policy=CalibrationPolicy(), pose=POLICY)
+    assert made.pose is None

@@ -1,0 +1,242 @@
+"""Thresholds that sharpen with production and answers, and first frames taken as good on a word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.domain.frame import DeliveryKind
+from agent.domain.recipe import Recipe, Reference
+from agent.enrollment.enroll import leave_one_out
+from agent.enrollment.first_frames import vouch_for
+from agent.onboarding import recalibration
+from agent.pipeline import pipeline as line
+from tests.support.factory import Rooms, encoded, wait_until
+from tests.support.images import part
+from tests.support.loopback import Sent, message
+from tests.support.plant import Plant, frame
+
+Start = Callable[..., Plant]
+REFERENCES = 10
+
+
+@pytest.fixture
+def start(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    monkeypatch.setattr(line, "POLL_S", 0.05)
+    plants: list[Plant] = []
+
+    def start(**options: Any) -> Plant:
+        plants.append(Plant(rooms, onboarding_options=options))
+        plants[-1].line.start()
+        return plants[-1]
+
+    yield start
+    for plant in plants:
+        plant.line.stop()
+
+
+def active(plant: Plant) -> Recipe:
+    recipe = plant.rooms.book.active("A")
+    assert recipe is not None
+    return recipe
+
+
+def taught(plant: Plant) -> Recipe:
+    for seed in range(100, 100 + REFERENCES):
+        plant.deliver(
+            message(DeliveryKind.REFERENCE, encoded(part(seed)), sku="A", frame_id=f"reference-{seed}")
+        )
+    wait_until(lambda: plant.rooms.book.active("A") and active(plant).shots == REFERENCES, "the references")
+    return active(plant)
+
+
+def judged(frame_id: str, truth: str) -> Sent:
+    return message(DeliveryKind.FEEDBACK, json.dumps({"frame_id": frame_id, "truth": truth}).encode())
+
+
+def other(seed: int) -> Sent:
+    """A good part of a batch that scores higher than the references do."""
+    return message(DeliveryKind.FRAME, encoded(part(seed, noise=30.0)), sku="A", frame_id=f"f-{seed}")
+
+
+def say(plant: Plant, seeds: range, truth: str) -> None:
+    words = [judged(f"f-{seed}", truth) for seed in seeds]
+    plant.deliver(*words)
+    plant.acknowledged(*words)
+
+
+def settle(plant: Plant) -> None:
+    """Run what the schedule would, and wait until the thread of recipes has done it."""
+    plant.schedule.run("recalibration")
+    plant.onboarding.settled()
+
+
+def test_frames_that_people_call_good_move_the_threshold_in_a_version_of_its_own(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    assert before.calibration is not None
+    plant.inspected(*(other(seed) for seed in range(20)))
+    assert {row["verdict"] for row in plant.rows()} == {"FAIL"}
+    say(plant, range(20), "good")
+    settle(plant)
+    after = active(plant)
+    assert (after.version, after.parent, after.origin) == (
+        before.version + 1,
+        before.version,
+        "recalibration",
+    )
+    assert after.calibration is not None
+    assert after.calibration.threshold > max(row["score"] for row in plant.rows())
+    assert after.calibration.samples == REFERENCES + 20
+    words = "from 10 references and 20 judged frames, 20 of which people called good"
+    assert words in after.calibration.source
+    assert after.note is not None
+    assert after.note.endswith(words)
+    assert after.calibration.map_threshold == before.calibration.map_threshold
+    assert after.references == before.references
+    assert plant.rooms.book.get("A", before.version) == before  # a version never changes
+    assert plant.events().count("recalibration") == 1
+    settle(plant)
+    assert active(plant).version == after.version  # nothing new came
+
+
+def test_frames_as_the_references_leave_the_threshold_as_it_is(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    plant.inspected(*(frame(seed) for seed in range(20)))
+    say(plant, range(20), "good")
+    settle(plant)
+    assert active(plant).version == before.version  # within its own error
+
+
+def test_references_are_scored_once_for_all_rounds(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, scored = start(), list[int]()
+    taught(plant)
+
+    def counted(*arguments: Any) -> tuple[list[float], list[float]]:
+        scored.append(1)
+        return leave_one_out(*arguments)
+
+    monkeypatch.setattr(recalibration, "leave_one_out", counted)
+    plant.inspected(*(frame(seed) for seed in range(20)))
+    say(plant, range(20), "good")
+    for _ in range(3):
+        settle(plant)
+    assert len(scored) == 1
+
+
+def test_four_frames_are_too_few_for_a_version(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    plant.inspected(*(other(seed) for seed in range(4)))
+    say(plant, range(4), "good")
+    settle(plant)
+    assert active(plant).version == before.version
+
+
+@pytest.mark.parametrize("word", [None, "defective"])
+def test_frames_that_nobody_calls_good_do_not_move_the_threshold(start: Start, word: str | None) -> None:
+    plant = start()
+    before = taught(plant)
+    plant.inspected(*(other(seed) for seed in range(20)))
+    if word is not None:
+        say(plant, range(20), "good")
+        say(plant, range(20), word)  # the last word counts
+    settle(plant)
+    assert active(plant).version == before.version
+
+
+def test_answers_alone_calibrate_a_product_without_references(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(frame(seed) for seed in range(12)))
+    plant.onboarding.settled()
+    plant.inspected(*(frame(seed) for seed in range(12, 24)))
+    assert active(plant).calibration is None
+    say(plant, range(12, 20), "good")
+    settle(plant)
+    calibration = active(plant).calibration
+    assert calibration is not None
+    assert calibration.samples == 8  # without a threshold, silence tells nothing
+    assert "threshold set for the first time" in (active(plant).note or "")
+
+
+def test_words_on_frames_of_another_recipe_do_not_count(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(other(seed) for seed in range(20)))  # judged by the template, on another scale
+    before = taught(plant)
+    say(plant, range(20), "good")
+    settle(plant)
+    assert active(plant).version == before.version
+
+
+def test_first_frames_become_references_where_an_operator_vouches_for_them(start: Start) -> None:
+    plant = start(commission=9)
+    plant.inspected(*(frame(seed) for seed in range(8)))
+    plant.schedule.run("commissioning")
+    plant.onboarding.settled()
+    assert active(plant).shots == 0  # one is missing
+    plant.inspected(*(frame(seed) for seed in range(8, 12)))
+    plant.schedule.run("commissioning")
+    wait_until(lambda: active(plant).shots == 9, "the references")
+    recipe = active(plant)
+    assert [one.name for one in recipe.references] == [f"f-{seed}" for seed in range(9)]
+    assert recipe.calibration is not None
+    assert plant.events().count("commissioned") == 1
+
+
+def test_commissioning_leaves_out_what_a_person_called_defective(start: Start) -> None:
+    plant = start(commission=8)
+    plant.inspected(*(frame(seed) for seed in range(9)))
+    plant.inspected(judged("f-3", "defective"))
+    plant.schedule.run("commissioning")
+    wait_until(lambda: active(plant).shots, "the references")
+    named = [one.name for one in active(plant).references]
+    assert "f-3" not in named
+    left_out = [e["message"] for e in plant.rooms.rows("event") if e["kind"] == "reference-left-out"]
+    assert len(named) + len(left_out) == 8  # the next one came in its place, and all are accounted for
+
+
+def test_nothing_is_taken_as_good_unasked(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(frame(seed) for seed in range(20)))
+    assert "commissioning" not in plant.schedule.periodic
+
+
+def test_a_threshold_that_a_person_chose_stands(start: Start) -> None:
+    plant = start()
+    before = taught(plant)
+    chosen = plant.rooms.book.add(replace(before, origin="person", parent=before.version))
+    plant.inspected(*(other(seed) for seed in range(20)))
+    say(plant, range(20), "good")
+    settle(plant)
+    assert active(plant).version == chosen.version
+
+
+def test_references_that_came_by_a_command_are_taken_up_at_the_second_look(start: Start) -> None:
+    plant = start()
+    plant.inspected(*(frame(seed) for seed in range(10)))
+    vouch_for(plant.rooms.book, plant.rooms.samples, "A", 8)
+    plant.schedule.run("held references")
+    plant.onboarding.settled()
+    assert active(plant).shots == 0  # another agent may be at them
+    plant.schedule.run("held references")
+    wait_until(lambda: active(plant).shots, "the references")
+
+
+def test_references_that_cannot_be_enrolled_are_told_once(start: Start) -> None:
+    plant = start()
+    plant.inspected(frame(0))
+    plant.rooms.book.hold_reference("A", Reference("0" * 64, f"00/00/{0:064x}.png", "gone"))
+    for _ in range(6):
+        plant.schedule.run("held references")
+        plant.onboarding.settled()
+    assert plant.events().count("enrolment-failed") == 1
+    plant.rooms.book.hold_reference("A", Reference("1" * 64, f"00/00/{1:064x}.png", "gone too"))
+    for _ in range(6):
+        plant.schedule.run("held references")
+        plant.onboarding.settled()
+    assert plant.events().count("enrolment-failed") == 2

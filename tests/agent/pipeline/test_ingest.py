@@ -1,0 +1,252 @@
+"""Intake: deliveries become work, and a delivery that storage refused can be handled again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from adapters.images.decoder import PayloadDecoder
+from adapters.mqtt.codec import JsonMessageParser
+from agent.domain.errors import StorageError
+from agent.domain.events import Event
+from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
+from agent.domain.verdict import Verdict
+from agent.inference.inspector import Inspector
+from agent.pipeline.in_flight import InFlight
+from agent.pipeline.ingest import Intake, skipped
+from agent.pipeline.ingress_queue import Overload, WaitingRoom
+from agent.pipeline.work_item import Work
+from agent.recipes.cache import Cabinet
+from agent.telemetry import Counters
+from storage import SqlHistory, SqlRecipeBook
+from tests.support.factory import Rooms, encoded
+from tests.support.images import part
+from tests.support.loopback import CAMERA, Sent, message
+from tests.support.onboarding import onboarding
+
+SIDE = Camera("plant", "line-1", "side")
+
+
+class Failing:
+    """Refuses so many questions."""
+
+    failures = 0
+
+    def _maybe(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("the database is away")
+
+
+class FailingHistory(SqlHistory, Failing):
+    def knows(self, identity: FrameIdentity) -> bool:
+        self._maybe()
+        return super().knows(identity)
+
+    def record_event(self, event: Event) -> None:
+        self._maybe()
+        super().record_event(event)
+
+
+class FailingBook(SqlRecipeBook, Failing):
+    def register(self, job: Job) -> bool:
+        self._maybe()
+        return super().register(job)
+
+
+class Gate:
+    """An intake with its parts."""
+
+    def __init__(self, rooms: Rooms, inspector: Inspector) -> None:
+        self.rooms = rooms
+        self.counters = Counters()
+        self.history = FailingHistory(rooms.database, agent_id="cell-7", agent_version="1")
+        self.book = FailingBook(rooms.database)
+        self.room = WaitingRoom(10, lambda camera: Overload.WAIT, lambda delivery: None, self.counters)
+        self.cabinet = Cabinet(self.book, inspector, rooms.media, rooms.codec, method="fade")
+        self.onboarding = onboarding(rooms, self.cabinet, inspector, book=self.book)
+        self.in_flight = InFlight(self.history)
+        self.intake = Intake(
+            self.room,
+            PayloadDecoder(),
+            JsonMessageParser(),
+            self.in_flight,
+            self.history,
+            rooms.media,
+            self.onboarding,
+            self.counters,
+        )
+
+    def handle(self, sent: Sent) -> Work | None:
+        return self.intake.handle(sent.delivery)
+
+    def events(self, kind: str) -> list[str]:
+        return [event["message"] for event in self.rooms.rows("event") if event["kind"] == kind]
+
+    def close(self) -> None:
+        self.onboarding.close()
+        self.cabinet.close()
+
+
+@pytest.fixture
+def gate(rooms: Rooms, inspector: Inspector) -> Iterator[Gate]:
+    made = Gate(rooms, inspector)
+    yield made
+    made.close()
+
+
+def frame(
+    seed: int = 1, camera: Camera = CAMERA, *, sku: str | None = None, part_id: str | None = None
+) -> Sent:
+    picture = encoded(part(seed))
+    return message(DeliveryKind.FRAME, picture, camera, frame_id=f"f-{seed}", sku=sku, part_id=part_id)
+
+
+def job(sku: str, camera: Camera = CAMERA) -> Sent:
+    return message(DeliveryKind.JOB, json.dumps({"sku": sku}).encode(), camera)
+
+
+def test_a_frame_becomes_work_for_the_inspector(gate: Gate) -> None:
+    sent = frame(sku="A", part_id="17")
+    work = gate.handle(sent)
+    assert work is not None
+    assert work.frame is not None
+    assert (work.sku, work.identity.frame_id, work.identity.part_id) == ("A", "f-1", "17")
+    assert (work.frame.width, work.judgement) == (64, None)
+    assert work.decode_ms > 0.0
+    assert not sent.acknowledged
+
+
+def test_the_time_a_frame_waited_is_told(gate: Gate) -> None:
+    sent = frame(sku="A")
+    tomorrow = sent.delivery.received_at + timedelta(days=1)
+    work = gate.intake.handle(replace(sent.delivery, received_at=tomorrow, arrived=time.monotonic() - 5.0))
+    assert work is not None
+    assert 5000.0 <= work.queue_ms < 3_600_000.0, "whatever the wall clock says"
+
+
+def test_an_unreadable_frame_becomes_work_for_the_recorder(gate: Gate) -> None:
+    work = gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="f-1"))
+    assert work is not None
+    assert work.judgement is not None
+    assert work.judgement.verdict is Verdict.ERROR
+    assert work.frame is None
+    assert len(gate.in_flight) == 1
+
+
+def test_the_job_is_told_when_it_changes_and_only_then(gate: Gate) -> None:
+    for sku in ("A", "A", "B"):
+        sent = job(sku)
+        assert gate.handle(sent) is None
+        assert sent.acknowledged
+    assert gate.events("job") == [f"{CAMERA} now runs A", f"{CAMERA} now runs B"]
+    work = gate.handle(frame())
+    assert work is not None
+    assert work.sku == "B"
+    cleared = message(DeliveryKind.JOB, b"")
+    gate.handle(cleared)
+    assert gate.events("job")[-1] == f"{CAMERA} now runs no job"
+
+
+def test_a_frame_waits_for_a_job_once_only(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.pipeline.ingest.JOB_GRACE_S", 0.01)
+    asked: list[Camera] = []
+    original = gate.room.take_job_of
+
+    def take(camera: Camera, timeout_s: float) -> Delivery | None:
+        asked.append(camera)
+        return original(camera, timeout_s)
+
+    monkeypatch.setattr(gate.room, "take_job_of", take)
+    for seed in range(3):
+        work = gate.handle(frame(seed))
+        assert work is not None
+        assert work.judgement is not None
+    gate.handle(frame(9, SIDE))
+    assert asked == [CAMERA, SIDE]
+
+
+@pytest.mark.parametrize("failing", ["book", "history"])
+def test_a_job_taken_out_of_turn_survives_a_database_that_refuses(gate: Gate, failing: str) -> None:
+    """The frame is handled again, and finds its job again."""
+    announced, sent = job("J"), frame()
+    gate.room.admit(announced.delivery)
+    getattr(gate, failing).failures = 1
+    with pytest.raises(StorageError):
+        gate.handle(sent)
+    assert not announced.acknowledged
+    work = gate.handle(sent)
+    assert work is not None
+    assert work.sku == "J"
+    assert announced.acknowledged
+    assert len(gate.room) == 0
+    assert gate.events("job") == [f"{CAMERA} now runs J"]
+
+
+def test_a_frame_that_storage_refused_leaves_no_trace_and_is_handled_again(gate: Gate) -> None:
+    sent = frame(sku="A").again()
+    gate.history.failures = 1
+    with pytest.raises(StorageError):
+        gate.handle(sent)
+    assert len(gate.in_flight) == 0
+    assert gate.handle(sent) is not None
+    gate.book.failures = 1
+    other = frame(2, sku="never met")
+    with pytest.raises(StorageError):
+        gate.handle(other)
+    assert gate.handle(other) is not None
+    assert gate.rooms.book.job("never met") is not None, "its recipe is still written"
+
+
+def test_a_refused_message_is_an_event_even_where_the_event_is_refused_first(gate: Gate) -> None:
+    sent = message(DeliveryKind.FEEDBACK, b"{}")
+    gate.history.failures = 1
+    with pytest.raises(StorageError):
+        gate.handle(sent)
+    assert not sent.acknowledged
+    assert gate.handle(sent) is None
+    assert sent.acknowledged
+    assert len(gate.events("bad-feedback")) == 1
+
+
+def test_a_reference_is_safe_before_it_is_acknowledged(gate: Gate) -> None:
+    sent = message(DeliveryKind.REFERENCE, encoded(part(1)), sku="A", frame_id="good part")
+    assert gate.handle(sent) is None
+    assert sent.acknowledged
+    reference = gate.rooms.book.held_references("A")[0]
+    assert reference.name == "good part"
+    assert gate.rooms.media.get(reference.path) == sent.delivery.payload
+    assert gate.counters.get("references") == 1
+
+
+def test_a_repeated_frame_is_counted(gate: Gate) -> None:
+    first = frame(sku="A")
+    assert gate.handle(first) is not None
+    assert gate.handle(first.again()) is None
+    assert gate.counters.get("frames_repeated") == 1
+
+
+def test_a_superseded_frame_is_skipped_without_decoding_it(gate: Gate) -> None:
+    sent = message(DeliveryKind.FRAME, b"\xff\xd8\xff whatever", frame_id="f-1", sku="A")
+    identity = PayloadDecoder().identify(sent.delivery)
+    work = skipped(sent.delivery, identity, gate.in_flight)
+    assert work is not None
+    assert work.judgement is not None
+    assert work.judgement.verdict is Verdict.SKIPPED
+    assert (work.sku, work.identity.frame_id) == ("A", "f-1")
+    assert skipped(sent.again().delivery, identity, gate.in_flight) is None
+
+
+def test_a_frame_that_is_no_picture_still_belongs_to_its_product(gate: Gate) -> None:
+    works = [gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="a", sku="gear"))]
+    gate.handle(message(DeliveryKind.JOB, json.dumps({"sku": "plate"}).encode()))
+    works.append(gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="b")))
+    works.append(gate.handle(message(DeliveryKind.FRAME, b"no picture", SIDE, frame_id="c")))
+    assert [work.sku for work in works if work is not None] == ["gear", "plate", None]
+    # Nobody enrols a product because of bytes that are none of it.
+    assert "gear" not in {row["sku"] for row in gate.rooms.rows("sku")}

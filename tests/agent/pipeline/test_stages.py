@@ -1,0 +1,167 @@
+"""Micro-batches, and frames brought together with their recipes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from agent.domain.errors import ModelError, RecipeError, StorageError
+from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, Image
+from agent.inference.inspector import Inspector
+from agent.methods.fade import Fade
+from agent.methods.prepared import Prepared, Scored
+from agent.pipeline.stages import Batcher, Judge
+from agent.pipeline.work_item import Work
+from agent.recipes.cache import Cabinet
+from tests.support.encoders import ColourEncoder
+from tests.support.factory import PARAMETERS, Rooms
+from tests.support.images import part
+from tests.support.loopback import CAMERA, message
+
+
+def work(number: int, sku: str | None = "A") -> Work:
+    delivery = message(DeliveryKind.FRAME, b"").delivery
+    identity = FrameIdentity(CAMERA, str(number), sku=sku)
+    frame = Frame(identity, part(number), b"", "image/png", delivery.received_at)
+    return Work(delivery, identity, frame=frame, sku=sku)
+
+
+# --------------------------------------------------------------------------------------- batches
+
+
+def filled(count: int) -> queue.Queue[Work]:
+    source: queue.Queue[Work] = queue.Queue()
+    for number in range(count):
+        source.put(work(number))
+    return source
+
+
+def ids(batch: Sequence[Work]) -> list[str]:
+    return [one.identity.frame_id for one in batch]
+
+
+def test_a_batch_takes_what_waits_in_order_up_to_its_size() -> None:
+    batcher = Batcher(filled(5), 3, 0.0)
+    assert ids(batcher.take(0.0)) == ["0", "1", "2"]
+    assert ids(batcher.take(0.0)) == ["3", "4"]
+    assert batcher.take(0.0) == []
+
+
+def test_a_batch_waits_for_more_and_goes_as_soon_as_it_is_full() -> None:
+    source = filled(1)
+    batcher = Batcher(source, 3, 60_000.0)
+    taken: list[list[str]] = []
+    taker = threading.Thread(target=lambda: taken.append(ids(batcher.take(1.0))))
+    taker.start()
+    source.put(work(1))
+    source.put(work(2))
+    taker.join(20.0)
+    assert taken == [["0", "1", "2"]]
+
+
+def test_a_batch_goes_with_what_it_has_when_the_time_is_up() -> None:
+    assert ids(Batcher(filled(2), 8, 1.0).take(0.0)) == ["0", "1"]
+
+
+# --------------------------------------------------------------------------------------- judging
+
+
+class BatchesFade(Fade):
+    def __init__(self) -> None:
+        super().__init__(ColourEncoder(), defaults=PARAMETERS)
+        self.batches: list[list[str]] = []
+
+    def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        self.batches.append([one.recipe.sku for one in prepared])
+        return super().score(images, prepared)
+
+
+class FailingCabinet(Cabinet):
+    """Raises for the SKUs that it is told."""
+
+    failures: dict[str, list[Exception]]
+    asked: list[str]
+
+    def current(self, sku: str) -> Prepared:
+        self.asked.append(sku)
+        if self.failures.get(sku):
+            raise self.failures[sku].pop(0)
+        return super().current(sku)
+
+
+class Court:
+    def __init__(self, rooms: Rooms, patience: Callable[[], bool] = lambda: True) -> None:
+        self.method = BatchesFade()
+        inspector = Inspector(self.method)
+        self.cabinet = FailingCabinet(rooms.book, inspector, rooms.media, rooms.codec, method="fade")
+        self.cabinet.failures, self.cabinet.asked = {}, []
+        self.waited: list[StorageError] = []
+
+        def pause(error: StorageError) -> bool:
+            self.waited.append(error)
+            return patience()
+
+        self.judge = Judge(self.cabinet, inspector, pause)
+
+
+def verdicts(batch: Sequence[Work]) -> list[str]:
+    return [one.judgement.verdict if one.judgement is not None else "none" for one in batch]
+
+
+def test_frames_of_all_skus_share_one_pass(rooms: Rooms) -> None:
+    court = Court(rooms)
+    batch = [work(1, "A"), work(2, "B"), work(3, "A")]
+    assert court.judge.judge(batch)
+    assert court.method.batches == [["A", "B", "A"]]
+    assert verdicts(batch) == ["REVIEW"] * 3
+    assert court.cabinet.asked == ["A", "B"], "once for a batch"
+    assert [one.prepared.recipe.sku for one in batch if one.prepared] == ["A", "B", "A"]
+
+
+def test_what_failed_before_is_left_alone(rooms: Rooms) -> None:
+    court = Court(rooms)
+    batch = [work(1), work(2).fail("unreadable"), work(3, None).skip(), work(4)]
+    assert court.judge.judge(batch)
+    assert verdicts(batch) == ["REVIEW", "ERROR", "SKIPPED", "REVIEW"]
+    assert court.method.batches == [["A", "A"]]
+    assert court.judge.judge([work(5).fail("unreadable")])
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RecipeError("wrong parameter"),
+        ModelError("no kernel"),
+        RuntimeError("out of memory"),
+        ValueError("nan"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_an_error_of_its_own_frames(rooms: Rooms, failure: Exception) -> None:
+    court = Court(rooms)
+    court.cabinet.failures = {"B": [failure]}
+    batch = [work(1, "A"), work(2, "B"), work(3, "B"), work(4, "A")]
+    assert court.judge.judge(batch)
+    assert verdicts(batch) == ["REVIEW", "ERROR", "ERROR", "REVIEW"]
+    judgement = batch[1].judgement
+    assert judgement is not None
+    assert judgement.reason == f"the recipe cannot be used: {failure}"
+
+
+def test_a_database_that_is_away_is_waited_for(rooms: Rooms) -> None:
+    court = Court(rooms)
+    court.cabinet.failures = {"A": [StorageError("away"), StorageError("away")]}
+    batch = [work(1, "A")]
+    assert court.judge.judge(batch)
+    assert verdicts(batch) == ["REVIEW"]
+    assert len(court.waited) == 2
+
+
+def test_where_the_line_ends_meanwhile_nothing_is_judged(rooms: Rooms) -> None:
+    court = Court(rooms, patience=lambda: False)
+    court.cabinet.failures = {"B": [StorageError("away")]}
+    batch = [work(1, "A"), work(2, "B")]
+    assert not court.judge.judge(batch)
+    assert verdicts(batch) == ["none", "none"]
