@@ -17,7 +17,7 @@ from adapters.models.detectors.grounding_dino import GroundingDino
 from adapters.models.weights.local import load_state
 from agent.domain.errors import ModelError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 ROOMS = ("agent", "adapters", "storage", "config")
 
 
