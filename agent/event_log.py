@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.ports import Announcer, History, OutboxMessage
+from agent.ports import History, MessageComposer, OutboxMessage
 from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
@@ -23,13 +23,13 @@ SUMMARY_EVERY_S = 10.0
 """Frames without a row of their own are told of together, not more often than this."""
 
 
-class Notices:
+class EventLog:
     """Events with their alerts, and counts of frames that got no row of their own. Telling never blocks."""
 
     def __init__(
         self,
         history: History,
-        announcer: Announcer,
+        announcer: MessageComposer,
         counters: Counters,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),

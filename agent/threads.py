@@ -9,7 +9,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 
-def ends_within(timeout_s: float, action: Callable[[], None], what: str) -> bool:
+def run_with_timeout(timeout_s: float, action: Callable[[], None], what: str) -> bool:
     """Do ``action`` in a thread of its own; False where it has not ended after ``timeout_s`` seconds.
 
     It is left behind then, and said in the log. What it raises in time is raised here.

@@ -1,6 +1,6 @@
 """The inspection history in SQL (SQLite or PostgreSQL) and the media files beside it.
 
-Implements the ports History, OnboardingDesk, Outbox, RecipeBook, MediaStore and Retention of
+Implements the ports History, OnboardingClaims, Outbox, RecipeBook, MediaStore and Retention of
 :mod:`agent.ports`.
 """
 
@@ -13,7 +13,7 @@ from storage.maintenance import check, prepare, upgrade
 from storage.media import MediaFolder
 from storage.media_audit.check import MediaCheck
 from storage.media_audit.report import MediaReport
-from storage.onboarding_claims import SqlOnboardingDesk
+from storage.onboarding_claims import SqlOnboardingClaims
 from storage.outbox import SqlOutbox
 from storage.queries import Summary, defects, inspections, query, summary
 from storage.recipe_book import SqlRecipeBook
@@ -27,7 +27,7 @@ __all__ = [
     "MediaFolder",
     "MediaReport",
     "SqlHistory",
-    "SqlOnboardingDesk",
+    "SqlOnboardingClaims",
     "SqlOutbox",
     "SqlRecipeBook",
     "SqlRetention",

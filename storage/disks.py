@@ -21,9 +21,9 @@ _SHARE = 10
 class LocalDisks:
     """:class:`agent.ports.Disks`.
 
-    On a disk without any room SQLite cannot even write which pictures are to go: its log needs space first.
+    On a disk without any room SQLite cannot even write which images are to go: its log needs space first.
     The ballast is that space, taken beforehand. It lies beside the media, and serves a database on the
-    same file system; one on another has no pictures to delete, and is only watched.
+    same file system; one on another has no images to delete, and is only watched.
 
     Args:
         media: the media folder, which exists.

@@ -1,4 +1,4 @@
-"""Pictures and masks as files beside the database."""
+"""Images and masks as files beside the database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.domain.errors import DiskFullError, StorageError
 from storage.database import do_nothing
-from storage.pending_media import Settled
+from storage.pending_media import PendingMedia
 
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
 _PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z0-9]{1,8}")
@@ -40,7 +40,7 @@ class MediaFolder:
         self._root = root
         self.on_full: Callable[[], None] = do_nothing
         self._incoming = root / ".incoming"
-        self._settled = Settled()
+        self._settled = PendingMedia()
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
             self._clear_leftovers()

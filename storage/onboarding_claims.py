@@ -15,8 +15,8 @@ from storage.database import Database, insert_into
 _CLAIMED = OnboardingState.CLAIMED.value
 
 
-class SqlOnboardingDesk:
-    """:class:`agent.ports.OnboardingDesk` on SQLite and PostgreSQL.
+class SqlOnboardingClaims:
+    """:class:`agent.ports.OnboardingClaims` on SQLite and PostgreSQL.
 
     A claim is one INSERT that turns into an UPDATE under a condition. Whoever comes second waits for
     the first (the write lock of SQLite, the row lock of PostgreSQL) and then meets the condition again

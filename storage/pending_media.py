@@ -23,7 +23,7 @@ class _Stored:
     """Threads that stored it and have not said yet that their row is written."""
 
 
-class Settled:
+class PendingMedia:
     """Tells files whose rows are written from fresh ones whose rows may be yet to come.
 
     Whoever stores a file writes the row afterwards, on the same thread, and then says so. Until all have,

@@ -156,7 +156,7 @@ class SqlRecipeBook:
         return None if row is None else Reference(**row._mapping)
 
     def release_references(self, sku: str, references: Sequence[Reference]) -> None:
-        """See the port; their pictures stay. Raises StorageError."""
+        """See the port; their images stay. Raises StorageError."""
         columns = schema.reference.c
         named = columns.sha256.in_([reference.sha256 for reference in references])
         with self._database.write() as connection:

@@ -56,7 +56,7 @@ def reference_row(reference: Reference) -> dict[str, Any]:
 
 
 def is_held() -> ColumnElement[bool]:
-    """In no version of its SKU's recipe, also where a person enrolled the same picture meanwhile."""
+    """In no version of its SKU's recipe, also where a person enrolled the same image meanwhile."""
     columns, taken = schema.reference.c, schema.reference.alias("taken")
     same = and_(taken.c.sku == columns.sku, taken.c.sha256 == columns.sha256, taken.c.recipe_id.is_not(None))
     return and_(columns.recipe_id.is_(None), ~exists().where(same))

@@ -1,4 +1,4 @@
-"""Pictures go when their time is over; rows of history stay."""
+"""Images go when their time is over; rows of history stay."""
 
 from __future__ import annotations
 

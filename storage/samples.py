@@ -1,4 +1,4 @@
-"""Pictures and scores of parts that are known or said to be good."""
+"""Images and scores of parts that are known or said to be good."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SqlSamples:
 
     Args:
         database: upgraded to the newest schema.
-        media: where the pictures are; those that are handed out are renewed, so that the retention leaves
+        media: where the images are; those that are handed out are renewed, so that the retention leaves
             them to whoever makes references of them.
     """
 

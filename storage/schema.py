@@ -197,7 +197,7 @@ inspection = Table(
     Index(None, "sku", "received_at"),
     Index(None, "frame_id"),  # feedback that names a frame and no camera
     Index(None, "part_id"),
-    # Only rows that have them: once pictures are let go, these indexes shrink with them.
+    # Only rows that have them: once images are let go, these indexes shrink with them.
     Index(
         "ix_inspection_media",
         "verdict",

@@ -38,7 +38,7 @@ MEANINGLESS = (
     "verdicts mean nothing."
 )
 DISTINCT_FRAMES = 8
-"""Pictures are drawn before the clock runs, and seen again in turn."""
+"""Images are drawn before the clock runs, and seen again in turn."""
 FEWEST_REFERENCES: Mapping[str, int] = {"anomaly-dino": 1}
 """What a method cannot do without."""
 _DEFECTIVE = 0.01
@@ -122,8 +122,8 @@ def bench(
     build = composition.untrained_inspector if random_weights else composition.inspector
     console = stderr()
     with console.status("[dim]drawing frames ...[/]") as status:
-        # The segmenter knows the last picture again, so the first timed frame is not that of the warm-up.
-        pictures = drawn(max(2, min(DISTINCT_FRAMES, max(frames, batch))) + shots, width, height)
+        # The segmenter knows the last image again, so the first timed frame is not that of the warm-up.
+        images = drawn(max(2, min(DISTINCT_FRAMES, max(frames, batch))) + shots, width, height)
         device, precision = _where(settings)  # loads PyTorch, whose memory is not the models'
         before = resident.resident_mb()
         status.update("[dim]loading the models ...[/]")
@@ -135,14 +135,14 @@ def bench(
         gpu_loaded = _forget_gpu_peak(device)
         status.update("[dim]preparing the recipe ...[/]")
         started = time.perf_counter()
-        prepared = _recipe(inspector, settings.inspection.method, pictures[:shots])
+        prepared = _recipe(inspector, settings.inspection.method, images[:shots])
         prepare_s = time.perf_counter() - started
         status.update("[dim]warming up ...[/]")
         started = time.perf_counter()
-        prepared = _failing(inspector, pictures[-1], prepared)
+        prepared = _failing(inspector, images[-1], prepared)
         warm_up_ms = (time.perf_counter() - started) * 1000.0
         status.update(f"[dim]inspecting {frames} frames ...[/]")
-        times, elapsed = _inspect(inspector, pictures[shots:], prepared, frames, batch)
+        times, elapsed = _inspect(inspector, images[shots:], prepared, frames, batch)
     figures = Figures(
         machine=machine(),
         device=device,
@@ -261,25 +261,25 @@ def _recipe(inspector: Inspector, method: str, references: list[Image]) -> Prepa
     return inspector.prepare(recipe, references)
 
 
-def _failing(inspector: Inspector, picture: Image, prepared: Prepared) -> Prepared:
+def _failing(inspector: Inspector, image: Image, prepared: Prepared) -> Prepared:
     """The recipe with thresholds that every frame is above, and a hundredth of its pixels."""
     from agent.domain.calibration import Calibration
 
-    scored = inspector.score([picture], [prepared])[0]
+    scored = inspector.score([image], [prepared])[0]
     place = scored.anomaly_map
     level = None if place is None else float(place.float().flatten().quantile(1.0 - _DEFECTIVE))
     calibration = Calibration(-1e9, -1e9, 0, 0.5, "set so that every frame fails", level)
-    return prepared.belonging_to(replace(prepared.recipe, calibration=calibration))
+    return prepared.with_recipe(replace(prepared.recipe, calibration=calibration))
 
 
 def _inspect(
-    inspector: Inspector, pictures: list[Image], prepared: Prepared, frames: int, batch: int
+    inspector: Inspector, images: list[Image], prepared: Prepared, frames: int, batch: int
 ) -> tuple[list[float], float]:
     """Milliseconds of each frame, and seconds of all. Raises SightlineError where a frame fails."""
     times: list[float] = []
     started = time.perf_counter()
     for first in range(0, frames, batch):
-        together = [pictures[i % len(pictures)] for i in range(first, min(first + batch, frames))]
+        together = [images[i % len(images)] for i in range(first, min(first + batch, frames))]
         for judgement in inspector.inspect(together, [prepared] * len(together)):
             if judgement.verdict == "ERROR":
                 raise SightlineError(judgement.reason)

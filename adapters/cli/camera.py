@@ -1,4 +1,4 @@
-"""``sightline camera``: publishes pictures as a camera would."""
+"""``sightline camera``: publishes images as a camera would."""
 
 from __future__ import annotations
 
@@ -44,13 +44,11 @@ class Protocol(StrEnum):
 
 
 def camera(
-    source: Annotated[
-        str, typer.Option(metavar="DIR|simulated", help="A folder of pictures, or drawn ones.")
-    ],
+    source: Annotated[str, typer.Option(metavar="DIR|simulated", help="A folder of images, or drawn ones.")],
     name: Annotated[str, typer.Option("--camera", metavar="LINE/CAM", help="Whose topics to publish on.")],
-    sku: Annotated[str | None, typer.Option(metavar="S", help="What the pictures show.")] = None,
+    sku: Annotated[str | None, typer.Option(metavar="S", help="What the images show.")] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, metavar="HZ", help="Pictures a second; by default 2.")
+        float | None, typer.Option(min=0.01, metavar="HZ", help="Images a second; by default 2.")
     ] = 2.0,
     fast: Annotated[
         bool, typer.Option("--fast", help="As fast as the broker takes them, whatever --rate says.")
@@ -61,13 +59,13 @@ def camera(
     ] = None,
     site: Annotated[str | None, typer.Option(help="By default that of the configuration.")] = None,
     form: Annotated[
-        FrameForm, typer.Option(help="The picture itself, JSON with base64, or a path.")
+        FrameForm, typer.Option(help="The image itself, JSON with base64, or a path.")
     ] = FrameForm.RAW,
     protocol: Annotated[Protocol | None, typer.Option(help="MQTT version.")] = None,
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, with new frame ids.")] = False,
     prefix: Annotated[
-        str, typer.Option(metavar="TEXT", help="Before every frame id: sends known pictures as new ones.")
+        str, typer.Option(metavar="TEXT", help="Before every frame id: sends known images as new ones.")
     ] = "",
     announce_job: Annotated[
         bool, typer.Option("--announce-job", help="Publish --sku as the retained job first.")
@@ -78,11 +76,11 @@ def camera(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Publish pictures as a camera would, with QoS 1 and at a steady rate.
+    """Publish images as a camera would, with QoS 1 and at a steady rate.
 
-    Frame ids come from the files' relative paths: a picture published twice is judged once, unless --prefix
+    Frame ids come from the files' relative paths: an image published twice is judged once, unless --prefix
     makes it another frame. Under
-    MQTT 3.1.1 a raw picture carries no identity: the agent derives the frame id from its bytes and takes the
+    MQTT 3.1.1 a raw image carries no identity: the agent derives the frame id from its bytes and takes the
     SKU from the job topic (--announce-job), or use --form json.
     """
     from adapters.cli.broker import camera_publisher, reachable_url
@@ -130,7 +128,7 @@ def _source(
     name: str,
     prefix: str,
 ) -> tuple[Iterator[Shot], int | None]:
-    """The pictures, and how many they will be; None where nobody knows."""
+    """The images, and how many they will be; None where nobody knows."""
     if source == SIMULATED:
         total = count or (None if loop else _SIMULATED_FRAMES)
         shots: Iterator[Shot] = _drawn(sku, family, seed, name, prefix)
@@ -141,10 +139,10 @@ def _source(
 def _from_files(
     folder: Path, sku: str | None, count: int | None, loop: bool, prefix: str
 ) -> tuple[Iterator[Shot], int | None]:
-    from adapters.cli import images as pictures
+    from adapters.cli import images
     from adapters.mqtt.camera_publisher import Shot
 
-    files = pictures.find([folder])
+    files = images.find([folder])
 
     def shots() -> Iterator[Shot]:
         for turn in itertools.count():
@@ -182,7 +180,7 @@ def _drawn(sku: str | None, family: str, seed: int, name: str, prefix: str) -> I
         for part in feed:
             index = shift * _SIMULATED_FRAMES + part.index
             yield Shot(
-                encode_jpeg(part.picture.image),
+                encode_jpeg(part.image.image),
                 sku=sku or family,
                 part_id=f"{number}-{index:06d}",
                 frame_id=f"{prefix}{family}-{number}-{index:06d}",

@@ -139,7 +139,7 @@ def check_broker(settings: Settings) -> Finding:
         limit = link.maximum_packet_size
         size = f"packets up to {limit:,} bytes" if limit else "no limit on packets named"
         state, note = State.OK, ""
-        # base64 makes a JSON frame a third larger than its picture.
+        # base64 makes a JSON frame a third larger than its image.
         if limit and limit < settings.frames.max_bytes:
             state, note = State.WARNING, f", less than frames.max_bytes ({settings.frames.max_bytes:,})"
         secure = " by TLS" if settings.broker.secure else ""
@@ -198,7 +198,7 @@ def check_database(settings: Settings, composition: Composition) -> Finding:
 
 
 def check_media(folder: Path) -> Finding:
-    """Whether pictures can be written."""
+    """Whether images can be written."""
     problem = _unwritable(folder)
     if problem:
         return Finding("media", State.FAILED, problem)
@@ -252,7 +252,7 @@ def check_ollama(settings: Settings) -> Finding:
 
 
 def check_models(settings: Settings, composition: Composition, pull: str) -> Finding:
-    """Load the weights and judge one grey picture on the device. ``pull`` brings those that are missing."""
+    """Load the weights and judge one grey image on the device. ``pull`` brings those that are missing."""
     problem = lacking(settings, pull)
     if problem:
         return Finding("models", State.FAILED, problem)
@@ -264,10 +264,10 @@ def check_models(settings: Settings, composition: Composition, pull: str) -> Fin
     method = composition.inspector(settings).method
     loaded_s = time.monotonic() - started
     prepared = method.prepare(generic_recipe("check", settings.inspection.method), ())
-    picture = np.full((480, 480, 3), 128, np.uint8)
-    method.score([picture], [prepared])
+    image = np.full((480, 480, 3), 128, np.uint8)
+    method.score([image], [prepared])
     started = time.monotonic()
-    method.score([picture], [prepared])
+    method.score([image], [prepared])
     frame_ms = (time.monotonic() - started) * 1000.0
     names = settings.models.clip
     if settings.inspection.backbone != "clip":

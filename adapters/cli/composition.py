@@ -14,7 +14,7 @@ from agent.ports import (
     History,
     ImageCodec,
     MediaStore,
-    OnboardingDesk,
+    OnboardingClaims,
     Outbox,
     RecipeBook,
     Samples,
@@ -87,7 +87,7 @@ class Store(Protocol):
     def samples(self) -> Samples: ...
 
     @property
-    def desk(self) -> OnboardingDesk: ...
+    def desk(self) -> OnboardingClaims: ...
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:
         """Rows of the view ``inspection_history``, the oldest first."""

@@ -33,7 +33,7 @@ def check(
         typer.Option("--repair", help="Delete files that no row names; let rows forget files that are gone."),
     ] = False,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every picture and compare it with its name.")
+        bool, typer.Option("--deep", help="Read every image and compare it with its name.")
     ] = False,
     force: Annotated[
         bool,
@@ -76,7 +76,7 @@ def backup(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Copy a SQLite history to a file, safely while agents write. Pictures are not in it."""
+    """Copy a SQLite history to a file, safely while agents write. Images are not in it."""
     settings = configure(config, profile, overrides).settings
     if target is None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

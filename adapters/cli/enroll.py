@@ -51,14 +51,14 @@ def enroll(
 
     A running agent takes the new version up with its next frame.
     """
-    from adapters.cli import images as pictures
-    from adapters.cli.references import enrol_pictures, read_references, stored
+    from adapters.cli import images
+    from adapters.cli.references import enroll_images, read_references, stored
     from agent.enrollment.orientation import told
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
     job = _job(sku, name, description)
-    files = pictures.find([references])
+    files = images.find([references])
     photographs = read_references(files, composition.decoder(settings))
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
@@ -69,7 +69,7 @@ def enroll(
         renamed = name is not None and before is not None and name != before.name
         draft = _draft(store, store.book.job(sku) or job, settings, method is not None, renamed=renamed)
         draft = replace(draft, references=stored(photographs, store.media))
-        enrolled = enrol_pictures(inspector, draft, photographs, settings)
+        enrolled = enroll_images(inspector, draft, photographs, settings)
         recipe = store.book.add(replace(enrolled.recipe, note=told(active or draft, enrolled.recipe)))
     _show(recipe, enrolled, photographs, len(files) - len(photographs))
 
@@ -98,7 +98,7 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     active, method = store.book.active(job.sku), settings.inspection.method
     if active is None or renamed or (active.noun == GENERIC and noun_of(job) != GENERIC):
         first = generic_recipe(job.sku, method, noun_of(job))
-        return replace(first, origin="enrolment", parent=active.version if active is not None else None)
+        return replace(first, origin="enrollment", parent=active.version if active is not None else None)
     active = undecided(active, store.book.get)
     return replace(
         active,
@@ -106,7 +106,7 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
         parameters={} if method_chosen and method != active.method else active.parameters,
         references=(),
         calibration=None,
-        origin="enrolment",
+        origin="enrollment",
         note=None,
         parent=active.version,
     )

@@ -1,4 +1,4 @@
-"""``sightline evaluate``: a method's figures on labelled pictures."""
+"""``sightline evaluate``: a method's figures on labelled images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def evaluate(
     dataset: Annotated[
         str,
         typer.Option(
-            metavar="FORMAT", help="How the pictures lie: mvtec, visa, mtd, btad, mpdd, ksdd, dagm or folder."
+            metavar="FORMAT", help="How the images lie: mvtec, visa, mtd, btad, mpdd, ksdd, dagm or folder."
         ),
     ],
     root: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the categories, or of one.")],
@@ -94,14 +94,14 @@ def evaluate(
     sheets: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Write a picture for each category: image, truth, map, mask.", file_okay=False
+            metavar="DIR", help="Write an image for each category: image, truth, map, mask.", file_okay=False
         ),
     ] = None,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Measure a method on labelled pictures, or several of them side by side."""
+    """Measure a method on labelled images, or several of them side by side."""
     from adapters.evaluation.draw import DRAWS
     from adapters.evaluation.evaluate import Options
     from adapters.evaluation.protocol import protocol_for
@@ -140,7 +140,7 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """Measures methods on the pictures of one command."""
+    """Measures methods on the images of one command."""
 
     composition: Composition
     categories: Sequence[Category]
@@ -268,7 +268,7 @@ def machine(settings: Settings) -> str:
 
 
 class _Watch:
-    """Shows progress, gathers notes, draws sheets, and loads the pictures of an evaluation."""
+    """Shows progress, gathers notes, draws sheets, and loads the images of an evaluation."""
 
     def __init__(
         self, categories: Sequence[Category], options: Options, sheets: Path | None, codec: ImageCodec
@@ -322,24 +322,24 @@ class _Watch:
                 write_sheet(run, self.load, self._sheets / f"{_file_name(run.category.name)}.png")
 
     def load(self, path: Path) -> Image:
-        """A picture file as RGB. Raises SightlineError with the file's name."""
+        """An image file as RGB. Raises SightlineError with the file's name."""
         content = path.read_bytes()
         if path.suffix.lower() in _CAMERA_SUFFIXES:
             try:
                 return self._codec.decode(content)
             except SightlineError as error:
                 raise SightlineError(f"{path}: {error}") from error
-        return _other_picture(path, content)
+        return _other_image(path, content)
 
 
-def _other_picture(path: Path, content: bytes) -> Image:
+def _other_image(path: Path, content: bytes) -> Image:
     """Bitmaps and the like, which no camera sends but datasets hold."""
     import cv2
     import numpy as np
 
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
     if image is None:
-        raise SightlineError(f"{path} holds no picture that can be read")
+        raise SightlineError(f"{path} holds no image that can be read")
     return np.ascontiguousarray(image, dtype=np.uint8)
 
 
@@ -361,7 +361,7 @@ def _categories(dataset: str, root: Path, wanted: Sequence[str] | None) -> list[
         found = [one for one in found if one.name in wanted]
     empty = next((one.name for one in found if not one.test), None)
     if empty is not None:
-        raise ConfigurationError(f"category {empty!r} in {root} has no test pictures")
+        raise ConfigurationError(f"category {empty!r} in {root} has no test images")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Picture files: found in a stable order, read through the same limits as frames from a camera."""
+"""Image files: found in a stable order, read through the same limits as frames from a camera."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DESK = Camera("local", "files", "desk")
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFile:
-    """A picture on disk."""
+class ImageFile:
+    """An image on disk."""
 
     path: Path
     name: str
@@ -33,18 +33,18 @@ class PictureFile:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A picture that could not be taken, and why."""
+    """An image that could not be taken, and why."""
 
-    file: PictureFile
+    file: ImageFile
     reason: str
 
 
-def find(paths: Sequence[Path]) -> list[PictureFile]:
-    """Pictures among files and, recursively, in folders; sorted within each.
+def find(paths: Sequence[Path]) -> list[ImageFile]:
+    """Images among files and, recursively, in folders; sorted within each.
 
-    Raises SightlineError: nothing there, no picture in a folder, or a file that is no picture by its name.
+    Raises SightlineError: nothing there, no image in a folder, or a file that is no image by its name.
     """
-    found: list[PictureFile] = []
+    found: list[ImageFile] = []
     for path in paths:
         if path.is_dir():
             files = sorted(
@@ -52,17 +52,17 @@ def find(paths: Sequence[Path]) -> list[PictureFile]:
             )
             if not files:
                 raise SightlineError(f"there is no JPEG or PNG in {path}")
-            found += [PictureFile(file, file.relative_to(path).as_posix()) for file in files]
+            found += [ImageFile(file, file.relative_to(path).as_posix()) for file in files]
         elif not path.exists():
             raise SightlineError(f"there is no file or folder {path}")
         elif path.suffix.lower() not in MEDIA_TYPES:
             raise SightlineError(f"{path} is no JPEG or PNG by its name")
         else:
-            found.append(PictureFile(path, path.name))
+            found.append(ImageFile(path, path.name))
     return found
 
 
-def read(files: Sequence[PictureFile], decoder: FrameDecoder) -> Iterator[Frame | Unreadable]:
+def read(files: Sequence[ImageFile], decoder: FrameDecoder) -> Iterator[Frame | Unreadable]:
     """Each file decoded, or why it could not be."""
     for file in files:
         try:

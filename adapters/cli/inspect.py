@@ -1,4 +1,4 @@
-"""``sightline inspect``: pictures from disk, no broker and no database."""
+"""``sightline inspect``: images from disk, no broker and no database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adapters.cli.composition import Composition
     from agent.domain.frame import Frame
     from agent.domain.inspection import Inspection
-    from agent.inference.inspector import Inspector, Judgement
+    from agent.inference.inspector import InspectionResult, Inspector
     from agent.methods.prepared import Prepared
     from agent.ports import ImageCodec
     from config import Settings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def inspect(
     context: typer.Context,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")],
     sku: Annotated[str, typer.Option(metavar="S", help="What they show.")] = "part",
     noun: Annotated[
         str | None, typer.Option(metavar="N", help='What people call it, such as "gear"; prompts use it.')
@@ -43,26 +43,26 @@ def inspect(
     ] = None,
     method: Method = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write mask and overlay of each picture there.")
+        Path | None, typer.Option(metavar="DIR", help="Write mask and overlay of each image there.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Inspect pictures from disk, without a broker and without a database."""
-    from adapters.cli import images as pictures
+    """Inspect images from disk, without a broker and without a database."""
+    from adapters.cli import images as image_files
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
-    files = pictures.find(images)
-    good = pictures.find([references]) if references is not None else []
+    files = image_files.find(images)
+    good = image_files.find([references]) if references is not None else []
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
     prepared = _prepare(composition, inspector, settings, sku, noun or "object", good)
     results, failed = [], 0
-    for file, frame in zip(files, pictures.read(files, composition.decoder(settings)), strict=True):
-        if isinstance(frame, pictures.Unreadable):
+    for file, frame in zip(files, image_files.read(files, composition.decoder(settings)), strict=True):
+        if isinstance(frame, image_files.Unreadable):
             failed += 1
             results.append({"image": str(file.path), "verdict": "ERROR", "reason": frame.reason})
             continue
@@ -79,7 +79,7 @@ def inspect(
     else:
         _show(results, prepared)
     if failed:
-        complain(f"{plural(failed, 'picture')} could not be inspected")
+        complain(f"{plural(failed, 'image')} could not be inspected")
         raise typer.Exit(1)
 
 
@@ -87,7 +87,7 @@ def _prepare(
     composition: Composition, inspector: Inspector, settings: Settings, sku: str, noun: str, good: list[Any]
 ) -> Prepared:
     """The recipe in memory only: from references where there are some, else from words alone."""
-    from adapters.cli.references import enrol_pictures, read_references, unstored
+    from adapters.cli.references import enroll_images, read_references, unstored
     from agent.domain.recipe import generic_recipe
 
     recipe = generic_recipe(sku, settings.inspection.method, noun)
@@ -95,10 +95,10 @@ def _prepare(
         return inspector.prepare(recipe, ())
     taken = read_references(good, composition.decoder(settings))
     draft = replace(recipe, references=unstored(taken))
-    return enrol_pictures(inspector, draft, taken, settings).prepared
+    return enroll_images(inspector, draft, taken, settings).prepared
 
 
-def _result(image: str, judgement: Judgement, prepared: Prepared) -> dict[str, Any]:
+def _result(image: str, judgement: InspectionResult, prepared: Prepared) -> dict[str, Any]:
     calibration = prepared.recipe.calibration
     return {
         "image": image,
@@ -122,7 +122,7 @@ def _result(image: str, judgement: Judgement, prepared: Prepared) -> dict[str, A
     }
 
 
-def _inspection(frame: Frame, judgement: Judgement, prepared: Prepared) -> Inspection:
+def _inspection(frame: Frame, judgement: InspectionResult, prepared: Prepared) -> Inspection:
     """As the overlay wants it."""
     import uuid
     from datetime import UTC, datetime
@@ -147,9 +147,14 @@ def _inspection(frame: Frame, judgement: Judgement, prepared: Prepared) -> Inspe
 
 
 def _write(
-    folder: Path, name: str, codec: ImageCodec, inspection: Inspection, frame: Frame, judgement: Judgement
+    folder: Path,
+    name: str,
+    codec: ImageCodec,
+    inspection: Inspection,
+    frame: Frame,
+    judgement: InspectionResult,
 ) -> dict[str, str]:
-    """Mask and overlay beside each other, named after the picture."""
+    """Mask and overlay beside each other, named after the image."""
     import numpy as np
 
     mask = judgement.mask if judgement.mask is not None else np.zeros(frame.image.shape[:2], np.uint8)
@@ -163,7 +168,7 @@ def _write(
 
 
 def _show(results: list[dict[str, Any]], prepared: Prepared) -> None:
-    shown = table("picture", "verdict", "score", "threshold", "defects", right=("score", "threshold"))
+    shown = table("image", "verdict", "score", "threshold", "defects", right=("score", "threshold"))
     for result in results:
         defects = result.get("defects") or []
         words = ", ".join(f"{one['label']} {one['area_fraction']:.1%}" for one in defects) or "-"

@@ -52,7 +52,7 @@ def list_command(
         typer.echo(json.dumps(sorted(found, key=lambda one: str(one["sku"])), indent=2, ensure_ascii=False))
         return
     if not lines and not without:
-        stdout().print("There is no product yet. Enrol one, or let a camera name it.")
+        stdout().print("There is no product yet. Enroll one, or let a camera name it.")
         return
     shown = table("sku", "version", "", "noun", "method", "prompts", "shots", "threshold", "from", "note",
                   right=("version", "shots", "threshold"))  # fmt: skip

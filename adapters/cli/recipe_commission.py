@@ -11,7 +11,7 @@ from rich.markup import escape
 from adapters.cli.options import ConfigFile, Overrides, Profile
 from adapters.cli.screen import plural, stdout
 from adapters.cli.stores import AsJson, open_store, tell
-from agent.enrollment.first_frames import vouch_for
+from agent.enrollment.first_frames import enroll_first_frames
 
 
 def commission_command(
@@ -26,10 +26,10 @@ def commission_command(
     """Vouch for the first frames of a product: they become its references.
 
     Look at them first: a defective part among them teaches the agent that its defect is normal. Those that
-    feedback called defective are passed over. A running agent enrols them within a minute or so.
+    feedback called defective are passed over. A running agent enrolls them within a minute or so.
     """
     with open_store(context, config, profile, overrides) as (store, _):
-        found = vouch_for(store.book, store.samples, sku, frames)
+        found = enroll_first_frames(store.book, store.samples, sku, frames)
         tell(store, "commissioned", f"a person vouches for the first {len(found)} frames of {sku!r}", sku)
     if as_json:
         typer.echo(json.dumps({"sku": sku, "frames": [frame.frame_id for frame in found]}))

@@ -16,7 +16,7 @@ from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Store
-    from agent.recipes.import_export import Imported, RecipeExchange
+    from agent.recipes.import_export import Imported, RecipeImporter
 
 
 def export_command(
@@ -25,10 +25,10 @@ def export_command(
     version: Annotated[int | None, typer.Option(min=1, help="By default the active one.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="YAML, or a .zip with the pictures inside. By default stdout."),
+        typer.Option(metavar="FILE", help="YAML, or a .zip with the images inside. By default stdout."),
     ] = None,
     with_references: Annotated[
-        bool, typer.Option("--with-references", help="Write the pictures too, into a folder beside FILE.")
+        bool, typer.Option("--with-references", help="Write the images too, into a folder beside FILE.")
     ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
@@ -39,22 +39,22 @@ def export_command(
     from adapters.recipes.bundle import write_bundle
 
     if out is None and with_references:
-        raise SightlineError("the pictures need a place: name a file with --out")
+        raise SightlineError("the images need a place: name a file with --out")
     with open_store(context, config, profile, overrides) as (store, _):
         exchange = _exchange(context, store)
         recipe = exchange.find(sku, version)
         text = exchange.export(recipe)
         zipped = out is not None and out.suffix.lower() == ".zip"
-        pictures = exchange.pictures(recipe) if zipped or with_references else None
+        images = exchange.images(recipe) if zipped or with_references else None
     said = {"sku": sku, "version": recipe.version, "file": None if out is None else str(out)}
     if out is None:
         typer.echo(json.dumps({**said, "recipe": text}, ensure_ascii=False) if as_json else text, nl=as_json)
         return
-    write_bundle(out, text, pictures)
+    write_bundle(out, text, images)
     if as_json:
-        typer.echo(json.dumps({**said, "pictures": len(pictures or ())}, ensure_ascii=False))
+        typer.echo(json.dumps({**said, "images": len(images or ())}, ensure_ascii=False))
         return
-    without = f"with {plural(len(pictures), 'picture')}" if pictures is not None else "without pictures"
+    without = f"with {plural(len(images), 'image')}" if images is not None else "without images"
     stdout().print(f"[bold]{escape(sku)}[/] version {recipe.version}: {escape(str(out))}, {without}")
 
 
@@ -74,8 +74,8 @@ def import_command(
     from adapters.recipes.bundle import Bundle
 
     with open_store(context, config, profile, overrides) as (store, _), Bundle(file) as bundle:
-        imported = _exchange(context, store).bring_in(
-            bundle.text, str(file), pictures=bundle, sku=sku, activate=activate
+        imported = _exchange(context, store).import_text(
+            bundle.text, str(file), images=bundle, sku=sku, activate=activate
         )
         recipe = imported.recipe
         if imported.new:
@@ -96,8 +96,8 @@ def _state(imported: Imported) -> str:
     return ", active" if imported.active else ", not active"
 
 
-def _exchange(context: typer.Context, store: Store) -> RecipeExchange:
+def _exchange(context: typer.Context, store: Store) -> RecipeImporter:
     from adapters.recipes.codec import RecipeYaml
-    from agent.recipes.import_export import RecipeExchange
+    from agent.recipes.import_export import RecipeImporter
 
-    return RecipeExchange(store.book, store.media, RecipeYaml(), composition_of(context).codec())
+    return RecipeImporter(store.book, store.media, RecipeYaml(), composition_of(context).codec())

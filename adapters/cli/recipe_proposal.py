@@ -54,7 +54,7 @@ def propose_command(
         if recipe.calibration is None:
             raise SightlineError(
                 f"version {recipe.version} of {sku!r} has no threshold that feedback could move; "
-                "enrol good parts first (`sightline enroll`)"
+                "enroll good parts first (`sightline enroll`)"
             )
         recorded = _recorded(store, recipe, frames)
         proposal = propose(recorded, recipe.calibration, recipe.prompts, escape_cost=escape_cost)

@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from adapters.cli.images import PictureFile, Unreadable, read
+from adapters.cli.images import ImageFile, Unreadable, read
 from adapters.cli.screen import stderr
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.errors import SightlineError
 from agent.domain.frame import Frame
 from agent.domain.recipe import Recipe, Reference
-from agent.enrollment.enroll import Enrolled, enrol
-from agent.enrollment.orientation import PosePolicy, policy_for
+from agent.enrollment.enroll import Enrolled, enroll
+from agent.enrollment.orientation import OrientationPolicy, policy_for
 from agent.enrollment.selection import SelectionPolicy
 from agent.inference.inspector import Inspector
 from agent.ports import FrameDecoder, MediaStore
@@ -30,11 +30,11 @@ SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 class Photograph:
     """A reference that could be read."""
 
-    file: PictureFile
+    file: ImageFile
     frame: Frame
 
 
-def read_references(files: Sequence[PictureFile], decoder: FrameDecoder) -> list[Photograph]:
+def read_references(files: Sequence[ImageFile], decoder: FrameDecoder) -> list[Photograph]:
     """The readable ones; the others are named on stderr. Raises SightlineError where none is left."""
     photographs = []
     for file, taken in zip(files, read(files, decoder), strict=True):
@@ -43,7 +43,7 @@ def read_references(files: Sequence[PictureFile], decoder: FrameDecoder) -> list
         else:
             photographs.append(Photograph(file, taken))
     if not photographs:
-        raise SightlineError("none of the references can be read as a picture")
+        raise SightlineError("none of the references can be read as an image")
     return photographs
 
 
@@ -64,12 +64,12 @@ def stored(photographs: Sequence[Photograph], media: MediaStore) -> tuple[Refere
     return tuple(references)
 
 
-def pose_policy(settings: Settings) -> PosePolicy | None:
+def pose_policy(settings: Settings) -> OrientationPolicy | None:
     """When references are memorised turned; None where the configuration says it for all products."""
     return policy_for(settings.references.rotations, settings.references.directions)
 
 
-def enrol_pictures(
+def enroll_images(
     inspector: Inspector, recipe: Recipe, photographs: Sequence[Photograph], settings: Settings
 ) -> Enrolled:
     """Memorise and calibrate, with a progress bar where a person waits.
@@ -83,7 +83,7 @@ def enrol_pictures(
     columns = (TextColumn("enrolling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(photographs))
-        enrolled = enrol(
+        enrolled = enroll(
             inspector,
             recipe,
             [photograph.frame.image for photograph in photographs],

@@ -1,4 +1,4 @@
-"""Several evaluations on the same pictures in one table, by method and number of references."""
+"""Several evaluations on the same images in one table, by method and number of references."""
 
 from __future__ import annotations
 

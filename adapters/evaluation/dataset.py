@@ -1,4 +1,4 @@
-"""What a dataset is: categories of good training pictures and labelled test pictures."""
+"""What a dataset is: categories of good training images and labelled test images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled picture."""
+    """One labelled image."""
 
     path: Path
     defect: str | None = None
@@ -28,15 +28,15 @@ class Category:
 
     name: str
     train: tuple[Path, ...]
-    """Good pictures to draw references from, in the dataset's own order. They may be test pictures
+    """Good images to draw references from, in the dataset's own order. They may be test images
     where the dataset has no split: drawn ones are then left out of the test."""
     test: tuple[Sample, ...]
     noun: str = ""
     """What the product is called in prompts, where the name says little."""
 
 
-def pictures(folder: Path) -> tuple[Path, ...]:
-    """The picture files directly inside a folder, sorted; empty where there is none."""
+def images(folder: Path) -> tuple[Path, ...]:
+    """The image files directly inside a folder, sorted; empty where there is none."""
     if not folder.is_dir():
         return ()
     return tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
@@ -48,12 +48,12 @@ def folders(folder: Path) -> tuple[Path, ...]:
 
 
 def by_stem(folder: Path) -> dict[str, Path]:
-    """The picture files directly inside a folder by their names without suffix."""
-    return {path.stem: path for path in pictures(folder)}
+    """The image files directly inside a folder by their names without suffix."""
+    return {path.stem: path for path in images(folder)}
 
 
 def mask_of(masks: Mapping[str, Path], stem: str, endings: Iterable[str] = ("_mask", "")) -> Path | None:
-    """The mask of picture ``stem``: its name with the first of the endings that there is."""
+    """The mask of image ``stem``: its name with the first of the endings that there is."""
     return next((masks[stem + ending] for ending in endings if stem + ending in masks), None)
 
 

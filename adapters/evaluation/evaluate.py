@@ -1,4 +1,4 @@
-"""A method on a dataset: draw references, score every test picture, summarise."""
+"""A method on a dataset: draw references, score every test image, summarise."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Run:
     category: Category
     seed: int
     samples: tuple[Sample, ...]
-    """The pictures that were scored; drawn references are not among them."""
+    """The images that were scored; drawn references are not among them."""
     scores: NDArray[np.float64]
     maps: MapStore | None
     """One map for each sample, as the protocol keeps them; None where the method has none."""
@@ -76,7 +76,7 @@ class Observer(typing.Protocol):
     """Told what happens while it happens."""
 
     def scored(self, category: Category, seed: int, done: int, total: int) -> None:
-        """``done`` of ``total`` pictures of a run are scored."""
+        """``done`` of ``total`` images of a run are scored."""
         ...
 
     def finished(self, run: Run) -> None:
@@ -94,10 +94,10 @@ def evaluate(
     """Figures of every category, one entry for each seed (one alone without references).
 
     Args:
-        load: reads a picture file as RGB. Raises what it raises.
+        load: reads an image file as RGB. Raises what it raises.
 
     Raises:
-        ConfigurationError: a category has too few good pictures for a draw, or a mask is unreadable.
+        ConfigurationError: a category has too few good images for a draw, or a mask is unreadable.
         ModelError: the method gave a score or a map that is no number.
         RecipeError: the method cannot score without references.
     """
@@ -172,7 +172,7 @@ class _Running:
             return figures
 
     def _score(self, maps: MapStore) -> float:
-        """Score all pictures; the seconds that the method took."""
+        """Score all images; the seconds that the method took."""
         prepared, total, elapsed = self._prepare(), len(self._samples), 0.0
         for start in range(0, total, self._options.batch):
             chunk = self._samples[start : start + self._options.batch]
@@ -208,7 +208,7 @@ class _Running:
         return self._inspector.prepare(recipe, [self._load(path) for path in self._references])
 
     def _pixels(self, maps: MapStore | None) -> tuple[dict[str, float], float | None]:
-        """Pixel figures of the pictures whose truth is known, and the threshold of the highest F1."""
+        """Pixel figures of the images whose truth is known, and the threshold of the highest F1."""
         if maps is None or not any(sample.mask is not None for sample in self._samples):
             return {}, None
         protocol = self._options.protocol
@@ -226,7 +226,7 @@ class _Running:
                 histogram.add(scale.levels(protocol.enlarge(maps[index])), truth)
         unknown = known.count(False)
         if unknown:
-            self._notes.append(f"{unknown} defective pictures have no mask and are left out of the pixels")
+            self._notes.append(f"{unknown} defective images have no mask and are left out of the pixels")
         metrics, best = histogram.metrics(), histogram.best_level()
         if metrics is None or best is None:
             return {}, None

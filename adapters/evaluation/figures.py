@@ -29,8 +29,8 @@ HEADINGS: Mapping[str, str] = {
     "pro": "pixel PRO",
     "false_alarms_at_2pct_escapes": "false 2%",
     "escapes_at_2pct_false_alarms": "esc. 2%",
-    "images": "pictures",
-    "ms_per_image": "ms a picture",
+    "images": "images",
+    "ms_per_image": "ms an image",
 }
 """Columns in their order; narrow enough for all of them on one line of a terminal."""
 

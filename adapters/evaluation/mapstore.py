@@ -23,7 +23,7 @@ class _Entry:
 
 
 class MapStore:
-    """Append-only and exact; memory stays that of one map, however many pictures there are."""
+    """Append-only and exact; memory stays that of one map, however many images there are."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="sightline-maps-")  # noqa: SIM115 - closed in close()

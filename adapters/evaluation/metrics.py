@@ -17,7 +17,7 @@ RATE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class ImageMetrics:
-    """How well scores rank pictures; None where only one class is present."""
+    """How well scores rank images; None where only one class is present."""
 
     image_auroc: float | None
     image_aupr: float | None
@@ -26,10 +26,10 @@ class ImageMetrics:
     """Step-wise average precision."""
     image_f1max: float | None
     false_alarms_at_2pct_escapes: float | None
-    """Share of good pictures rejected at the strictest threshold that lets at most 2 % of the
+    """Share of good images rejected at the strictest threshold that lets at most 2 % of the
     defective ones pass."""
     escapes_at_2pct_false_alarms: float | None
-    """Share of defective pictures passed at the loosest threshold that rejects at most 2 % of the
+    """Share of defective images passed at the loosest threshold that rejects at most 2 % of the
     good ones."""
     images: int
 
@@ -39,7 +39,7 @@ class ImageMetrics:
 
 
 def image_metrics(truth: Truth, scores: Scores) -> ImageMetrics:
-    """Metrics of (n,) scores; ``truth`` is True where the picture is defective (METHODS 0.3).
+    """Metrics of (n,) scores; ``truth`` is True where the image is defective (METHODS 0.3).
 
     Raises:
         ValueError: labels and scores differ in number.

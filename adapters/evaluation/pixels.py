@@ -1,6 +1,6 @@
 """Pixel-level figures of merit of a whole category, from histograms over levels of the map.
 
-Memory does not grow with the number of pictures: each pixel adds to the count of its level, each
+Memory does not grow with the number of images: each pixel adds to the count of its level, each
 defect region adds its pixels with the weight 1 / area. Every figure is computed exactly from these
 counts, so it is exact where each level stands for one value: always for 8-bit maps. Float maps are
 put on 65,536 even levels between the lowest and the highest value of the category, and pixels of one
@@ -56,7 +56,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class PixelMetrics:
-    """How well maps find defective pixels, all pictures of a category together."""
+    """How well maps find defective pixels, all images of a category together."""
 
     pixel_auroc: float
     pixel_ap: float
@@ -77,13 +77,13 @@ class PixelHistogram:
         self.positives = np.zeros(levels, dtype=np.int64)
         """Defective pixels at each level."""
         self.negatives = np.zeros(levels, dtype=np.int64)
-        """All other pixels, those of good pictures included."""
+        """All other pixels, those of good images included."""
         self.shares = np.zeros(levels, dtype=np.float64)
         """For each level the sum over regions of the share of their pixels that lies there."""
         self.regions = 0
 
     def add(self, levels: Levels, truth: Mask) -> None:
-        """Count one picture: (H, W) levels and its mask. Regions have 8 neighbours.
+        """Count one image: (H, W) levels and its mask. Regions have 8 neighbours.
 
         Raises:
             ValueError: the shapes differ.

@@ -34,7 +34,7 @@ class Protocol:
     """F1-max over so many even thresholds from 0 to 1, a pixel being positive at or above one, after all
     maps that count were stretched to [0, 1] by their common extremes; None: over all values."""
     good_pixels: bool = True
-    """Pixels of good pictures count, too."""
+    """Pixels of good images count, too."""
     parameters: Mapping[str, Mapping[str, Parameter]] = field(default_factory=dict)
     """By method, what the authors' code did to a map before it was measured."""
 
@@ -74,7 +74,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
 """``exact`` is ours: float maps, every threshold. The others measure as the authors' code did."""
 
 _WITH_GOOD = ("mvtec", "mtd")
-"""Formats whose good pictures IAP-AS counts, too (METHODS 3.3)."""
+"""Formats whose good images IAP-AS counts, too (METHODS 3.3)."""
 
 
 def protocol_for(name: str, dataset: str) -> Protocol:

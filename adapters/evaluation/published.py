@@ -144,7 +144,7 @@ def _row(
 _BOTH = _IMAGE + _PIXEL
 _FADE_NOTE = "maps in 8 bits, 448 x 448: compare with --protocol fade"
 _SAA_NOTE = "400 x 400, 100 thresholds: compare with --protocol iap-as"
-_SAA_DEFECTIVE = f"pixels of defective pictures only; {_SAA_NOTE}"
+_SAA_DEFECTIVE = f"pixels of defective images only; {_SAA_NOTE}"
 
 
 def _fade(dataset: str, shots: int, values: str) -> Published:
@@ -201,8 +201,8 @@ ROWS: tuple[Published, ...] = (
     _dino("visa", 2, 672, "89.7 - -"),
     _dino("visa", 4, 448, "91.3 98.0 92.5"),
     _dino("visa", 4, 672, "92.6 98.2 94.1"),
-    _row("mvtec", "musc", 0, _VISION, "97.8 - -", note="needs a batch of unlabelled pictures"),
-    _row("visa", "musc", 0, _VISION, "92.8 - -", note="needs a batch of unlabelled pictures"),
+    _row("mvtec", "musc", 0, _VISION, "97.8 - -", note="needs a batch of unlabelled images"),
+    _row("visa", "musc", 0, _VISION, "92.8 - -", note="needs a batch of unlabelled images"),
     _row("mvtec", "univad", 1, ("image_auroc",), "97.8"),
     _row("visa", "univad", 1, ("image_auroc",), "93.5"),
 )

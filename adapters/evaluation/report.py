@@ -50,7 +50,7 @@ def report(
 
 
 def over_categories(figures: Sequence[Figures]) -> dict[str, float | int | None]:
-    """Unweighted means over categories that have the figure; pictures are added up."""
+    """Unweighted means over categories that have the figure; images are added up."""
     means: dict[str, float | int | None] = dict(mean_of(figures))
     means[COUNT] = sum(int(one.get(COUNT) or 0) for one in figures)
     return means
@@ -72,7 +72,7 @@ def deviation_of(figures: Sequence[Figures]) -> dict[str, float]:
 
 
 def _whole(figures: dict[str, float | None]) -> dict[str, float | int | None]:
-    """Pictures are whole, also where draws leave out different numbers of them."""
+    """Images are whole, also where draws leave out different numbers of them."""
     count = figures.get(COUNT)
     return {**figures, **({} if count is None else {COUNT: round(count)})}
 

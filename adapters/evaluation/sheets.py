@@ -1,4 +1,4 @@
-"""Qualitative sheets: some pictures of a category as image, truth, map and mask, for people to look at."""
+"""Qualitative sheets: some images of a category as image, truth, map and mask, for people to look at."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from agent.domain.frame import Image
 
 TILE = 200
-"""Width of a tile in pixels; its height follows the category's first picture."""
+"""Width of a tile in pixels; its height follows the category's first image."""
 GAP, MARGIN, CAPTION, FOOT = 4, 14, 20, 62
 COLUMNS = 2
 GOOD, DEFECTIVE = 4, 12
-"""Pictures of each sort on a sheet, at most."""
+"""Images of each sort on a sheet, at most."""
 AT_THRESHOLD = 0.4
 """Where on the colour scale the threshold lies: there is room above it for plain defects."""
 ROBUST = 0.995
-"""Without masks the threshold is this quantile of the good pictures' pixels."""
+"""Without masks the threshold is this quantile of the good images' pixels."""
 INK, PALE, PAPER, ALARM = (24, 26, 30), (112, 118, 126), (255, 255, 255), (196, 40, 40)
 
 Tile = NDArray[np.uint8]
@@ -38,7 +38,7 @@ class ColourScale:
     """One scale for a whole sheet: a quiet map looks quiet, whatever its own extremes."""
 
     low: float
-    """The median of the good pictures' pixels: the dark end."""
+    """The median of the good images' pixels: the dark end."""
     threshold: float
     origin: str
     """Where the threshold comes from, in words."""
@@ -60,15 +60,15 @@ def colour_scale(run: Run) -> ColourScale:
     values = _quiet_pixels(run)
     low = float(np.median(values))
     if run.pixel_threshold is not None and run.pixel_threshold > low:
-        return ColourScale(low, run.pixel_threshold, "the highest pixel F1 on these pictures")
+        return ColourScale(low, run.pixel_threshold, "the highest pixel F1 on these images")
     threshold = float(np.quantile(values, ROBUST))
-    return ColourScale(low, threshold, f"{ROBUST:.1%} of the pixels of good pictures lie below")
+    return ColourScale(low, threshold, f"{ROBUST:.1%} of the pixels of good images lie below")
 
 
 def chosen(run: Run) -> list[int]:
-    """Indices of the pictures to show: good ones first, of each sort the hardest and an even choice.
+    """Indices of the images to show: good ones first, of each sort the hardest and an even choice.
 
-    Hard are good pictures with high scores and defective ones with low scores.
+    Hard are good images with high scores and defective ones with low scores.
     """
     good = [i for i, sample in enumerate(run.samples) if sample.defect is None]
     bad = [i for i, sample in enumerate(run.samples) if sample.defect is not None]
@@ -109,7 +109,7 @@ def _hardest_and_even(indices: Sequence[int], most: int) -> list[int]:
 
 
 def _quiet_pixels(run: Run) -> NDArray[np.float64]:
-    """Pixels of good pictures (of all, where none is good), some thousand of each."""
+    """Pixels of good images (of all, where none is good), some thousand of each."""
     good = [i for i, sample in enumerate(run.samples) if sample.defect is None]
     taken = []
     for index in good or range(len(run.samples)):
@@ -185,7 +185,7 @@ def _draw_foot(sheet: Pillow.Image, run: Run, scale: ColourScale, top: int) -> N
     pen.text(
         (MARGIN + width + 16, top),
         f"{run.category.name}: image, truth, map, mask. Left end: median of good pixels. "
-        f"Tick: threshold of the masks,\n{scale.origin}. Good pictures with the highest scores first, "
+        f"Tick: threshold of the masks,\n{scale.origin}. Good images with the highest scores first, "
         "then defective ones with the lowest.",
         PALE,
         font,

@@ -1,1 +1,1 @@
-"""Pictures: payloads to frames within limits, masks and overlays to files."""
+"""Images: payloads to frames within limits, masks and overlays to files."""

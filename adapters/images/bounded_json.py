@@ -49,7 +49,7 @@ def load_object(payload: bytes) -> dict[str, Any]:
 
 
 def _check_shape(payload: bytes) -> None:
-    """At the speed of memory, a picture in base64 included.
+    """At the speed of memory, an image in base64 included.
 
     What is outside of strings is found by their quotes alone. Up to the first error of the JSON, where the
     parser stops, that is exact; beyond it nobody looks.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEPT = 64_000_000
-"""Bytes that stay mapped from one picture to the next; what a larger one takes is given back after it."""
+"""Bytes that stay mapped from one image to the next; what a larger one takes is given back after it."""
 
 
 def open_canvas() -> int:
@@ -45,12 +45,12 @@ class Canvas:
         return np.frombuffer(self._map, np.uint8, size).reshape(height, width, 3)
 
     def forget(self) -> None:
-        """After a large picture: map no more than KEPT."""
+        """After a large image: map no more than KEPT."""
         if self._map is not None and len(self._map) > KEPT:
             self._map = None
 
     def shrink(self) -> None:
-        """After a large picture, with no pixels in use on either side: give its memory back."""
+        """After a large image, with no pixels in use on either side: give its memory back."""
         self.forget()
         if os.fstat(self._descriptor).st_size > KEPT:
             os.ftruncate(self._descriptor, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 REQUEST = struct.Struct("!QQQd")
-"""Bytes of the picture that follows, most pixels, bytes of memory it may take, seconds it may take."""
+"""Bytes of the image that follows, most pixels, bytes of memory it may take, seconds it may take."""
 ANSWER = struct.Struct("!BIIH")
 """Whether the pixels are there, their height and width, bytes of the sentence that follows where not."""
 READY = b"R"

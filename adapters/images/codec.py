@@ -1,4 +1,4 @@
-"""Pictures to files and back (agent.ports.ImageCodec)."""
+"""Images to files and back (agent.ports.ImageCodec)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _OVERLAY_QUALITY = 88
 
 
 class ImageError(SightlineError):
-    """A file that holds no picture, or a picture that cannot be written."""
+    """A file that holds no image, or an image that cannot be written."""
 
 
 class CvImageCodec:
     """OpenCV's codecs behind the agent's port."""
 
     def __init__(self, max_pixels: int = 100_000_000, pixels: PixelReader | None = None) -> None:
-        """``pixels`` decodes pictures in place of this process."""
+        """``pixels`` decodes images in place of this process."""
         self._pixels = pixels or pixel_reader(max_pixels)
 
     def decode(self, encoded: bytes) -> Image:
@@ -50,7 +50,7 @@ def _encode(suffix: str, pixels: NDArray[np.uint8], options: list[int]) -> bytes
     try:
         done, encoded = cv2.imencode(suffix, pixels, options)
     except cv2.error as error:
-        raise ImageError(f"the picture cannot be written: {error}") from None
+        raise ImageError(f"the image cannot be written: {error}") from None
     if not done:
-        raise ImageError("the picture cannot be written")
+        raise ImageError("the image cannot be written")
     return encoded.tobytes()

@@ -1,4 +1,4 @@
-"""The decoder's own process: one picture after the other, until the agent is gone.
+"""The decoder's own process: one image after the other, until the agent is gone.
 
 It imports nothing but numpy and OpenCV, and is started by :mod:`adapters.images.worker`.
 """
@@ -33,7 +33,7 @@ Decode = Callable[[bytes, int], tuple[Header, Image]]
 
 
 def damage(told: str) -> str | None:
-    """What libjpeg complained of, where it filled a picture in that is not all there; None: no harm.
+    """What libjpeg complained of, where it filled an image in that is not all there; None: no harm.
 
     A few bytes more than needed, before a restart or at the end, are how some cameras pad.
     """
@@ -99,7 +99,7 @@ def _answer(content: bytes, max_pixels: int, decode: Decode, log: Log, shared: C
         _header, image = decode(content, max_pixels)
         missing = damage(log.take())
         if missing is not None:
-            return _refusal(f"the JPEG is damaged, parts of the picture are missing ({missing})")
+            return _refusal(f"the JPEG is damaged, parts of the image are missing ({missing})")
         height, width = image.shape[:2]
         target = shared.pixels(height, width)
         if cv2.cvtColor(image, cv2.COLOR_BGR2RGB, target) is not target:
@@ -109,8 +109,8 @@ def _answer(content: bytes, max_pixels: int, decode: Decode, log: Log, shared: C
         return _refusal(str(error))
     except MemoryError:
         return _refusal(NO_MEMORY)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this picture's, whose row tells it
-        return _refusal(f"the picture cannot be decoded: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this image's, whose row tells it
+        return _refusal(f"the image cannot be decoded: {type(error).__name__}: {error}")
     finally:
         log.take()
         shared.forget()

@@ -13,7 +13,7 @@ from typing import Any
 from adapters.images.bounded_json import load_object
 from adapters.images.header import HeaderError, media_type
 from adapters.images.identity import read_identity
-from adapters.images.image_ref import PictureReferenceError, ReferenceReader
+from adapters.images.image_ref import ImageReferenceError, ReferenceReader
 from adapters.images.pixels import PixelReader, pixel_reader
 from adapters.mqtt.codec import IMAGE_KEYS
 from agent.domain.errors import FrameError, MessageError
@@ -37,7 +37,7 @@ class FrameLimits:
     allowed_roots: tuple[Path, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     timeout_s: float = 5.0
-    """For fetching a referenced picture."""
+    """For fetching a referenced image."""
 
 
 class _RefusedError(ValueError):
@@ -56,7 +56,7 @@ class PayloadDecoder:
         pixels: PixelReader | None = None,
         counters: Counters | None = None,
     ) -> None:
-        """``pixels`` decodes pictures, by default in this process. Raises ValueError for limits that
+        """``pixels`` decodes images, by default in this process. Raises ValueError for limits that
         cannot be kept."""
         self._limits = limits = limits or FrameLimits()
         self._pixels = pixels or pixel_reader(limits.max_pixels)
@@ -67,7 +67,7 @@ class PayloadDecoder:
         self._told: set[tuple[Camera, str]] = set()
 
     def identify(self, delivery: Delivery) -> FrameIdentity:
-        """Whose frame this is, without decoding the picture; never raises."""
+        """Whose frame this is, without decoding the image; never raises."""
         try:
             _content, fields = self._open(delivery)
         except _RefusedError:
@@ -90,12 +90,12 @@ class PayloadDecoder:
         try:
             content = content or self._image(fields)
             header, image = self._pixels(self._bounded(content))
-        except (_RefusedError, HeaderError, PictureReferenceError) as error:
+        except (_RefusedError, HeaderError, ImageReferenceError) as error:
             raise FrameError(str(error), identity) from None
         return Frame(identity, image, content, header.media_type, delivery.received_at)
 
     def _open(self, delivery: Delivery) -> tuple[bytes, Mapping[str, Any]]:
-        """The picture's bytes, empty where JSON holds them, and the fields that name it."""
+        """The image's bytes, empty where JSON holds them, and the fields that name it."""
         payload = delivery.payload
         if not payload:
             raise _RefusedError("the payload is empty")
@@ -123,9 +123,7 @@ class PayloadDecoder:
             return self._base64(key, value)
         reference = fields.get("image_ref")
         if reference is None:
-            raise _RefusedError(
-                "the message holds no picture; send image (base64) or image_ref (path or URL)"
-            )
+            raise _RefusedError("the message holds no image; send image (base64) or image_ref (path or URL)")
         if not isinstance(reference, str):
             raise _RefusedError("image_ref must be a path or URL")
         return self._references.read(reference)
@@ -144,7 +142,7 @@ class PayloadDecoder:
     def _bounded(self, content: bytes) -> bytes:
         if len(content) > self._limits.max_bytes:
             raise _RefusedError(
-                f"the picture has {len(content):,} bytes, at most {self._limits.max_bytes:,} are decoded; "
+                f"the image has {len(content):,} bytes, at most {self._limits.max_bytes:,} are decoded; "
                 "compress it or raise frames.max_bytes"
             )
         return content

@@ -1,4 +1,4 @@
-"""Pictures by HTTP: from allowed hosts, at the address that was checked, within one time limit."""
+"""Images by HTTP: from allowed hosts, at the address that was checked, within one time limit."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _HEADERS = {"accept": "image/jpeg, image/png", "accept-encoding": "identity", "u
 
 
 class FetchError(ValueError):
-    """The URL may not be followed, or leads to no picture. No message holds the URL: it may name a key."""
+    """The URL may not be followed, or leads to no image. No message holds the URL: it may name a key."""
 
 
 class Fetcher:
-    """Fetches one picture at a time, each over a connection of its own; any thread may call.
+    """Fetches one image at a time, each over a connection of its own; any thread may call.
 
     Redirects are not followed and proxies of the environment not used: both would lead elsewhere. A host
     is resolved once, its addresses are checked, and the connection goes to one of these very addresses.
@@ -71,21 +71,21 @@ class Fetcher:
             ):
                 return self._read(response)
         except (httpcore.TimeoutException, TimeoutError):
-            raise FetchError(f"the picture did not arrive within {self._timeout_s:g} s") from None
+            raise FetchError(f"the image did not arrive within {self._timeout_s:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError) as error:
-            raise FetchError(f"the picture cannot be fetched: {type(error).__name__}") from None
+            raise FetchError(f"the image cannot be fetched: {type(error).__name__}") from None
 
     def _read(self, response: httpcore.Response) -> bytes:
         if response.status != 200:
             raise FetchError(f"the host of image_ref answered {response.status}")
         for name, value in response.headers:
             if name.lower() == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                raise FetchError("the host of image_ref sends the picture compressed; let it send the file")
+                raise FetchError("the host of image_ref sends the image compressed; let it send the file")
         content = bytearray()
         for chunk in response.iter_stream():
             content += chunk
             if len(content) > self._max_bytes:
-                raise FetchError(f"the picture of image_ref has more than {self._max_bytes:,} bytes")
+                raise FetchError(f"the image of image_ref has more than {self._max_bytes:,} bytes")
         return bytes(content)
 
     def _allowed(self, url: str) -> tuple[SplitResult, str, int]:

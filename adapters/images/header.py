@@ -13,7 +13,7 @@ JPEG = "image/jpeg"
 PNG = "image/png"
 
 MAX_SCANS = 100
-"""Each scan of a progressive JPEG goes over all of the picture; encoders make about ten."""
+"""Each scan of a progressive JPEG goes over all of the image; encoders make about ten."""
 _MAX_SEGMENTS = 2_000
 _MAX_CHUNKS = 100_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -36,7 +36,7 @@ _NO_MARKER[[0x00, 0xFF, *range(0xD0, 0xD8)]] = True
 
 
 class HeaderError(ValueError):
-    """No picture that we read, or not all of it."""
+    """No image that we read, or not all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,15 @@ def read_header(content: bytes) -> Header:
     if kind == JPEG:
         return _jpeg_header(content)
     other = next((name for magic, name in _OTHERS.items() if content.startswith(magic)), None)
-    raise HeaderError(
-        f"the picture is {other}; send JPEG or PNG" if other else "the payload is no JPEG or PNG"
-    )
+    raise HeaderError(f"the image is {other}; send JPEG or PNG" if other else "the payload is no JPEG or PNG")
 
 
 def admit(content: bytes, max_pixels: int) -> Header:
-    """The header of a picture that is small enough. Raises HeaderError."""
+    """The header of an image that is small enough. Raises HeaderError."""
     header = read_header(content)
     if header.pixels > max_pixels:
         raise HeaderError(
-            f"the picture claims {header.width:,} x {header.height:,} pixels, at most {max_pixels:,} are "
+            f"the image claims {header.width:,} x {header.height:,} pixels, at most {max_pixels:,} are "
             "decoded; send a smaller one or raise frames.max_pixels"
         )
     return header
@@ -120,7 +118,7 @@ def _check_png(content: bytes) -> None:
         if name == b"IEND":
             return
         if name == b"acTL":
-            raise HeaderError("the PNG is animated; send one picture in a message")
+            raise HeaderError("the PNG is animated; send one image in a message")
         position = end
     else:
         raise HeaderError(f"the PNG has more than {_MAX_CHUNKS:,} chunks")
@@ -171,7 +169,7 @@ def _check_jpeg(content: bytes) -> None:
             continue
         if marker == 0xD9:
             if not scans:
-                raise HeaderError("the JPEG holds no picture data")
+                raise HeaderError("the JPEG holds no image data")
             return
         length = int.from_bytes(content[position : position + 2], "big")
         position += max(length, 2)

@@ -1,4 +1,4 @@
-"""Which hosts pictures may be fetched from, and which addresses those may have."""
+"""Which hosts images may be fetched from, and which addresses those may have."""
 
 from __future__ import annotations
 

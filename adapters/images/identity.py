@@ -1,4 +1,4 @@
-"""Whose picture a message is: read leniently, so that even a bad frame has an identity."""
+"""Whose image a message is: read leniently, so that even a bad frame has an identity."""
 
 from __future__ import annotations
 

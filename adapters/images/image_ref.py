@@ -1,4 +1,4 @@
-"""Pictures that a message names instead of holding: files of allowed folders, URLs of allowed hosts."""
+"""Images that a message names instead of holding: files of allowed folders, URLs of allowed hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MISSING = "the file of image_ref does not exist or is no regular file"
 _OUTSIDE = "the file of image_ref lies outside frames.allowed_roots"
 
 
-class PictureReferenceError(ValueError):
+class ImageReferenceError(ValueError):
     """The reference may not be followed, or leads to nothing."""
 
 
@@ -37,18 +37,18 @@ class ReferenceReader:
         self._fetcher = Fetcher(AllowedHosts(allowed_hosts), max_bytes, timeout_s)
 
     def read(self, reference: str) -> bytes:
-        """The bytes behind a path or URL. Raises PictureReferenceError in one sentence."""
+        """The bytes behind a path or URL. Raises ImageReferenceError in one sentence."""
         if not reference or len(reference) > 4_096 or not reference.isprintable():
-            raise PictureReferenceError("the image_ref is empty, too long or has unprintable characters")
+            raise ImageReferenceError("the image_ref is empty, too long or has unprintable characters")
         if "://" in reference:
             try:
                 return self._fetcher.fetch(reference)
             except FetchError as error:
-                raise PictureReferenceError(str(error)) from None
+                raise ImageReferenceError(str(error)) from None
         try:
             return self._open(reference)
         except OSError as error:
-            raise PictureReferenceError(f"the file of image_ref cannot be read: {error.strerror}") from None
+            raise ImageReferenceError(f"the file of image_ref cannot be read: {error.strerror}") from None
 
     def _open(self, reference: str) -> bytes:
         root, path = self._allowed_path(reference)
@@ -56,18 +56,18 @@ class ReferenceReader:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise PictureReferenceError(_MISSING)
+                raise ImageReferenceError(_MISSING)
             content = b"" if status.st_size > self._max_bytes else file.read(self._max_bytes + 1)
         if status.st_size > self._max_bytes or len(content) > self._max_bytes:
-            raise PictureReferenceError(f"the picture of image_ref has more than {self._max_bytes:,} bytes")
+            raise ImageReferenceError(f"the image of image_ref has more than {self._max_bytes:,} bytes")
         return content
 
     def _allowed_path(self, reference: str) -> tuple[Path, Path]:
         """An allowed root and the file inside it, all symbolic links resolved."""
         if not self._roots:
-            raise PictureReferenceError("files are not allowed; name their folder in frames.allowed_roots")
+            raise ImageReferenceError("files are not allowed; name their folder in frames.allowed_roots")
         if reference.startswith(("//", "\\\\")):  # on Windows, resolving these would call another machine
-            raise PictureReferenceError(_OUTSIDE)
+            raise ImageReferenceError(_OUTSIDE)
         inside = False
         for root in self._roots:
             try:
@@ -79,13 +79,13 @@ class ReferenceReader:
                     return root, path
             except (OSError, ValueError, RuntimeError):  # names too long, loops of links
                 continue
-        raise PictureReferenceError(_MISSING if inside else _OUTSIDE)
+        raise ImageReferenceError(_MISSING if inside else _OUTSIDE)
 
 
 def _open_inside(root: Path, path: Path) -> int:
     """A descriptor for reading ``path``, following no link below ``root``; never waits for a pipe's writer.
 
-    Raises OSError, PictureReferenceError.
+    Raises OSError, ImageReferenceError.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     if os.open not in os.supports_dir_fd:
@@ -99,7 +99,7 @@ def _open_inside(root: Path, path: Path) -> int:
             here = below
         # Looked at before it is opened: opening a device may already do something.
         if not stat.S_ISREG(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
-            raise PictureReferenceError(_MISSING)
+            raise ImageReferenceError(_MISSING)
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=here)
     finally:
         os.close(here)

@@ -1,4 +1,4 @@
-"""The picture that people look at: defects marked on the frame, the verdict in a band below."""
+"""The image that people look at: defects marked on the frame, the verdict in a band below."""
 
 from __future__ import annotations
 
@@ -110,16 +110,16 @@ def _letter(canvas: Image, inspection: Inspection, scale: float, unit: int) -> P
     """The canvas with labels on its defects and the band below it."""
     height, width = canvas.shape[:2]
     band = round(unit * 3.9)
-    picture = Pillow.new("RGB", (width, height + band), _BAND)
-    picture.paste(Pillow.fromarray(canvas), (0, 0))
-    draw = ImageDraw.Draw(picture)
+    image = Pillow.new("RGB", (width, height + band), _BAND)
+    image.paste(Pillow.fromarray(canvas), (0, 0))
+    draw = ImageDraw.Draw(image)
     shown = inspection.defects[:_MOST_LABELS]
     plates: list[Box] = []
     for defect in shown:
         others = [_box(other, scale) for other in shown if other is not defect]
         plates.append(_label(draw, defect, (width, height), scale, unit, [*plates, *others]))
     _write_band(draw, inspection, (width, height, band), unit)
-    return picture
+    return image
 
 
 def _label(
@@ -141,7 +141,7 @@ def _label(
     places += [(x, y + h + pad + step * (tall + 2)) for step in range(1, 6)]
     box = (0.0, 0.0, 0.0, 0.0)
     for index, (left, top) in enumerate(places):
-        left = min(max(left, 0.0), max(size[0] - wide, 0.0))  # noqa: PLW2901 - kept inside the picture
+        left = min(max(left, 0.0), max(size[0] - wide, 0.0))  # noqa: PLW2901 - kept inside the image
         inside = min(max(top, 0.0), max(size[1] - tall, 0.0))
         box = (left, inside, left + wide, inside + tall)
         last = index == len(places) - 1

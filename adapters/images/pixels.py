@@ -10,9 +10,9 @@ import numpy as np
 from adapters.images.header import Header, HeaderError, admit, check_complete
 from agent.domain.frame import Image
 
-NO_MEMORY = "the picture takes more memory to decode than one of its size should"
+NO_MEMORY = "the image takes more memory to decode than one of its size should"
 PixelReader = Callable[[bytes], tuple[Header, Image]]
-"""A whole JPEG or PNG to its header and picture. Raises HeaderError."""
+"""A whole JPEG or PNG to its header and image. Raises HeaderError."""
 
 
 def pixel_reader(max_pixels: int) -> PixelReader:
@@ -21,9 +21,9 @@ def pixel_reader(max_pixels: int) -> PixelReader:
 
 
 def decode_pixels(content: bytes, max_pixels: int) -> tuple[Header, Image]:
-    """Header and (H, W, 3) uint8 RGB picture of a whole JPEG or PNG.
+    """Header and (H, W, 3) uint8 RGB image of a whole JPEG or PNG.
 
-    Grey becomes RGB, 16 bits become 8, CMYK becomes RGB, the orientation of EXIF is applied (the picture
+    Grey becomes RGB, 16 bits become 8, CMYK becomes RGB, the orientation of EXIF is applied (the image
     may then be turned against the header), alpha is dropped: a camera's pixels are what they are.
     Raises HeaderError.
     """
@@ -40,11 +40,11 @@ def decode_bgr(content: bytes, max_pixels: int) -> tuple[Header, Image]:
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise HeaderError(NO_MEMORY) from None
-        raise HeaderError(f"the picture cannot be decoded: {error.err or error}") from None
+        raise HeaderError(f"the image cannot be decoded: {error.err or error}") from None
     if image is None:
         raise HeaderError(
             f"the {header.media_type.removeprefix('image/').upper()} cannot be decoded, it is damaged"
         )
     if sorted(image.shape[:2]) != sorted((header.height, header.width)):
-        raise HeaderError("the picture's size is not the one that its header claims")
+        raise HeaderError("the image's size is not the one that its header claims")
     return header, np.asarray(image, np.uint8)

@@ -1,4 +1,4 @@
-"""Decoding in a process of its own: a picture that hangs, crashes or fills the decoder ends as one error."""
+"""Decoding in a process of its own: an image that hangs, crashes or fills the decoder ends as one error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ START_S = 60.0
 _STOP_S = 2.0
 _BASE_BYTES = 128_000_000
 _BYTES_PER_PIXEL = 40
-"""Coefficients of a progressive JPEG in full colour, the picture in 16 bits and in 8, and it turned."""
+"""Coefficients of a progressive JPEG in full colour, the image in 16 bits and in 8, and it turned."""
 _BOOT = (
     "import sys; channel, canvas, entry, *path = sys.argv[1:]; sys.path[:] = path; "
     "from importlib import import_module; import_module(entry).main(int(channel), int(canvas))"
@@ -38,7 +38,7 @@ _ENTRY = "adapters.images.decode_child"
 _ROOT = str(Path(__file__).resolve().parents[2])
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _SETTINGS = {
-    # Freed memory is used for the next picture, up to about 20 megapixels: its pages cost as much as it.
+    # Freed memory is used for the next image, up to about 20 megapixels: its pages cost as much as it.
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "134217728",
     "OPENBLAS_NUM_THREADS": "1",
@@ -47,7 +47,7 @@ _SETTINGS = {
 
 
 class _DiedError(Exception):
-    """The decoder is gone; ``outside`` says that it may not have been the picture's doing."""
+    """The decoder is gone; ``outside`` says that it may not have been the image's doing."""
 
     def __init__(self, reason: str, *, outside: bool = False) -> None:
         super().__init__(reason)
@@ -55,7 +55,7 @@ class _DiedError(Exception):
 
 
 class DecodeWorker:
-    """Decodes one picture at a time in a child, which is killed and replaced when it does not answer.
+    """Decodes one image at a time in a child, which is killed and replaced when it does not answer.
 
     Callable from any thread; the child is started by the first call or by :meth:`start`, and ends by
     itself where this process does. Its start is no fork of this process: it inherits neither sockets nor
@@ -89,7 +89,7 @@ class DecodeWorker:
             self._living()
 
     def __call__(self, content: bytes) -> tuple[Header, Image]:
-        """Header and (H, W, 3) uint8 RGB picture of a whole JPEG or PNG. Raises HeaderError."""
+        """Header and (H, W, 3) uint8 RGB image of a whole JPEG or PNG. Raises HeaderError."""
         header = admit(content, self._max_pixels)
         with self._lock:
             try:
@@ -97,7 +97,7 @@ class DecodeWorker:
             except _DiedError as error:
                 if not error.outside:
                     raise HeaderError(str(error)) from None
-            try:  # another process may have killed the decoder: this picture is not to blame yet
+            try:  # another process may have killed the decoder: this image is not to blame yet
                 return header, self._decode(content, header)
             except _DiedError as error:
                 raise HeaderError(str(error)) from None
@@ -138,7 +138,7 @@ class DecodeWorker:
 
     def _living(self) -> _Child:
         if self._child is not None and not self._child.alive:
-            self._bury(self._child, "it died between two pictures")
+            self._bury(self._child, "it died between two images")
         if self._child is None:
             try:
                 self._child = _Child(self._entry)
@@ -200,7 +200,7 @@ class _Child:
         try:
             self._canvas.grow(header.pixels * 3)
         except OSError as error:
-            raise HeaderError(f"there is no memory for the picture: {error.strerror}") from None
+            raise HeaderError(f"there is no memory for the image: {error.strerror}") from None
         memory = _BASE_BYTES + _BYTES_PER_PIXEL * header.pixels + 4 * len(content)
         try:
             self._send(REQUEST.pack(len(content), max_pixels, memory, timeout_s), deadline)
@@ -210,17 +210,17 @@ class _Child:
                 raise HeaderError(self._receive(length, deadline).decode("utf-8", "replace"))
         except TimeoutError:
             raise _DiedError(
-                f"the picture was not decoded within {timeout_s:g} s; send a smaller one or raise "
+                f"the image was not decoded within {timeout_s:g} s; send a smaller one or raise "
                 "frames.decode_timeout_s"
             ) from None
         except OSError:
             raise self._death() from None
         if sorted((height, width)) != sorted((header.height, header.width)):
-            raise _DiedError("the decoder answered with a picture of another size")
+            raise _DiedError("the decoder answered with an image of another size")
         try:
             image: Image = self._canvas.pixels(height, width).copy()
         except (OSError, MemoryError) as error:
-            raise HeaderError(f"there is no memory for the picture: {error}") from None
+            raise HeaderError(f"there is no memory for the image: {error}") from None
         self._canvas.shrink()
         return image
 
@@ -245,9 +245,9 @@ class _Child:
         except subprocess.TimeoutExpired:
             return _DiedError("the decoder does not answer any more")
         if code == -signal.SIGKILL:
-            return _DiedError("the decoder was killed twice while it decoded the picture", outside=True)
+            return _DiedError("the decoder was killed twice while it decoded the image", outside=True)
         name = signal.Signals(-code).name if code < 0 else f"code {code}"
-        return _DiedError(f"the picture made the decoder crash ({name}); it is damaged or malicious")
+        return _DiedError(f"the image made the decoder crash ({name}); it is damaged or malicious")
 
     def _send(self, content: bytes, deadline: float) -> None:
         self._socket.settimeout(max(0.001, deadline - time.monotonic()))

@@ -103,7 +103,7 @@ def _preprocessing(name: str, known: KnownModel | None, wanted: str | None) -> P
     if known is not None and known.preprocessing is not None:
         return known.preprocessing
     _log.warning(
-        "%s is a model of your own: its pictures are normalised as CLIP's are, unless another preprocessing "
+        "%s is a model of your own: its images are normalised as CLIP's are, unless another preprocessing "
         "is named (%s)", name, ", ".join(PREPROCESSINGS),
     )  # fmt: skip
     return CLIP_PREPROCESSING

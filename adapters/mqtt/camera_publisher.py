@@ -1,4 +1,4 @@
-"""Pictures published as a camera would: for trying an agent, for the demonstration, for tests."""
+"""Images published as a camera would: for trying an agent, for the demonstration, for tests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CONNECT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture to publish."""
+    """One image to publish."""
 
     encoded: bytes
     media_type: str = "image/jpeg"
@@ -59,10 +59,10 @@ class Published:
 class CameraPublisher:
     """A camera on MQTT; a context manager that connects and disconnects.
 
-    Forms: ``raw`` is the picture itself, with its identity in MQTT 5 user properties (under MQTT 3.1.1 it
+    Forms: ``raw`` is the image itself, with its identity in MQTT 5 user properties (under MQTT 3.1.1 it
     carries none: the agent derives the frame id from the bytes and takes the SKU of the job topic); ``json``
     carries identity and base64 in any version; ``ref`` carries identity and a path or URL.
-    QoS 1 throughout, with at most ``in_flight`` pictures that the broker has not acknowledged.
+    QoS 1 throughout, with at most ``in_flight`` images that the broker has not acknowledged.
     """
 
     def __init__(
@@ -126,17 +126,17 @@ class CameraPublisher:
         self._deliver(Outgoing(self._job_topic, b"", retain=True))
 
     def publish(self, shot: Shot) -> Ticket:
-        """Hand over one picture. Raises TransportError where it cannot be sent."""
+        """Hand over one image. Raises TransportError where it cannot be sent."""
         return self._link.publish(self._message(shot, self._topic))
 
-    def enrol(self, shot: Shot) -> Ticket:
+    def enroll(self, shot: Shot) -> Ticket:
         """Hand over one reference, a good part. Raises TransportError."""
         return self._link.publish(self._message(shot, self._reference_topic))
 
     def run(self, shots: Iterable[Shot], rate_hz: float | None = None) -> Published:
         """Publish all, ``rate_hz`` a second or as fast as the broker acknowledges them.
 
-        A picture that the connection lost is sent once more after the reconnect, with the same frame id.
+        An image that the connection lost is sent once more after the reconnect, with the same frame id.
         Raises TransportError where the broker stays away.
         """
         waiting: deque[tuple[Ticket, Outgoing]] = deque()
@@ -157,7 +157,7 @@ class CameraPublisher:
     def _settle(self, ticket: Ticket, message: Outgoing) -> int:
         if ticket.wait(_ACK_TIMEOUT_S) or self._hand_over(message).wait(_ACK_TIMEOUT_S):
             return 1
-        logger.warning("the broker did not take a picture on %s", message.topic)
+        logger.warning("the broker did not take an image on %s", message.topic)
         return 0
 
     def _hand_over(self, message: Outgoing) -> Ticket:
@@ -190,7 +190,7 @@ class CameraPublisher:
             )
         if self._form == "ref":
             if shot.reference is None:
-                raise ValueError("the form ref needs the path or URL of each picture")
+                raise ValueError("the form ref needs the path or URL of each image")
             identity["image_ref"] = shot.reference
         else:
             identity["image"] = base64.b64encode(shot.encoded).decode("ascii")

@@ -21,7 +21,7 @@ from agent.domain.frame import MAX_SKU, Delivery, Job
 from agent.domain.inspection import Defect, Feedback, Inspection
 
 IMAGE_KEYS = ("image", "image_base64", "img", "data", "frame")
-"""Names under which cameras send a base64 picture, the contract's own first."""
+"""Names under which cameras send a base64 image, the contract's own first."""
 MAX_TEXT = 4_000
 """Longest free text (names, descriptions, notes) in characters."""
 
@@ -303,7 +303,7 @@ def outgoing_schema(model: type[BaseModel], name: str) -> dict[str, Any]:
 
 
 def first_error(error: ValidationError) -> str:
-    """What is wrong first, in words, without the value (it may be a whole picture)."""
+    """What is wrong first, in words, without the value (it may be a whole image)."""
     one = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in one["loc"])
     return f"{where}: {one['msg']}" if where else str(one["msg"])

@@ -35,7 +35,7 @@ from agent.telemetry import Counters, about
 logger = logging.getLogger(__name__)
 
 
-class MqttAnnouncer:
+class MqttMessageComposer:
     """Verdict, mask and alert of an inspection."""
 
     def __init__(self, topics: Topics, version: str, counters: Counters | None = None) -> None:
@@ -163,7 +163,7 @@ class ActivateCommand(_Command):
 
 
 class ExportCommand(_Command):
-    """One version as YAML, without pictures."""
+    """One version as YAML, without images."""
 
     command: Literal["recipe.export"]
     sku: Identifier
@@ -171,7 +171,7 @@ class ExportCommand(_Command):
 
 
 class ImportCommand(_Command):
-    """A new version from YAML. Pictures do not travel by MQTT: references have to be known here."""
+    """A new version from YAML. Images do not travel by MQTT: references have to be known here."""
 
     command: Literal["recipe.import"]
     recipe: Annotated[str, Field(min_length=1, max_length=MAX_BYTES)]

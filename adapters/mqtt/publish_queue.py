@@ -208,5 +208,5 @@ class OutgoingQueue:
         if size > limit:
             raise UndeliverableError(
                 f"the message on {message.topic} has {size:,} bytes and the broker takes at most {limit:,}; "
-                "raise its max_packet_size or send a smaller picture or a reference to it"
+                "raise its max_packet_size or send a smaller image or a reference to it"
             )

@@ -21,7 +21,7 @@ class NoAnswerError(SightlineError):
     """Whoever was asked did not answer in time."""
 
 
-class Question(Generic[T]):
+class CachedProbe(Generic[T]):
     """Asks a database or a file system in a thread of its own, at most one at a time.
 
     A disk that hangs then costs one thread and a clear sentence, however many scrapes come meanwhile.

@@ -100,7 +100,7 @@ COUNTED = (
         "Stages that died with frames which could not be given rows; the broker delivers those again.",
         "farewells_failed",
     ),
-    _one("pictures_released", "Pictures deleted before their time to make room.", "pictures_released"),
+    _one("images_released", "Images deleted before their time to make room.", "images_released"),
     _one("disk_watch_failures", "Looks at the disk that storage refused.", "disk_watch_failed"),
     _one("messages_sent", "Messages of the outbox that the broker acknowledged.", "messages_sent"),
     _one(
@@ -117,7 +117,7 @@ COUNTED = (
     _one("storage_retries", "Times that a stage waited for the database or the disk.", "storage_retries"),
     _one("events_lost", "Events that could not be written to the history.", "events_lost"),
     _one("feedback", "Words of operators that were recorded.", "feedback"),
-    _one("references", "Reference pictures that were taken in over MQTT.", "references"),
+    _one("references", "Reference images that were taken in over MQTT.", "references"),
     Counted(
         "commands",
         "Commands that came over MQTT.",

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from adapters.observability.catalogue import COUNTED, OTHER, PREFIX, listed
 from adapters.observability.health import Health
-from adapters.observability.health_source import Vitals
+from adapters.observability.health_source import HealthSource
 from adapters.observability.machine import device_memory, sqlite_bytes
 from agent.telemetry import BOUNDS_S, TOTAL, Counters, Histogram
 
@@ -24,7 +24,7 @@ _BUCKETS = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 class AgentCollector(Collector):
     """Turns the vitals of one agent into metrics. A part that fails is left out, and that is counted."""
 
-    def __init__(self, vitals: Vitals, health: Health) -> None:
+    def __init__(self, vitals: HealthSource, health: Health) -> None:
         self._vitals = vitals
         self._health = health
         self._failures = Counters()
@@ -195,7 +195,7 @@ class AgentCollector(Collector):
         yield _value("healthy", "What /healthz says: 1 for 200.", self._health.healthy().ok)
 
 
-def registry_of(vitals: Vitals, health: Health) -> CollectorRegistry:
+def registry_of(vitals: HealthSource, health: Health) -> CollectorRegistry:
     """A registry of this agent alone: tests and tools run several in one process."""
     from prometheus_client import ProcessCollector
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from adapters.observability.health_source import DiskState, Vitals
+from adapters.observability.health_source import DiskState, HealthSource
 from agent.domain.errors import SightlineError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Report:
 class Health:
     """Asks the parts; callable from any thread, never raises, and answers within some seconds."""
 
-    def __init__(self, vitals: Vitals) -> None:
+    def __init__(self, vitals: HealthSource) -> None:
         self.vitals = vitals
 
     def healthy(self) -> Report:

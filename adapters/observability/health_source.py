@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapters.observability.cached_probe import Question
-from agent.ports.health import LineState
+from adapters.observability.cached_probe import CachedProbe
+from agent.ports.health import PipelineState
 from agent.telemetry import Counters, Measures
 
 
@@ -47,19 +47,19 @@ class DiskState:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
-    """Each callable answers at once, from memory; what may take its time is a :class:`Question`."""
+class HealthSource:
+    """Each callable answers at once, from memory; what may take its time is a :class:`CachedProbe`."""
 
     info: Mapping[str, str]
     """Agent, site, version, profile, method: constant, and without any secret."""
     counters: Counters
     measures: Measures
-    line: Callable[[], LineState | None]
+    line: Callable[[], PipelineState | None]
     """None before it is started."""
     broker: Callable[[], BrokerState | None]
     """None before the line is started."""
-    outbox: Question[OutboxState]
-    disks: Question[Sequence[DiskState]]
+    outbox: CachedProbe[OutboxState]
+    disks: CachedProbe[Sequence[DiskState]]
     database_file: Path | None = None
     """The SQLite file."""
     models: Callable[[], str | None] = field(default=lambda: None)

@@ -16,7 +16,7 @@ _A_DEADLINE = 3
 """Tellings within one deadline of the watchdog; systemd asks for two at least."""
 
 
-class Pulse:
+class WatchdogNotifier:
     """A daemon thread between :meth:`start` and :meth:`stop`; nothing where systemd did not start us."""
 
     def __init__(self, notifier: Notifier, health: Health) -> None:

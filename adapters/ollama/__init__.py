@@ -1,4 +1,4 @@
-"""Ollama: a language model on a server of one's own describes new products and names what pictures show."""
+"""Ollama: a language model on a server of one's own describes new products and names what images show."""
 
 from adapters.ollama.client import OllamaOptions
 from adapters.ollama.health import Health, Readiness, look

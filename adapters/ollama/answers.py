@@ -174,7 +174,7 @@ class DefectsAnswer(Answer):
 
 
 class TagsAnswer(Answer):
-    """What a picture shows, the likeliest first."""
+    """What an image shows, the likeliest first."""
 
     tags: Texts
 

@@ -30,7 +30,7 @@ class OllamaOptions:
     url: str = "http://127.0.0.1:11434"
     model: str = "qwen2.5:7b-instruct"
     vision_model: str | None = None
-    """Names what pictures show; None: ``model``, where it can see."""
+    """Names what images show; None: ``model``, where it can see."""
     timeout_s: float = 60.0
     """Longest wait for one answer, from connecting to its last byte."""
     budget_s: float = 240.0
@@ -84,7 +84,7 @@ class ModelMissingError(OllamaError):
 
 
 class CannotSeeError(OllamaError):
-    """The model takes no pictures."""
+    """The model takes no images."""
 
     again = False
     hopeless = True
@@ -118,7 +118,7 @@ class Model:
 
     @property
     def sees(self) -> bool:
-        """Whether it takes pictures."""
+        """Whether it takes images."""
         return "vision" in self.capabilities
 
     @property

@@ -17,7 +17,7 @@ from adapters.ollama.client import (
     TimeLimitError,
     UnusableAnswerError,
 )
-from adapters.ollama.instructions import Question
+from adapters.ollama.instructions import CachedProbe
 from adapters.ollama.validation import Checked
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Settled(Generic[T]):
+class PendingMedia(Generic[T]):
     """A question that was answered."""
 
     value: T
@@ -53,13 +53,13 @@ class Conversation:
 
     def ask(
         self,
-        question: Question[AnswerT],
+        question: CachedProbe[AnswerT],
         data: Mapping[str, Any],
         check: Callable[[AnswerT], Checked[T]],
         *,
         images: Sequence[bytes] = (),
         seed: int | None = None,
-    ) -> Settled[T]:
+    ) -> PendingMedia[T]:
         """Ask, read, check; where that fails ask again with another seed, telling what was wrong.
 
         Args:
@@ -103,7 +103,7 @@ class Conversation:
                 follow_up = question.again(reply.content, wrong)
                 continue
             notes.extend(checked.notes)
-            return Settled(checked.value, tuple(notes), first_seed + attempt, attempt + 1, reply.think)
+            return PendingMedia(checked.value, tuple(notes), first_seed + attempt, attempt + 1, reply.think)
         raise self._given_up(question.name, last)
 
     def _think(self, attempt: int) -> bool | None:

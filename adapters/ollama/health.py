@@ -52,7 +52,7 @@ def look(options: OllamaOptions) -> Health:
             if not seeing.sees:
                 return Health(
                     Readiness.NO_MODEL,
-                    f"{seeing.name} takes no pictures; set ollama.vision_model to a model that does",
+                    f"{seeing.name} takes no images; set ollama.vision_model to a model that does",
                     model,
                     version,
                 )

@@ -44,7 +44,7 @@ _AGAIN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[AnswerT]):
+class CachedProbe(Generic[AnswerT]):
     """One thing to ask."""
 
     name: str
@@ -59,7 +59,7 @@ class Question(Generic[AnswerT]):
     def messages(self, data: Mapping[str, Any], images: Sequence[bytes] = ()) -> list[dict[str, Any]]:
         """The question about a product. ``images`` are JPEG files."""
         about = f"<data>\n{fenced(data)}\n</data>\n\n" if data else ""
-        seen = "The pictures show the product on its line.\n" if images else ""
+        seen = "The images show the product on its line.\n" if images else ""
         user: dict[str, Any] = {
             "role": "user",
             "content": f"{about}{seen}{self.text}\nAnswer in this shape: {shape_of(self.schema)}",
@@ -76,14 +76,14 @@ class Question(Generic[AnswerT]):
         ]
 
 
-NOUNS = Question(
+NOUNS = CachedProbe(
     "nouns",
     "Give 3 to 5 English nouns for this product as an object detector would know it: singular, lower "
     "case, one to three words, the likeliest and most usual first. No brand, no number, no material "
     "alone, no defect.",
     NounsAnswer,
 )
-PROMPTS = Question(
+PROMPTS = CachedProbe(
     "prompts",
     "Write 12 short descriptions of how this product looks when it is flawless (normal) and 12 of how it "
     "looks with one visible defect that really happens to such products (anomalous). Each has 4 to 15 "
@@ -91,7 +91,7 @@ PROMPTS = Question(
     "completeness, and differs from the others. No other product, no number, and nothing in both lists.",
     PromptsAnswer,
 )
-DEFECTS = Question(
+DEFECTS = CachedProbe(
     "defects",
     "List 6 to 12 kinds of visible defect that happen to this product. name: a noun of one to three lower "
     "case words, as an object detector would look for it, without the product's own noun. phrases: 2 to 4 "
@@ -99,9 +99,9 @@ DEFECTS = Question(
     "critical (it is unsafe or unusable).",
     DefectsAnswer,
 )
-TAGS = Question(
+TAGS = CachedProbe(
     "tags",
-    "Name what the picture shows: up to 10 English nouns for the main object first, then its visible "
+    "Name what the image shows: up to 10 English nouns for the main object first, then its visible "
     "parts; singular, lower case, one to three words, the likeliest first. No background, no defect.",
     TagsAnswer,
 )
@@ -121,7 +121,7 @@ _KINDS = (
     "as differently as you can.",
 )
 AGNOSTIC = tuple(
-    Question(f"agnostic-{number}", f"{kind} {_RULES}", PromptsAnswer)
+    CachedProbe(f"agnostic-{number}", f"{kind} {_RULES}", PromptsAnswer)
     for number, kind in enumerate(_KINDS, start=1)
 )
 """FADE's five kinds of instruction (METHODS section 6), in our words; ``{count}`` is the size of a chunk."""
@@ -135,7 +135,7 @@ def data_of(brief: Brief, **more: str) -> dict[str, Any]:
     if brief.description and brief.description.strip():
         data["description"] = _short(brief.description, LONGEST_DESCRIPTION)
     if brief.tags:
-        data["seen in its first pictures"] = [_short(tag, LONGEST_TAG) for tag in brief.tags[:MOST_TAGS]]
+        data["seen in its first images"] = [_short(tag, LONGEST_TAG) for tag in brief.tags[:MOST_TAGS]]
     return {**data, **more}
 
 
@@ -147,7 +147,7 @@ def fenced(data: Mapping[str, Any]) -> str:
 
 def instruction_hash() -> str:
     """sha256 over all texts and schemas: what was asked, apart from the product."""
-    questions: tuple[Question[Any], ...] = (NOUNS, PROMPTS, DEFECTS, TAGS, *AGNOSTIC)
+    questions: tuple[CachedProbe[Any], ...] = (NOUNS, PROMPTS, DEFECTS, TAGS, *AGNOSTIC)
     asked = [[question.name, question.text, question.schema] for question in questions]
     return hashlib.sha256(json.dumps([SYSTEM, _AGAIN, asked], sort_keys=True).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Pictures as a vision model takes them."""
+"""Images as a vision model takes them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from agent.domain.errors import ModelError
 from agent.domain.frame import Image
 
 LONGEST_SIDE = 768
-"""Pixels; vision models cut larger pictures into tiles that fill the context."""
+"""Pixels; vision models cut larger images into tiles that fill the context."""
 _QUALITY = 90
 
 
 def jpeg(image: Image, side: int = LONGEST_SIDE) -> bytes:
-    """A JPEG file of an (H, W, 3) RGB picture, its longer side at most ``side`` pixels. Raises ModelError."""
+    """A JPEG file of an (H, W, 3) RGB image, its longer side at most ``side`` pixels. Raises ModelError."""
     height, width = image.shape[:2]
     factor = side / max(height, width)
     if factor < 1.0:
@@ -29,7 +29,7 @@ def jpeg(image: Image, side: int = LONGEST_SIDE) -> bytes:
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     done, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not done:
-        raise ModelError("the picture cannot be written as a JPEG")
+        raise ModelError("the image cannot be written as a JPEG")
     return encoded.tobytes()
 
 
@@ -58,7 +58,7 @@ class OllamaTagger:
             model = self._client.model()
             if not model.sees:
                 raise CannotSeeError(
-                    f"{model.name} takes no pictures; set ollama.vision_model to a model that does, "
+                    f"{model.name} takes no images; set ollama.vision_model to a model that does, "
                     "such as qwen2.5vl:7b"
                 )
             try:

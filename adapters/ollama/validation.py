@@ -93,7 +93,7 @@ _LONGEST = 40
 _WORDS = re.compile(r"[a-z]+(?:[ -][a-z]+){0,2}")
 _NOUN_ARTICLE = re.compile(r"^(?:an?|the|one|some) (?=[a-z])")
 _ANYTHING = """
-object item product thing part component article unit sample image photo picture photograph camera background
+object item product thing part component article unit sample image photo image photograph camera background
 unknown none other nothing something
 """
 _WRONG = "defect defects damage anomaly anomalies abnormal normal scratch crack stain dent flaw"
@@ -132,7 +132,7 @@ def checked_nouns(answer: NounsAnswer, name: str | None = None) -> Checked[tuple
 
 
 def checked_tags(answer: TagsAnswer, most: int) -> Checked[tuple[str, ...]]:
-    """At most ``most`` words for what a picture shows. Raises UnusableAnswerError where none is usable."""
+    """At most ``most`` words for what an image shows. Raises UnusableAnswerError where none is usable."""
     ledger = Ledger()
     tags = at_most(_sound(answer.tags, "tags", ledger), most, "tags", ledger)
     require(len(tags), 1, "tags", ledger)

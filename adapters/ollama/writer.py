@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from adapters.ollama.client import Model, OllamaClient, OllamaError, OllamaOptions, UnusableAnswerError
-from adapters.ollama.conversation import Conversation, Settled
+from adapters.ollama.conversation import Conversation, PendingMedia
 from adapters.ollama.instructions import (
     AGNOSTIC,
     DEFECTS,
     NOUNS,
     PROMPTS,
-    Question,
+    CachedProbe,
     data_of,
     instruction_hash,
 )
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 20
 """Object-agnostic descriptions of each side in one answer; models repeat themselves in longer lists."""
 MOST_IMAGES = 3
-"""Pictures shown to a model that sees."""
+"""Images shown to a model that sees."""
 
 
 class OllamaWriter:
@@ -95,7 +95,7 @@ class OllamaWriter:
             PROMPTS, data, lambda answer: checked_prompts(answer, noun, count=self._count), images=images
         )
         defects, missed = self._defects(conversation, data, noun)
-        parts: dict[str, Settled[Any]] = {"nouns": nouns, "prompts": sides}
+        parts: dict[str, PendingMedia[Any]] = {"nouns": nouns, "prompts": sides}
         if defects:
             parts["defects"] = defects
         prompts = PromptSet(
@@ -110,7 +110,7 @@ class OllamaWriter:
 
     def _defects(
         self, conversation: Conversation, data: dict[str, Any], noun: str
-    ) -> tuple[Settled[tuple[NamedDefect, ...]] | None, list[str]]:
+    ) -> tuple[PendingMedia[tuple[NamedDefect, ...]] | None, list[str]]:
         """The product's own kinds of defect; None with the reason where the common ones have to do."""
         try:
             found = conversation.ask(
@@ -126,7 +126,7 @@ class OllamaWriter:
         normal: dict[str, None] = {}
         anomalous: dict[str, None] = {}
         notes: list[str] = []
-        parts: dict[str, Settled[Any]] = {}
+        parts: dict[str, PendingMedia[Any]] = {}
         chunks = -(-count // CHUNK)
         # As many chunks again, for what is repeated or left out.
         for chunk in range(2 * chunks):
@@ -157,9 +157,9 @@ class OllamaWriter:
         )
         return Description("object", ("object",), prompts, tuple(notes))
 
-    def _chunk(self, number: int, model: Model) -> Settled[Any]:
+    def _chunk(self, number: int, model: Model) -> PendingMedia[Any]:
         template = AGNOSTIC[number % len(AGNOSTIC)]
-        question = Question(template.name, template.text.format(count=CHUNK), template.answer)
+        question = CachedProbe(template.name, template.text.format(count=CHUNK), template.answer)
         return Conversation(self._client, model, self._options).ask(
             question,
             {},
@@ -167,7 +167,7 @@ class OllamaWriter:
             seed=self._options.seed + number * self._options.tries,
         )
 
-    def _provenance(self, model: Model, parts: dict[str, Settled[Any]], *, noun: str) -> dict[str, str]:
+    def _provenance(self, model: Model, parts: dict[str, PendingMedia[Any]], *, noun: str) -> dict[str, str]:
         """Whatever explains the texts, and lets them be asked for again."""
         how = (
             f"{name}: seed {p.seed}, try {p.tries}, thinking {_SPOKEN[p.think]}" for name, p in parts.items()

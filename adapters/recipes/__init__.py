@@ -1,1 +1,1 @@
-"""Recipes as YAML that a person can edit, with their pictures beside it."""
+"""Recipes as YAML that a person can edit, with their images beside it."""

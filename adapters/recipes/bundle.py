@@ -1,4 +1,4 @@
-"""Recipe files with their pictures: a folder beside the YAML, or one .zip."""
+"""Recipe files with their images: a folder beside the YAML, or one .zip."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from config.loading.document import LARGEST_FILE
 
 YAML_NAME = "recipe.yaml"
 FOLDER = "references"
-LARGEST_PICTURE = 100 * 1024 * 1024
+LARGEST_IMAGE = 100 * 1024 * 1024
 
 
 class Bundle:
-    """A recipe file that was opened: its text, and its pictures by name or digest.
+    """A recipe file that was opened: its text, and its images by name or digest.
 
-    ``recipe.yaml`` has its pictures in ``recipe.references/``; a .zip holds ``recipe.yaml`` and
-    ``references/``. A picture is called ``<sha256>.jpg`` as exported, or what the recipe calls it.
+    ``recipe.yaml`` has its images in ``recipe.references/``; a .zip holds ``recipe.yaml`` and
+    ``references/``. An image is called ``<sha256>.jpg`` as exported, or what the recipe calls it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,12 +44,12 @@ class Bundle:
             self._zip.close()
 
     def find(self, entry: ReferenceEntry) -> bytes | None:
-        """The picture of a reference; None where it did not travel along. Raises RecipeError."""
+        """The image of a reference; None where it did not travel along. Raises RecipeError."""
         try:
             return self._find_zipped(entry) if self._zip is not None else self._find_beside(entry)
         except (OSError, zipfile.BadZipFile) as error:
             raise RecipeError(
-                f"the picture of {entry.name!r} in {self.path} cannot be read: {error}"
+                f"the image of {entry.name!r} in {self.path} cannot be read: {error}"
             ) from error
 
     def _read_text(self) -> str:
@@ -70,7 +70,7 @@ class Bundle:
         for info in self._zip.infolist():
             inside = PurePosixPath(info.filename)
             if inside.parts[:1] == (FOLDER,) and _is(entry, "/".join(inside.parts[1:]), inside.stem):
-                return _read(self._zip, info, LARGEST_PICTURE)
+                return _read(self._zip, info, LARGEST_IMAGE)
         return None
 
     def _find_beside(self, entry: ReferenceEntry) -> bytes | None:
@@ -80,7 +80,7 @@ class Bundle:
         # Names out of a file are compared with what lies there, and never become a path.
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             if _is(entry, file.relative_to(folder).as_posix(), file.stem):
-                if file.stat().st_size > LARGEST_PICTURE:
+                if file.stat().st_size > LARGEST_IMAGE:
                     raise RecipeError(f"{file} is too large for a reference")
                 return file.read_bytes()
         return None
@@ -99,15 +99,15 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
 
 
 def folder_of(path: Path) -> Path:
-    """Where the pictures of a YAML file lie."""
+    """Where the images of a YAML file lie."""
     return path.with_suffix(f".{FOLDER}")
 
 
-def write_bundle(path: Path, text: str, pictures: Sequence[tuple[str, bytes]] | None) -> None:
-    """Write YAML, or a .zip by its name, with ``pictures`` where they are given.
+def write_bundle(path: Path, text: str, images: Sequence[tuple[str, bytes]] | None) -> None:
+    """Write YAML, or a .zip by its name, with ``images`` where they are given.
 
     Args:
-        pictures: file name and bytes; None: the pictures stay where they are.
+        images: file name and bytes; None: the images stay where they are.
 
     Raises:
         OSError: the disk refused.
@@ -115,11 +115,11 @@ def write_bundle(path: Path, text: str, pictures: Sequence[tuple[str, bytes]] | 
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_info(YAML_NAME), text.encode())
-            for name, content in dict(pictures or ()).items():
+            for name, content in dict(images or ()).items():
                 archive.writestr(_info(f"{FOLDER}/{name}"), content)
         return
     path.write_text(text, encoding="utf-8")
-    for name, content in pictures or ():
+    for name, content in images or ():
         folder_of(path).mkdir(exist_ok=True)
         (folder_of(path) / name).write_bytes(content)
 

@@ -4,7 +4,7 @@ from adapters.simulator.captions import captions
 from adapters.simulator.defects import DEFECTS
 from adapters.simulator.families import FAMILIES, HELD_OUT
 from adapters.simulator.family import Family
-from adapters.simulator.image import Picture, draw, random_defect
+from adapters.simulator.image import Image, draw, random_defect
 from adapters.simulator.product import Product
 from adapters.simulator.production_line import Part, Run, SimulatedCamera
 from adapters.simulator.station import Station
@@ -15,8 +15,8 @@ __all__ = [
     "FAMILIES",
     "HELD_OUT",
     "Family",
+    "Image",
     "Part",
-    "Picture",
     "Product",
     "Run",
     "SimulatedCamera",

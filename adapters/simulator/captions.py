@@ -1,4 +1,4 @@
-"""Captions for pictures in many wordings: what it is, and whether and how it is damaged.
+"""Captions for images in many wordings: what it is, and whether and how it is damaged.
 
 `captions` never says of a good part that it is damaged, nor the other way round; it may leave the state out
 of neither, except where a defect was drawn that can hardly be seen: then it names the product and no state.
@@ -6,7 +6,7 @@ of neither, except where a defect was drawn that can hardly be seen: then it nam
 
 import numpy as np
 
-from adapters.simulator.image import Picture
+from adapters.simulator.image import Image
 
 CLAIMED = 0.6  # a defect below this share of the visibility asked for is not spoken of
 
@@ -26,13 +26,13 @@ FRAMES = (
     "a dark photo of {}",
     "a blurry photo of {}",
     "a good photo of {}",
-    "a picture of {}",
     "an image of {}",
-    "a close-up picture of {}",
+    "an image of {}",
+    "a close-up image of {}",
     "a photo of {} for visual inspection.",
     "a photo of {} for anomaly detection.",
     "a close-up photo of {} for visual inspection",
-    "an industrial camera picture of {}",
+    "an industrial camera image of {}",
     "an inspection image of {}",
     "a top view of {}",
     "there is {} in the scene.",
@@ -160,14 +160,14 @@ def _choose(rng: np.random.Generator, words: tuple[str, ...]) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def _noun(picture: Picture, rng: np.random.Generator) -> str:
+def _noun(image: Image, rng: np.random.Generator) -> str:
     """The product's name, one of its synonyms, a generic noun; sometimes with colour or material."""
-    family = picture.product.kind
+    family = image.product.kind
     roll = rng.random()
     if roll < 0.15:
         return _choose(rng, GENERIC_NOUNS if family.kind == "object" else SURFACE_NOUNS)
     noun = family.noun if roll < 0.65 else _choose(rng, (family.noun, *family.synonyms))
-    words = picture.attributes
+    words = image.attributes
     roll = rng.random()
     if roll < 0.2:
         return f"{words['colour']} {noun}"
@@ -176,10 +176,10 @@ def _noun(picture: Picture, rng: np.random.Generator) -> str:
     return noun
 
 
-def _where(picture: Picture) -> str:
+def _where(image: Image) -> str:
     """Where the defect lies, as far as its mask tells."""
-    ys, xs = np.nonzero(picture.mask)
-    inside_y, inside_x = np.nonzero(picture.silhouette)
+    ys, xs = np.nonzero(image.mask)
+    inside_y, inside_x = np.nonzero(image.silhouette)
     if len(xs) == 0 or len(inside_x) == 0:
         return "on the surface"
     x = (xs.mean() - inside_x.min()) / max(int(np.ptp(inside_x)), 1) - 0.5
@@ -196,23 +196,23 @@ def _fill(pattern: str, noun: str, **words: str) -> str:
     return pattern.format(n=noun, a=article, **words)
 
 
-def caption(picture: Picture, rng: np.random.Generator) -> str:
-    """One caption that names the product and its state, as far as the picture shows it."""
-    noun = _noun(picture, rng)
-    if picture.visibility is not None and picture.visibility < CLAIMED:
+def caption(image: Image, rng: np.random.Generator) -> str:
+    """One caption that names the product and its state, as far as the image shows it."""
+    noun = _noun(image, rng)
+    if image.visibility is not None and image.visibility < CLAIMED:
         return _choose(rng, NEUTRAL_FRAMES).format(_fill("{a} {n}", noun))
-    if picture.defect is None:
+    if image.defect is None:
         if rng.random() < 0.12:
             return _fill(_choose(rng, NORMAL_SENTENCES), noun)
         return _choose(rng, FRAMES).format(_fill(_choose(rng, NORMAL), noun))
     if rng.random() < 0.4:
         return _choose(rng, FRAMES).format(_fill(_choose(rng, ANOMALOUS), noun))
-    words = {"d": _choose(rng, SYNONYMS[picture.defect]), "where": _where(picture)}
+    words = {"d": _choose(rng, SYNONYMS[image.defect]), "where": _where(image)}
     if rng.random() < 0.2:
         return _fill(_choose(rng, NAMED_SENTENCES), noun, **words)
     return _choose(rng, FRAMES).format(_fill(_choose(rng, NAMED), noun, **words))
 
 
-def captions(picture: Picture, rng: np.random.Generator, count: int) -> list[str]:
-    """`count` captions of a picture, each in another wording as chance gives it."""
-    return [caption(picture, rng) for _ in range(count)]
+def captions(image: Image, rng: np.random.Generator, count: int) -> list[str]:
+    """`count` captions of an image, each in another wording as chance gives it."""
+    return [caption(image, rng) for _ in range(count)]

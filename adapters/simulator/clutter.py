@@ -17,11 +17,11 @@ def _tone(rng: np.random.Generator) -> RGB:
 
 
 def _neighbour(board: Canvas, rng: np.random.Generator) -> None:
-    """The rim of another part that reaches into the picture."""
+    """The rim of another part that reaches into the image."""
     angle = rng.uniform(0, 2 * np.pi)
     size = float(rng.uniform(0.3, 0.6))
     outline = shapes.circle(size) if rng.random() < 0.5 else shapes.rectangle(size, size * 0.8, 0.05)
-    # The middle lies far enough outside that the rim stays near the border, also on a picture's side.
+    # The middle lies far enough outside that the rim stays near the border, also on an image's side.
     away = np.array([np.cos(angle), np.sin(angle)])
     middle = away / np.abs(away).max() * (1 + size * rng.uniform(0.55, 0.9))
     tone = _tone(rng)

@@ -1,4 +1,4 @@
-"""Draw one picture of one part, with or without a defect and its exact mask."""
+"""Draw one image of one part, with or without a defect and its exact mask."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ AREA = (0.001, 0.05)  # share of the silhouette that a defect aims at, log-unifo
 STRENGTH = (0.22, 1.0)  # contrast of a defect, log-uniform: hardly to plainly visible
 SEEN_LEVELS = 4.0  # a pixel has changed when a channel moved by this much of 255, noise apart
 SEEN_PEAK = 0.15  # and by this share of the defect's strongest change
-SEEN_MOST = 10.0  # but no more is asked than this: what stays out of the mask stays out of the picture
+SEEN_MOST = 10.0  # but no more is asked than this: what stays out of the mask stays out of the image
 VISIBLE_LAB = 7.0  # mean Lab distance under the mask that counts as visible, from 1 % of the part upwards
 VISIBLE_NOISE = 1.5  # the same, in deviations of the fine texture and the sensor's noise around it
 TRIES = 7
@@ -32,11 +32,11 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Image:
     """One drawn part.
 
     image: (H, W, 3) uint8 RGB. mask: (H, W) bool, the pixels that the defect changed; outside them the image
-    equals the good picture of the same arguments. silhouette: (H, W) bool, where the part is or should be.
+    equals the good image of the same arguments. silhouette: (H, W) bool, where the part is or should be.
     visibility: how plainly the defect shows, as a share of what `draw` asks for (1 and more: it passed); None
     for a good part.
     """
@@ -70,15 +70,15 @@ def random_defect(product: "Product", seed: int) -> str:
 
 def draw(
     product: "Product", station: "Station", seed: int, *, defect: str | None = None, size: int = 256
-) -> Picture:
-    """The picture of part number `seed` of a product at a station, `size` pixels square.
+) -> Image:
+    """The image of part number `seed` of a product at a station, `size` pixels square.
 
-    The same arguments give the same picture. A defective picture is the good one of the same seed with the
+    The same arguments give the same image. A defective image is the good one of the same seed with the
     defect added. Its area aims at 0.1 % to 5 % of the silhouette and its strength at 0.22 to 1 of what its
     kind allows, both log-uniformly. The mean Lab distance under the mask must reach `VISIBLE_LAB` (twice as
     much for the smallest) and `VISIBLE_NOISE` deviations of the fine texture and the noise around it;
     otherwise it is drawn again, elsewhere and stronger, up to `TRIES` times, and the most visible try stands;
-    the picture's `visibility` tells how far it came.
+    the image's `visibility` tells how far it came.
 
     Raises:
         ValueError: the family has no such defect.
@@ -106,7 +106,7 @@ def draw(
         image = np.where(mask[..., None], develop(changed, grain, exposure), image)
         silhouette[rows, columns] |= best.alpha > 0.5
         visibility = best.visibility
-    return Picture(image, mask, silhouette, product, defect, product.attributes, visibility)
+    return Image(image, mask, silhouette, product, defect, product.attributes, visibility)
 
 
 def _best(
@@ -129,7 +129,7 @@ def _best(
     for attempt in range(TRIES):
         stream = generator("try", product.family, product.seed, seed, defect, attempt)
         after, box = _damage(product, layers, exposure, seed, defect, stream, share, min(strength, 1.0))
-        window = _in_picture(box, layers, after, exposure, size)
+        window = _in_image(box, layers, after, exposure, size)
         reach = None if defect in product.kind.changes else cv2.dilate(silhouette.astype(np.uint8), _RIM) > 0
         tried = _look(after, exposure, clean, silhouette, window, reach, product.kind.coarse)
         fits = least <= tried.share <= AREA[1] * 1.6
@@ -188,7 +188,7 @@ def _damage(
 
 
 def _seen(exposure: "Exposure", n: int, family: Family) -> Window:
-    """The window of the canvas that the camera sees; a loose surface lies partly outside the picture."""
+    """The window of the canvas that the camera sees; a loose surface lies partly outside the image."""
     if family.kind == "object":
         return Window(0, 0, n, n)
     half = n / 2 / exposure.scale * 0.72
@@ -197,8 +197,8 @@ def _seen(exposure: "Exposure", n: int, family: Family) -> Window:
     return Window(max(int(x - half), 0), max(int(y - half), 0), min(int(x + half), n), min(int(y + half), n))
 
 
-def _in_picture(box: Window, before: Layers, after: Layers, exposure: "Exposure", size: int) -> Window:
-    """The window of the picture that a change in a canvas window can reach."""
+def _in_image(box: Window, before: Layers, after: Layers, exposure: "Exposure", size: int) -> Window:
+    """The window of the image that a change in a canvas window can reach."""
     n = before.alpha.shape[0]
     corners = np.array([(x, y, 1.0) for x in (box.left, box.right) for y in (box.top, box.bottom)])
     placed = corners @ pose(exposure, n, size).T
@@ -236,7 +236,7 @@ def _look(
     reach: Mask | None,
     coarse: float,
 ) -> _Attempt:
-    """Render the window with the defect and compare it with the good picture, within `reach`.
+    """Render the window with the defect and compare it with the good image, within `reach`.
 
     What is broken out of an edge is missing from the part's shadow as well, but nobody calls that the defect.
     """
@@ -282,4 +282,4 @@ def _texture(levels: Pixels, mask: Mask, side: int) -> float:
     return float(np.sqrt(np.square(fine).mean()))
 
 
-__all__ = ["Picture", "draw", "random_defect", "warp"]
+__all__ = ["Image", "draw", "random_defect", "warp"]

@@ -1,6 +1,6 @@
 """Texture fields: zero mean, unit deviation, float32 of shape (n, n).
 
-Making noise is dear and cutting it out is cheap, so each kind of field is made once, larger than any picture,
+Making noise is dear and cutting it out is cheap, so each kind of field is made once, larger than any image,
 and every part takes a window of it at a random place, mirrored at random. Lengths are fractions of the
 canvas, so that a texture looks the same at every size.
 """

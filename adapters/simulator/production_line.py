@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from adapters.simulator.image import Picture, draw, random_defect
+from adapters.simulator.image import Image, draw, random_defect
 from adapters.simulator.product import Product
 from adapters.simulator.seeds import generator
 from adapters.simulator.station import Station
@@ -45,7 +45,7 @@ class Part:
     index: int
     sku: str
     part_id: str
-    picture: Picture
+    image: Image
     truth: Literal["good", "defective"]
     changeover: bool
 
@@ -54,7 +54,7 @@ class Part:
 class SimulatedCamera:
     """A camera over a line that works through its runs in order. Iterating yields the same parts every time.
 
-    `references` gives good parts that are not on the line, to enrol a SKU with.
+    `references` gives good parts that are not on the line, to enroll a SKU with.
     """
 
     line: str
@@ -79,13 +79,13 @@ class SimulatedCamera:
                     index=index,
                     sku=run.sku,
                     part_id=f"{self.line}-{self.camera}-{index:06d}",
-                    picture=draw(run.product, self.station, seed, defect=defect, size=self.size),
+                    image=draw(run.product, self.station, seed, defect=defect, size=self.size),
                     truth="defective" if defective else "good",
                     changeover=before is not None and before != run.sku,
                 )
                 index, before = index + 1, run.sku
 
-    def references(self, product: Product, count: int) -> list[Picture]:
+    def references(self, product: Product, count: int) -> list[Image]:
         """`count` good parts of a product, seen by this camera, none of them on the line."""
         return [
             draw(product, self.station, self._part_seed(-1, position), size=self.size)

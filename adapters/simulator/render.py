@@ -1,7 +1,7 @@
-"""Light and camera: layers and an exposure in, a picture out.
+"""Light and camera: layers and an exposure in, an image out.
 
 Shading is a Lambert term over an ambient one, and a Blinn-Phong highlight whose half vector turns across the
-picture as it does under a lamp that stands near. Colours stay in display space: the line need not be
+image as it does under a lamp that stands near. Colours stay in display space: the line need not be
 radiometric, it must look right.
 """
 
@@ -23,7 +23,7 @@ Pixels = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of the picture in pixels, right and bottom exclusive."""
+    """A part of the image in pixels, right and bottom exclusive."""
 
     left: int
     top: int
@@ -36,7 +36,7 @@ class Window:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, by: int, size: int) -> "Window":
-        """The window with a border of `by` pixels, within the picture."""
+        """The window with a border of `by` pixels, within the image."""
         return Window(
             max(self.left - by, 0),
             max(self.top - by, 0),
@@ -46,7 +46,7 @@ class Window:
 
 
 def pose(exposure: Exposure, n: int, size: int) -> npt.NDArray[np.float64]:
-    """The 2 x 3 matrix from canvas pixels to picture pixels."""
+    """The 2 x 3 matrix from canvas pixels to image pixels."""
     scale = exposure.scale * size / n
     angle = np.radians(exposure.angle)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
@@ -133,7 +133,7 @@ def _three(plane: Plane) -> Pixels:
 
 
 def _brush(layers: Layers, exposure: Exposure, x: Plane, y: Plane) -> tuple[Plane, Plane]:
-    """The direction of the brush marks at every pixel of the picture, unit length."""
+    """The direction of the brush marks at every pixel of the image, unit length."""
     if layers.brushing == "round":
         away_x = x - np.float32(2 * exposure.shift[0])
         away_y = y - np.float32(2 * exposure.shift[1])
@@ -144,7 +144,7 @@ def _brush(layers: Layers, exposure: Exposure, x: Plane, y: Plane) -> tuple[Plan
 
 
 def render(layers: Layers, exposure: Exposure, size: int, window: Window) -> tuple[Pixels, Plane]:
-    """The window of the picture, (h, w, 3) in levels 0-255 before noise, and its alpha (h, w)."""
+    """The window of the image, (h, w, 3) in levels 0-255 before noise, and its alpha (h, w)."""
     albedo, height, gloss, alpha = warp(layers, exposure, size, window)
     rows, columns = window.slices
     grid_x, grid_y, radius = (plane[rows, columns] for plane in _grid(size))
@@ -177,36 +177,36 @@ def render(layers: Layers, exposure: Exposure, size: int, window: Window) -> tup
     part = albedo * _three(diffuse)
     part += _three(spark)
     if layers.alpha[0, 0] > 0.5:
-        picture = part
+        image = part
     else:
         ground = backdrop(exposure.background, size)[rows, columns]
         ground = ground * _three(1 - _shadow(alpha, exposure, layers.thickness, size))
         part -= ground
         part *= _three(alpha)
-        picture = np.add(ground, part, out=part)
-    picture *= cv2.merge([field * np.float32(gain) for gain in exposure.tint])
+        image = np.add(ground, part, out=part)
+    image *= cv2.merge([field * np.float32(gain) for gain in exposure.tint])
     sigma = exposure.blur * size
     if sigma > 0.3:
-        picture = np.asarray(cv2.GaussianBlur(picture, (5, 5), sigma), np.float32)
+        image = np.asarray(cv2.GaussianBlur(image, (5, 5), sigma), np.float32)
     # A soft shoulder instead of hard clipping, as cameras have.
-    picture = np.maximum(picture, 0)
-    over = np.maximum(picture - 215, 0)
-    picture -= over * (over / (40 + over))
-    return picture, alpha
+    image = np.maximum(image, 0)
+    over = np.maximum(image - 215, 0)
+    image -= over * (over / (40 + over))
+    return image, alpha
 
 
 def sensor_noise(rng: np.random.Generator, size: int) -> Pixels:
-    """Noise of unit deviation for one picture, (size, size, 3), mostly shared by the channels."""
+    """Noise of unit deviation for one image, (size, size, 3), mostly shared by the channels."""
     shared = np.float32(0.8) * noise.white(rng, size)
     return np.asarray(
         cv2.merge([shared + np.float32(0.5) * noise.white(rng, size) for _ in range(3)]), np.float32
     )
 
 
-def develop(picture: Pixels, grain: Pixels, exposure: Exposure) -> npt.NDArray[np.uint8]:
+def develop(image: Pixels, grain: Pixels, exposure: Exposure) -> npt.NDArray[np.uint8]:
     """Levels to an 8-bit file: read and shot noise, rounding, and the camera's JPEG where it has one."""
     read, shot = (np.float32(v) for v in exposure.noise)
-    noisy = picture + grain * (read + shot * cv2.sqrt(picture))
+    noisy = image + grain * (read + shot * cv2.sqrt(image))
     raw = np.clip(noisy + np.float32(0.5), 0, 255).astype(np.uint8)
     if exposure.jpeg is None:
         return raw

@@ -1,4 +1,4 @@
-"""Random streams: every picture draws from generators named by words and numbers, never from a global one."""
+"""Random streams: every image draws from generators named by words and numbers, never from a global one."""
 
 from zlib import crc32
 

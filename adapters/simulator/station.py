@@ -9,7 +9,7 @@ from adapters.simulator.colour import RGB
 from adapters.simulator.family import Family
 from adapters.simulator.seeds import generator, subseed
 
-CLUTTERED = 0.3  # share of a varied station's pictures of objects with something beside the part
+CLUTTERED = 0.3  # share of a varied station's images of objects with something beside the part
 
 BACKGROUNDS = ("belt", "table", "steel", "felt", "mat", "white", "wood")
 
@@ -41,7 +41,7 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Everything between the part and the file, for one picture. Lengths are fractions of the picture's side.
+    """Everything between the part and the file, for one image. Lengths are fractions of the image's side.
 
     `light` points from the part to the lamp (x right, y down, z to the camera), unit length. `flip` is 0 or
     1: a surface may also lie mirrored.
@@ -113,7 +113,7 @@ def _place(rng: np.random.Generator, reach: float) -> tuple[float, float]:
 
 
 def _flicker(rng: np.random.Generator) -> float:
-    """The lamp's brightness from picture to picture."""
+    """The lamp's brightness from image to image."""
     return float(1 + np.clip(rng.normal(0, 0.008), -0.02, 0.02))
 
 
@@ -125,7 +125,7 @@ class Station:
     place and 2 degrees of its direction, and the lamp flickers by about 1 %. A loose one has none: camera,
     lamp and background stay, but the part lies anywhere within the field, in any direction that its family
     allows, and the belt moves on beneath it. A varied one is no station but a random choice of all of it for
-    every picture, to train on; now and then crumbs, fibres or a neighbouring part lie on its background.
+    every image, to train on; now and then crumbs, fibres or a neighbouring part lie on its background.
     """
 
     seed: int
@@ -145,7 +145,7 @@ class Station:
 
     @classmethod
     def varied(cls, seed: int) -> "Station":
-        """Light, camera, pose, scale and background change from picture to picture."""
+        """Light, camera, pose, scale and background change from image to image."""
         return cls(seed, "varied")
 
     def exposure(self, seed: int, family: Family) -> Exposure:
@@ -185,7 +185,7 @@ class Station:
         )
 
     def _varied(self, seed: int, surface: bool, turns: float) -> Exposure:
-        # The words are those of the days when this mode was called loose: they keep its pictures.
+        # The words are those of the days when this mode was called loose: they keep its images.
         rng = generator("loose", self.seed, seed)
         base = _sample(rng, wide=True)
         scale = float(rng.uniform(1.0, 1.5) if surface else rng.uniform(0.62, 1.12))

@@ -1,4 +1,4 @@
-"""What the drawn defects are like: areas, contrast and visibility, measured on fresh pictures."""
+"""What the drawn defects are like: areas, contrast and visibility, measured on fresh images."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ BINS = (0.0, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0)
 
 
 def statistics(n: int, seed: int, size: int = 256) -> dict[str, Any]:
-    """Draw `n` defective pictures at fixed stations, every family in turn, and describe their defects.
+    """Draw `n` defective images at fixed stations, every family in turn, and describe their defects.
 
-    Returns `pictures, size, area_fraction {p5, p25, p50, p75, p95, within_0.1_to_5_percent}`, `histogram`
+    Returns `images, size, area_fraction {p5, p25, p50, p75, p95, within_0.1_to_5_percent}`, `histogram`
     (upper edges of the area fraction's bins and shares), `contrast_lab {p5, ..., p95}` (mean CIE Lab distance
-    under the mask between the defective picture and the good one), `invisible` (share with a distance below
+    under the mask between the defective image and the good one), `invisible` (share with a distance below
     3), `failed` and `unclaimed` (shares whose visibility stays below what `draw` asks for and below what a
     caption speaks of) and `defects` (name -> {count, median_area_fraction, median_contrast}).
     """
@@ -36,7 +36,7 @@ def statistics(n: int, seed: int, size: int = 256) -> dict[str, Any]:
         bad = draw(product, station, k, defect=kind, size=size)
         areas[k] = bad.mask.sum() / max(int(bad.silhouette.sum()), 1)
         before, after = (
-            cv2.cvtColor(picture.image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for picture in (good, bad)
+            cv2.cvtColor(image.image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for image in (good, bad)
         )
         distance = np.sqrt(np.square(after - before).sum(axis=2))
         contrasts[k] = distance[bad.mask].mean() if bad.mask.any() else 0.0
@@ -45,7 +45,7 @@ def statistics(n: int, seed: int, size: int = 256) -> dict[str, Any]:
     names = np.array(kinds)
     counts, _ = np.histogram(areas, BINS)
     return {
-        "pictures": n,
+        "images": n,
         "size": size,
         "area_fraction": {
             **_percentiles(areas),

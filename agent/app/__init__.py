@@ -54,7 +54,7 @@ class Application:
         return build_inspector(settings, UntrainedModels(settings))
 
     def decoder(self, settings: Settings) -> PayloadDecoder:
-        """Payloads to pictures, in this process: a command reads its person's own files, and one that ends
+        """Payloads to images, in this process: a command reads its person's own files, and one that ends
         it takes no other frame along."""
         from adapters.images.decoder import PayloadDecoder
         from agent.app.options import decoder_limits
@@ -62,7 +62,7 @@ class Application:
         return PayloadDecoder(decoder_limits(settings))
 
     def codec(self) -> CvImageCodec:
-        """Pictures to files."""
+        """Images to files."""
         from adapters.images.codec import CvImageCodec
 
         return CvImageCodec()

@@ -12,7 +12,7 @@ from adapters.images.codec import CvImageCodec
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.codec import JsonMessageParser
 from adapters.mqtt.embedded_broker import EmbeddedBroker
-from adapters.mqtt.messages import JsonCommandParser, MqttAnnouncer, MqttReplier
+from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttReplier
 from adapters.mqtt.topics import Topics
 from adapters.mqtt.transport import MqttTransport
 from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
@@ -30,21 +30,21 @@ from agent.app.options import (
     selection_policy,
     topics_of,
 )
-from agent.app.outside import Outside
+from agent.app.outside import Observability
 from agent.app.store import Store
 from agent.domain.errors import TransportError
 from agent.domain.frame import Camera
 from agent.inference.inspector import Inspector
-from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskWatch
+from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskSpaceMonitor
 from agent.monitors.retention import EVERY_S, FIRST_AFTER_S, Keep, RetentionTask
-from agent.onboarding import Office, Onboarding
-from agent.pipeline import CHECK_EVERY_S, Line, LineParts
+from agent.onboarding import OnboardingContext, OnboardingCoordinator
+from agent.pipeline import CHECK_EVERY_S, Pipeline, PipelineParts
 from agent.ports import PromptWriter, Tagger
-from agent.recipes.cache import Cabinet
+from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
-from agent.recipes.import_export import RecipeExchange
+from agent.recipes.import_export import RecipeImporter
 from agent.telemetry import Counters
-from agent.threads import ends_within
+from agent.threads import run_with_timeout
 from config import Settings, open_secrets
 from config.sections.ollama import OllamaSettings
 
@@ -64,13 +64,13 @@ class Agent:
         self.counters = Counters()
         self._schedule = BackgroundSchedule(self.counters)
         self._retention = RetentionTask(store.retention, store.history, Keep.of(settings), self.counters)
-        self.disk: DiskWatch | None = None
-        self.outside = Outside(settings, store, inspector, self.counters)
-        self._pictures = decode_worker(settings, self.counters)
+        self.disk: DiskSpaceMonitor | None = None
+        self.outside = Observability(settings, store, inspector, self.counters)
+        self._images = decode_worker(settings, self.counters)
         self._broker: EmbeddedBroker | None = None
         self._url = settings.broker.url
         self._transport: MqttTransport | None = None
-        self._line: Line | None = None
+        self._line: Pipeline | None = None
         self._stuck = False
         inspector.counters = self.counters
 
@@ -80,8 +80,8 @@ class Agent:
         for sentence in open_secrets(settings):
             logger.warning("%s", sentence)
         self.outside.open()
-        if self._pictures is not None:
-            self._pictures.start()
+        if self._images is not None:
+            self._images.start()
         if settings.broker.embedded:
             self._broker = EmbeddedBroker(port=settings.broker.port)
             self._broker.start()
@@ -90,7 +90,7 @@ class Agent:
         self._transport = MqttTransport(
             broker_options(settings, self._url), topics, status=self._status, counters=self.counters
         )
-        self._line = Line(self._parts(self._transport, topics), line_options(settings))
+        self._line = Pipeline(self._parts(self._transport, topics), line_options(settings))
         self.disk = self._disk_watch(self._transport, topics)
         self.disk.start()
         self._line.start()
@@ -119,15 +119,15 @@ class Agent:
             rest.callback(self.outside.close)
             if self._broker is not None:
                 rest.callback(self._broker.stop)
-            if self._pictures is not None:
-                rest.callback(self._pictures.close)
+            if self._images is not None:
+                rest.callback(self._images.close)
             if self._line is not None:
                 rest.callback(self._line.stop)
             self.outside.stopping()
             self._retention.stop()
             if self.disk is not None:
                 self.disk.stop()
-            self._stuck = not ends_within(SCHEDULE_S, self._schedule.stop, "the schedule")
+            self._stuck = not run_with_timeout(SCHEDULE_S, self._schedule.stop, "the schedule")
 
     def wait(self, timeout_s: float) -> bool:
         """True as soon as the line has given up."""
@@ -163,20 +163,20 @@ class Agent:
             "device": settings.models.device,
         }
 
-    def _parts(self, transport: MqttTransport, topics: Topics) -> LineParts:
+    def _parts(self, transport: MqttTransport, topics: Topics) -> PipelineParts:
         settings, store = self._settings, self.store
-        codec = CvImageCodec(settings.frames.max_pixels, self._pictures)
+        codec = CvImageCodec(settings.frames.max_pixels, self._images)
         method = settings.inspection.method
-        cabinet = Cabinet(store.book, self._inspector, store.media, codec, method=method)
-        return LineParts(
+        cabinet = RecipeCache(store.book, self._inspector, store.media, codec, method=method)
+        return PipelineParts(
             transport=transport,
-            decoder=PayloadDecoder(decoder_limits(settings), self._pictures, self.counters),
+            decoder=PayloadDecoder(decoder_limits(settings), self._images, self.counters),
             parser=JsonMessageParser(),
             history=store.history,
             outbox=store.outbox,
             media=store.media,
             codec=codec,
-            announcer=MqttAnnouncer(topics, __version__, self.counters),
+            announcer=MqttMessageComposer(topics, __version__, self.counters),
             inspector=self._inspector,
             cabinet=cabinet,
             onboarding=self._onboarding(cabinet),
@@ -186,32 +186,32 @@ class Agent:
                 JsonCommandParser(),
                 MqttReplier(topics, __version__, self.counters),
                 store.book,
-                RecipeExchange(store.book, store.media, RecipeYaml(), codec),
+                RecipeImporter(store.book, store.media, RecipeYaml(), codec),
                 store.history,
                 store.samples,
                 self.counters,
             ),
         )
 
-    def _disk_watch(self, transport: MqttTransport, topics: Topics) -> DiskWatch:
+    def _disk_watch(self, transport: MqttTransport, topics: Topics) -> DiskSpaceMonitor:
         store = self.store
         parts = DiskParts(
             disks=store.disks,
             retention=store.retention,
             history=store.history,
             publisher=transport,
-            announcer=MqttAnnouncer(topics, __version__, self.counters),
+            announcer=MqttMessageComposer(topics, __version__, self.counters),
             schedule=self._schedule,
             counters=self.counters,
             agent=Camera(topics.site, "sightline", topics.agent),
         )
-        watch = DiskWatch(parts, DiskPolicy(self._settings.media.reserve))
+        watch = DiskSpaceMonitor(parts, DiskPolicy(self._settings.media.reserve))
         store.on_full(watch.refused)
         return watch
 
-    def _onboarding(self, cabinet: Cabinet) -> Onboarding:
+    def _onboarding(self, cabinet: RecipeCache) -> OnboardingCoordinator:
         settings, store = self._settings, self.store
-        office = Office(
+        office = OnboardingContext(
             book=store.book,
             desk=store.desk,
             cabinet=cabinet,
@@ -230,7 +230,7 @@ class Agent:
             options = OllamaOptions.of(settings.ollama)
             writer = OllamaWriter(options)
             tagger = OllamaTagger(options) if settings.ollama.vision_model else None
-        return Onboarding(office, self._schedule, writer=writer, tagger=tagger)
+        return OnboardingCoordinator(office, self._schedule, writer=writer, tagger=tagger)
 
     def _status(self) -> dict[str, Any]:
         settings = self._settings

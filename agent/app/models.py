@@ -18,7 +18,7 @@ from agent.domain.recipe import Parameter
 from agent.inference.inspector import Inspector
 from agent.methods import NEEDS, PRESETS, TAKES, build_method
 from agent.methods.prepared import Method
-from agent.methods.registry import Methods
+from agent.methods.registry import MethodRegistry
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 from config import Settings
 
@@ -90,14 +90,14 @@ class Models:
             return None
 
 
-def build_methods(settings: Settings, models: Models | None = None) -> Methods:
+def build_methods(settings: Settings, models: Models | None = None) -> MethodRegistry:
     """The methods that recipes may name, built as they are asked for.
 
     ``inspection.method: "null"`` stands in place of all of them: it measures the agent around the models.
     """
     options, models = settings.inspection, models or Models(settings)
     if options.method == "null":
-        return Methods.only(build_method("null", null_cost_ms=options.null_cost_ms), "null")
+        return MethodRegistry.only(build_method("null", null_cost_ms=options.null_cost_ms), "null")
     configured = {
         "backbone": models.own_backbone,
         "detector": settings.models.detector is not None,
@@ -121,7 +121,7 @@ def build_methods(settings: Settings, models: Models | None = None) -> Methods:
                 parameters={**_of_references(settings, name), **options.parameters.get(name, {})},
             )
 
-    return Methods(options.method, build)
+    return MethodRegistry(options.method, build)
 
 
 def _of_references(settings: Settings, name: str) -> dict[str, Parameter]:

@@ -11,21 +11,21 @@ from adapters.mqtt.topics import Topics
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Camera
 from agent.domain.verdict import Verdict
-from agent.enrollment.orientation import PosePolicy, policy_for
+from agent.enrollment.orientation import OrientationPolicy, policy_for
 from agent.enrollment.selection import SelectionPolicy
 from agent.monitors.camera_timeout import configured
 from agent.monitors.failure_burst import BurstPolicy
 from agent.monitors.score_drift import DriftPolicy
-from agent.monitors.sequence_gaps import NumberingPolicy, NumberSource
+from agent.monitors.sequence_gaps import NumberSource, SequencePolicy
 from agent.onboarding import OnboardingOptions
 from agent.pipeline import (
-    LineOptions,
-    NumbersOptions,
+    CameraTimeoutOptions,
+    MonitorOptions,
     Overload,
+    PipelineOptions,
     RecordingOptions,
-    SilenceOptions,
+    SequenceGapOptions,
     Supervision,
-    WatchOptions,
 )
 from agent.telemetry import Counters
 from config import Settings
@@ -51,7 +51,7 @@ def selection_policy(settings: Settings) -> SelectionPolicy:
     )
 
 
-def pose_policy(settings: Settings) -> PosePolicy | None:
+def pose_policy(settings: Settings) -> OrientationPolicy | None:
     """When references are memorised turned; None where the configuration says it for all products."""
     return policy_for(settings.references.rotations, settings.references.directions)
 
@@ -107,28 +107,30 @@ def decoder_limits(settings: Settings) -> FrameLimits:
 
 
 def decode_worker(settings: Settings, counters: Counters) -> DecodeWorker | None:
-    """The process that decodes for the agent; None where pictures are decoded in its own."""
+    """The process that decodes for the agent; None where images are decoded in its own."""
     frames = settings.frames
     if not frames.decode_worker or not DecodeWorker.supported():
         return None
     return DecodeWorker(frames.max_pixels, frames.decode_timeout_s, counters)
 
 
-def watch_options(settings: Settings) -> WatchOptions:
+def watch_options(settings: Settings) -> MonitorOptions:
     """What is alarmed beside failed parts."""
     alerts = settings.alerts
 
     def silent_after_s(camera: Camera) -> float:
         return settings.silent_after(camera.line, camera.camera).total_seconds()
 
-    return WatchOptions(
+    return MonitorOptions(
         drift=drift_policy(settings),
         bursts=BurstPolicy(alerts.burst.fails, alerts.burst.of) if alerts.burst.enabled else None,
-        numbers=NumbersOptions(
+        numbers=SequenceGapOptions(
             NumberSource(alerts.sequence),
-            NumberingPolicy(alerts.gap_patience.total_seconds(), alerts.gap_pause.total_seconds()),
+            SequencePolicy(alerts.gap_patience.total_seconds(), alerts.gap_pause.total_seconds()),
         ),
-        silence=SilenceOptions(silent_after_s, configured(settings.agent.site, sorted(settings.cameras))),
+        silence=CameraTimeoutOptions(
+            silent_after_s, configured(settings.agent.site, sorted(settings.cameras))
+        ),
     )
 
 
@@ -142,7 +144,7 @@ def supervision_of(settings: Settings) -> Supervision:
     )
 
 
-def line_options(settings: Settings) -> LineOptions:
+def line_options(settings: Settings) -> PipelineOptions:
     """How the line batches, waits and records."""
     inspection = settings.inspection
 
@@ -155,7 +157,7 @@ def line_options(settings: Settings) -> LineOptions:
     def shadow(camera: Camera) -> bool:
         return settings.shadow(camera.line, camera.camera)
 
-    return LineOptions(
+    return PipelineOptions(
         max_batch=inspection.max_batch,
         max_wait_ms=inspection.max_wait_ms,
         # The client pauses reading at receive_maximum, give or take what one read brings.

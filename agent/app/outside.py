@@ -9,28 +9,28 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from adapters.mqtt.transport import MqttTransport
-from adapters.observability.cached_probe import Question
+from adapters.observability.cached_probe import CachedProbe
 from adapters.observability.collector import registry_of
 from adapters.observability.health import Health
-from adapters.observability.health_source import BrokerState, DiskState, OutboxState, Vitals
+from adapters.observability.health_source import BrokerState, DiskState, HealthSource, OutboxState
 from adapters.observability.machine import disk
 from adapters.observability.server import Answers, MetricsServer
-from adapters.observability.watchdog import Notifier, Pulse
+from adapters.observability.watchdog import Notifier, WatchdogNotifier
 from agent import __version__
 from agent.app.store import Store
 from agent.domain.errors import ModelError, RecipeError
 from agent.inference.inspector import Inspector
 from agent.monitors.disk_space import DiskPolicy
-from agent.pipeline import Line
+from agent.pipeline import Pipeline
 from agent.ports.disk import Space
-from agent.ports.health import LineState
+from agent.ports.health import PipelineState
 from agent.telemetry import Counters, Measures
 from config import Settings
 
 logger = logging.getLogger(__name__)
 
 
-class Outside:
+class Observability:
     """Open before anything else, so that a port which is taken is said before a frame is."""
 
     def __init__(self, settings: Settings, store: Store, inspector: Inspector, counters: Counters) -> None:
@@ -38,12 +38,12 @@ class Outside:
         self._settings = settings
         self._store = store
         self._inspector = inspector
-        self._line: Line | None = None
+        self._line: Pipeline | None = None
         self._transport: MqttTransport | None = None
         self._server: MetricsServer | None = None
         self.health = Health(self._vitals(counters))
         self._answers = Answers(registry_of(self.health.vitals, self.health), self.health, self._info())
-        self._pulse = Pulse(Notifier(), self.health)
+        self._pulse = WatchdogNotifier(Notifier(), self.health)
 
     @property
     def url(self) -> str | None:
@@ -58,7 +58,7 @@ class Outside:
             self._server.start()
             logger.info("metrics: %s/metrics, beside it /healthz and /readyz", self._server.url)
 
-    def started(self, line: Line, transport: MqttTransport) -> None:
+    def started(self, line: Pipeline, transport: MqttTransport) -> None:
         """The line takes frames."""
         self._line, self._transport = line, transport
         self._pulse.start()
@@ -73,15 +73,15 @@ class Outside:
         if self._server is not None:
             self._server.close()
 
-    def _vitals(self, counters: Counters) -> Vitals:
-        return Vitals(
+    def _vitals(self, counters: Counters) -> HealthSource:
+        return HealthSource(
             info=self._info(),
             counters=counters,
             measures=self.measures,
             line=self._line_state,
             broker=self._broker_state,
-            outbox=Question("the database", self._outbox_state),
-            disks=Question("the file system", self._disks),
+            outbox=CachedProbe("the database", self._outbox_state),
+            disks=CachedProbe("the file system", self._disks),
             database_file=self._store.database.path,
             models=self._missing_models,
             hang_after_s=self._settings.agent.hang_after.total_seconds() or math.inf,
@@ -97,7 +97,7 @@ class Outside:
             "method": settings.inspection.method,
         }
 
-    def _line_state(self) -> LineState | None:
+    def _line_state(self) -> PipelineState | None:
         return None if self._line is None else self._line.state()
 
     def _broker_state(self) -> BrokerState | None:

@@ -100,7 +100,7 @@ class Store:
         )
         self.outbox = storage.SqlOutbox(self.database, agent_id=agent_id)
         self.book = storage.SqlRecipeBook(self.database)
-        self.desk = storage.SqlOnboardingDesk(self.database)
+        self.desk = storage.SqlOnboardingClaims(self.database)
         self.samples = storage.SqlSamples(self.database, self.media)
         self.retention = storage.SqlRetention(self.database, self.media)
         self.disks = storage.LocalDisks(settings.media.path, self.database.path, settings.media.ballast)
@@ -108,7 +108,7 @@ class Store:
     def on_full(self, told: Callable[[], None]) -> None:
         """Call ``told`` whenever a disk of this machine refuses something for lack of space."""
         self.media.on_full = told
-        if self.database.is_sqlite:  # no picture here makes room for a server elsewhere
+        if self.database.is_sqlite:  # no image here makes room for a server elsewhere
             self.database.on_full = told
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:

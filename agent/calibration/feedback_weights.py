@@ -26,7 +26,7 @@ _Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WeightedScores:
     """Log scores of good frames, each with how much of one it is."""
 
     logs: Floats
@@ -38,7 +38,7 @@ class Told:
     """How many of them people have called good."""
 
 
-def tell(frames: Sequence[JudgedScore], policy: CalibrationPolicy) -> Told:
+def tell(frames: Sequence[JudgedScore], policy: CalibrationPolicy) -> WeightedScores:
     """Weigh frames that were selected by a threshold: the higher the score, the likelier people saw it.
 
     People are asked only about what was shown, so good frames that they confirmed are the highest of all and
@@ -74,7 +74,7 @@ def tell(frames: Sequence[JudgedScore], policy: CalibrationPolicy) -> Told:
     held = np.where(answered | passed | ~calibrated, 0.0, (1.0 - trust) * complete)
     lower = np.minimum(logs, np.log(np.maximum(caps, 1e-9)))
     counts = (weights > 0.0) | (held > 0.0)
-    return Told(
+    return WeightedScores(
         np.concatenate([logs, lower]),
         np.concatenate([weights, held]),
         int(counts.sum()),

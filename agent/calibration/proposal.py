@@ -213,7 +213,7 @@ def _advice(judged: Sequence[Recorded], calibration: Calibration, prompts: Promp
         advice.append(
             f"{hidden} of {len(bad)} defective parts score no higher than the usual good part, "
             "and no threshold finds them: name the defect in the prompts "
-            "(`sightline recipe export`), or enrol more references"
+            "(`sightline recipe export`), or enroll more references"
         )
     unnamed = _unnamed(judged, calibration, prompts)
     if unnamed:
@@ -221,7 +221,7 @@ def _advice(judged: Sequence[Recorded], calibration: Calibration, prompts: Promp
     alarmed = sum(score > calibration.threshold for score in good)
     if alarmed:
         advice.append(
-            f"{alarmed} good parts still fail: enrol them as references, so that their look is known as good"
+            f"{alarmed} good parts still fail: enroll them as references, so that their look is known as good"
         )
     return tuple(advice)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.calibration.feedback_weights import Told
+from agent.calibration.feedback_weights import WeightedScores
 from agent.calibration.threshold import CalibrationPolicy, Floats, PredictionBound, log_scores
 from agent.domain.calibration import Calibration
 
@@ -85,7 +85,7 @@ class GoodScores:
         return PRIOR_EXCEEDANCES * share / rate + float(above)
 
 
-def good_scores(references: Sequence[float], told: Told) -> GoodScores | None:
+def good_scores(references: Sequence[float], told: WeightedScores) -> GoodScores | None:
     """From leave-one-out scores of references and what production tells; None where both are too few.
 
     Args:
@@ -106,9 +106,9 @@ def good_scores(references: Sequence[float], told: Told) -> GoodScores | None:
     return GoodScores(bound, told.logs[order], np.append(above, 0.0))
 
 
-def sharpen(
+def recalibrate(
     references: Sequence[float],
-    told: Told,
+    told: WeightedScores,
     policy: CalibrationPolicy,
     *,
     before: Calibration | None = None,
@@ -146,7 +146,7 @@ def sharpen(
 _HOW = "Student prediction bound of log scores, outweighed by the frames' own tail"
 
 
-def from_what(references: int, told: Told) -> str:
+def from_what(references: int, told: WeightedScores) -> str:
     """``from 20 references and 480 judged frames, 9 of which people called good``."""
     return (
         f"from {references} references and {told.judged} judged frames, {told.called_good} of which people "

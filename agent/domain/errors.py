@@ -17,7 +17,7 @@ class ConfigurationError(SightlineError):
 
 
 class FrameError(SightlineError):
-    """A delivery on a frame topic that holds no usable picture.
+    """A delivery on a frame topic that holds no usable image.
 
     ``identity`` is as much as could be read of whose frame it was, so that it still ends as one row.
     """

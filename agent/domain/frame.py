@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-"""An RGB picture, shape (H, W, 3), 8 bits a channel."""
+"""An RGB image, shape (H, W, 3), 8 bits a channel."""
 
 MAX_SKU = 255
 """Longest SKU in characters (PEERS section 3, identifiers)."""
@@ -93,7 +93,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class FrameIdentity:
-    """Whose picture this is. ``(camera, frame_id)`` is unique in the history."""
+    """Whose image this is. ``(camera, frame_id)`` is unique in the history."""
 
     camera: Camera
     frame_id: str
@@ -102,14 +102,14 @@ class FrameIdentity:
     part_id: str | None = None
     captured_at: datetime | None = None
     content_derived: bool = False
-    """The frame named no id; ``frame_id`` was derived from its bytes, so equal pictures share it."""
+    """The frame named no id; ``frame_id`` was derived from its bytes, so equal images share it."""
     sequence: int | None = None
     """The camera's own running number, where it sends one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded picture with its identity and the bytes it came as."""
+    """One decoded image with its identity and the bytes it came as."""
 
     identity: FrameIdentity
     image: Image

@@ -21,7 +21,7 @@ ORIGINS = (
     "template",  # the words that any product gets, before anybody knew better
     "ollama",  # a language model wrote the words
     "audition",  # the words that won when they were tried against others
-    "enrolment",  # references were taken up
+    "enrollment",  # references were taken up
     "recalibration",  # the same recipe with a threshold from more parts
     "import",  # a file that a person wrote or edited
     "person",  # a person's choice, such as a threshold that feedback proposed

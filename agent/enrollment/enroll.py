@@ -1,4 +1,4 @@
-"""Enrolment: photographs of good parts in, a calibrated recipe out."""
+"""Enrollment: photographs of good parts in, a calibrated recipe out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
-from agent.enrollment.orientation import ANGLES, Pose, PosePolicy, looked_at, pose_of, posed
+from agent.enrollment.orientation import ANGLES, Orientation, OrientationPolicy, looked_at, pose_of, posed
 from agent.enrollment.selection import Selection, SelectionPolicy, select
 from agent.inference.inspector import Inspector
 from agent.methods.batching import require_references
@@ -33,24 +33,24 @@ class Enrolled:
     scores: tuple[float, ...]
     """Leave-one-out score of each reference, in their order."""
     selection: Selection | None = None
-    """What became of the pictures that were offered; None where all were taken unseen."""
-    pose: Pose | None = None
+    """What became of the images that were offered; None where all were taken unseen."""
+    pose: Orientation | None = None
     """How the parts lie; None where it was not looked at."""
 
 
-def enrol(
+def enroll(
     inspector: Inspector,
     recipe: Recipe,
     images: Sequence[Image],
     *,
     policy: CalibrationPolicy,
     selection: SelectionPolicy | None = None,
-    pose: PosePolicy | None = None,
+    pose: OrientationPolicy | None = None,
     progress: Progress | None = None,
 ) -> Enrolled:
     """Memorise references and set the threshold from their leave-one-out scores.
 
-    With a ``selection`` policy, pictures that show the same as another and those unlike all others are
+    With a ``selection`` policy, images that show the same as another and those unlike all others are
     found first; the recipe then holds the references that are left, and the result names the others.
 
     With a ``pose`` policy it is found out whether the parts lie in any direction, unless ``recipe`` names
@@ -63,14 +63,14 @@ def enrol(
     not.
 
     Each reference is scored against the others, as if it had never been enrolled; a score against a
-    bank that holds the picture itself would be zero. With too few of them the recipe stays
+    bank that holds the image itself would be zero. With too few of them the recipe stays
     uncalibrated and its verdicts are REVIEW.
 
     Raises:
-        RecipeError: no pictures, or not one for each reference of ``recipe``.
+        RecipeError: no images, or not one for each reference of ``recipe``.
     """
     if not images:
-        raise RecipeError(f"enrolling {recipe.sku!r} needs at least one picture of a good part")
+        raise RecipeError(f"enrolling {recipe.sku!r} needs at least one image of a good part")
     lying = _Lying(inspector, pose)
 
     def scored(indices: Sequence[int]) -> _Scored:
@@ -90,7 +90,7 @@ def enrol(
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Some of the pictures, memorised and scored against each other."""
+    """Some of the images, memorised and scored against each other."""
 
     indices: tuple[int, ...]
     prepared: Prepared
@@ -110,7 +110,7 @@ def _calibrated(inspector: Inspector, found: _Scored, policy: CalibrationPolicy)
         scorer=inspector.fingerprint(recipe),
     )
     calibrated = replace(recipe, calibration=calibration)
-    return calibrated, found.prepared.belonging_to(calibrated)
+    return calibrated, found.prepared.with_recipe(calibrated)
 
 
 def _among(recipe: Recipe, indices: Sequence[int]) -> Recipe:
@@ -118,18 +118,20 @@ def _among(recipe: Recipe, indices: Sequence[int]) -> Recipe:
     return replace(recipe, references=tuple(recipe.references[index] for index in indices))
 
 
-def as_they_lie(inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: PosePolicy) -> Recipe:
-    """The recipe with angles where its references tell that parts lie in any direction; see :func:`enrol`."""
+def as_they_lie(
+    inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: OrientationPolicy
+) -> Recipe:
+    """The recipe with angles where its references tell that parts lie in any direction; see :func:`enroll`."""
     return _Lying(inspector, policy).of(recipe, images)
 
 
 class _Lying:
-    """How the parts of one enrolment lie: looked at once, then the same for all that is left of them."""
+    """How the parts of one enrollment lie: looked at once, then the same for all that is left of them."""
 
-    def __init__(self, inspector: Inspector, policy: PosePolicy | None) -> None:
+    def __init__(self, inspector: Inspector, policy: OrientationPolicy | None) -> None:
         self._inspector = inspector
         self._policy = policy
-        self.pose: Pose | None = None
+        self.pose: Orientation | None = None
 
     def of(self, recipe: Recipe, images: Sequence[Image]) -> Recipe:
         """The recipe, with angles where its parts lie in any direction."""
@@ -142,7 +144,7 @@ class _Lying:
             self.pose = self._look(recipe, images, self._policy)
         return posed(recipe, angles) if self.pose.turned else recipe
 
-    def _look(self, recipe: Recipe, images: Sequence[Image], policy: PosePolicy) -> Pose:
+    def _look(self, recipe: Recipe, images: Sequence[Image], policy: OrientationPolicy) -> Orientation:
         indices = looked_at(recipe.shots)
         part = [images[index] for index in indices]
         few = _among(self._inspector.comparing(recipe), indices)
@@ -181,7 +183,7 @@ def leave_one_out(
     enrolled, and to compare with all patches would be kinder than the bank that parts are judged by. So
     references are left out in groups, and a bank of the same bound is chosen from the others for each.
 
-    One picture has no others: both lists are empty then.
+    One image has no others: both lists are empty then.
     """
     if len(images) < 2:
         return [], []
@@ -189,7 +191,7 @@ def leave_one_out(
     for group in _groups(len(images), 1 if prepared.complete else FOLDS):
         without = None if prepared.complete else _without(inspector, prepared, images, group)
         for index in group:
-            rest = prepared.leaving_out(index) if without is None else without
+            rest = prepared.without_reference(index) if without is None else without
             scored = inspector.score([images[index]], [rest])[0]
             pooled = None
             if scored.anomaly_map is not None:

@@ -9,8 +9,8 @@ from agent.domain.recipe import Reference
 from agent.ports import RecipeBook, RecordedFrame, Samples
 
 
-def vouch_for(book: RecipeBook, samples: Samples, sku: str, frames: int) -> Sequence[RecordedFrame]:
-    """Hold the first ``frames`` inspected pictures of ``sku`` as references; an agent enrols them.
+def enroll_first_frames(book: RecipeBook, samples: Samples, sku: str, frames: int) -> Sequence[RecordedFrame]:
+    """Hold the first ``frames`` inspected images of ``sku`` as references; an agent enrolls them.
 
     Those that a person called defective are passed over. Asked again, nothing changes.
 

@@ -1,4 +1,4 @@
-"""How alike pictures are: the largest difference that remains once small shifts and light are taken out."""
+"""How alike images are: the largest difference that remains once small shifts and light are taken out."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from numpy.typing import NDArray
 from agent.domain.frame import Image
 
 SIDE = 128
-"""Pictures are compared at this side length: what encoding and noise change lies below its pixels."""
+"""Images are compared at this side length: what encoding and noise change lies below its pixels."""
 _BLOCK = SIDE // 16
 """Differences are averaged over blocks of so many pixels a side."""
 _BORDER = SIDE // 16
-"""Not compared: a shift brings something else into the picture there."""
+"""Not compared: a shift brings something else into the image there."""
 _REACH = SIDE / 32
 """Largest shift that is taken out, in pixels of the comparison."""
 _STEPS = 4
 _SAME_LEVELS = 0.75
-"""Less than so many of 255 levels is the same picture, however alike all others are."""
+"""Less than so many of 255 levels is the same image, however alike all others are."""
 _OTHER_LEVELS = 4.0
 """More than so many is another one, however different all others are."""
 _NEAREST = 8
-"""So many earlier pictures are compared in full; they are chosen by a thumbnail."""
+"""So many earlier images are compared in full; they are chosen by a thumbnail."""
 _TYPICAL_PAIRS = 128
 
 Plane = NDArray[np.float32]
 
 
-class Alikeness:
-    """Distances between the pictures of one set.
+class ImageSimilarity:
+    """Distances between the images of one set.
 
-    A distance is the largest difference of any block of the two pictures, in levels, after one of them was
+    A distance is the largest difference of any block of the two images, in levels, after one of them was
     shifted (up to 3 % of the side), brightened and lifted to fit the other best: two exposures of one part
     differ nowhere, two parts differ somewhere, if only in how they lie.
     """
@@ -45,14 +45,14 @@ class Alikeness:
         self._thumbnails = np.array(thumbnails, np.float32).reshape(len(thumbnails), 256)
 
     def candidates(self, index: int) -> list[int]:
-        """The earlier pictures that may show the same, in their order."""
+        """The earlier images that may show the same, in their order."""
         if index <= _NEAREST:
             return list(range(index))
         apart = np.square(self._thumbnails[:index] - self._thumbnails[index]).sum(axis=1)
         return sorted(int(each) for each in np.argpartition(apart, _NEAREST)[:_NEAREST])
 
     def same(self, one: int, other: int, share: float) -> bool:
-        """Whether two pictures are closer than ``share`` of the typical distance, or equal but for noise."""
+        """Whether two images are closer than ``share`` of the typical distance, or equal but for noise."""
         return self.distance(one, other) <= min(max(share * self.typical, _SAME_LEVELS), _OTHER_LEVELS)
 
     def distance(self, one: int, other: int) -> float:
@@ -63,7 +63,7 @@ class Alikeness:
     def typical(self) -> float:
         """The median distance over the pairs of the set, a seeded sample of them where they are many.
 
-        Of two pictures nothing typical is known: 0.
+        Of two images nothing typical is known: 0.
         """
         count = len(self._planes)
         if count < 3:

@@ -19,7 +19,7 @@ COMPARED = 8
 what lies between two of them is for the memory, not for the decision."""
 
 ENOUGH = 64
-"""So many pictures, turned ones among them, show a part in every direction. More references make fewer
+"""So many images, turned ones among them, show a part in every direction. More references make fewer
 directions of each, and above half as many they are memorised as they are: where they lie in any direction,
 they show each other's directions themselves."""
 
@@ -27,7 +27,7 @@ _BY_HAND = ("person", "import")
 
 
 @dataclass(frozen=True, slots=True)
-class PosePolicy:
+class OrientationPolicy:
     """When references are memorised turned as well."""
 
     directions: int = 8
@@ -43,7 +43,7 @@ class PosePolicy:
     references are more of the same, and AUROC rose by 0.00 to 0.07. Where parts lie loosely they lower it
     by 25 % in the median, for a quarter of the products by less than 20 %. Five of 33 stay below the gain
     and are memorised as they are: they look much the same in any direction, or their light changes more
-    as they turn than turning a picture can make good. The two overlap: what is decided is what turning is
+    as they turn than turning an image can make good. The two overlap: what is decided is what turning is
     worth, not whether there is a fixture."""
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class PosePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Pose:
+class Orientation:
     """What references tell of how parts lie."""
 
     turned: bool
@@ -73,9 +73,9 @@ class Pose:
     was compared."""
 
 
-def policy_for(rotations: object, directions: int) -> PosePolicy | None:
+def policy_for(rotations: object, directions: int) -> OrientationPolicy | None:
     """By the configuration's ``references``; None where it says the angles for all products."""
-    return PosePolicy(directions) if rotations == "auto" else None
+    return OrientationPolicy(directions) if rotations == "auto" else None
 
 
 LeaveOneOut = Callable[[Sequence[float]], Sequence[float]]
@@ -94,7 +94,7 @@ def looked_at(count: int) -> list[int]:
     return [index * count // number for index in range(number)]
 
 
-def pose_of(count: int, leave_one_out: LeaveOneOut, policy: PosePolicy) -> Pose:
+def pose_of(count: int, leave_one_out: LeaveOneOut, policy: OrientationPolicy) -> Orientation:
     """Whether parts lie in any direction, from ``count`` references.
 
     In a fixture a part looks like the others as they lie; turned ones only add to what passes for good. On a
@@ -106,13 +106,13 @@ def pose_of(count: int, leave_one_out: LeaveOneOut, policy: PosePolicy) -> Pose:
         ValueError: not one score for each reference.
     """
     if policy.directions == 1 or count < 2:
-        return Pose(False, None)
+        return Orientation(False, None)
     plain, turned = leave_one_out((0.0,)), leave_one_out(policy.angles)
     if not len(plain) == len(turned) == count:
         raise ValueError(f"{count} references need as many scores, not {len(plain)} and {len(turned)}")
     gains = [1.0 - after / before for before, after in zip(plain, turned, strict=True) if before > 0.0]
     gain = median(gains) if gains else 0.0
-    return Pose(gain >= policy.gain, gain)
+    return Orientation(gain >= policy.gain, gain)
 
 
 def posed(recipe: Recipe, angles: Sequence[float]) -> Recipe:
@@ -122,9 +122,9 @@ def posed(recipe: Recipe, angles: Sequence[float]) -> Recipe:
 
 
 def undecided(recipe: Recipe, earlier: Callable[[str, int], Recipe | None]) -> Recipe:
-    """The recipe without angles that an enrolment decided on, to be looked at again; a person's angles stay.
+    """The recipe without angles that an enrollment decided on, to be looked at again; a person's angles stay.
 
-    Whose they are tells the version that they came with: a file, or a person's choice, or else an enrolment.
+    Whose they are tells the version that they came with: a file, or a person's choice, or else an enrollment.
 
     Args:
         earlier: gives a stored version by SKU and number; it raises what it raises.

@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from scipy.stats import t as student_t
 
 from agent.domain.frame import Image
-from agent.enrollment.near_duplicates import Alikeness
+from agent.enrollment.near_duplicates import ImageSimilarity
 
 LEAST_FOR_OUTLIERS = 6
 """Among fewer references none is called unusual: the others say too little of what is usual."""
@@ -29,7 +29,7 @@ class SelectionPolicy:
     drop_duplicates: bool = True
     exclude_outliers: bool = True
     duplicate_distance: float = 0.25
-    """Two pictures closer than this share of the typical distance between references are one picture."""
+    """Two images closer than this share of the typical distance between references are one image."""
     false_report_rate: float = 0.01
     """Share of sets of good references among which one is called an outlier, were log scores normal."""
 
@@ -42,7 +42,7 @@ class SelectionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A picture that shows what an earlier one shows."""
+    """An image that shows what an earlier one shows."""
 
     index: int
     name: str
@@ -52,7 +52,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A picture that is farther from the other references than good parts are."""
+    """An image that is farther from the other references than good parts are."""
 
     index: int
     name: str
@@ -64,7 +64,7 @@ class Outlier:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What became of the pictures that were offered as references."""
+    """What became of the images that were offered as references."""
 
     kept: tuple[int, ...]
     """Indices of the references, in the order they were offered."""
@@ -89,7 +89,7 @@ class Selection:
 
 
 LeaveOneOut = Callable[[Sequence[int]], Sequence[float]]
-"""Indices of pictures to scores: of each against the others among them, as if it had not been enrolled."""
+"""Indices of images to scores: of each against the others among them, as if it had not been enrolled."""
 
 
 def select(
@@ -101,7 +101,7 @@ def select(
     """Duplicates first, then outliers among the rest. Nothing is dropped that the result does not name.
 
     Raises:
-        ValueError: not one name for each picture, or not one finite score for each picture asked for.
+        ValueError: not one name for each image, or not one finite score for each image asked for.
     """
     policy = policy or SelectionPolicy()
     duplicates = find_duplicates(images, names, policy.duplicate_distance)
@@ -126,18 +126,18 @@ def select(
 def find_duplicates(
     images: Sequence[Image], names: Sequence[str], duplicate_distance: float = 0.25
 ) -> tuple[Duplicate, ...]:
-    """Pictures that show the same as an earlier one: encoded anew, shifted a little, noisier, brighter.
+    """Images that show the same as an earlier one: encoded anew, shifted a little, noisier, brighter.
 
     How alike two different parts may look depends on the station, so distances are held against the typical
-    one between these pictures; see :class:`agent.enrollment.near_duplicates.Alikeness`.
+    one between these images; see :class:`agent.enrollment.near_duplicates.ImageSimilarity`.
 
     Raises:
-        ValueError: not one name for each picture.
+        ValueError: not one name for each image.
     """
     if len(names) != len(images):
-        raise ValueError(f"{len(images)} pictures need as many names, not {len(names)}")
+        raise ValueError(f"{len(images)} images need as many names, not {len(names)}")
     found: list[Duplicate] = []
-    alike = Alikeness(images)
+    alike = ImageSimilarity(images)
     gone: set[int] = set()
     for index in range(1, len(images)):
         for earlier in alike.candidates(index):

@@ -21,7 +21,7 @@ from agent.domain.verdict import Verdict, decide
 from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory, release
 from agent.methods.maps import FloatMap, regions, to_pixels
 from agent.methods.prepared import Method, Prepared, Scored, Turning
-from agent.methods.registry import Methods
+from agent.methods.registry import MethodRegistry
 from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ FALLBACK_FRACTION = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class InspectionResult:
     """What the models and the calibration say of one frame."""
 
     verdict: Verdict
@@ -60,9 +60,9 @@ class Segmentation:
 class Inspector:
     """Owns the device: one batch at a time, whoever asks."""
 
-    def __init__(self, methods: Methods | Method, segmentation: Segmentation | None = None) -> None:
+    def __init__(self, methods: MethodRegistry | Method, segmentation: Segmentation | None = None) -> None:
         """``methods``: those that recipes may name; a single one scores every recipe."""
-        self._methods = methods if isinstance(methods, Methods) else Methods.only(methods)
+        self._methods = methods if isinstance(methods, MethodRegistry) else MethodRegistry.only(methods)
         self._segmentation = segmentation or Segmentation()
         self._device = threading.Lock()
         self._limit = BatchLimit()
@@ -157,7 +157,7 @@ class Inspector:
                 scored.update(zip(rows, results, strict=True))
         return [scored[index] for index in range(len(images))]
 
-    def inspect(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Judgement]:
+    def inspect(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[InspectionResult]:
         """Judge a batch. A frame that the model fails on ends as ERROR, its neighbours are judged.
 
         Raises RuntimeError where the device is lost, see :func:`agent.inference.batch_limit.device_lost`.
@@ -165,10 +165,10 @@ class Inspector:
         started = time.perf_counter()
         scored = self._score_each(images, prepared)
         share = (time.perf_counter() - started) * 1000.0 / max(1, len(images))
-        judgements: list[Judgement] = []
+        judgements: list[InspectionResult] = []
         for image, recipe, one in zip(images, prepared, scored, strict=True):
             begun = time.perf_counter()
-            judgement = one if isinstance(one, Judgement) else self._judge_one(image, recipe, one)
+            judgement = one if isinstance(one, InspectionResult) else self._judge_one(image, recipe, one)
             own = (time.perf_counter() - begun) * 1000.0
             digest = self._digest(recipe)
             judgements.append(replace(judgement, infer_ms=share + own, model_digest=digest))
@@ -180,8 +180,10 @@ class Inspector:
         except SightlineError:  # the judgement says already that there is no such method
             return None
 
-    def _score_each(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored | Judgement]:
-        results: list[Scored | Judgement] = []
+    def _score_each(
+        self, images: Sequence[Image], prepared: Sequence[Prepared]
+    ) -> list[Scored | InspectionResult]:
+        results: list[Scored | InspectionResult] = []
         limit, alone = self._limit.most, False
         while len(results) < len(images):
             done = len(results)
@@ -205,7 +207,7 @@ class Inspector:
                     self._limit.restore(limit)
         return results
 
-    def _judge_one(self, image: Image, prepared: Prepared, scored: Scored) -> Judgement:
+    def _judge_one(self, image: Image, prepared: Prepared, scored: Scored) -> InspectionResult:
         try:
             return self._judge(image, prepared, scored)
         except Exception as error:
@@ -213,29 +215,31 @@ class Inspector:
             logger.exception("what the model gave for a frame cannot be used")
             return self._failed(error)
 
-    def _failed(self, error: Exception) -> Judgement:
+    def _failed(self, error: Exception) -> InspectionResult:
         self.counters.add("model_failures")
         if out_of_memory(error):
-            return Judgement(
+            return InspectionResult(
                 Verdict.ERROR,
                 f"memory does not suffice for this frame even alone: {_said(error)}; "
-                "free memory of the device or send a smaller picture",
+                "free memory of the device or send a smaller image",
             )
-        return Judgement(Verdict.ERROR, f"the model failed on this frame: {_said(error)}")
+        return InspectionResult(Verdict.ERROR, f"the model failed on this frame: {_said(error)}")
 
-    def _judge(self, image: Image, prepared: Prepared, scored: Scored) -> Judgement:
+    def _judge(self, image: Image, prepared: Prepared, scored: Scored) -> InspectionResult:
         if scored.lacking is not None:
-            return Judgement(Verdict.REVIEW, scored.lacking)
+            return InspectionResult(Verdict.REVIEW, scored.lacking)
         if not math.isfinite(scored.score):
-            return Judgement(Verdict.ERROR, f"the model gave {scored.score} as score for this frame")
+            return InspectionResult(Verdict.ERROR, f"the model gave {scored.score} as score for this frame")
         recipe = prepared.recipe
         verdict, reason = decide(scored.score, recipe.calibration, recipe.shots)
-        judgement = Judgement(verdict, reason, scored.score)
+        judgement = InspectionResult(verdict, reason, scored.score)
         if verdict is Verdict.PASS or scored.anomaly_map is None:
             return judgement
         pixels = to_pixels(scored.anomaly_map, image.shape[1], image.shape[0])
         if not np.isfinite(pixels).all():
-            return Judgement(Verdict.ERROR, "the model gave an anomaly map with values that are no numbers")
+            return InspectionResult(
+                Verdict.ERROR, "the model gave an anomaly map with values that are no numbers"
+            )
         mask, defects = self._segment(pixels, prepared, scored, certain=verdict is Verdict.FAIL)
         return replace(judgement, defects=defects, mask=mask if defects else None)
 

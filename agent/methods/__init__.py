@@ -14,7 +14,7 @@ from agent.methods.iap_as import IapAs, IapAsParameters
 from agent.methods.null import Null
 from agent.methods.parameters import override
 from agent.methods.prepared import Method, Prepared, Scored
-from agent.methods.registry import Methods
+from agent.methods.registry import MethodRegistry
 from agent.methods.sightline import SIGHTLINE, Sightline
 from agent.methods.tagging import ReproducibleTagger
 from agent.methods.winclip import WinClip, WinClipParameters
@@ -102,7 +102,7 @@ def _of_words(
     segmenter: Segmenter | None,
     defaults: Any,
 ) -> Method:
-    """The methods that compare pictures with words."""
+    """The methods that compare images with words."""
     if name == "apg-gd":
         return ApgGd(encoder, _required(name, "detector", detector), defaults)
     if name == "winclip":
@@ -133,7 +133,7 @@ __all__ = [
     "FadeParameters",
     "IapAs",
     "Method",
-    "Methods",
+    "MethodRegistry",
     "Null",
     "Prepared",
     "Scored",

@@ -39,7 +39,7 @@ class AnomalyDinoParameters:
     mask_level: float = 10.0
     """Patches above this on the first principal component are the product."""
     mask_middle: float = 0.6
-    """The middle of the picture, as a share of each side, where the product is expected."""
+    """The middle of the image, as a share of each side, where the product is expected."""
     mask_least: float = 0.35
     """With no more of the middle than this share in the foreground, foreground and background are swapped."""
     top_fraction: float = 0.01
@@ -88,11 +88,11 @@ class AnomalyDinoPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return self.bank is None or self.bank.complete
 
-    def leaving_out(self, reference: int) -> AnomalyDinoPrepared:
+    def without_reference(self, reference: int) -> AnomalyDinoPrepared:
         """See :class:`agent.methods.prepared.Prepared`. All orientations of the reference go."""
         return self if self.bank is None else replace(self, bank=self.bank.without(reference))
 
-    def belonging_to(self, recipe: Recipe) -> AnomalyDinoPrepared:
+    def with_recipe(self, recipe: Recipe) -> AnomalyDinoPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
@@ -152,7 +152,7 @@ class AnomalyDino:
         p = parameters
 
         def encode() -> torch.Tensor:
-            # One picture at a time: enrolment runs beside the line and must not take the device for long.
+            # One image at a time: enrollment runs beside the line and must not take the device for long.
             each = variants(image, p.orientations, p.brightness)
             return torch.cat([self._patches(one, p)[0].flatten(0, 1) for one in each])
 
@@ -179,7 +179,7 @@ class AnomalyDino:
         if recipe.bank is None:
             sku = recipe.recipe.sku
             return Scored.without_score(
-                f"anomaly-dino compares with references and {sku!r} has none; enrol pictures of good parts "
+                f"anomaly-dino compares with references and {sku!r} has none; enroll images of good parts "
                 f"(sightline enroll --sku {shlex.quote(sku)} --references DIR, or the reference topic), or "
                 "choose another method for it"
             )
@@ -200,7 +200,7 @@ def foreground(
 ) -> torch.Tensor:
     """(h, w) bool: the patches above ``level`` on the first principal component of the (h, w, C) tokens.
 
-    The sign of a component means nothing: where no more than ``least`` of the ``middle`` of the picture comes
+    The sign of a component means nothing: where no more than ``least`` of the ``middle`` of the image comes
     out as foreground, the other sign is taken. Gaps are dilated and closed with a 3 x 3 square.
     """
     height, width, channels = tokens.shape

@@ -22,7 +22,7 @@ from agent.ports import Detections, Detector, ImageTextEncoder
 _SMALLEST = 2
 """A crop has at least so many pixels a side."""
 _BATCH = 32
-"""Pictures embedded in one pass: a frame may have many crops."""
+"""Images embedded in one pass: a frame may have many crops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ class ApgGdPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
-    def leaving_out(self, reference: int) -> ApgGdPrepared:
+    def without_reference(self, reference: int) -> ApgGdPrepared:
         """Nothing is memorised: references only set the threshold."""
         return self
 
-    def belonging_to(self, recipe: Recipe) -> ApgGdPrepared:
+    def with_recipe(self, recipe: Recipe) -> ApgGdPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
@@ -144,8 +144,8 @@ class ApgGd:
             scored.append(Scored(self._scored(fused, recipes[i].words, p)))
         return scored
 
-    def _embedded(self, pictures: Sequence[Image], size: int) -> torch.Tensor:
-        batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+    def _embedded(self, images: Sequence[Image], size: int) -> torch.Tensor:
+        batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
         return torch.cat([self._encoder.encode_images(batch, size).image for batch in batches])
 
     def _scored(self, fused: torch.Tensor, words: Words, p: ApgGdParameters) -> float:
@@ -158,7 +158,7 @@ class ApgGd:
 
 
 def crops_of(image: Image, detections: Detections, most: int) -> list[Image]:
-    """The pixels of the best boxes; the whole picture where no box has an area."""
+    """The pixels of the best boxes; the whole image where no box has an area."""
     height, width = image.shape[:2]
     boxes: NDArray[np.float32] = clamp(detections.boxes, width, height)
     crops = []

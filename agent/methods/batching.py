@@ -34,7 +34,7 @@ def require_references(recipe: Recipe, references: Sequence[Image]) -> None:
     if len(references) != recipe.shots:
         raise RecipeError(
             f"recipe {recipe.sku!r} version {recipe.version} names {recipe.shots} references, "
-            f"{len(references)} were read; restore the missing media files or enrol again"
+            f"{len(references)} were read; restore the missing media files or enroll again"
         )
 
 
@@ -62,17 +62,17 @@ def score_by_parameters(
 
 
 def distinct(images: Sequence[Image]) -> tuple[list[Image], list[int]]:
-    """Each picture once, and which of them stands at each place of ``images``.
+    """Each image once, and which of them stands at each place of ``images``.
 
     The same array under several recipes, as in an audition, so goes through a backbone once.
     """
     known: dict[int, int] = {}
-    pictures: list[Image] = []
+    unique: list[Image] = []
     for image in images:
         if id(image) not in known:
-            known[id(image)] = len(pictures)
-            pictures.append(image)
-    return pictures, [known[id(image)] for image in images]
+            known[id(image)] = len(unique)
+            unique.append(image)
+    return unique, [known[id(image)] for image in images]
 
 
 def combined_digest(*models: Digested | None) -> str:

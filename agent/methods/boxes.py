@@ -19,12 +19,12 @@ def areas(boxes: Boxes) -> NDArray[np.float64]:
 
 
 def relative_areas(boxes: Boxes, width: int, height: int) -> NDArray[np.float64]:
-    """(n,) areas as shares of a picture's, (w / W) (h / H) (METHODS section 3.2)."""
+    """(n,) areas as shares of an image's, (w / W) (h / H) (METHODS section 3.2)."""
     return areas(boxes) / (width * height)
 
 
 def clamp(boxes: Boxes, width: int, height: int) -> NDArray[np.float32]:
-    """The boxes with what sticks out of a picture cut off; a box outside of it becomes a line or a point."""
+    """The boxes with what sticks out of an image cut off; a box outside of it becomes a line or a point."""
     corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     return np.clip(corners, 0, np.array([width, height, width, height], dtype=np.float32))
 

@@ -144,11 +144,11 @@ class FadePrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks)
 
-    def leaving_out(self, reference: int) -> Self:
+    def without_reference(self, reference: int) -> Self:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
 
-    def belonging_to(self, recipe: Recipe) -> Self:
+    def with_recipe(self, recipe: Recipe) -> Self:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
@@ -231,7 +231,7 @@ class Fade:
         p = parameters
 
         def encode() -> torch.Tensor:
-            # One picture at a time: enrolment runs beside the line and must not take the device for long.
+            # One image at a time: enrollment runs beside the line and must not take the device for long.
             each = variants(image, p.angles, p.brightness)
             return torch.cat([self._vision([one], scale, p) for one in each])
 
@@ -245,8 +245,8 @@ class Fade:
         features: ImageFeatures | None = None,
     ) -> torch.Tensor:
         if self._backbone is not None:
-            pictures, rows = distinct(images)
-            depths = tuple(depth[rows] for depth in self._backbone.encode_patches(pictures, scale))
+            unique, rows = distinct(images)
+            depths = tuple(depth[rows] for depth in self._backbone.encode_patches(unique, scale))
         elif features is not None:
             depths = features.depths
         else:
@@ -262,8 +262,8 @@ class Fade:
 
     def _score_group(self, images: list[Image], recipes: list[FadePrepared]) -> list[Scored]:
         parameters = recipes[0].parameters
-        pictures, rows = distinct(images)
-        passes = [_rows(self._encoder.encode_images(pictures, scale), rows) for scale in parameters.scales]
+        unique, rows = distinct(images)
+        passes = [_rows(self._encoder.encode_images(unique, scale), rows) for scale in parameters.scales]
         first, scale = passes[0], logit_scale(self._encoder, parameters.temperature)
         directions = torch.stack([recipe.words.direction for recipe in recipes]).to(first.image)
         language = anomaly_probability(first.image, directions, scale)
@@ -335,7 +335,7 @@ def aggregate(
     ========  =====  ==========================================================================
 
     Args:
-        language: (B,) probabilities of the whole pictures.
+        language: (B,) probabilities of the whole images.
         language_map: (B, H, W) probabilities.
         vision_map: (B, H, W) distances, before the gain.
         few_shot: (B,) True where ``vision_map`` compares with references.

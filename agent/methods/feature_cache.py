@@ -57,7 +57,7 @@ class FeatureCache:
 
 
 def content_key(image: Image) -> str:
-    """sha256 over shape and pixels: the same picture is known again, whatever file it came from."""
+    """sha256 over shape and pixels: the same image is known again, whatever file it came from."""
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(image.tobytes())
     return digest.hexdigest()

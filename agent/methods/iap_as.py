@@ -43,12 +43,12 @@ class IapAsParameters:
     """Ask for the product beside the defects, so that its own box need not answer to a defect noun."""
     legacy_caption: bool = False
     """Join the product to the last defect noun by a comma, as the authors' implementation did."""
-    tag_pictures: int = 10
+    tag_images: int = 10
     """A product without a noun is named by the tags of so many references."""
     tag_seed: int = 111
     """Of the lot that draws them, where there are more."""
     tag_count: int = 10
-    """Tags of one picture, at most."""
+    """Tags of one image, at most."""
     map_side: int = 1024
     """Frames with a longer side are outlined at this one."""
     paper_eval: bool = False
@@ -60,8 +60,8 @@ class IapAsParameters:
     def __post_init__(self) -> None:
         if self.object_fraction <= 0.0:
             raise ValueError("object_fraction is above 0")
-        if self.tag_pictures < 1 or self.tag_count < 1:
-            raise ValueError("tag_pictures and tag_count are at least 1")
+        if self.tag_images < 1 or self.tag_count < 1:
+            raise ValueError("tag_images and tag_count are at least 1")
         if self.map_side < 32:
             raise ValueError("map_side is a side length of at least 32 pixels")
 
@@ -85,11 +85,11 @@ class IapAsPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
-    def leaving_out(self, reference: int) -> IapAsPrepared:
+    def without_reference(self, reference: int) -> IapAsPrepared:
         """Nothing is memorised: references set the threshold, and together name a product without a noun."""
         return self
 
-    def belonging_to(self, recipe: Recipe) -> IapAsPrepared:
+    def with_recipe(self, recipe: Recipe) -> IapAsPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
@@ -146,13 +146,13 @@ class IapAs:
         noun = recipe.noun.lower()
         if noun != GENERIC_NOUN or self._tagger is None or not references:
             return noun
-        pictures = [references[index] for index in drawn(len(references), p.tag_pictures, p.tag_seed)]
+        shown = [references[index] for index in drawn(len(references), p.tag_images, p.tag_seed)]
 
         def detect(images: Sequence[Image], phrases: Sequence[Sequence[str]]) -> list[Detections]:
             return self._detect(images, phrases, p)
 
         defects = {*ALWAYS_ASKED, *_names(recipe)}
-        return object_tag(pictures, self._tagger, detect, most=p.tag_count, without=defects) or noun
+        return object_tag(shown, self._tagger, detect, most=p.tag_count, without=defects) or noun
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """See :class:`agent.methods.prepared.Method`."""
@@ -183,12 +183,12 @@ class IapAs:
         return [suppress(each, p.overlap) for each in found]
 
     def _scored(self, image: Image, found: Detections, names: tuple[str, ...], p: IapAsParameters) -> Scored:
-        picture, factor = _bounded(image, p.map_side)
-        height, width = picture.shape[:2]
+        reduced, factor = _bounded(image, p.map_side)
+        height, width = reduced.shape[:2]
         if not len(found.scores):
             return Scored(0.0, torch.zeros(height, width))
         boxes = clamp(found.boxes * np.float32(factor), width, height)
-        masks = self._segmenter.segment(picture, boxes)
+        masks = self._segmenter.segment(reduced, boxes)
         summed = score_map(masks, found.scores)
         if p.paper_eval:
             stretched = cv2.resize(min_max(summed), (PAPER_SIDE, PAPER_SIDE), interpolation=cv2.INTER_CUBIC)
@@ -243,7 +243,7 @@ def min_max(values: FloatMap) -> FloatMap:
 
 
 def _bounded(image: Image, side: int) -> tuple[Image, float]:
-    """The picture with its longer side at most ``side``, and the factor that boxes are scaled by."""
+    """The image with its longer side at most ``side``, and the factor that boxes are scaled by."""
     height, width = image.shape[:2]
     longer = max(height, width)
     if longer <= side:

@@ -254,9 +254,9 @@ def _nearest(queries: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor
 
 
 def self_distances(patches: torch.Tensor) -> torch.Tensor:
-    """0.5 (1 - cosine) of each patch to the most alike *other* patch of its own picture.
+    """0.5 (1 - cosine) of each patch to the most alike *other* patch of its own image.
 
-    The bank of zero-shot vision is the picture itself, and the second smallest distance counts; the
+    The bank of zero-shot vision is the image itself, and the second smallest distance counts; the
     match with itself is masked, which also serves where two patches are equal (METHODS 1.6).
 
     Args:

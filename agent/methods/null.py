@@ -35,11 +35,11 @@ class NullPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
-    def leaving_out(self, reference: int) -> NullPrepared:
+    def without_reference(self, reference: int) -> NullPrepared:
         """Nothing was memorised."""
         return self
 
-    def belonging_to(self, recipe: Recipe) -> NullPrepared:
+    def with_recipe(self, recipe: Recipe) -> NullPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=_passing(recipe))
 

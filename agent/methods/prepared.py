@@ -43,11 +43,11 @@ class Prepared(Protocol):
         """Whether all that the references gave is memorised; a bank with a bound may hold a part of it."""
         ...
 
-    def leaving_out(self, reference: int) -> Prepared:
+    def without_reference(self, reference: int) -> Prepared:
         """The same as if the reference of that index had never been enrolled; only where it is complete."""
         ...
 
-    def belonging_to(self, recipe: Recipe) -> Prepared:
+    def with_recipe(self, recipe: Recipe) -> Prepared:
         """The same for a recipe that differs in nothing prepared: calibration, id, version, SKU."""
         ...
 

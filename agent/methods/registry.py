@@ -11,7 +11,7 @@ from agent.domain.recipe import Recipe
 from agent.methods.prepared import Method
 
 
-class Methods:
+class MethodRegistry:
     """The methods of one agent by name.
 
     A recipe names its method, so two products on one line may be inspected in different ways; the models

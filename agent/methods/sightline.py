@@ -89,10 +89,10 @@ class SightlinePrepared(FadePrepared):
         """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks) and (self.product is None or self.product.complete)
 
-    def leaving_out(self, reference: int) -> Self:
+    def without_reference(self, reference: int) -> Self:
         """See :class:`agent.methods.prepared.Prepared`."""
-        frame = FadePrepared.leaving_out(self, reference)  # a class with slots has no plain super()
-        product = None if self.product is None else self.product.leaving_out(reference)
+        frame = FadePrepared.without_reference(self, reference)  # a class with slots has no plain super()
+        product = None if self.product is None else self.product.without_reference(reference)
         return replace(frame, product=product)
 
 
@@ -136,7 +136,7 @@ class Sightline:
         frame = self._fade.prepare(recipe, references)
         product = None
         if self._detector is not None and parameters.locate and recipe.noun.lower() != GENERIC_NOUN:
-            # One picture at a time: enrolment runs beside the line.
+            # One image at a time: enrollment runs beside the line.
             boxes = [self._locate([image], [recipe.noun], parameters)[0] for image in references]
             crops = [cropped(image, box) for image, box in zip(references, boxes, strict=True)]
             product = self._fade.prepare(recipe, crops)
@@ -163,7 +163,7 @@ class Sightline:
         ]
 
     def _locate(self, images: Sequence[Image], nouns: Sequence[str], p: SightlineParameters) -> list[Box]:
-        """The best box of each picture with its margin; the whole picture where there is none."""
+        """The best box of each image with its margin; the whole image where there is none."""
         if self._detector is None or not images:
             return []
         found = self._detector.detect(
@@ -191,7 +191,7 @@ class Sightline:
 
 
 def product_box(box: NDArray[np.float32] | None, image: Image, p: SightlineParameters) -> Box:
-    """A box with its margin inside the picture; the whole picture for none and for one without an area."""
+    """A box with its margin inside the image; the whole image for none and for one without an area."""
     height, width = image.shape[:2]
     if box is None:
         return 0, 0, width, height
@@ -249,16 +249,16 @@ def outline(
     height, width = image.shape[:2]
     factor = min(1.0, p.outline_side / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    picture = image
+    reduced = image
     if factor < 1.0:
-        picture = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        reduced = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     pixels = to_pixels(anomaly_map, *size)
     labels, found = regions(pixels, threshold, minimum_area=0.0002, most=16, outline=0.5)
     if not found:
         return anomaly_map
     boxes = np.array([_corners(region) for region in found], dtype=np.float32)
     points = np.array([_peak(pixels, labels == i) for i in range(1, len(found) + 1)], dtype=np.float32)
-    masks = segmenter.segment(picture, boxes, points)
+    masks = segmenter.segment(reduced, boxes, points)
     _, components = cv2.connectedComponents((pixels > threshold).astype(np.uint8), connectivity=8)
     below = np.nextafter(np.float32(threshold), np.float32(-np.inf))  # 32 bits may round a threshold up
     refined = pixels.copy()

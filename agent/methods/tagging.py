@@ -1,4 +1,4 @@
-"""IAP-AS, stage 1: what a product is called, seen on pictures of good parts (METHODS section 3.1)."""
+"""IAP-AS, stage 1: what a product is called, seen on images of good parts (METHODS section 3.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.domain.frame import Image
 from agent.ports import Detections, Tagger
 
 UNUSABLE = frozenset({"close-up", "number"})
-"""Tags that say how a picture was taken, not what it shows; the authors take them out."""
+"""Tags that say how an image was taken, not what it shows; the authors take them out."""
 
 
 class ReproducibleTagger(Tagger, Protocol):
@@ -26,31 +26,31 @@ class ReproducibleTagger(Tagger, Protocol):
 
 
 Detect = Callable[[Sequence[Image], Sequence[Sequence[str]]], list[Detections]]
-"""Boxes for the phrases of each picture, after suppression."""
+"""Boxes for the phrases of each image, after suppression."""
 
 
 def object_tag(
-    pictures: Sequence[Image], tagger: Tagger, detect: Detect, *, most: int, without: Collection[str] = ()
+    images: Sequence[Image], tagger: Tagger, detect: Detect, *, most: int, without: Collection[str] = ()
 ) -> str | None:
-    """The word for the product that ``pictures`` of good parts show; None where they answer to no word.
+    """The word for the product that ``images`` of good parts show; None where they answer to no word.
 
-    The tags of each picture, ``most`` at most, are asked for together on that picture; of all boxes the one
+    The tags of each image, ``most`` at most, are asked for together on that image; of all boxes the one
     with the highest score counts, and the phrase that it answers to, which may be several tags in a row. Over
-    the pictures the phrase with the highest score is taken. Where no picture has a box, the tag that most
-    pictures share stands in, of equally frequent ones the likelier on the first picture. Tags that are
+    the images the phrase with the highest score is taken. Where no image has a box, the tag that most
+    images share stands in, of equally frequent ones the likelier on the first image. Tags that are
     ``without``, the names of defects, are no product's (section 4.1.1 of the paper).
 
     Raises:
-        ModelError: a picture cannot be tagged, or the detector failed.
+        ModelError: an image cannot be tagged, or the detector failed.
     """
     frequencies: Counter[str] = Counter()
     best: tuple[float, str] | None = None
-    for picture in pictures:  # one at a time: recipes are prepared beside the line
-        tags = usable(tagger.tags(picture, most), without)
+    for image in images:  # one at a time: recipes are prepared beside the line
+        tags = usable(tagger.tags(image, most), without)
         if not tags:
             continue
         frequencies.update(tags)
-        answer = _highest(detect([picture], [tags])[0])
+        answer = _highest(detect([image], [tags])[0])
         if answer is not None and (best is None or answer[0] > best[0]):
             best = answer
     if best is not None:
@@ -65,7 +65,7 @@ def usable(tags: Sequence[str], without: Collection[str] = ()) -> tuple[str, ...
 
 
 def drawn(count: int, most: int, seed: int) -> list[int]:
-    """Which of ``count`` pictures are tagged: ``most`` of them, by lot."""
+    """Which of ``count`` images are tagged: ``most`` of them, by lot."""
     if count <= most:
         return list(range(count))
     return random.Random(seed).sample(range(count), most)

@@ -11,7 +11,7 @@ import numpy as np
 from agent.domain.frame import Image
 
 MOST_VARIANTS = 64
-"""More pictures of one reference than this cost more than they tell."""
+"""More images of one reference than this cost more than they tell."""
 
 
 def check_variants(angles: Sequence[float], brightness: Sequence[float]) -> None:
@@ -35,11 +35,11 @@ def evenly_spaced(count: int) -> tuple[float, ...]:
 def variants(
     image: Image, angles: Sequence[float] = (0.0,), brightness: Sequence[float] = (1.0,)
 ) -> Iterator[Image]:
-    """The reference in every angle under every brightness, one at a time, as enrolment encodes them.
+    """The reference in every angle under every brightness, one at a time, as enrollment encodes them.
 
     Args:
         image: (H, W, 3) RGB.
-        angles: degrees counter-clockwise, about the middle of the picture.
+        angles: degrees counter-clockwise, about the middle of the image.
         brightness: factors on the levels, which end at 255.
     """
     for angle in angles:
@@ -49,7 +49,7 @@ def variants(
 
 
 def rotated(image: Image, angle: float) -> Image:
-    """The picture turned about its middle; bilinear, mirrored at the border, of the same size."""
+    """The image turned about its middle; bilinear, mirrored at the border, of the same size."""
     if angle % 360.0 == 0.0:
         return image
     height, width = image.shape[:2]
@@ -62,7 +62,7 @@ def rotated(image: Image, angle: float) -> Image:
 
 
 def brightened(image: Image, factor: float) -> Image:
-    """The picture with its levels times ``factor``, rounded; what would exceed 255 stays there."""
+    """The image with its levels times ``factor``, rounded; what would exceed 255 stays there."""
     if factor == 1.0:
         return image
     levels = np.clip(np.arange(256) * factor + 0.5, 0, 255).astype(np.uint8)

@@ -27,7 +27,7 @@ class WinClipParameters:
     size: int = 240
     """Side length in pixels that frames are resized to."""
     windows: tuple[int, ...] = (2, 3)
-    """Side lengths of the windows in patches; the whole picture is one more scale."""
+    """Side lengths of the windows in patches; the whole image is one more scale."""
     image_vision: float = 0.5
     """Weight of the highest distance to the references in the few-shot image score."""
     map_vision: float = 0.5
@@ -76,11 +76,11 @@ class WinClipPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks)
 
-    def leaving_out(self, reference: int) -> WinClipPrepared:
+    def without_reference(self, reference: int) -> WinClipPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
 
-    def belonging_to(self, recipe: Recipe) -> WinClipPrepared:
+    def with_recipe(self, recipe: Recipe) -> WinClipPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
@@ -137,7 +137,7 @@ class WinClip:
 
     def _memorised(self, image: Image, parameters: WinClipParameters) -> list[torch.Tensor]:
         """The features of one reference, all its variants together, by scale."""
-        # One picture at a time: enrolment runs beside the line and must not take the device for long.
+        # One image at a time: enrollment runs beside the line and must not take the device for long.
         passes = [
             _features(self._pass([one], parameters))
             for one in variants(image, parameters.angles, parameters.brightness)
@@ -177,7 +177,7 @@ def language_scores(
     """Image scores (B,) and maps (B, h, w) by words.
 
     A patch takes the harmonic mean over the windows that cover it, then over the scales, of which the
-    whole picture is one.
+    whole image is one.
     """
     grid = (seen.patches.shape[1], seen.patches.shape[2])
     image = anomaly_probability(seen.image, directions, scale)
@@ -191,7 +191,7 @@ def language_scores(
 def vision_map(
     features: Sequence[torch.Tensor], banks: Sequence[MemoryBank], seen: WindowPass
 ) -> torch.Tensor:
-    """(h, w) mean over the scales of one picture's distances 0.5 (1 - cosine) to the references.
+    """(h, w) mean over the scales of one image's distances 0.5 (1 - cosine) to the references.
 
     Args:
         features: of each window side (n, D), then of single patches (h, w, C).

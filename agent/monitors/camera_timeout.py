@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind
-from agent.ports import Announcer, History, OutboxMessage
+from agent.ports import History, MessageComposer, OutboxMessage
 from agent.telemetry import Counters
 
 MOST_CAMERAS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceChange:
+class CameraTimeout:
     """A camera went silent, or came back."""
 
     camera: Camera
@@ -41,7 +41,7 @@ class SilenceChange:
         return f"{self.camera} has sent no frame for {long}; look at its power and its network"
 
 
-class SilenceMonitor:
+class TimeoutDetector:
     """Measures how long each camera has sent nothing. Not thread-safe.
 
     Its clock stands still while the agent itself cannot hear: time without a connection is no camera's
@@ -59,7 +59,7 @@ class SilenceMonitor:
         """Never heard."""
         self._silent: set[Camera] = set()
 
-    def heard(self, camera: Camera) -> SilenceChange | None:
+    def heard(self, camera: Camera) -> CameraTimeout | None:
         """A frame came; the change where the camera had been told silent."""
         now = self._listened_s
         before = self._last.get(camera, now)
@@ -69,13 +69,13 @@ class SilenceMonitor:
         if camera not in self._silent:
             return None
         self._silent.remove(camera)
-        return SilenceChange(camera, silent=False, seconds=now - before)
+        return CameraTimeout(camera, silent=False, seconds=now - before)
 
     def watches(self, camera: Camera) -> bool:
         """False for a camera beyond MOST_CAMERAS."""
         return camera in self._last
 
-    def check(self, now: float, *, listening: bool) -> list[SilenceChange]:
+    def check(self, now: float, *, listening: bool) -> list[CameraTimeout]:
         """Who has fallen silent since the last check, each told once a silence.
 
         Args:
@@ -87,12 +87,12 @@ class SilenceMonitor:
         self._checked_at = now
         return [change for camera in self._last if (change := self._change(camera)) is not None]
 
-    def _change(self, camera: Camera) -> SilenceChange | None:
+    def _change(self, camera: Camera) -> CameraTimeout | None:
         limit, quiet = self._limit_s(camera), self._listened_s - self._last[camera]
         if not limit or quiet < limit or camera in self._silent:
             return None
         self._silent.add(camera)
-        return SilenceChange(camera, silent=True, seconds=quiet, ever_heard=camera not in self._mute)
+        return CameraTimeout(camera, silent=True, seconds=quiet, ever_heard=camera not in self._mute)
 
 
 def spoken(seconds: float) -> str:
@@ -120,7 +120,7 @@ def _never(camera: Camera) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceOptions:
+class CameraTimeoutOptions:
     """What the watch needs of the configuration."""
 
     after_s: Callable[[Camera], float] = _never
@@ -129,7 +129,7 @@ class SilenceOptions:
     """Cameras that the configuration names: they are missed even where they never sent anything."""
 
 
-class SilenceWatch:
+class CameraTimeoutMonitor:
     """Hears every frame as it comes in, and tells of cameras that stopped sending.
 
     A broker that is away is no camera's fault: its absence is told instead. Neither is a line that
@@ -138,9 +138,9 @@ class SilenceWatch:
 
     def __init__(
         self,
-        options: SilenceOptions,
+        options: CameraTimeoutOptions,
         history: History,
-        announcer: Announcer,
+        announcer: MessageComposer,
         counters: Counters,
         *,
         connected: Callable[[], bool],
@@ -149,7 +149,7 @@ class SilenceWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``waiting``: deliveries that came and were not yet looked at."""
-        self._monitor = SilenceMonitor(options.after_s, options.expected)
+        self._monitor = TimeoutDetector(options.after_s, options.expected)
         self._history = history
         self._announcer = announcer
         self._counters = counters
@@ -188,7 +188,7 @@ class SilenceWatch:
         self._watch_connection(now, connected)
         self._write()
 
-    def _keep(self, change: SilenceChange) -> None:
+    def _keep(self, change: CameraTimeout) -> None:
         camera, at, kind = change.camera, datetime.now(UTC), "silent" if change.silent else "heard"
         severity = "warning" if change.silent else "info"
         details: dict[str, str | int | float | None] = {"seconds": round(change.seconds, 1)}

@@ -24,10 +24,10 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-class DateGuard:
+class ClockGuard:
     """Doubts a date that is ahead of everything else that tells the time.
 
-    A clock that jumps ahead by years makes every picture look old enough to go. Two things tell that time has
+    A clock that jumps ahead by years makes every image look old enough to go. Two things tell that time has
     really passed. First the steady clock of the machine: where the date moved on by more than
     :data:`JUMP` beyond it, the date jumped. Second the history, at the start, when the steady clock
     knows nothing yet: where the last frame or event from before the last :data:`WINDOW` is no older than
@@ -36,7 +36,7 @@ class DateGuard:
     A line that stood still for weeks looks like a clock that jumped. Neither may stop the retention for
     ever, so a date that nothing confirms is believed after a window of steady running, by when somebody has
     read the alarm and set the clock right. A jump of less than twice the window, made while the agent was
-    not running, is not noticed: pictures then go so much earlier.
+    not running, is not noticed: images then go so much earlier.
     """
 
     def __init__(

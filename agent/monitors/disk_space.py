@@ -16,9 +16,9 @@ from agent.domain.frame import Camera
 from agent.domain.verdict import Verdict
 from agent.monitors.retention import details, sentence
 from agent.ports import (
-    Announcer,
     Disks,
     History,
+    MessageComposer,
     OutboxMessage,
     Pruned,
     Publisher,
@@ -30,7 +30,7 @@ from agent.ports.disk import Space
 from agent.telemetry import Counters
 
 RELEASE_ORDER = (Verdict.PASS, Verdict.ERROR, Verdict.REVIEW, Verdict.FAIL)
-"""Whose pictures go first where there is no room: nobody asks for the parts that passed, everybody for those
+"""Whose images go first where there is no room: nobody asks for the parts that passed, everybody for those
 that failed."""
 
 _SHARE = 10
@@ -75,7 +75,7 @@ class DiskPolicy:
         return self.reserve_of(space) // _FLOOR
 
 
-class DiskMonitor:
+class DiskStateTracker:
     """The state of one disk: it gets worse step by step and better only as a whole, so nothing is told twice.
 
     A disk that refuses although it has room (it lacks names for files, or there is a quota) is believed well
@@ -139,15 +139,15 @@ class DiskParts:
     retention: Retention
     history: History
     publisher: Publisher
-    announcer: Announcer
+    announcer: MessageComposer
     schedule: Scheduler
     counters: Counters
     agent: Camera
     """Site, ``sightline`` and the agent's id: whose alert it is."""
 
 
-class DiskWatch:
-    """Looks at the disks, tells of each change once, and lets pictures go where room is needed.
+class DiskSpaceMonitor:
+    """Looks at the disks, tells of each change once, and lets images go where room is needed.
 
     Nothing is written by it that needs room it does not have: while the history refuses, alerts
     are published directly, and their events follow once it answers.
@@ -165,7 +165,7 @@ class DiskWatch:
         self._policy = policy
         self._grace = grace
         self._clock = clock
-        self._monitors: dict[str, DiskMonitor] = {}
+        self._monitors: dict[str, DiskStateTracker] = {}
         self._news: deque[_News] = deque()
         self._released = Pruned()
         self._helpless = False
@@ -247,7 +247,7 @@ class DiskWatch:
         self._spaces = tuple(self._parts.disks.spaces())
         fullest = min(self._spaces, key=lambda space: space.free / max(1, space.total))
         for space in self._spaces:
-            monitor = self._monitors.setdefault(space.name, DiskMonitor(self._policy))
+            monitor = self._monitors.setdefault(space.name, DiskStateTracker(self._policy))
             change = monitor.look(space, refused=refused and space is fullest)
             if change is not None:
                 self._changed(space, change)
@@ -269,7 +269,7 @@ class DiskWatch:
         if state is DiskState.FULL:
             message += "; frames wait, unacknowledged, until there is room"
         if state is not DiskState.OK and space.name == "media":
-            message += "; the oldest pictures go, those of failed parts last"
+            message += "; the oldest images go, those of failed parts last"
         elif state is not DiskState.OK:
             message += "; make room, nothing is deleted there"
         _log.log(logging.INFO if state is DiskState.OK else logging.ERROR, "%s", message)
@@ -303,7 +303,7 @@ class DiskWatch:
         )
         self._released += released
         if released:
-            parts.counters.add("pictures_released", released.files)
+            parts.counters.add("images_released", released.files)
             _log.warning("disk: %s, before their time", sentence(released))
         self._look()
         if self._state("media") is DiskState.OK:
@@ -311,7 +311,7 @@ class DiskWatch:
         elif not released and not self._helpless:
             self._helpless = True
             _log.error(
-                "disk: no picture is left that may go; the disk is full of the history itself, of references,"
+                "disk: no image is left that may go; the disk is full of the history itself, of references,"
                 " or of what is not the agent's: make room, or give it a larger disk"
             )
 

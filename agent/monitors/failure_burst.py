@@ -12,7 +12,7 @@ from agent.domain.events import Event
 from agent.domain.inspection import Inspection
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict
-from agent.ports import Announcer, History
+from agent.ports import History, MessageComposer
 from agent.telemetry import Counters, about
 
 MOST_PAIRS = 4_096
@@ -52,7 +52,7 @@ class _Window:
         self.bursting = False
 
 
-class BurstMonitor:
+class BurstDetector:
     """Counts fails by camera and product. Not thread-safe.
 
     A burst is told when it begins and when at most half as many fails are left in the window, so that a
@@ -92,15 +92,15 @@ logger = logging.getLogger(__name__)
 _JUDGED = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.REVIEW})
 
 
-class BurstWatch:
+class FailureBurstMonitor:
     """Feeds recorded verdicts to the monitor, and its findings to history and alerts.
 
-    Runs on the recording thread, after the rows are written, as :class:`agent.monitors.score_drift.DriftWatch`.
+    Runs on the recording thread, after the rows are written, as :class:`agent.monitors.score_drift.ScoreDriftMonitor`.
     Frames that nobody judged (ERROR, SKIPPED) count neither way.
     """
 
     def __init__(
-        self, monitor: BurstMonitor, history: History, announcer: Announcer, counters: Counters
+        self, monitor: BurstDetector, history: History, announcer: MessageComposer, counters: Counters
     ) -> None:
         self._monitor = monitor
         self._history = history

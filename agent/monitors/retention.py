@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from agent.app.options import keep_by_verdict
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
-from agent.monitors.clock import DateGuard
+from agent.monitors.clock import ClockGuard
 from agent.ports import History, Pruned, Retention
 from agent.telemetry import Counters
 from config import Settings
@@ -27,7 +27,7 @@ class Keep:
     """How long things are kept; None: for ever."""
 
     media: Mapping[str, timedelta | None]
-    """Pictures, by verdict."""
+    """Images, by verdict."""
     events: timedelta | None = None
     sent: timedelta | None = None
     """What was sent and when."""
@@ -49,14 +49,14 @@ class RetentionTask:
         keep: Keep,
         counters: Counters,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        guard: DateGuard | None = None,
+        guard: ClockGuard | None = None,
     ) -> None:
         self._retention = retention
         self._history = history
         self._keep = keep
         self._counters = counters
         self._clock = clock
-        self._guard = guard or DateGuard(clock)
+        self._guard = guard or ClockGuard(clock)
         self._doubted = False
         self._stopped = threading.Event()
 
@@ -108,7 +108,7 @@ class RetentionTask:
 
 def sentence(pruned: Pruned) -> str:
     """What was done, for people."""
-    message = f"{pruned.rows} rows let go of their pictures; {pruned.files} files, {pruned.bytes} bytes"
+    message = f"{pruned.rows} rows let go of their images; {pruned.files} files, {pruned.bytes} bytes"
     if pruned.events or pruned.messages:
         message += f"; {pruned.events} events and {pruned.messages} sent messages deleted"
     if pruned.failed:

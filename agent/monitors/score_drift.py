@@ -16,7 +16,7 @@ from agent.domain.events import Event
 from agent.domain.inspection import Inspection
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict
-from agent.ports import Announcer, History
+from agent.ports import History, MessageComposer
 from agent.telemetry import Counters, about
 
 _MOST_DEVIATIONS = 3.0
@@ -108,9 +108,9 @@ class DriftChange:
         if not self.drifted:
             return f"scores of {sku!r} at {camera} are usual again: {self.now:.3g}, usual {self.usual:.3g}"
         advice = (
-            "false alarms rise; check light, lens and fixture, or enrol parts as they look now"
+            "false alarms rise; check light, lens and fixture, or enroll parts as they look now"
             if self.direction is Direction.HIGHER
-            else "defects may be missed; check focus, lens and light, or enrol parts as they look now"
+            else "defects may be missed; check focus, lens and light, or enroll parts as they look now"
         )
         return (
             f"scores of {sku!r} at {camera} have drifted: usual for passed parts is {self.usual:.3g}, the "
@@ -207,7 +207,7 @@ class DriftDetector:
         return DriftChange(drifted, direction, run.count, math.exp(usual), math.exp(run.mean))
 
 
-class DriftMonitor:
+class DriftTracker:
     """The detectors of all cameras and products; the one that was longest without a frame goes first."""
 
     def __init__(self, policy: DriftPolicy | None = None, capacity: int = 1024) -> None:
@@ -308,7 +308,7 @@ def _log(score: float) -> float:
 logger = logging.getLogger(__name__)
 
 
-class DriftWatch:
+class ScoreDriftMonitor:
     """Feeds recorded inspections to the monitor, and its findings to history and alerts.
 
     Runs on the recording thread, after the rows are written: a finding that storage refuses costs an event,
@@ -316,7 +316,7 @@ class DriftWatch:
     """
 
     def __init__(
-        self, monitor: DriftMonitor, history: History, announcer: Announcer, counters: Counters
+        self, monitor: DriftTracker, history: History, announcer: MessageComposer, counters: Counters
     ) -> None:
         self._monitor = monitor
         self._history = history

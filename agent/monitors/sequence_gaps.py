@@ -15,7 +15,7 @@ from enum import StrEnum
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, FrameIdentity
-from agent.ports import Announcer, History, OutboxMessage
+from agent.ports import History, MessageComposer, OutboxMessage
 from agent.telemetry import Counters, about
 
 WINDOW = 1_000
@@ -48,7 +48,7 @@ class NumberSource(StrEnum):
 def number_of(identity: FrameIdentity, source: NumberSource) -> int | None:
     """The running number of a frame; None where it has none.
 
-    An id that was derived from the picture counts nothing, whatever digits it ends in.
+    An id that was derived from the image counts nothing, whatever digits it ends in.
     """
     if source is NumberSource.OFF:
         return None
@@ -61,7 +61,7 @@ def number_of(identity: FrameIdentity, source: NumberSource) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class NumberingPolicy:
+class SequencePolicy:
     """How patiently missing numbers are waited for."""
 
     patience_s: float = 10.0
@@ -229,9 +229,7 @@ class _Series:
     def _plain(self, value: int) -> int:
         return value if self.modulus is None else value % self.modulus
 
-    def due(
-        self, camera: str, now: float, policy: NumberingPolicy, *, final: bool
-    ) -> Iterable[Gap | Restart]:
+    def due(self, camera: str, now: float, policy: SequencePolicy, *, final: bool) -> Iterable[Gap | Restart]:
         waiting = []
         for one in self.missing:
             if now - one.since >= policy.patience_s:
@@ -247,15 +245,15 @@ class _Series:
             self.restarts, self.restart_told = 0, now
 
 
-class Numbering:
+class SequenceTracker:
     """Follows the running numbers of many cameras. Not thread-safe; times are seconds of one clock.
 
     What is told: numbers that did not come within the policy's patience, whatever came twice or out of order
     meanwhile. What is not: frames that were lost around a restart of the camera, or before its first frame.
     """
 
-    def __init__(self, policy: NumberingPolicy | None = None) -> None:
-        self._policy = policy or NumberingPolicy()
+    def __init__(self, policy: SequencePolicy | None = None) -> None:
+        self._policy = policy or SequencePolicy()
         self._series: dict[str, _Series] = {}
 
     def knows(self, camera: str) -> bool:
@@ -288,7 +286,7 @@ class Numbering:
         ]
 
 
-def _pause_over(told: float | None, now: float, policy: NumberingPolicy) -> bool:
+def _pause_over(told: float | None, now: float, policy: SequencePolicy) -> bool:
     return told is None or now - told >= policy.pause_s
 
 
@@ -300,14 +298,14 @@ _TELL_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class NumbersOptions:
+class SequenceGapOptions:
     """What the watch needs of the configuration."""
 
     source: NumberSource = NumberSource.FIELD
-    policy: NumberingPolicy = field(default_factory=NumberingPolicy)
+    policy: SequencePolicy = field(default_factory=SequencePolicy)
 
 
-class NumbersWatch:
+class SequenceGapMonitor:
     """Notes each frame once it is the line's own, and tells what did not come.
 
     Frames are noted by the stages that understand them. Telling is for the stage that has just noted all
@@ -317,16 +315,16 @@ class NumbersWatch:
 
     def __init__(
         self,
-        options: NumbersOptions,
+        options: SequenceGapOptions,
         history: History,
-        announcer: Announcer,
+        announcer: MessageComposer,
         counters: Counters,
         *,
         shadow: Callable[[Camera], bool] = lambda camera: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
-        self._numbering = Numbering(options.policy)
+        self._numbering = SequenceTracker(options.policy)
         self._history = history
         self._announcer = announcer
         self._counters = counters

@@ -1,6 +1,6 @@
 """Onboarding: a new SKU gets its recipe, its words, its references and its threshold."""
 
-from agent.onboarding.context import Office, OnboardingOptions, noun_of
-from agent.onboarding.coordinator import Onboarding
+from agent.onboarding.context import OnboardingContext, OnboardingOptions, noun_of
+from agent.onboarding.coordinator import OnboardingCoordinator
 
-__all__ = ["Office", "Onboarding", "OnboardingOptions", "noun_of"]
+__all__ = ["OnboardingContext", "OnboardingCoordinator", "OnboardingOptions", "noun_of"]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.enrollment.first_frames import vouch_for
-from agent.onboarding.context import Office
+from agent.enrollment.first_frames import enroll_first_frames
+from agent.onboarding.context import OnboardingContext
 
 
 class Commissioning:
     """Takes the first inspected frames of products without references as good parts.
 
     Only where the configuration says that an operator vouches for them: a defective first frame would teach
-    the agent that its defect is normal. What looks unlike the others is reported by the enrolment.
+    the agent that its defect is normal. What looks unlike the others is reported by the enrollment.
     """
 
-    def __init__(self, office: Office, enrol: Callable[[str], None]) -> None:
-        """``enrol`` schedules the enrolment of a product's held references."""
+    def __init__(self, office: OnboardingContext, enroll: Callable[[str], None]) -> None:
+        """``enroll`` schedules the enrollment of a product's held references."""
         self._office = office
-        self._enrol = enrol
+        self._enroll = enroll
         self._done: set[str] = set()
 
     def run(self) -> None:
@@ -32,7 +32,7 @@ class Commissioning:
         if len(office.samples.first_frames(sku, wanted)) < wanted:
             return
         self._done.add(sku)
-        frames = vouch_for(office.book, office.samples, sku, wanted)
+        frames = enroll_first_frames(office.book, office.samples, sku, wanted)
         message = f"the first {len(frames)} frames of {sku!r} are taken as good, as commissioning says"
         office.tell("commissioned", message, sku)
-        self._enrol(sku)
+        self._enroll(sku)

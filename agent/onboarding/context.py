@@ -13,11 +13,11 @@ from agent.domain.errors import SightlineError, StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Job
 from agent.domain.prompts import GENERIC_NOUN
-from agent.enrollment.orientation import PosePolicy
+from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.inference.inspector import Inspector
-from agent.ports import History, OnboardingDesk, RecipeBook, Samples
-from agent.recipes.cache import Cabinet
+from agent.ports import History, OnboardingClaims, RecipeBook, Samples
+from agent.recipes.cache import RecipeCache
 from agent.telemetry import about
 
 logger = logging.getLogger(__name__)
@@ -53,12 +53,12 @@ class OnboardingOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class OnboardingContext:
     """The parts that onboarding is made of."""
 
     book: RecipeBook
-    desk: OnboardingDesk
-    cabinet: Cabinet
+    desk: OnboardingClaims
+    cabinet: RecipeCache
     inspector: Inspector
     history: History
     samples: Samples
@@ -67,7 +67,7 @@ class Office:
     agent: str
     """The id under which this agent claims products."""
     options: OnboardingOptions = field(default_factory=OnboardingOptions)
-    pose: PosePolicy | None = None
+    pose: OrientationPolicy | None = None
     """When references are memorised turned; None: as recipe and method have it."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     closing: threading.Event = field(default_factory=threading.Event)

@@ -14,12 +14,12 @@ from agent.domain.errors import StorageError
 from agent.domain.frame import Image, Job
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.onboarding.commissioning import Commissioning
-from agent.onboarding.context import Office
-from agent.onboarding.describer import Writing
-from agent.onboarding.frame_buffer import FirstFrames
+from agent.onboarding.context import OnboardingContext
+from agent.onboarding.describer import Describer
+from agent.onboarding.frame_buffer import FrameBuffer
 from agent.onboarding.recalibration import Recalibration
 from agent.onboarding.rescoring import Rescoring
-from agent.onboarding.versions import Enrolling
+from agent.onboarding.versions import RecipeVersions
 from agent.ports import OnboardingState, PromptWriter, Scheduler, Tagger
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ DUE_EVERY_S = 30.0
 """How often products are looked for whose next attempt is due, or whose agent was stopped."""
 
 
-class Onboarding:
+class OnboardingCoordinator:
     """Writes recipes beside the line. Nothing here is in the path of a frame.
 
     Two threads work: one prepares and tries recipes on the device, the other waits for the language model.
@@ -37,7 +37,7 @@ class Onboarding:
 
     def __init__(
         self,
-        office: Office,
+        office: OnboardingContext,
         schedule: Scheduler,
         *,
         writer: PromptWriter | None = None,
@@ -53,13 +53,13 @@ class Onboarding:
         self._waiting: set[str] = set()
         self._looked: dict[str, tuple[tuple[str, ...], int]] = {}
         self._bare: frozenset[str] = frozenset()
-        self._frames = FirstFrames(office.options.first_frames)
-        self._enrolling = Enrolling(office)
+        self._frames = FrameBuffer(office.options.first_frames)
+        self._enrolling = RecipeVersions(office)
         self._recalibration = Recalibration(office)
         self._rescoring = Rescoring(office, self._on_recipes)
-        self._commissioning = Commissioning(office, self._schedule_enrolment)
+        self._commissioning = Commissioning(office, self._schedule_enrollment)
         self._writing = (
-            Writing(office, writer, tagger, self._frames, self._enrolling, self._on_recipes)
+            Describer(office, writer, tagger, self._frames, self._enrolling, self._on_recipes)
             if writer is not None
             else None
         )
@@ -69,7 +69,7 @@ class Onboarding:
         for job in self._office.book.without_recipe():
             self._on_recipes("onboarding", job.sku, partial(self._first_recipe, job))
         for sku in self._office.book.skus_with_held_references():
-            self._schedule_enrolment(sku)
+            self._schedule_enrollment(sku)
         self._rescoring.start()
         options, schedule = self._office.options, self._schedule
         schedule.every("held references", DUE_EVERY_S, self._take_up_forgotten)
@@ -130,7 +130,7 @@ class Onboarding:
         """A reference of ``sku`` came in. It is safe in the database when this returns."""
         self.meet(Job(sku))
         self._office.book.hold_reference(sku, reference)
-        self._schedule_enrolment(sku)
+        self._schedule_enrollment(sku)
 
     # ---------------------------------------------------------------------------------- the threads
 
@@ -148,7 +148,7 @@ class Onboarding:
             looks = looks + 1 if seen == held else 1
             self._looked[sku] = (held, looks)
             if looks == 2:
-                self._schedule_enrolment(sku)
+                self._schedule_enrollment(sku)
 
     def _take_up_bare(self) -> None:
         """Products that were without a recipe at the last look too: storage went away as they were met."""
@@ -161,15 +161,15 @@ class Onboarding:
     def _on_recipes(self, task: str, sku: str | None, work: Callable[[], None]) -> None:
         self._recipes.submit(self._office.guarded, task, sku, work)
 
-    def _schedule_enrolment(self, sku: str) -> None:
+    def _schedule_enrollment(self, sku: str) -> None:
         self._arrived.set()
         with self._lock:
             if sku in self._waiting:
                 return
             self._waiting.add(sku)
-        self._on_recipes("enrolment", sku, partial(self._enrol_held, sku))
+        self._on_recipes("enrollment", sku, partial(self._enroll_held, sku))
 
-    def _enrol_held(self, sku: str) -> None:
+    def _enroll_held(self, sku: str) -> None:
         # `waiting` is cleared before the rows are read: a reference that comes in from here on
         # schedules a task of its own, one that came before is read below.
         options, closing = self._office.options, self._office.closing
@@ -205,14 +205,14 @@ class Onboarding:
         office = self._office
         template = generic_recipe(active.sku, active.method, noun)
         named = replace(active, noun=noun, prompts=template.prompts, origin="template")
-        recipe = self._enrolling.put_into_force(replace(named, note=f"the product is called {noun!r} now"))
+        recipe = self._enrolling.activate_new(replace(named, note=f"the product is called {noun!r} now"))
         office.tell("recipe", f"{active.sku!r} is called {noun!r}: version {recipe.version}", active.sku)
 
     def _store_template(self, sku: str, message: str) -> None:
         office = self._office
         note = None if self._writing is None else "the template, until the language model has answered"
         template = generic_recipe(sku, office.options.method, office.noun(sku))
-        self._enrolling.put_into_force(replace(template, note=note))
+        self._enrolling.activate_new(replace(template, note=note))
         office.tell("recipe", message, sku)
 
     def _describe(self, sku: str) -> None:

@@ -13,10 +13,15 @@ from agent.domain.errors import ModelError, SightlineError, WriterError
 from agent.domain.frame import Image, Job
 from agent.domain.prompts import GENERIC_NOUN, PromptSource, compositional_ensemble
 from agent.domain.recipe import ORIGINS, Recipe
-from agent.onboarding.context import Office
-from agent.onboarding.frame_buffer import FirstFrames
-from agent.onboarding.prompt_selection import Audition, AuditionPolicy, audition, contenders
-from agent.onboarding.versions import Enrolling
+from agent.onboarding.context import OnboardingContext
+from agent.onboarding.frame_buffer import FrameBuffer
+from agent.onboarding.prompt_selection import (
+    PromptSelection,
+    PromptSelectionPolicy,
+    contenders,
+    select_prompts,
+)
+from agent.onboarding.versions import RecipeVersions
 from agent.ports import Brief, Description, OnboardingState, PromptWriter, Tagger
 
 logger = logging.getLogger(__name__)
@@ -30,16 +35,16 @@ OnRecipes = Callable[[str, str, Callable[[], None]], None]
 """Hands a task over to the thread that owns recipes: task, SKU, work."""
 
 
-class Writing:
+class Describer:
     """Claims a product, has it described, tries the words, and says what became of them."""
 
     def __init__(
         self,
-        office: Office,
+        office: OnboardingContext,
         writer: PromptWriter,
         tagger: Tagger | None,
-        frames: FirstFrames,
-        enrolling: Enrolling,
+        frames: FrameBuffer,
+        enrolling: RecipeVersions,
         on_recipes: OnRecipes,
     ) -> None:
         self._office = office
@@ -144,8 +149,8 @@ class Writing:
             self._put_off(sku, waiting, pause_s=office.options.retry_first_s)
             return
         template = compositional_ensemble(self._noun(sku, description))
-        policy = AuditionPolicy(frames=office.options.first_frames)
-        result = audition(
+        policy = PromptSelectionPolicy(frames=office.options.first_frames)
+        result = select_prompts(
             office.inspector, active, contenders(template, description.prompts), images, policy=policy
         )
         self._install(active, description, result)
@@ -161,7 +166,7 @@ class Writing:
         noun = self._office.noun(sku)
         return description.noun if noun == GENERIC_NOUN else noun
 
-    def _install(self, active: Recipe, description: Description, result: Audition) -> None:
+    def _install(self, active: Recipe, description: Description, result: PromptSelection) -> None:
         sku, chosen = active.sku, result.chosen.candidate
         if chosen.name != _WRITTEN:
             self._keep(active, description, result, f"kept and not used: {result.reason}")
@@ -175,11 +180,13 @@ class Writing:
                 note=result.reason,
                 audition=result.as_record(),
             )
-            self._enrolling.put_into_force(draft)
+            self._enrolling.activate_new(draft)
         self._office.tell("audition", f"prompts of {sku!r}: {result.reason}", sku)
         self._done(sku, result.reason)
 
-    def _keep(self, active: Recipe, description: Description, result: Audition | None, note: str) -> None:
+    def _keep(
+        self, active: Recipe, description: Description, result: PromptSelection | None, note: str
+    ) -> None:
         """A version with the language model's words that nobody uses, for people to look at."""
         kept = replace(
             active,

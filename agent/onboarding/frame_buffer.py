@@ -10,7 +10,7 @@ from agent.domain.frame import Image
 MOST_PRODUCTS = 16
 
 
-class FirstFrames:
+class FrameBuffer:
     """Keeps the first frames of products that are being described, within a bound of memory."""
 
     def __init__(self, each: int, budget_bytes: int = 256 * 2**20) -> None:

@@ -1,6 +1,6 @@
 """Audition: the descriptions of a product are tried on its good parts before they judge anything.
 
-Nobody has seen a defect of a new product yet. What there is are pictures of good parts, and copies of them
+Nobody has seen a defect of a new product yet. What there is are images of good parts, and copies of them
 with synthetic defects (:mod:`agent.onboarding.synthetic_defects`). A set of descriptions is as good as the recipe with
 it tells these from those: the area under the ROC curve.
 """
@@ -39,15 +39,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditionPolicy:
+class PromptSelectionPolicy:
     """How thoroughly is tried, and when a challenger has won.
 
     Each candidate costs ``frames * (1 + copies)`` scores, 48 by default, and the preparing of a recipe with
-    ``references``. Where the method looks at equal pictures of a batch once, candidates share their passes.
+    ``references``. Where the method looks at equal images of a batch once, candidates share their passes.
     """
 
     frames: int = 16
-    """Most good pictures that are tried."""
+    """Most good images that are tried."""
     copies: int = 2
     """Copies with a defect of each."""
     references: int = 8
@@ -79,7 +79,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Audition:
+class PromptSelection:
     """How the candidates did and which of them is to be used."""
 
     entries: tuple[Entry, ...]
@@ -137,18 +137,18 @@ def contenders(template: PromptSet, written: PromptSet) -> tuple[Candidate, ...]
     )
 
 
-def audition(
+def select_prompts(
     inspector: Inspector,
     recipe: Recipe,
     candidates: Sequence[Candidate],
     images: Sequence[Image],
     *,
-    policy: AuditionPolicy | None = None,
+    policy: PromptSelectionPolicy | None = None,
     boxes: Callable[[Image], tuple[int, int, int, int] | None] | None = None,
-) -> Audition:
+) -> PromptSelection:
     """Try ``candidates`` on good parts and on copies of them with synthetic defects.
 
-    A recipe with references is tried with a bank of ``policy.references`` of the pictures; those are scored
+    A recipe with references is tried with a bank of ``policy.references`` of the images; those are scored
     with themselves left out. Everything else of the recipe stays as it is.
 
     The first candidate, the template, is used unless the best of the others separates better by more than
@@ -165,16 +165,16 @@ def audition(
         boxes: where a detector locates the product, for defects to be drawn inside; None of it: by colour.
 
     Raises:
-        RecipeError: fewer than two pictures, no candidates, or a picture on which nothing can be drawn.
+        RecipeError: fewer than two images, no candidates, or an image on which nothing can be drawn.
     """
-    policy = policy or AuditionPolicy()
+    policy = policy or PromptSelectionPolicy()
     if not candidates:
         raise RecipeError(f"the audition of {recipe.sku!r} needs at least one set of descriptions")
     if len(images) < 2:
-        raise RecipeError(f"the audition of {recipe.sku!r} needs two pictures of good parts or more")
+        raise RecipeError(f"the audition of {recipe.sku!r} needs two images of good parts or more")
     frames = [_shrunk(image) for image in _spread(images, policy.frames)]
     copies, kinds = _copies(frames, policy, boxes)
-    # Two at least: of a bank of one, nothing is left for its own picture.
+    # Two at least: of a bank of one, nothing is left for its own image.
     bank = min(max(policy.references, 2), max(recipe.shots, 2), len(frames)) if recipe.shots else 0
     prepared = [_prepared(inspector, recipe, candidate, frames[:bank]) for candidate in candidates]
     orders = [_order(table) for table in _scores(inspector, prepared, frames, copies, bank, policy.batch)]
@@ -183,11 +183,11 @@ def audition(
         for candidate, order in zip(candidates, orders, strict=True)
     )
     winner, reason = _choose(entries, policy.standard_errors)
-    return Audition(entries, winner, len(frames), kinds, bank, policy.seed, reason)
+    return PromptSelection(entries, winner, len(frames), kinds, bank, policy.seed, reason)
 
 
 def _spread(images: Sequence[Image], most: int) -> list[Image]:
-    """At most so many, evenly from all: pictures that follow each other are alike."""
+    """At most so many, evenly from all: images that follow each other are alike."""
     if len(images) <= most:
         return list(images)
     return [images[int(index)] for index in np.linspace(0, len(images) - 1, most).round()]
@@ -204,7 +204,7 @@ def _shrunk(image: Image) -> Image:
 
 def _copies(
     frames: Sequence[Image],
-    policy: AuditionPolicy,
+    policy: PromptSelectionPolicy,
     boxes: Callable[[Image], tuple[int, int, int, int] | None] | None,
 ) -> tuple[list[list[Image]], dict[str, int]]:
     """``policy.copies`` of each frame, the kinds by turns, and how many there are of each."""
@@ -230,7 +230,7 @@ def _any_defect(frame: Image, seed: int, kinds: tuple[str, ...], product: NDArra
     try:
         return add_defect(frame, seed, kinds=kinds, foreground=product)
     except ValueError as error:
-        raise RecipeError(f"a picture cannot be used for an audition: {error}") from error
+        raise RecipeError(f"an image cannot be used for an audition: {error}") from error
 
 
 def _prepared(
@@ -256,11 +256,11 @@ def _scores(
 ) -> NDArray[np.float64]:
     """(candidates, frames, 1 + copies): the scores of each frame and of its copies.
 
-    One picture goes through all candidates in one batch, for methods that then look at it only once.
+    One image goes through all candidates in one batch, for methods that then look at it only once.
     """
     table = np.empty((len(prepared), len(frames), 1 + len(copies[0])), np.float64)
     for index, frame in enumerate(frames):
-        recipes = [one.leaving_out(index) if index < bank else one for one in prepared]
+        recipes = [one.without_reference(index) if index < bank else one for one in prepared]
         own = [frame, *copies[index]]
         step = max(1, batch // len(recipes))
         for start in range(0, len(own), step):

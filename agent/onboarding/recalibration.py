@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from agent.calibration.feedback_weights import Told, tell
-from agent.calibration.recalibrate import MOST_FRAMES, from_what, sharpen
+from agent.calibration.feedback_weights import WeightedScores, tell
+from agent.calibration.recalibrate import MOST_FRAMES, from_what, recalibrate
 from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe, Reference
 from agent.enrollment.enroll import leave_one_out
-from agent.onboarding.context import Office
+from agent.onboarding.context import OnboardingContext
 from agent.ports.samples import JudgedScore
 
 LEAST_NEW = 5
@@ -25,7 +25,7 @@ _MOST_KEPT = 1024
 class Recalibration:
     """Sets thresholds anew, each as a version of its own with an event; never silently."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: OnboardingContext) -> None:
         self._office = office
         self._scores: dict[str, tuple[tuple[tuple[Reference, ...], str], list[float]]] = {}
 
@@ -44,7 +44,7 @@ class Recalibration:
         A frame counts under the versions whose scores can be compared with the active one's: those that
         differ in the threshold alone; the newest :data:`~agent.calibration.recalibrate.MOST_FRAMES` of them. A frame was
         never in the bank, while a reference is scored against one that lacks only itself, so both are scores
-        of unseen good parts. A threshold that is right to within its error stands (:func:`sharpen`), and so
+        of unseen good parts. A threshold that is right to within its error stands (:func:`recalibrate`), and so
         does one that a person chose, until a person changes it.
 
         Raises SightlineError.
@@ -79,7 +79,7 @@ class Recalibration:
         told = tell(frames, office.policy)
         if not told.judged:
             return None
-        calibration = sharpen(
+        calibration = recalibrate(
             self._leave_one_out(active),
             told,
             office.policy,
@@ -103,7 +103,7 @@ class Recalibration:
             self._scores.pop(next(iter(self._scores)))
         return scores
 
-    def _store(self, active: Recipe, calibration: Calibration, told: Told) -> Recipe | None:
+    def _store(self, active: Recipe, calibration: Calibration, told: WeightedScores) -> Recipe | None:
         office, before = self._office, active.calibration
         old = f"from {before.threshold:.4g}" if before is not None else "for the first time"
         note = f"threshold set {old} to {calibration.threshold:.4g}, {from_what(active.shots, told)}"
@@ -120,6 +120,6 @@ class Recalibration:
         if office.book.active_version(active.sku) != active.version:
             return None  # somebody activated another one meanwhile; the next round looks at that
         recipe = office.book.add(draft)
-        office.cabinet.put(prepared.belonging_to(recipe))
+        office.cabinet.put(prepared.with_recipe(recipe))
         office.tell("recalibration", f"{active.sku!r} version {recipe.version}: {note}", active.sku)
         return recipe

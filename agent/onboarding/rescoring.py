@@ -11,8 +11,8 @@ from functools import partial
 
 from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe
-from agent.enrollment.enroll import enrol
-from agent.onboarding.context import Office
+from agent.enrollment.enroll import enroll
+from agent.onboarding.context import OnboardingContext
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Rescoring:
     weights on one database would else replace each other's thresholds for ever.
     """
 
-    def __init__(self, office: Office, on_recipes: OnRecipes) -> None:
+    def __init__(self, office: OnboardingContext, on_recipes: OnRecipes) -> None:
         self._office = office
         self._on_recipes = on_recipes
         self._left: deque[str] = deque()
@@ -72,9 +72,9 @@ class Rescoring:
             return None
         images = office.cabinet.images(active.references)
         draft = replace(
-            active, calibration=None, origin="enrolment", id=None, version=0, parent=active.version
+            active, calibration=None, origin="enrollment", id=None, version=0, parent=active.version
         )
-        enrolled = enrol(office.inspector, draft, images, policy=office.policy)
+        enrolled = enroll(office.inspector, draft, images, policy=office.policy)
         calibration = enrolled.recipe.calibration
         if calibration is None:
             office.tell(_TASK, _too_few(active, office.policy.minimum_samples), sku, severity="warning")
@@ -84,7 +84,7 @@ class Rescoring:
             return None  # somebody activated another one meanwhile, which has its own turn
         note = _note(active, active.calibration, calibration)
         recipe = office.book.add(replace(enrolled.recipe, note=note))
-        office.cabinet.put(enrolled.prepared.belonging_to(recipe))
+        office.cabinet.put(enrolled.prepared.with_recipe(recipe))
         self._settled(sku)
         severity = "warning" if active.origin == "person" else "info"
         office.tell(_TASK, f"{sku!r} version {recipe.version}: {note}", sku, severity=severity)

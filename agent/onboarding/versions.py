@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.domain.recipe import Recipe, Reference, generic_recipe
-from agent.enrollment.enroll import Enrolled, enrol
-from agent.enrollment.orientation import PosePolicy, told, undecided
+from agent.enrollment.enroll import Enrolled, enroll
+from agent.enrollment.orientation import OrientationPolicy, told, undecided
 from agent.enrollment.selection import SelectionPolicy
-from agent.onboarding.context import Office
+from agent.onboarding.context import OnboardingContext
 
 
-class Enrolling:
+class RecipeVersions:
     """Writes versions. Runs on one thread, so that no version is made from one that is just replaced."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: OnboardingContext) -> None:
         self._office = office
 
-    def put_into_force(self, draft: Recipe) -> Recipe:
+    def activate_new(self, draft: Recipe) -> Recipe:
         """Prepare and calibrate a draft, store it as the next version and let the line use it.
 
         What scores depend on may differ from the version that the draft was made from, so its threshold
@@ -33,7 +33,7 @@ class Enrolling:
             return self._store(self._enrolled(draft))
         prepared = self._office.inspector.prepare(draft, ())
         recipe = self._office.book.add(draft)
-        self._office.cabinet.put(prepared.belonging_to(recipe))
+        self._office.cabinet.put(prepared.with_recipe(recipe))
         return recipe
 
     def take_up_held(self, sku: str) -> None:
@@ -51,7 +51,7 @@ class Enrolling:
         draft = replace(
             undecided(base, office.book.get),
             references=base.references + held,
-            origin="enrolment",
+            origin="enrollment",
             note=None,
         )
         enrolled = self._enrolled(_begun_anew(draft), office.selection, office.pose)
@@ -66,15 +66,15 @@ class Enrolling:
         office.book.release_references(sku, held)
 
     def _enrolled(
-        self, draft: Recipe, selection: SelectionPolicy | None = None, pose: PosePolicy | None = None
+        self, draft: Recipe, selection: SelectionPolicy | None = None, pose: OrientationPolicy | None = None
     ) -> Enrolled:
         office = self._office
         images = office.cabinet.images(draft.references)
-        return enrol(office.inspector, draft, images, policy=office.policy, selection=selection, pose=pose)
+        return enroll(office.inspector, draft, images, policy=office.policy, selection=selection, pose=pose)
 
     def _store(self, enrolled: Enrolled) -> Recipe:
         recipe = self._office.book.add(enrolled.recipe)
-        self._office.cabinet.put(enrolled.prepared.belonging_to(recipe))
+        self._office.cabinet.put(enrolled.prepared.with_recipe(recipe))
         return recipe
 
 

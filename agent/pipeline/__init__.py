@@ -1,22 +1,22 @@
 """The flow of a frame: admit, decode, inspect, record, acknowledge, announce."""
 
-from agent.monitors.camera_timeout import CHECK_EVERY_S, SilenceOptions
-from agent.monitors.sequence_gaps import NumbersOptions
+from agent.monitors.camera_timeout import CHECK_EVERY_S, CameraTimeoutOptions
+from agent.monitors.sequence_gaps import SequenceGapOptions
 from agent.pipeline.ingress_queue import Overload
-from agent.pipeline.monitors import WatchOptions
-from agent.pipeline.pipeline import Line, LineOptions, LineParts
+from agent.pipeline.monitors import MonitorOptions
+from agent.pipeline.pipeline import Pipeline, PipelineOptions, PipelineParts
 from agent.pipeline.recorder import RecordingOptions
 from agent.pipeline.supervisor import Supervision
 
 __all__ = [
     "CHECK_EVERY_S",
-    "Line",
-    "LineOptions",
-    "LineParts",
-    "NumbersOptions",
+    "CameraTimeoutOptions",
+    "MonitorOptions",
     "Overload",
+    "Pipeline",
+    "PipelineOptions",
+    "PipelineParts",
     "RecordingOptions",
-    "SilenceOptions",
+    "SequenceGapOptions",
     "Supervision",
-    "WatchOptions",
 ]

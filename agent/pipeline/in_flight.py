@@ -34,7 +34,7 @@ class InFlight:
 
         A repeated delivery of a frame under way is acknowledged together with the first. One whose
         row exists is acknowledged at once. Where the camera named no id and the message is no
-        redelivery, an equal picture is another part: it gets the next id (``id-2``, ``id-3``...).
+        redelivery, an equal image is another part: it gets the next id (``id-2``, ``id-3``...).
 
         Raises:
             StorageError: the history does not answer.

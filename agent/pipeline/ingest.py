@@ -14,11 +14,11 @@ from agent.domain.errors import FrameError, MessageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
 from agent.domain.recipe import Reference
-from agent.monitors.sequence_gaps import NumbersWatch
-from agent.onboarding import Onboarding
+from agent.monitors.sequence_gaps import SequenceGapMonitor
+from agent.onboarding import OnboardingCoordinator
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.ingress_queue import WaitingRoom
-from agent.pipeline.work_item import Work
+from agent.pipeline.ingress_queue import IngressQueue
+from agent.pipeline.work_item import WorkItem
 from agent.ports import FrameDecoder, History, MediaStore, MessageParser
 from agent.recipes.commands import Commands
 from agent.telemetry import Counters, about
@@ -31,22 +31,22 @@ JOB_GRACE_S = 2.0
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 
 
-class Intake:
+class FrameIngest:
     """Understands deliveries one after the other, in their order of arrival."""
 
     def __init__(
         self,
-        room: WaitingRoom,
+        room: IngressQueue,
         decoder: FrameDecoder,
         parser: MessageParser,
         in_flight: InFlight,
         history: History,
         media: MediaStore,
-        onboarding: Onboarding,
+        onboarding: OnboardingCoordinator,
         counters: Counters,
         *,
         commands: Commands | None = None,
-        numbers: NumbersWatch | None = None,
+        numbers: SequenceGapMonitor | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,7 +65,7 @@ class Intake:
         self._jobs: dict[Camera, Job | None] = {}
         self._grace_ends: float | None = None
 
-    def handle(self, delivery: Delivery) -> Work | None:
+    def handle(self, delivery: Delivery) -> WorkItem | None:
         """Work for the inspector or the recorder; None where the delivery is dealt with.
 
         Raises:
@@ -89,7 +89,7 @@ class Intake:
         delivery.acknowledge()
         return None
 
-    def refuse(self, delivery: Delivery, reason: str) -> Work | None:
+    def refuse(self, delivery: Delivery, reason: str) -> WorkItem | None:
         """What a delivery ends as that no thread survives: a frame as an ERROR row, others as an event.
 
         Raises:
@@ -107,7 +107,7 @@ class Intake:
         if self._numbers is not None:
             self._numbers.note(identity)
         sku = identity.sku or self.known_sku(identity.camera)
-        return Work(replace(delivery, payload=b""), identity, sku=sku).fail(reason)
+        return WorkItem(replace(delivery, payload=b""), identity, sku=sku).fail(reason)
 
     def _identified(self, delivery: Delivery) -> FrameIdentity:
         try:
@@ -123,19 +123,19 @@ class Intake:
 
     # --------------------------------------------------------------------------------------- frames
 
-    def _frame(self, delivery: Delivery) -> Work | None:
+    def _frame(self, delivery: Delivery) -> WorkItem | None:
         if self._has_its_row(delivery):
             delivery.acknowledge()
             self._counters.add("frames_repeated")
             return None
         started = self._monotonic()
-        # From here on the picture is what is kept in memory, not the message that it came in.
+        # From here on the image is what is kept in memory, not the message that it came in.
         light = replace(delivery, payload=b"")
         try:
             frame = self._decoder.decode(delivery)
-            work = Work(light, frame.identity, frame=frame, admitted=started)
+            work = WorkItem(light, frame.identity, frame=frame, admitted=started)
         except FrameError as error:
-            work = Work(light, error.identity, admitted=started).fail(error.reason)
+            work = WorkItem(light, error.identity, admitted=started).fail(error.reason)
         work.decoded = self._monotonic()
         work.decode_ms = (work.decoded - started) * 1000.0
         work.queue_ms = max(0.0, (started - delivery.arrived) * 1000.0)
@@ -156,7 +156,7 @@ class Intake:
             return False
         return self._history.knows(self._identified(delivery))
 
-    def _name_sku(self, work: Work) -> None:
+    def _name_sku(self, work: WorkItem) -> None:
         if work.judgement is not None:
             # Its row tells whose product it was, where that is known; nobody is made to wait for it.
             work.sku = work.identity.sku or self.known_sku(work.identity.camera)
@@ -248,8 +248,8 @@ def skipped(
     identity: FrameIdentity,
     in_flight: InFlight,
     known_sku: Callable[[Camera], str | None] = lambda camera: None,
-    numbers: NumbersWatch | None = None,
-) -> Work | None:
+    numbers: SequenceGapMonitor | None = None,
+) -> WorkItem | None:
     """The work of a frame that a newer one of its camera replaced before it was decoded.
 
     Raises StorageError.
@@ -259,7 +259,7 @@ def skipped(
         return None
     if numbers is not None:
         numbers.note(entered)
-    work = Work(replace(delivery, payload=b""), entered, sku=entered.sku or known_sku(entered.camera))
+    work = WorkItem(replace(delivery, payload=b""), entered, sku=entered.sku or known_sku(entered.camera))
     return work.skip()
 
 
@@ -269,5 +269,5 @@ def nameless(delivery: Delivery) -> FrameIdentity:
     return FrameIdentity(delivery.camera, f"h-{digest.hexdigest()[:24]}", content_derived=True)
 
 
-def _numbered(identity: FrameIdentity, numbers: NumbersWatch | None) -> FrameIdentity:
+def _numbered(identity: FrameIdentity, numbers: SequenceGapMonitor | None) -> FrameIdentity:
     return identity if numbers is None else numbers.numbered(identity)

@@ -21,7 +21,7 @@ class Bounds:
     waiting_bytes: int = 256 * _MIB
     """Payloads that wait to be decoded and that nobody would deliver again."""
     queue_bytes: int = 512 * _MIB
-    """Decoded pictures in one queue; they have three bytes a pixel, whatever the camera sent."""
+    """Decoded images in one queue; they have three bytes a pixel, whatever the camera sent."""
     skips: int = 4096
     """Frames that newer ones replaced and that wait for their rows."""
     skipped_bytes: int = 64 * _MIB
@@ -37,7 +37,7 @@ class Overload(StrEnum):
     """Only the newest waits; each one it replaces is recorded as skipped."""
 
 
-class WaitingRoom:
+class IngressQueue:
     """Bounded, in order of arrival. ``admit`` never blocks: it runs in the client's network thread."""
 
     def __init__(

@@ -8,34 +8,34 @@ from dataclasses import dataclass, field
 from agent.domain.frame import Camera
 from agent.domain.inspection import Inspection
 from agent.domain.recipe import Recipe
-from agent.monitors.camera_timeout import SilenceOptions, SilenceWatch
-from agent.monitors.failure_burst import BurstMonitor, BurstPolicy, BurstWatch
-from agent.monitors.score_drift import DriftMonitor, DriftPolicy, DriftWatch
-from agent.monitors.sequence_gaps import NumbersOptions, NumbersWatch
-from agent.ports import Announcer, History, Transport
+from agent.monitors.camera_timeout import CameraTimeoutMonitor, CameraTimeoutOptions
+from agent.monitors.failure_burst import BurstDetector, BurstPolicy, FailureBurstMonitor
+from agent.monitors.score_drift import DriftPolicy, DriftTracker, ScoreDriftMonitor
+from agent.monitors.sequence_gaps import SequenceGapMonitor, SequenceGapOptions
+from agent.ports import History, MessageComposer, Transport
 from agent.telemetry import Counters
 
 
 @dataclass(frozen=True, slots=True)
-class WatchOptions:
+class MonitorOptions:
     """What is watched, and how closely."""
 
     drift: DriftPolicy | None = field(default_factory=DriftPolicy)
     """When changing scores are told; None: never."""
     bursts: BurstPolicy | None = field(default_factory=BurstPolicy)
     """When many failed parts are told at once; None: never."""
-    numbers: NumbersOptions = field(default_factory=NumbersOptions)
-    silence: SilenceOptions = field(default_factory=SilenceOptions)
+    numbers: SequenceGapOptions = field(default_factory=SequenceGapOptions)
+    silence: CameraTimeoutOptions = field(default_factory=CameraTimeoutOptions)
 
 
-class Watches:
+class Monitors:
     """The watches of one line; each is told what it needs by the stage that knows it."""
 
     def __init__(
         self,
-        options: WatchOptions,
+        options: MonitorOptions,
         history: History,
-        announcer: Announcer,
+        announcer: MessageComposer,
         counters: Counters,
         *,
         transport: Transport,
@@ -43,8 +43,8 @@ class Watches:
         shadow: Callable[[Camera], bool],
     ) -> None:
         """``waiting``: deliveries that came and were not yet looked at."""
-        self.numbers = NumbersWatch(options.numbers, history, announcer, counters, shadow=shadow)
-        self.silences = SilenceWatch(
+        self.numbers = SequenceGapMonitor(options.numbers, history, announcer, counters, shadow=shadow)
+        self.camera_timeouts = CameraTimeoutMonitor(
             options.silence,
             history,
             announcer,
@@ -53,11 +53,15 @@ class Watches:
             waiting=waiting,
             shadow=shadow,
         )
-        self._recorded: list[DriftWatch | BurstWatch] = []
+        self._recorded: list[ScoreDriftMonitor | FailureBurstMonitor] = []
         if options.drift is not None:
-            self._recorded.append(DriftWatch(DriftMonitor(options.drift), history, announcer, counters))
+            self._recorded.append(
+                ScoreDriftMonitor(DriftTracker(options.drift), history, announcer, counters)
+            )
         if options.bursts is not None:
-            self._recorded.append(BurstWatch(BurstMonitor(options.bursts), history, announcer, counters))
+            self._recorded.append(
+                FailureBurstMonitor(BurstDetector(options.bursts), history, announcer, counters)
+            )
 
     def observe(self, recorded: Iterable[tuple[Inspection, Recipe | None]]) -> None:
         """Inspections as they were written, in their order."""

@@ -36,7 +36,7 @@ class _Sent:
     """For people."""
 
 
-class OutboxDrain:
+class OutboxPublisher:
     """Sends what the history left in the outbox, the oldest first, until the broker has it.
 
     A message is handed over once a connection: an acknowledgement that is late, because the broker's
@@ -61,7 +61,7 @@ class OutboxDrain:
         self._filled = threading.Event()
         self._busy = busy
         self._under_way: dict[int, _Sent] = {}
-        self._resting = Refusals()
+        self._resting = RefusalBackoff()
         self._look_again = 0.0
         self._refused_until = 0.0
         self._refusals = 0
@@ -189,7 +189,7 @@ class _Rest:
     length_s: float
 
 
-class Refusals:
+class RefusalBackoff:
     """Which messages rest, and for how long: twice as long after each refusal. Not thread-safe.
 
     Rights may be put right, so a refused message is tried again. How many rest is bounded, though: a frame

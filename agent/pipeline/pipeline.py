@@ -13,36 +13,36 @@ from typing import Any
 
 from agent.domain.errors import StorageError
 from agent.domain.frame import Camera, Delivery, DeliveryKind
-from agent.event_log import Notices
+from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
-from agent.onboarding import Onboarding
+from agent.onboarding import OnboardingCoordinator
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.ingest import Intake
-from agent.pipeline.ingress_queue import Bounds, Overload, WaitingRoom
-from agent.pipeline.monitors import Watches, WatchOptions
-from agent.pipeline.outbox_publisher import FAREWELL_S, OutboxDrain
+from agent.pipeline.ingest import FrameIngest
+from agent.pipeline.ingress_queue import Bounds, IngressQueue, Overload
+from agent.pipeline.monitors import MonitorOptions, Monitors
+from agent.pipeline.outbox_publisher import FAREWELL_S, OutboxPublisher
 from agent.pipeline.recorder import Recorder, RecordingOptions
-from agent.pipeline.stage_queue import ReadyQueue
-from agent.pipeline.stages import POLL_S, Batcher, DecodeDesk, InspectDesk, Judge, RecordDesk, Taken
-from agent.pipeline.superseded import Skip, Skips
-from agent.pipeline.supervisor import Charge, Supervision, Supervisor
-from agent.pipeline.work_item import Work
-from agent.pipeline.worker import Hand, Stage
+from agent.pipeline.stage_queue import StageQueue
+from agent.pipeline.stages import POLL_S, Batcher, DecodeStage, InspectStage, Judge, RecordStage, Taken
+from agent.pipeline.superseded import Superseded, SupersededFrames
+from agent.pipeline.supervisor import SupervisedStage, Supervision, Supervisor
+from agent.pipeline.work_item import WorkItem
+from agent.pipeline.worker import StageRunner, StageThread
 from agent.ports import (
-    Announcer,
     FrameDecoder,
     History,
     ImageCodec,
     MediaStore,
+    MessageComposer,
     MessageParser,
     Outbox,
     Transport,
 )
-from agent.ports.health import LineState
-from agent.recipes.cache import Cabinet
+from agent.ports.health import PipelineState
+from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
 from agent.telemetry import Counters, Measures
-from agent.threads import ends_within
+from agent.threads import run_with_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ REFUSED = (
 
 
 @dataclass(frozen=True, slots=True)
-class LineOptions:
+class PipelineOptions:
     """What the line needs of the configuration."""
 
     max_batch: int = 8
@@ -67,7 +67,7 @@ class LineOptions:
     """Deliveries that wait to be decoded; at least the window of unacknowledged messages."""
     overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT
     recording: RecordingOptions = field(default_factory=RecordingOptions)
-    watch: WatchOptions = field(default_factory=WatchOptions)
+    watch: MonitorOptions = field(default_factory=MonitorOptions)
     """What is alarmed beside failed parts."""
     supervision: Supervision = field(default_factory=Supervision)
     """What happens where a stage dies or hangs."""
@@ -75,7 +75,7 @@ class LineOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class LineParts:
+class PipelineParts:
     """What the line is made of; built by the application."""
 
     transport: Transport
@@ -85,31 +85,31 @@ class LineParts:
     outbox: Outbox
     media: MediaStore
     codec: ImageCodec
-    announcer: Announcer
+    announcer: MessageComposer
     inspector: Inspector
-    cabinet: Cabinet
-    onboarding: Onboarding
+    cabinet: RecipeCache
+    onboarding: OnboardingCoordinator
     counters: Counters
     commands: Commands | None = None
     measures: Measures = field(default_factory=Measures)
 
 
-class Line:
+class Pipeline:
     """Admit, decode, inspect, record, acknowledge, announce (DESIGN section 3)."""
 
-    def __init__(self, parts: LineParts, options: LineOptions | None = None) -> None:
-        options = options or LineOptions()
+    def __init__(self, parts: PipelineParts, options: PipelineOptions | None = None) -> None:
+        options = options or PipelineOptions()
         self._parts = parts
         self._ending = threading.Event()
         self._failed = threading.Event()
         self._abandoned = threading.Event()
         self._draining = threading.Event()
         self._stuck = False
-        self._notices = Notices(parts.history, parts.announcer, parts.counters)
+        self._notices = EventLog(parts.history, parts.announcer, parts.counters)
         self._in_flight = InFlight(parts.history)
         # Frames that a newer one of their camera replaced, before or after they were decoded.
         bounds = options.bounds
-        self._skips = Skips(
+        self._skips = SupersededFrames(
             parts.decoder.identify,
             self._in_flight.forget,
             self._notices.lost,
@@ -117,11 +117,11 @@ class Line:
             most=bounds.skips,
             most_bytes=bounds.skipped_bytes,
         )
-        self._decoded = ReadyQueue(
+        self._decoded = StageQueue(
             2 * options.max_batch, options.overload, self._skips.add_work, most_bytes=bounds.queue_bytes
         )
-        self._judged = ReadyQueue(4 * options.max_batch, most_bytes=bounds.queue_bytes)
-        self.room = WaitingRoom(
+        self._judged = StageQueue(4 * options.max_batch, most_bytes=bounds.queue_bytes)
+        self.room = IngressQueue(
             options.capacity,
             options.overload,
             self._skips.add_delivery,
@@ -129,7 +129,7 @@ class Line:
             on_refused=self._refused,
             most_bytes=bounds.waiting_bytes,
         )
-        self._watches = Watches(
+        self._watches = Monitors(
             options.watch,
             parts.history,
             parts.announcer,
@@ -139,13 +139,14 @@ class Line:
             shadow=options.recording.shadow,
         )
         self._decode, self._inspect, self._record, self._announce = (
-            Stage(name, self._ending, parts.counters) for name in ("decode", "inspect", "record", "announce")
+            StageThread(name, self._ending, parts.counters)
+            for name in ("decode", "inspect", "record", "announce")
         )
-        self._drain = OutboxDrain(
+        self._drain = OutboxPublisher(
             parts.outbox, parts.history, parts.transport, parts.counters, self._announce.busy
         )
         intake = self._intake()
-        self._hands: dict[str, Hand[Any]] = {
+        self._hands: dict[str, StageRunner[Any]] = {
             "decode": self._decoding(intake),
             "inspect": self._inspecting(options),
             "record": self._recording(intake, options),
@@ -160,9 +161,9 @@ class Line:
 
     # ------------------------------------------------------------------------------------ its parts
 
-    def _intake(self) -> Intake:
+    def _intake(self) -> FrameIngest:
         parts = self._parts
-        return Intake(
+        return FrameIngest(
             self.room,
             parts.decoder,
             parts.parser,
@@ -175,20 +176,20 @@ class Line:
             numbers=self._watches.numbers,
         )
 
-    def _decoding(self, intake: Intake) -> Hand[Taken]:
+    def _decoding(self, intake: FrameIngest) -> StageRunner[Taken]:
         stage = self._decode
-        desk = DecodeDesk(stage, self.room, intake, partial(self._put, stage, self._decoded, self._inspect))
-        return Hand(stage, desk, self._ending.is_set, self._abandoned.is_set)
+        desk = DecodeStage(stage, self.room, intake, partial(self._put, stage, self._decoded, self._inspect))
+        return StageRunner(stage, desk, self._ending.is_set, self._abandoned.is_set)
 
-    def _inspecting(self, options: LineOptions) -> Hand[Work]:
+    def _inspecting(self, options: PipelineOptions) -> StageRunner[WorkItem]:
         stage, parts = self._inspect, self._parts
         batcher = Batcher(self._decoded, options.max_batch, options.max_wait_ms)
         judge = Judge(parts.cabinet, parts.inspector, stage.pause)
-        desk = InspectDesk(batcher, judge, partial(self._put, stage, self._judged, self._record))
+        desk = InspectStage(batcher, judge, partial(self._put, stage, self._judged, self._record))
         # Each stage ends once the one before it has: what was admitted is recorded.
-        return Hand(stage, desk, self._decode.ended.is_set, self._abandoned.is_set)
+        return StageRunner(stage, desk, self._decode.ended.is_set, self._abandoned.is_set)
 
-    def _recording(self, intake: Intake, options: LineOptions) -> Hand[Work | Skip]:
+    def _recording(self, intake: FrameIngest, options: PipelineOptions) -> StageRunner[WorkItem | Superseded]:
         stage, parts, over = self._record, self._parts, self._inspect.ended.is_set
         recorder = Recorder(
             parts.history,
@@ -201,7 +202,7 @@ class Line:
             watch=self._watches,
             measures=parts.measures,
         )
-        desk = RecordDesk(
+        desk = RecordStage(
             stage,
             self._judged,
             self._skips,
@@ -215,21 +216,25 @@ class Line:
             recorded=self._drain.wake,
             over=over,
         )
-        return Hand(stage, desk, over, self._abandoned.is_set)
+        return StageRunner(stage, desk, over, self._abandoned.is_set)
 
-    def _charges(self) -> list[Charge]:
+    def _charges(self) -> list[SupervisedStage]:
         decode, inspect, record = (self._hands[name] for name in ("decode", "inspect", "record"))
 
         def unless_it_hangs(why: str, everything: bool) -> None:
             # A recorder that hangs does so in the database: its frames are judged, and wait for that.
             if not everything:
-                record.say_farewell(why, everything=False)
+                record.give_up_held(why, everything=False)
 
         return [
-            Charge(self._decode, decode.run, lambda why, all_: decode.say_farewell(why, everything=all_)),
-            Charge(self._inspect, inspect.run, lambda why, all_: inspect.say_farewell(why, everything=all_)),
-            Charge(self._record, record.run, unless_it_hangs),
-            Charge(self._announce, lambda: self._drain.run(self._draining)),
+            SupervisedStage(
+                self._decode, decode.run, lambda why, all_: decode.give_up_held(why, everything=all_)
+            ),
+            SupervisedStage(
+                self._inspect, inspect.run, lambda why, all_: inspect.give_up_held(why, everything=all_)
+            ),
+            SupervisedStage(self._record, record.run, unless_it_hangs),
+            SupervisedStage(self._announce, lambda: self._drain.run(self._draining)),
         ]
 
     # -------------------------------------------------------------------------------------- its life
@@ -242,10 +247,10 @@ class Line:
 
     def check_silence(self) -> None:
         """Tell of cameras that stopped sending; to be called every few seconds."""
-        self._watches.silences.check()
+        self._watches.camera_timeouts.check()
 
     def _admit(self, delivery: Delivery) -> None:
-        self._watches.silences.hear(delivery)
+        self._watches.camera_timeouts.hear(delivery)
         if delivery.kind is DeliveryKind.FRAME:
             self._parts.counters.add("frames_received")
             self._parts.measures.seen(str(delivery.camera), delivery.received_at)
@@ -274,7 +279,7 @@ class Line:
             self._announce.ended.wait(FAREWELL_S + ABANDON_S)
         self._supervisor.stop()
         try:
-            closed = ends_within(CLOSE_S, self._close_rooms, "onboarding")
+            closed = run_with_timeout(CLOSE_S, self._close_rooms, "onboarding")
             self._stuck = not closed or any(stage.alive for stage in stages)
         finally:  # nobody is told that it is online for ever, whatever closing has raised
             self._parts.transport.stop(final_status="offline" if self.failed else "stopped")
@@ -298,7 +303,7 @@ class Line:
     def _say_last_words(self) -> None:
         if len(self._notices) and not self._record.left_undone:
             try:
-                ends_within(ABANDON_S, partial(self._notices.flush, everything=True), "the last events")
+                run_with_timeout(ABANDON_S, partial(self._notices.flush, everything=True), "the last events")
             except StorageError as error:
                 logger.warning("the last events cannot be written: %s", error)
         if len(self._notices):
@@ -318,11 +323,11 @@ class Line:
         """Wait until the line has given up; False after ``timeout_s``."""
         return self._failed.wait(timeout_s)
 
-    def state(self) -> LineState:
+    def state(self) -> PipelineState:
         """The line as it is seen from outside. Asks no database, and waits for none."""
         stages = (self._decode, self._inspect, self._record, self._announce)
         oldest = self.room.oldest
-        return LineState(
+        return PipelineState(
             stages=tuple(stage.state for stage in stages),
             waiting=len(self.room),
             oldest_wait_s=None if oldest is None else time.monotonic() - oldest,
@@ -336,13 +341,13 @@ class Line:
 
     @property
     def bytes_held(self) -> int:
-        """Payloads and pictures that wait between the stages, about."""
+        """Payloads and images that wait between the stages, about."""
         queues = self._decoded.bytes_held + self._judged.bytes_held
         return self.room.bytes_held + queues + self._skips.bytes_held
 
     # -------------------------------------------------------------------------------------- helpers
 
-    def _put(self, stage: Stage, target: ReadyQueue, consumer: Stage, work: Work) -> None:
+    def _put(self, stage: StageThread, target: StageQueue, consumer: StageThread, work: WorkItem) -> None:
         """Pass a work on; where nobody takes it any more it stays unacknowledged."""
         with stage.waiting():
             while not (consumer.ended.is_set() or self._abandoned.is_set()):
@@ -356,7 +361,7 @@ class Line:
     def _refused(self, delivery: Delivery) -> None:
         self._notices.lost(delivery.camera, REFUSED, frame=delivery.kind is DeliveryKind.FRAME)
 
-    def _restarted(self, stage: Stage, error: str) -> None:
+    def _restarted(self, stage: StageThread, error: str) -> None:
         hand = self._hands.get(stage.name)
         cameras = hand.cameras if hand is not None else []
         message = f"the {stage.name} stage died ({error}, see the log) and was started again"

@@ -13,11 +13,11 @@ import numpy as np
 from agent.domain.frame import Camera
 from agent.domain.inspection import Inspection, MediaPaths, RecipeStamp, Timings
 from agent.domain.verdict import Verdict
-from agent.inference.inspector import Judgement
+from agent.inference.inspector import InspectionResult
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.monitors import Watches
-from agent.pipeline.work_item import Work
-from agent.ports import Announcer, Entry, History, ImageCodec, MediaStore
+from agent.pipeline.monitors import Monitors
+from agent.pipeline.work_item import WorkItem
+from agent.ports import Entry, History, ImageCodec, MediaStore, MessageComposer
 from agent.telemetry import TOTAL, Counters, Measures, about
 
 logger = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ class Recorder:
         history: History,
         media: MediaStore,
         codec: ImageCodec,
-        announcer: Announcer,
+        announcer: MessageComposer,
         in_flight: InFlight,
         counters: Counters,
         *,
         options: RecordingOptions,
-        watch: Watches | None = None,
+        watch: Monitors | None = None,
         measures: Measures | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -63,7 +63,7 @@ class Recorder:
         self._clock = clock
         self._monotonic = monotonic
 
-    def record(self, works: Sequence[Work]) -> None:
+    def record(self, works: Sequence[WorkItem]) -> None:
         """Write the rows of all ``works`` in one transaction and acknowledge their deliveries.
 
         Raises:
@@ -73,7 +73,7 @@ class Recorder:
         started = time.monotonic()
         new = self._history.record(entries)
         self._measures.observe("commit", time.monotonic() - started)
-        recorded: list[tuple[Work, Inspection]] = []
+        recorded: list[tuple[WorkItem, Inspection]] = []
         for work, entry, fresh in zip(works, entries, new, strict=True):
             self._counters.add(f"verdict_{entry.inspection.verdict}" if fresh else "frames_repeated")
             for acknowledge in self._in_flight.leave(work.identity):
@@ -88,7 +88,7 @@ class Recorder:
                 for work, inspection in recorded
             )
 
-    def _entry(self, work: Work) -> Entry:
+    def _entry(self, work: WorkItem) -> Entry:
         started = self._monotonic()
         if work.judgement is None:
             raise ValueError("a work without judgement reached the recorder")
@@ -100,7 +100,7 @@ class Recorder:
             return Entry(inspection)
         return Entry(inspection, self._announcer.compose(inspection, mask, work.delivery))
 
-    def _inspection(self, work: Work, judgement: Judgement) -> Inspection:
+    def _inspection(self, work: WorkItem, judgement: InspectionResult) -> Inspection:
         now, ticks = self._clock(), self._monotonic()
         cycle_ms = self._options.cycle_time_ms(work.identity.camera)
         age_ms = (ticks - work.delivery.arrived) * 1000.0
@@ -133,7 +133,7 @@ class Recorder:
         )
 
     def _with_media(
-        self, work: Work, judgement: Judgement, inspection: Inspection
+        self, work: WorkItem, judgement: InspectionResult, inspection: Inspection
     ) -> tuple[Inspection, bytes | None]:
         frame = work.frame
         if frame is None:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from agent.domain.frame import Camera
 from agent.pipeline.ingress_queue import Bounds, Overload
-from agent.pipeline.work_item import Work
+from agent.pipeline.work_item import WorkItem
 
 
-class ReadyQueue:
+class StageQueue:
     """Bounded by count and by bytes, in order. Of a camera that wants only its newest frame at most one
     waits here."""
 
@@ -20,7 +20,7 @@ class ReadyQueue:
         self,
         capacity: int,
         overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT,
-        on_superseded: Callable[[Work], None] = lambda work: None,
+        on_superseded: Callable[[WorkItem], None] = lambda work: None,
         *,
         most_bytes: int = Bounds().queue_bytes,
     ) -> None:
@@ -28,7 +28,7 @@ class ReadyQueue:
         self._overload = overload
         self._on_superseded = on_superseded
         self._most_bytes = most_bytes
-        self._works: deque[Work] = deque()
+        self._works: deque[WorkItem] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
 
@@ -38,11 +38,11 @@ class ReadyQueue:
 
     @property
     def bytes_held(self) -> int:
-        """Of the pictures in it."""
+        """Of the images in it."""
         with self._changed:
             return self._bytes
 
-    def put(self, work: Work, timeout: float) -> None:
+    def put(self, work: WorkItem, timeout: float) -> None:
         """Let a work wait, in place of an older one of its camera where only the newest counts.
 
         Raises:
@@ -69,7 +69,7 @@ class ReadyQueue:
         if superseded is not None:
             self._on_superseded(superseded)
 
-    def get(self, timeout: float) -> Work:
+    def get(self, timeout: float) -> WorkItem:
         """The one that has waited longest. Raises queue.Empty after ``timeout`` seconds; 0 asks once."""
         with self._changed:
             if not self._changed.wait_for(lambda: bool(self._works), timeout):

@@ -10,20 +10,20 @@ from typing import TypeVar
 
 from agent.domain.errors import ModelError, RecipeError, StorageError
 from agent.domain.frame import Camera, Delivery, FrameIdentity
-from agent.event_log import Notices
+from agent.event_log import EventLog
 from agent.inference.batch_limit import device_lost
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared
-from agent.monitors.sequence_gaps import NumbersWatch
+from agent.monitors.sequence_gaps import SequenceGapMonitor
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.ingest import Intake, nameless, skipped
-from agent.pipeline.ingress_queue import WaitingRoom
+from agent.pipeline.ingest import FrameIngest, nameless, skipped
+from agent.pipeline.ingress_queue import IngressQueue
 from agent.pipeline.recorder import Recorder
-from agent.pipeline.stage_queue import ReadyQueue
-from agent.pipeline.superseded import Skip, Skips
-from agent.pipeline.work_item import Work
-from agent.pipeline.worker import Stage
-from agent.recipes.cache import Cabinet
+from agent.pipeline.stage_queue import StageQueue
+from agent.pipeline.superseded import Superseded, SupersededFrames
+from agent.pipeline.work_item import WorkItem
+from agent.pipeline.worker import StageThread
+from agent.recipes.cache import RecipeCache
 from agent.telemetry import Counters
 
 POLL_S = 0.2
@@ -33,12 +33,14 @@ POLL_S = 0.2
 class Batcher:
     """Takes frames into one batch: up to ``max_batch``, waiting at most ``max_wait_ms`` for more."""
 
-    def __init__(self, source: ReadyQueue | queue.Queue[Work], max_batch: int, max_wait_ms: float) -> None:
+    def __init__(
+        self, source: StageQueue | queue.Queue[WorkItem], max_batch: int, max_wait_ms: float
+    ) -> None:
         self._source = source
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1000.0
 
-    def take(self, timeout_s: float = POLL_S) -> list[Work]:
+    def take(self, timeout_s: float = POLL_S) -> list[WorkItem]:
         """The next batch, in order; empty where nothing came within ``timeout_s``."""
         try:
             batch = [self._source.get(timeout=timeout_s)]
@@ -58,13 +60,15 @@ class Batcher:
 class Judge:
     """Puts frames and their recipes before the inspector."""
 
-    def __init__(self, cabinet: Cabinet, inspector: Inspector, pause: Callable[[StorageError], bool]) -> None:
+    def __init__(
+        self, cabinet: RecipeCache, inspector: Inspector, pause: Callable[[StorageError], bool]
+    ) -> None:
         """``pause`` waits where the database does not answer; False means the line is ending."""
         self._cabinet = cabinet
         self._inspector = inspector
         self._pause = pause
 
-    def judge(self, batch: list[Work]) -> bool:
+    def judge(self, batch: list[WorkItem]) -> bool:
         """Give every work of the batch its judgement; False where the line ended before that."""
         if not self._find_recipes(batch):
             return False
@@ -75,7 +79,7 @@ class Judge:
             work.judgement = judgement
         return True
 
-    def _find_recipes(self, batch: list[Work]) -> bool:
+    def _find_recipes(self, batch: list[WorkItem]) -> bool:
         found: dict[str, Prepared | str] = {}
         for work in batch:
             if work.judgement is not None or work.sku is None:
@@ -99,7 +103,7 @@ class Judge:
 
 
 T = TypeVar("T")
-PassOn = Callable[[Work], None]
+PassOn = Callable[[WorkItem], None]
 
 RECORD_BATCH = 32
 
@@ -109,48 +113,48 @@ class Taken:
     """A delivery out of the waiting room, and the work that it became."""
 
     delivery: Delivery
-    work: Work | None = None
+    work: WorkItem | None = None
     blame: str | None = None
     """Why it is not decoded any more."""
 
 
-class DecodeDesk:
+class DecodeStage:
     """Deliveries become work."""
 
-    def __init__(self, stage: Stage, room: WaitingRoom, intake: Intake, pass_on: PassOn) -> None:
+    def __init__(self, stage: StageThread, room: IngressQueue, intake: FrameIngest, pass_on: PassOn) -> None:
         self._stage = stage
         self._room = room
         self._intake = intake
         self._pass_on = pass_on
 
     def take(self) -> Sequence[Taken]:
-        """See :class:`agent.pipeline.worker.Desk`."""
+        """See :class:`agent.pipeline.worker.Stage`."""
         delivery = self._room.take(POLL_S)
         return () if delivery is None else (Taken(delivery),)
 
     def work(self, pieces: Sequence[Taken]) -> None:
-        """See :class:`agent.pipeline.worker.Desk`."""
+        """See :class:`agent.pipeline.worker.Stage`."""
         for one in pieces:
             if one.work is None:
                 one.work = self._stage.retried(lambda one=one: self._understood(one))  # type: ignore[misc]
             if one.work is not None:
                 self._pass_on(one.work)
 
-    def _understood(self, one: Taken) -> Work | None:
+    def _understood(self, one: Taken) -> WorkItem | None:
         if one.blame is not None:
             return self._intake.refuse(one.delivery, one.blame)
         return self._intake.handle(one.delivery)
 
     def give_up(self, piece: Taken, reason: str, times: int) -> Taken:
-        """See :class:`agent.pipeline.worker.Desk`."""
+        """See :class:`agent.pipeline.worker.Stage`."""
         return replace(piece, blame=reason)
 
     def camera(self, piece: Taken) -> Camera:
-        """See :class:`agent.pipeline.worker.Desk`."""
+        """See :class:`agent.pipeline.worker.Stage`."""
         return piece.delivery.camera
 
 
-class InspectDesk:
+class InspectStage:
     """Batches of work get their judgements."""
 
     def __init__(self, batcher: Batcher, judge: Judge, pass_on: PassOn) -> None:
@@ -158,37 +162,37 @@ class InspectDesk:
         self._judge = judge
         self._pass_on = pass_on
 
-    def take(self) -> Sequence[Work]:
-        """See :class:`agent.pipeline.worker.Desk`."""
+    def take(self) -> Sequence[WorkItem]:
+        """See :class:`agent.pipeline.worker.Stage`."""
         return self._batcher.take()
 
-    def work(self, pieces: Sequence[Work]) -> None:
-        """See :class:`agent.pipeline.worker.Desk`."""
+    def work(self, pieces: Sequence[WorkItem]) -> None:
+        """See :class:`agent.pipeline.worker.Stage`."""
         if self._judge.judge(list(pieces)):
             for work in pieces:
                 self._pass_on(work)
 
-    def give_up(self, piece: Work, reason: str, times: int) -> Work:
-        """See :class:`agent.pipeline.worker.Desk`."""
+    def give_up(self, piece: WorkItem, reason: str, times: int) -> WorkItem:
+        """See :class:`agent.pipeline.worker.Stage`."""
         return replace(piece).fail(reason)
 
-    def camera(self, piece: Work) -> Camera:
-        """See :class:`agent.pipeline.worker.Desk`."""
+    def camera(self, piece: WorkItem) -> Camera:
+        """See :class:`agent.pipeline.worker.Stage`."""
         return piece.identity.camera
 
 
-class RecordDesk:
+class RecordStage:
     """Judged work and skipped frames get their rows."""
 
     def __init__(
         self,
-        stage: Stage,
-        judged: ReadyQueue,
-        skips: Skips,
+        stage: StageThread,
+        judged: StageQueue,
+        skips: SupersededFrames,
         recorder: Recorder,
         in_flight: InFlight,
-        notices: Notices,
-        numbers: NumbersWatch,
+        notices: EventLog,
+        numbers: SequenceGapMonitor,
         counters: Counters,
         *,
         identify: Callable[[Delivery], FrameIdentity],
@@ -210,13 +214,13 @@ class RecordDesk:
         self._recorded = recorded
         self._over = over
 
-    def take(self) -> Sequence[Work | Skip]:
-        """See :class:`agent.pipeline.worker.Desk`."""
+    def take(self) -> Sequence[WorkItem | Superseded]:
+        """See :class:`agent.pipeline.worker.Stage`."""
         over = self._over()
         if not len(self._skips):
             self._numbers.tell()  # all that was skipped is noted now: what is missing is missing
         self._write(lambda: self._notices.flush(everything=over))
-        pieces: list[Work | Skip] = list(self._skips.take(RECORD_BATCH))
+        pieces: list[WorkItem | Superseded] = list(self._skips.take(RECORD_BATCH))
         try:
             pieces.append(self._judged.get(timeout=0.0 if pieces or over else POLL_S))
             while len(pieces) < RECORD_BATCH:
@@ -227,28 +231,28 @@ class RecordDesk:
             self._numbers.tell(final=True)
         return pieces
 
-    def work(self, pieces: Sequence[Work | Skip]) -> None:
-        """See :class:`agent.pipeline.worker.Desk`."""
-        found = [piece if isinstance(piece, Work) else self._entered(piece) for piece in pieces]
+    def work(self, pieces: Sequence[WorkItem | Superseded]) -> None:
+        """See :class:`agent.pipeline.worker.Stage`."""
+        found = [piece if isinstance(piece, WorkItem) else self._entered(piece) for piece in pieces]
         works = [work for work in found if work is not None]
         if works and not self._stage.left_undone:
             self._write(lambda: self._recorder.record(works))
             self._recorded()
 
-    def give_up(self, piece: Work | Skip, reason: str, times: int) -> Work | Skip:
-        """See :class:`agent.pipeline.worker.Desk`. First without its picture, then without its messages too."""
-        if isinstance(piece, Skip):
+    def give_up(self, piece: WorkItem | Superseded, reason: str, times: int) -> WorkItem | Superseded:
+        """See :class:`agent.pipeline.worker.Stage`. First without its image, then without its messages too."""
+        if isinstance(piece, Superseded):
             if piece.work is None:
                 return replace(piece, identity=nameless(piece.delivery))
             piece = piece.work
         bare = replace(piece, frame=None, silent=times > 1)
         return bare.fail(reason)
 
-    def camera(self, piece: Work | Skip) -> Camera:
-        """See :class:`agent.pipeline.worker.Desk`."""
+    def camera(self, piece: WorkItem | Superseded) -> Camera:
+        """See :class:`agent.pipeline.worker.Stage`."""
         return piece.delivery.camera
 
-    def _entered(self, skip: Skip) -> Work | None:
+    def _entered(self, skip: Superseded) -> WorkItem | None:
         """The work of a skipped frame; it is noted in ``skip`` at once, so that it enters once only."""
         if skip.work is None and not skip.dealt_with and not self._stage.left_undone:
             entered = self._write(lambda: (self._enter(skip),))
@@ -258,7 +262,7 @@ class RecordDesk:
                 self._counters.add("frames_repeated", int(skip.dealt_with))
         return skip.work
 
-    def _enter(self, skip: Skip) -> Work | None:
+    def _enter(self, skip: Superseded) -> WorkItem | None:
         identity = skip.identity or self._identify(skip.delivery)
         return skipped(skip.delivery, identity, self._in_flight, self._known_sku, self._numbers)
 

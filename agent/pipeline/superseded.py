@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.domain.frame import Camera, Delivery, FrameIdentity
-from agent.pipeline.work_item import Work
+from agent.pipeline.work_item import WorkItem
 from agent.telemetry import Counters
 
 WHY = (
@@ -18,19 +18,19 @@ WHY = (
 
 
 @dataclass(slots=True, eq=False)
-class Skip:
+class Superseded:
     """A replaced frame: not yet looked at, or identified, or already in the line."""
 
     delivery: Delivery
     identity: FrameIdentity | None = None
-    work: Work | None = None
+    work: WorkItem | None = None
     dealt_with: bool = False
     """It has a row already, or another delivery of it is under way."""
     gone: bool = False
     """It waits here no longer."""
 
 
-class Skips:
+class SupersededFrames:
     """Bounded. Adding never blocks and asks nobody: it runs in the client's network thread.
 
     What the broker guarantees is kept, since its window bounds it; of connections that are gone it will come
@@ -54,8 +54,8 @@ class Skips:
         self._most = most
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._deliveries: deque[Skip] = deque()
-        self._works: deque[Skip] = deque()
+        self._deliveries: deque[Superseded] = deque()
+        self._works: deque[Superseded] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Skips:
         """A frame that was replaced before it was decoded."""
         given_up = []
         with self._lock:
-            self._deliveries.append(Skip(delivery))
+            self._deliveries.append(Superseded(delivery))
             self._bytes += len(delivery.payload)
             while len(self._deliveries) > self._most or self._bytes > self._most_bytes:
                 found = next((one for one in self._deliveries if _may_go(one.delivery)), None)
@@ -85,12 +85,12 @@ class Skips:
         for one in given_up:
             self._give_up(one.delivery)
 
-    def add_work(self, work: Work) -> None:
-        """A frame that was replaced after it was decoded. Its picture is let go. Called by the decoder."""
+    def add_work(self, work: WorkItem) -> None:
+        """A frame that was replaced after it was decoded. Its image is let go. Called by the decoder."""
         work.skip()
         work.delivery = replace(work.delivery, payload=b"")
         with self._lock:
-            self._works.append(Skip(work.delivery, work.identity, work))
+            self._works.append(Superseded(work.delivery, work.identity, work))
             excess = list(self._works)[: max(0, len(self._works) - self._most)]
         for one in excess:
             if not one.delivery.guaranteed and one.work is not None and self._forget(one.work.identity):
@@ -101,9 +101,9 @@ class Skips:
                     self._works.remove(one)
                 self._give_up(one.delivery)
 
-    def take(self, most: int) -> list[Skip]:
+    def take(self, most: int) -> list[Superseded]:
         """The oldest, up to ``most``."""
-        taken: list[Skip] = []
+        taken: list[Superseded] = []
         with self._lock:
             for waiting in (self._works, self._deliveries):
                 while waiting and len(taken) < most:

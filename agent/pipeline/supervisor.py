@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.pipeline.worker import Stage
+from agent.pipeline.worker import StageThread
 from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
@@ -37,10 +37,10 @@ class Supervision:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class SupervisedStage:
     """A stage under supervision."""
 
-    stage: Stage
+    stage: StageThread
     run: Callable[[], None]
     farewell: Callable[[str, bool], None] | None = None
     """Gives what is in hand its rows where the stage will not run again; True: everything in hand."""
@@ -51,11 +51,11 @@ class Supervisor:
 
     def __init__(
         self,
-        charges: Sequence[Charge],
+        charges: Sequence[SupervisedStage],
         policy: Supervision,
         counters: Counters,
         *,
-        on_restart: Callable[[Stage, str], None],
+        on_restart: Callable[[StageThread, str], None],
         on_failure: Callable[[str], None],
     ) -> None:
         """``on_restart`` tells of a death; ``on_failure`` ends the line, with the reason. None may block."""
@@ -99,7 +99,7 @@ class Supervisor:
         due = min(self._due.values(), default=float("inf"))
         return max(0.0, min(LOOK_S, due - time.monotonic()))
 
-    def _tend(self, charge: Charge) -> None:
+    def _tend(self, charge: SupervisedStage) -> None:
         stage = charge.stage
         if stage.given_up or stage.ended.is_set():
             return
@@ -112,7 +112,7 @@ class Supervisor:
             why = f"the {stage.name} stage of the agent did not come back within {self._policy.hang_s:g} s"
             self._give_up(charge, why, everything=True)
 
-    def _mourn(self, charge: Charge, error: BaseException) -> None:
+    def _mourn(self, charge: SupervisedStage, error: BaseException) -> None:
         stage, now = charge.stage, time.monotonic()
         if stage.name not in self._due:
             if not self._within_budget(now):
@@ -137,7 +137,7 @@ class Supervisor:
             self._spent.popleft()
         return len(self._spent) < self._policy.restarts
 
-    def _give_up(self, charge: Charge, why: str, *, everything: bool) -> None:
+    def _give_up(self, charge: SupervisedStage, why: str, *, everything: bool) -> None:
         """End the line. The stage itself ends once its frames have got their rows."""
         stage = charge.stage
         logger.error("%s; the line ends so that the agent is started anew", why)

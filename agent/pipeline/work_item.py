@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from agent.domain.frame import Delivery, Frame, FrameIdentity
 from agent.domain.verdict import Verdict
-from agent.inference.inspector import Judgement
+from agent.inference.inspector import InspectionResult
 from agent.methods.prepared import Prepared
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class WorkItem:
     """Filled in by one stage after the other; each stage owns it while it works on it."""
 
     delivery: Delivery
@@ -21,7 +21,7 @@ class Work:
     frame: Frame | None = None
     sku: str | None = None
     prepared: Prepared | None = None
-    judgement: Judgement | None = None
+    judgement: InspectionResult | None = None
     inspection_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     admitted: float = field(default_factory=time.monotonic)
     decoded: float | None = None
@@ -40,14 +40,14 @@ class Work:
             held += frame.image.nbytes + len(frame.encoded)
         return held + (0 if mask is None else mask.nbytes)
 
-    def fail(self, reason: str) -> Work:
+    def fail(self, reason: str) -> WorkItem:
         """End as ERROR without having been scored."""
-        self.judgement = Judgement(Verdict.ERROR, reason)
+        self.judgement = InspectionResult(Verdict.ERROR, reason)
         return self
 
-    def skip(self) -> Work:
-        """End as skipped; the picture is not kept."""
-        self.judgement = Judgement(
+    def skip(self) -> WorkItem:
+        """End as skipped; the image is not kept."""
+        self.judgement = InspectionResult(
             Verdict.SKIPPED, "a newer frame of this camera came before this one could be judged"
         )
         self.frame = None

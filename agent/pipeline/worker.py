@@ -22,7 +22,7 @@ T = TypeVar("T")
 STORAGE_RETRY_S = 1.0
 
 
-class Stage:
+class StageThread:
     """One thread at a time runs it. What it has in hand stands outside of the thread and survives it."""
 
     def __init__(self, name: str, ending: threading.Event, counters: Counters) -> None:
@@ -134,7 +134,7 @@ MOST_DEATHS = 2
 """A piece that a thread died of this often, the last time alone in hand, is given up."""
 
 
-class Desk(Protocol[T]):
+class Stage(Protocol[T]):
     """What a stage does."""
 
     def take(self) -> Sequence[T]:
@@ -163,11 +163,11 @@ class _Held(Generic[T]):
     tries: int = 0
 
 
-class Hand(Generic[T]):
+class StageRunner(Generic[T]):
     """Runs a desk for a stage. After a death the pieces in hand are tried again, one by one."""
 
     def __init__(
-        self, stage: Stage, desk: Desk[T], over: Callable[[], bool], gone: Callable[[], bool]
+        self, stage: StageThread, desk: Stage[T], over: Callable[[], bool], gone: Callable[[], bool]
     ) -> None:
         """``over``: nothing more can come, so what is taken no more is all; ``gone``: leave everything."""
         self._stage = stage
@@ -209,7 +209,7 @@ class Hand(Generic[T]):
                 self._desk.work([held.piece for held in now])
             del self._held[: len(now)]
 
-    def say_farewell(self, why: str, *, everything: bool) -> None:
+    def give_up_held(self, why: str, *, everything: bool) -> None:
         """The stage will not run again: what killed it still gets its row, or it would come again for ever.
 
         Args:

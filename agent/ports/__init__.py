@@ -19,15 +19,14 @@ from agent.ports.models import (
     WindowFeatures,
     WindowPass,
 )
-from agent.ports.onboarding import OnboardingDesk, OnboardingRecord, OnboardingState
-from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
+from agent.ports.onboarding import OnboardingClaims, OnboardingRecord, OnboardingState
+from agent.ports.recipes import Images, RecipeCodec, RecipeFile, ReferenceEntry
 from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import RecordedFrame, Samples
 from agent.ports.scheduling import Scheduler
-from agent.ports.transport import Announcer, MessageParser, Publisher, PublishTicket, Transport
+from agent.ports.transport import MessageComposer, MessageParser, Publisher, PublishTicket, Transport
 
 __all__ = [
-    "Announcer",
     "Brief",
     "Description",
     "Detections",
@@ -39,15 +38,16 @@ __all__ = [
     "ImageCodec",
     "ImageFeatures",
     "ImageTextEncoder",
+    "Images",
     "MediaStore",
+    "MessageComposer",
     "MessageParser",
-    "OnboardingDesk",
+    "OnboardingClaims",
     "OnboardingRecord",
     "OnboardingState",
     "Outbox",
     "OutboxMessage",
     "PatchEncoder",
-    "Pictures",
     "PromptWriter",
     "Pruned",
     "PublishTicket",

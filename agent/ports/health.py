@@ -19,7 +19,7 @@ class StageState:
 
 
 @dataclass(frozen=True, slots=True)
-class LineState:
+class PipelineState:
     """All stages and what lies between them."""
 
     stages: tuple[StageState, ...]

@@ -1,4 +1,4 @@
-"""Media: payloads to pictures, pictures to files."""
+"""Media: payloads to images, images to files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from agent.domain.inspection import Inspection
 
 
 class FrameDecoder(Protocol):
-    """Payloads to pictures, within limits of bytes and pixels."""
+    """Payloads to images, within limits of bytes and pixels."""
 
     def identify(self, delivery: Delivery) -> FrameIdentity:
-        """Whose frame this is, without decoding the picture; never raises (an id is derived if need be)."""
+        """Whose frame this is, without decoding the image; never raises (an id is derived if need be)."""
         ...
 
     def decode(self, delivery: Delivery) -> Frame:
@@ -24,7 +24,7 @@ class FrameDecoder(Protocol):
 
 
 class ImageCodec(Protocol):
-    """Pictures to files and back."""
+    """Images to files and back."""
 
     def decode(self, encoded: bytes) -> Image: ...
 

@@ -1,4 +1,4 @@
-"""Models: pictures and words to features, boxes, masks and tags."""
+"""Models: images and words to features, boxes, masks and tags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
-    """What one pass of an image tower gives for a batch of B pictures."""
+    """What one pass of an image tower gives for a batch of B images."""
 
     image: torch.Tensor
     """(B, D) image embeddings of unit length, comparable with text."""
@@ -41,16 +41,16 @@ class PatchEncoder(Protocol):
     def encode_patches(
         self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """Patch features of several depths, each (B, h_i, w_i, C_i); pictures resized to size x size.
+        """Patch features of several depths, each (B, h_i, w_i, C_i); images resized to size x size.
 
         With ``keep_aspect`` their shorter side becomes ``size`` and what the last whole patch leaves over at
-        the right and at the bottom is cut off; pictures of one batch then have one shape.
+        the right and at the bottom is cut off; images of one batch then have one shape.
         """
         ...
 
 
 class ImageTextEncoder(PatchEncoder, Protocol):
-    """A vision-language model: pictures and words in one space of D dimensions (CLIP)."""
+    """A vision-language model: images and words in one space of D dimensions (CLIP)."""
 
     @property
     def dimensions(self) -> int: ...
@@ -61,7 +61,7 @@ class ImageTextEncoder(PatchEncoder, Protocol):
         ...
 
     def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
-        """One pass at size x size pixels for pictures of any sizes."""
+        """One pass at size x size pixels for images of any sizes."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -81,7 +81,7 @@ class WindowFeatures:
 
 @dataclass(frozen=True, slots=True)
 class WindowPass:
-    """What WinCLIP needs of a batch of B pictures."""
+    """What WinCLIP needs of a batch of B images."""
 
     image: torch.Tensor
     """(B, D) image embeddings of unit length."""
@@ -95,7 +95,7 @@ class WindowEncoder(ImageTextEncoder, Protocol):
     """A vision-language model that can look at windows of patches (WinCLIP)."""
 
     def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
-        """Pictures resized to size x size; windows of side x side patches at every place (stride 1).
+        """Images resized to size x size; windows of side x side patches at every place (stride 1).
 
         Raises ModelError where the image tower is no vision transformer, or a window exceeds its grid.
         """
@@ -104,10 +104,10 @@ class WindowEncoder(ImageTextEncoder, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What a detector found in one picture, the highest score first."""
+    """What a detector found in one image, the highest score first."""
 
     boxes: NDArray[np.float32]
-    """(n, 4) x0, y0, x1, y1 in pixels of the picture."""
+    """(n, 4) x0, y0, x1, y1 in pixels of the image."""
     scores: NDArray[np.float32]
     """(n,) in [0, 1]."""
     phrases: tuple[str, ...]
@@ -132,7 +132,7 @@ class Detector(Protocol):
         box_threshold: float,
         text_threshold: float,
     ) -> list[Detections]:
-        """Boxes for the phrases of each picture, before any suppression.
+        """Boxes for the phrases of each image, before any suppression.
 
         Phrases that do not fit the text encoder together are asked in several passes, never cut.
         """
@@ -153,12 +153,12 @@ class Segmenter(Protocol):
     ) -> NDArray[np.bool_]:
         """(n, H, W) masks of the (n, 4) boxes in pixels, with one (n, 2) point each where given.
 
-        The picture is embedded once, however many boxes there are; none asks for nothing.
+        The image is embedded once, however many boxes there are; none asks for nothing.
         """
         ...
 
 
 class Tagger(Protocol):
-    """Words for what a picture shows, the likeliest first."""
+    """Words for what an image shows, the likeliest first."""
 
     def tags(self, image: Image, most: int) -> tuple[str, ...]: ...

@@ -33,12 +33,12 @@ class OnboardingRecord:
     attempts: int
     """How often it was claimed."""
     next_attempt_at: datetime | None
-    """From when it may be claimed again; None: only once somebody asks (:meth:`OnboardingDesk.request`)."""
+    """From when it may be claimed again; None: only once somebody asks (:meth:`OnboardingClaims.request`)."""
     reason: str | None
     updated_at: datetime
 
 
-class OnboardingDesk(Protocol):
+class OnboardingClaims(Protocol):
     """Claims on the onboarding of SKUs, one row each. Every method raises StorageError.
 
     Times come from the caller. Agents on one database are expected to agree on the time to within a

@@ -10,11 +10,11 @@ from agent.domain.recipe import Digests, Recipe
 
 @dataclass(frozen=True, slots=True)
 class ReferenceEntry:
-    """A reference as a file names it; its picture travels beside the file."""
+    """A reference as a file names it; its image travels beside the file."""
 
     name: str
     sha256: str | None = None
-    """None where a person added the picture by its name alone."""
+    """None where a person added the image by its name alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class RecipeFile:
     """What a file says."""
 
     recipe: Recipe
-    """Without its references, whose pictures have still to be found."""
+    """Without its references, whose images have still to be found."""
     references: tuple[ReferenceEntry, ...] = ()
     exported: Digests | None = None
     """The digests of the version that was exported; None where a person wrote the file."""
@@ -40,8 +40,8 @@ class RecipeCodec(Protocol):
         ...
 
 
-class Pictures(Protocol):
-    """Pictures that travel with a recipe file."""
+class Images(Protocol):
+    """Images that travel with a recipe file."""
 
     def find(self, entry: ReferenceEntry) -> bytes | None:
         """The bytes of a reference; None where it did not travel along. Raises RecipeError."""

@@ -1,4 +1,4 @@
-"""Retention: pictures go when their time is over, rows stay."""
+"""Retention: images go when their time is over, rows stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Pruned:
     """What one run of the retention did."""
 
     rows: int = 0
-    """Inspections that name no picture any more; none was deleted."""
+    """Inspections that name no image any more; none was deleted."""
     files: int = 0
     """Files that were deleted."""
     bytes: int = 0
@@ -62,7 +62,7 @@ class Retention(Protocol):
         chunk: int = 200,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """Let go of every picture whose time is over at ``now``.
+        """Let go of every image whose time is over at ``now``.
 
         Args:
             now: with its zone.
@@ -100,10 +100,10 @@ class Retention(Protocol):
         chunk: int = 20,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """Let go of pictures before their time, because the disk is full; rows stay.
+        """Let go of images before their time, because the disk is full; rows stay.
 
         Args:
-            order: verdicts; the pictures of the first go first, the oldest of each before the younger. Those
+            order: verdicts; the images of the first go first, the oldest of each before the younger. Those
                 of a verdict that is not named stay, and so do references.
             enough: asked between two transactions, and the first time before anything is done.
             now: with its zone.

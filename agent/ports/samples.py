@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class RecordedFrame:
-    """The picture of one inspected frame."""
+    """The image of one inspected frame."""
 
     frame_id: str
     sha256: str
@@ -21,7 +21,7 @@ class Samples(Protocol):
     """Questions to the history. Every method raises StorageError."""
 
     def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
-        """The first ``most`` different pictures of ``sku`` that were inspected, the oldest first.
+        """The first ``most`` different images of ``sku`` that were inspected, the oldest first.
 
         Without those that a person called defective, and without frames that failed or were skipped. Their
         files are there, and stay for an hour at least, so that they can be made references.

@@ -54,7 +54,7 @@ class Transport(Publisher, Protocol):
     def connected(self) -> bool: ...
 
 
-class Announcer(Protocol):
+class MessageComposer(Protocol):
     """Inspections as messages."""
 
     def compose(

@@ -25,7 +25,7 @@ REFUSED_S = 30.0
 """How long a version that could not be prepared is left alone."""
 
 
-class Cabinet:
+class RecipeCache:
     """Prepared recipes by SKU, the least recently used put away first.
 
     A newer version is prepared beside the line and takes over between two batches; until it is
@@ -105,7 +105,7 @@ class Cabinet:
         return calibration is not None and calibration.scorer not in (None, fingerprint)
 
     def images(self, references: tuple[Reference, ...]) -> list[Image]:
-        """The pictures of references, from the media folder.
+        """The images of references, from the media folder.
 
         Raises:
             RecipeError: one cannot be read. That is a matter of this recipe: waiting for the file as
@@ -118,11 +118,11 @@ class Cabinet:
             return self._codec.decode(self._media.get(reference.path))
         except SightlineError as error:
             raise RecipeError(
-                f"reference {reference.name!r} cannot be read: {error}; restore it or enrol again"
+                f"reference {reference.name!r} cannot be read: {error}; restore it or enroll again"
             ) from error
 
     def _template(self, sku: str) -> Prepared:
-        return self._generic.belonging_to(replace(self._generic.recipe, sku=sku, calibration=None))
+        return self._generic.with_recipe(replace(self._generic.recipe, sku=sku, calibration=None))
 
     def _load(self, sku: str) -> Prepared:
         recipe = self._book.active(sku)

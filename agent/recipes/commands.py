@@ -10,10 +10,10 @@ from typing import Any
 from agent.domain.errors import RecipeError
 from agent.domain.events import Event
 from agent.domain.frame import Delivery
-from agent.enrollment.first_frames import vouch_for
+from agent.enrollment.first_frames import enroll_first_frames
 from agent.ports import History, RecipeBook, Samples
 from agent.ports.commands import Answer, Command, CommandError, CommandParser, Replier
-from agent.recipes.import_export import RecipeExchange
+from agent.recipes.import_export import RecipeImporter
 from agent.recipes.view import listed, shown
 from agent.telemetry import Counters
 
@@ -35,7 +35,7 @@ class Commands:
         parser: CommandParser,
         replier: Replier,
         book: RecipeBook,
-        exchange: RecipeExchange,
+        exchange: RecipeImporter,
         history: History,
         samples: Samples,
         counters: Counters,
@@ -130,7 +130,7 @@ class Commands:
     def _import(self, command: Command) -> dict[str, Any]:
         if command.recipe is None:
             raise RecipeError("recipe.import needs the recipe")
-        imported = self._exchange.bring_in(
+        imported = self._exchange.import_text(
             command.recipe, "the recipe", sku=command.sku, activate=command.activate
         )
         recipe = imported.recipe
@@ -146,7 +146,7 @@ class Commands:
     def _commission(self, command: Command) -> dict[str, Any]:
         if command.frames is None:
             raise RecipeError("recipe.commission needs frames: how many of the first ones are good")
-        found = vouch_for(self._book, self._samples, _sku(command), command.frames)
+        found = enroll_first_frames(self._book, self._samples, _sku(command), command.frames)
         return {"sku": command.sku, "frames": [frame.frame_id for frame in found]}
 
 

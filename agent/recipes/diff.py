@@ -64,10 +64,8 @@ def same_content(one: Recipe, other: Recipe) -> bool:
 
 
 def _content(recipe: Recipe) -> Recipe:
-    pictures = tuple(replace(reference, path="") for reference in recipe.references)
-    return replace(
-        recipe, references=pictures, id=None, version=0, origin="import", parent=None, audition=None
-    )
+    images = tuple(replace(reference, path="") for reference in recipe.references)
+    return replace(recipe, references=images, id=None, version=0, origin="import", parent=None, audition=None)
 
 
 def _sentence(changed: Sequence[str]) -> str:

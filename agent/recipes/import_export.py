@@ -11,16 +11,16 @@ from agent.domain.recipe import Recipe, Reference
 from agent.methods import NAMES, PRESETS
 from agent.methods.parameters import override
 from agent.ports import ImageCodec, MediaStore, RecipeBook
-from agent.ports.recipes import Pictures, RecipeCodec, RecipeFile, ReferenceEntry
+from agent.ports.recipes import Images, RecipeCodec, RecipeFile, ReferenceEntry
 from agent.recipes.diff import reconcile, same_content
 
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
 _NAMED = 5
-"""How many missing pictures an error names."""
+"""How many missing images an error names."""
 
 
-class NoPictures:
-    """A recipe that came without pictures: all of its references have to be known already."""
+class NoImages:
+    """A recipe that came without images: all of its references have to be known already."""
 
     def find(self, entry: ReferenceEntry) -> bytes | None:
         """None."""
@@ -39,7 +39,7 @@ class Imported:
     remarks: tuple[str, ...] = ()
 
 
-class RecipeExchange:
+class RecipeImporter:
     """Exports and imports recipes of one book."""
 
     def __init__(self, book: RecipeBook, media: MediaStore, codec: RecipeCodec, images: ImageCodec) -> None:
@@ -60,22 +60,22 @@ class RecipeExchange:
         """The text of a version."""
         return self._codec.write(recipe)
 
-    def pictures(self, recipe: Recipe) -> Sequence[tuple[str, bytes]]:
+    def images(self, recipe: Recipe) -> Sequence[tuple[str, bytes]]:
         """File name and bytes of each reference. Raises RecipeError where one cannot be read."""
         found = []
         for reference in recipe.references:
             content = self._stored(reference)
             if content is None:
                 raise RecipeError(f"reference {reference.name!r} is missing in the media folder; restore it")
-            found.append((picture_name(reference.sha256, content), content))
+            found.append((image_name(reference.sha256, content), content))
         return found
 
-    def bring_in(
+    def import_text(
         self,
         text: str,
         source: str,
         *,
-        pictures: Pictures | None = None,
+        images: Images | None = None,
         sku: str | None = None,
         activate: bool = True,
     ) -> Imported:
@@ -93,7 +93,7 @@ class RecipeExchange:
         """
         file = self._codec.read(text, source)
         check_method(file.recipe)
-        references = self._references(file, pictures or NoPictures(), source)
+        references = self._references(file, images or NoImages(), source)
         draft = replace(file.recipe, references=references, sku=sku or file.recipe.sku)
         edited = reconcile(draft, file.exported)
         recipe = replace(edited.recipe, origin="import", parent=self._parent(edited.recipe, file))
@@ -120,36 +120,36 @@ class RecipeExchange:
                 return known
         return None
 
-    def _references(self, file: RecipeFile, pictures: Pictures, source: str) -> tuple[Reference, ...]:
-        found = [(entry, self._reference(entry, pictures)) for entry in file.references]
+    def _references(self, file: RecipeFile, images: Images, source: str) -> tuple[Reference, ...]:
+        found = [(entry, self._reference(entry, images)) for entry in file.references]
         missing = [entry.name for entry, reference in found if reference is None]
         if missing:
             shown = ", ".join(repr(name) for name in missing[:_NAMED])
             more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
             raise RecipeError(
-                f"{source}: the pictures of {len(missing)} references are missing: {shown}{more}; "
-                "export with --with-references, or enrol the pictures here first"
+                f"{source}: the images of {len(missing)} references are missing: {shown}{more}; "
+                "export with --with-references, or enroll the images here first"
             )
         return tuple(reference for _, reference in found if reference is not None)
 
-    def _reference(self, entry: ReferenceEntry, pictures: Pictures) -> Reference | None:
+    def _reference(self, entry: ReferenceEntry, images: Images) -> Reference | None:
         known = None if entry.sha256 is None else self._book.reference(entry.sha256)
         if known is not None and self._stored(known) is not None:
             return replace(known, name=entry.name)
-        content = pictures.find(entry)
+        content = images.find(entry)
         if content is None:
             return None
         digest = hashlib.sha256(content).hexdigest()
         if entry.sha256 not in (None, digest):
             raise RecipeError(
-                f"the picture of reference {entry.name!r} is not the one that the recipe names (its sha256 "
-                "differs); remove its sha256 in the file to take this picture"
+                f"the image of reference {entry.name!r} is not the one that the recipe names (its sha256 "
+                "differs); remove its sha256 in the file to take this image"
             )
         try:
             self._images.decode(content)
         except SightlineError as error:
             raise RecipeError(f"reference {entry.name!r} cannot be read: {error}") from error
-        suffix = picture_name("", content)
+        suffix = image_name("", content)
         return Reference(digest, self._media.put(content, suffix), entry.name)
 
     def _stored(self, reference: Reference) -> bytes | None:
@@ -159,12 +159,12 @@ class RecipeExchange:
             return None  # lost or damaged: the caller takes it from elsewhere, or says that it is missing
 
 
-def picture_name(sha256: str, content: bytes) -> str:
+def image_name(sha256: str, content: bytes) -> str:
     """``<sha256>.jpg`` or ``.png``, by what the bytes are. Raises RecipeError for others."""
     for magic, suffix in _SUFFIXES.items():
         if content.startswith(magic):
             return sha256 + suffix
-    raise RecipeError("a reference is a JPEG or PNG picture")
+    raise RecipeError("a reference is a JPEG or PNG image")
 
 
 def check_method(recipe: Recipe) -> None:

@@ -15,7 +15,7 @@ def listed(line: RecipeListing) -> dict[str, Any]:
 
 
 def shown(recipe: Recipe, *, active: bool) -> dict[str, Any]:
-    """All of a recipe but its pictures."""
+    """All of a recipe but its images."""
     calibration = recipe.calibration
     return {
         "sku": recipe.sku,

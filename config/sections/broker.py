@@ -177,12 +177,12 @@ class BrokerSettings(Section):
 class TopicSettings(Section):
     """Templates of topics; ``{site} {line} {camera}`` stand for one level each, ``{agent}`` for its id."""
 
-    frame: str = Field("{site}/{line}/{camera}/frame", title="Frames", description="In: pictures.")
+    frame: str = Field("{site}/{line}/{camera}/frame", title="Frames", description="In: images.")
     sku: str = Field(
         "{site}/{line}/{camera}/sku", title="Jobs", description="In, retained: the SKU that now runs."
     )
     reference: str = Field(
-        "{site}/{line}/{camera}/reference", title="References", description="In: good parts to enrol."
+        "{site}/{line}/{camera}/reference", title="References", description="In: good parts to enroll."
     )
     feedback: str = Field(
         "{site}/{line}/{camera}/feedback", title="Feedback", description="In: a person's word on a verdict."

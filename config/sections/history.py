@@ -1,4 +1,4 @@
-"""Where the inspection history and its pictures are kept."""
+"""Where the inspection history and its images are kept."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _split_password(url: str) -> tuple[str, str | None]:
 
 
 class KeepSettings(Section):
-    """How long pictures are kept, by verdict; null: for ever. Rows of history stay."""
+    """How long images are kept, by verdict; null: for ever. Rows of history stay."""
 
     pass_: Duration | None = Field(
         timedelta(days=7), alias="pass", title="PASS", description="Frames that passed."
@@ -157,7 +157,7 @@ class MediaSettings(Section):
         1_000_000_000,
         title="Reserve",
         ge=0,
-        description="Free space that is defended: below it the oldest pictures go before their time, those "
+        description="Free space that is defended: below it the oldest images go before their time, those "
         "of failed parts last. At most a tenth of the file system. 0: never.",
     )
     ballast: ByteCount = Field(

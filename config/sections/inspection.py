@@ -94,10 +94,10 @@ class FramesSettings(Section):
     """What a frame may be. Anything beyond becomes an ERROR row, before it is decoded."""
 
     max_bytes: ByteCount = Field(
-        20_000_000, title="Largest file", gt=0, description="Bytes of an encoded picture."
+        20_000_000, title="Largest file", gt=0, description="Bytes of an encoded image."
     )
     max_pixels: PixelCount = Field(
-        100_000_000, title="Largest picture", gt=0, description="Width times height."
+        100_000_000, title="Largest image", gt=0, description="Width times height."
     )
     allowed_roots: list[Path] = Field(
         default_factory=list,
@@ -117,7 +117,7 @@ class FramesSettings(Section):
     decode_worker: bool = Field(
         True,
         title="Decoder process",
-        description="Pictures are decoded in a process of their own, so that a malicious one cannot end the "
+        description="Images are decoded in a process of their own, so that a malicious one cannot end the "
         "agent. Where a system has no such thing (Windows), and with false: in the agent itself.",
     )
     decode_timeout_s: float = Field(
@@ -155,7 +155,7 @@ class ModelsSettings(Section):
     preprocessing: Literal["clip", "imagenet", "signed"] | None = Field(
         None,
         title="Preprocessing",
-        description="How a file of your own for models.clip was shown its pictures. null: as its name says, "
+        description="How a file of your own for models.clip was shown its images. null: as its name says, "
         "else as CLIP.",
     )
     detector: str | None = Field(

@@ -53,7 +53,7 @@ class OllamaSettings(Section):
         0.9, title="Nucleus", gt=0, le=1, description="Words are drawn from this share of the likeliest."
     )
     num_ctx: int = Field(
-        8192, title="Context", ge=2048, description="Tokens of question, pictures and answer together."
+        8192, title="Context", ge=2048, description="Tokens of question, images and answer together."
     )
     num_predict: int = Field(
         4096, title="Longest answer", ge=256, description="Tokens, those of thinking included."

@@ -21,18 +21,18 @@ class ReferencesSettings(Section):
     duplicates: Literal["drop", "keep"] = Field(
         "drop",
         title="Duplicates",
-        description="Pictures that show what an earlier one shows: drop or keep. They are named in any case.",
+        description="Images that show what an earlier one shows: drop or keep. They are named in any case.",
     )
     outliers: Literal["exclude", "keep"] = Field(
         "exclude",
         title="Outliers",
-        description="Pictures unlike all others, perhaps a defective part: exclude or keep. They are named "
+        description="Images unlike all others, perhaps a defective part: exclude or keep. They are named "
         "in any case.",
     )
     rotations: Literal["auto"] | list[float] = Field(
         "auto",
         title="Rotations",
-        description="auto: enrolment finds out for each product, from its references, whether parts lie in "
+        description="auto: enrollment finds out for each product, from its references, whether parts lie in "
         "any direction, and then memorises references turned as well; the recipe says so. Or the degrees for "
         "all products, such as [90, 180, 270]. []: never, beyond what the method has.",
     )
@@ -42,7 +42,7 @@ class ReferencesSettings(Section):
         ge=1,
         le=32,
         description="In so many directions, evenly spaced over the full turn, auto memorises a reference; "
-        "of more than a few references in fewer, so that there are no more than 64 pictures of them all. "
+        "of more than a few references in fewer, so that there are no more than 64 images of them all. "
         "1: as it is.",
     )
     brightness: list[float] = Field(

@@ -58,7 +58,7 @@ class MediaCheck:
     def repair(self) -> MediaReport:
         """Delete files that nobody names, and let rows go of files that are gone; what was done.
 
-        No row is deleted, and a reference keeps its path whatever became of its picture. Raises StorageError.
+        No row is deleted, and a reference keeps its path whatever became of its image. Raises StorageError.
         """
         report = MediaReport()
         if not self._root.is_dir():

@@ -50,7 +50,7 @@ class MediaReport:
     rows: int = 0
     """How many inspections name them."""
     references: Names = field(default_factory=Names)
-    """References whose picture is gone, with the recipe versions that use them."""
+    """References whose image is gone, with the recipe versions that use them."""
     changed: Names = field(default_factory=Names)
     """Files that are not what their name says; looked for on demand."""
     leftovers: Names = field(default_factory=Names)
@@ -76,8 +76,8 @@ def problems(report: MediaReport) -> list[str]:
         )
     if report.references.count:
         found.append(
-            f"{report.references.count:,} references have lost their picture: {report.references}; restore"
-            " the media folder, or enrol these products again: such a recipe cannot be used"
+            f"{report.references.count:,} references have lost their image: {report.references}; restore"
+            " the media folder, or enroll these products again: such a recipe cannot be used"
         )
     if report.changed.count:
         found.append(

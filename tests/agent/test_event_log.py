@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.mqtt.messages import MqttAnnouncer
+from adapters.mqtt.messages import MqttMessageComposer
 from adapters.mqtt.topics import Topics
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.event_log import MOST_CAMERAS, MOST_EVENTS, SUMMARY_EVERY_S, Notices
+from agent.event_log import MOST_CAMERAS, MOST_EVENTS, SUMMARY_EVERY_S, EventLog
 from agent.ports import OutboxMessage
 from agent.telemetry import Counters
 from storage import SqlHistory
@@ -34,9 +34,9 @@ class Desk:
         self.history = AwayHistory(rooms.database, agent_id="cell-7", agent_version="1")
         self.counters = Counters()
         self.now = 1000.0
-        self.notices = Notices(
+        self.notices = EventLog(
             self.history,
-            MqttAnnouncer(Topics(site="plant", agent="cell-7"), "1"),
+            MqttMessageComposer(Topics(site="plant", agent="cell-7"), "1"),
             self.counters,
             monotonic=lambda: self.now,
         )

@@ -1,4 +1,4 @@
-"""What the cameras of a campaign publish: small pictures, the same ones for the same seed."""
+"""What the cameras of a campaign publish: small images, the same ones for the same seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Message:
     content_type: str | None = None
 
 
-def picture(seed: int, size: int = 64) -> bytes:
+def image(seed: int, size: int = 64) -> bytes:
     """A JPEG of ``size`` x ``size`` pixels, another one for every seed."""
     source = np.random.default_rng(seed)
     blocks = source.integers(0, 255, (size // 8, size // 8, 3), dtype=np.uint8)
@@ -38,7 +38,7 @@ def picture(seed: int, size: int = 64) -> bytes:
 
 
 def frame(frame_id: str, payload: bytes, *, sku: str = SKU) -> Message:
-    """A raw picture with its identity in MQTT 5 user properties."""
+    """A raw image with its identity in MQTT 5 user properties."""
     return Message(
         frame_id,
         payload,
@@ -48,7 +48,7 @@ def frame(frame_id: str, payload: bytes, *, sku: str = SKU) -> Message:
 
 
 def nameless(payload: bytes, *, sku: str = SKU) -> Message:
-    """A raw picture without an id; its row has one that follows from camera and content."""
+    """A raw image without an id; its row has one that follows from camera and content."""
     digest = hashlib.sha256(BASE.encode() + b"\0" + payload).hexdigest()
     return Message(f"h-{digest[:24]}", payload, properties=(("sku", sku),), content_type="image/jpeg")
 
@@ -60,14 +60,14 @@ def frames(
 
     Args:
         nameless_every: each n-th carries no id. 0: none. Not where a camera may publish again: without
-            an id the same picture published twice is two parts.
-        repeat_every: each n-th shows the very picture of the first one, as a camera before an empty belt
+            an id the same image published twice is two parts.
+        repeat_every: each n-th shows the very image of the first one, as a camera before an empty belt
             does. 0: none.
     """
-    first = picture(seed * 1_000_003, size)
+    first = image(seed * 1_000_003, size)
     for index in range(count):
         repeated = repeat_every and index % repeat_every == repeat_every - 1
-        shown = first if repeated else picture(seed * 1_000_003 + index, size)
+        shown = first if repeated else image(seed * 1_000_003 + index, size)
         if nameless_every and index % nameless_every == nameless_every - 1:
             yield nameless(shown)
         else:

@@ -227,7 +227,7 @@ def test_sections_may_stand_empty(write: Write, text: str) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "none.yaml"
     assert f"{missing} cannot be read: No such file" in refusal(missing)
-    binary = tmp_path / "picture.yaml"
+    binary = tmp_path / "image.yaml"
     binary.write_bytes(b"\xff\xd8\xff\xe0")
     assert "is not UTF-8 text" in refusal(binary)
 

@@ -208,7 +208,7 @@ def test_an_agent_works_with_its_rights(broker: tuple[int, Path]) -> None:
         with Agent(options, "plant", prompt=True) as agent:
             assert agent.transport.wait_connected(DEADLINE_S), agent.transport.last_error
             viewer.subscribe("plant/#")
-            assert camera.publish("plant/line/top/frame", b"picture")
+            assert camera.publish("plant/line/top/frame", b"image")
             assert until(lambda: agent.deliveries)
             for kind in ("verdict", "mask", "alert"):
                 message = OutboxMessage(kind, f"plant/line/top/{kind}", b"{}")

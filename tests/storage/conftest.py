@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from storage import Database, SqlHistory, SqlOnboardingDesk, SqlOutbox, SqlRecipeBook, schema, upgrade
+from storage import Database, SqlHistory, SqlOnboardingClaims, SqlOutbox, SqlRecipeBook, schema, upgrade
 from tests.fixtures.postgresql import PostgresqlServer, postgresql_server, postgresql_url
 
 __all__ = ["postgresql_server", "postgresql_url"]
@@ -68,8 +68,8 @@ def outbox(database: Database) -> SqlOutbox:
 
 
 @pytest.fixture
-def desk(database: Database) -> SqlOnboardingDesk:
-    return SqlOnboardingDesk(database)
+def desk(database: Database) -> SqlOnboardingClaims:
+    return SqlOnboardingClaims(database)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_paths_from_elsewhere_are_missing_and_never_looked_at(shop: Shop, tmp_pa
     assert (tmp_path / "precious.jpg").exists()
 
 
-def test_a_reference_whose_picture_is_gone_is_told_and_never_dropped(shop: Shop, book: SqlRecipeBook) -> None:
+def test_a_reference_whose_image_is_gone_is_told_and_never_dropped(shop: Shop, book: SqlRecipeBook) -> None:
     path = shop.store(b"reference")
     reference = Reference(Path(path).stem, path, "good-1")
     book.add(bolt_recipe(references=(reference,)))
@@ -197,7 +197,7 @@ def test_without_a_folder_everything_is_missing_and_nothing_is_repaired(shop: Sh
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_disk_that_is_not_mounted_does_not_cost_the_rows_their_pictures(shop: Shop, tmp_path: Path) -> None:
+def test_a_disk_that_is_not_mounted_does_not_cost_the_rows_their_images(shop: Shop, tmp_path: Path) -> None:
     """The folder is there, it is only empty, but for what came since."""
     for number in range(FEW + 1):
         shop.frame(f"f-{number}")

@@ -18,7 +18,7 @@ from agent.ports import OnboardingState
 from storage import (
     Database,
     SqlHistory,
-    SqlOnboardingDesk,
+    SqlOnboardingClaims,
     SqlRecipeBook,
     check,
     inspections,
@@ -91,7 +91,7 @@ def test_old_recipes_are_read_and_new_ones_follow(upgraded: Database) -> None:
     first, active = book.get("bolt", 1), book.active("bolt")
     assert isinstance(first, Recipe)
     assert isinstance(active, Recipe)
-    assert [line.origin for line in book.listing("bolt")] == ["enrolment", "template", "enrolment"]
+    assert [line.origin for line in book.listing("bolt")] == ["enrollment", "template", "enrollment"]
     assert first.references == bolt_recipe().references
     assert first.calibration == bolt_recipe().calibration
     assert first.prompts.source is PromptSource.OLLAMA
@@ -126,7 +126,7 @@ def test_old_inspections_stand_in_the_views(upgraded: Database) -> None:
 
 
 def test_old_products_can_be_onboarded(upgraded: Database, revision: str) -> None:
-    desk = SqlOnboardingDesk(upgraded)
+    desk = SqlOnboardingClaims(upgraded)
     if revision < "0002":
         assert desk.claim("nut", "cell-7", 60.0, NOON)
     else:

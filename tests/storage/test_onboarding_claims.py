@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from agent.ports import OnboardingState
-from storage import Database, SqlOnboardingDesk
+from storage import Database, SqlOnboardingClaims
 from tests.storage.examples import NOON
 
 LEASE_S = 60.0
 SOON, LATER = NOON + timedelta(seconds=59), NOON + timedelta(seconds=60)
 
 
-def test_a_new_product_is_claimed_once(desk: SqlOnboardingDesk) -> None:
+def test_a_new_product_is_claimed_once(desk: SqlOnboardingClaims) -> None:
     assert desk.record("bolt") is None
     assert desk.claim("bolt", "cell-1", LEASE_S, NOON)
     assert not desk.claim("bolt", "cell-2", LEASE_S, SOON)
@@ -34,7 +34,7 @@ def test_of_many_agents_one_claims(database_url: str) -> None:
 
     def claim(number: int) -> bool:
         with Database(database_url) as database:
-            desk = SqlOnboardingDesk(database)
+            desk = SqlOnboardingClaims(database)
             start.wait()
             return desk.claim("bolt", f"cell-{number}", LEASE_S, NOON)
 
@@ -45,7 +45,7 @@ def test_of_many_agents_one_claims(database_url: str) -> None:
         taken = list(pool.map(lambda number: _claim_at(database_url, number), range(8)))
     assert sorted(taken) == [False] * 7 + [True]
     with Database(database_url) as database:
-        record = SqlOnboardingDesk(database).record("bolt")
+        record = SqlOnboardingClaims(database).record("bolt")
     assert record is not None
     assert record.attempts == 2
     assert record.claimed_by == f"later-{taken.index(True)}"
@@ -53,13 +53,13 @@ def test_of_many_agents_one_claims(database_url: str) -> None:
 
 def _claim_at(url: str, number: int) -> bool:
     with Database(url) as database:
-        return SqlOnboardingDesk(database).claim("bolt", f"later-{number}", LEASE_S, LATER)
+        return SqlOnboardingClaims(database).claim("bolt", f"later-{number}", LEASE_S, LATER)
 
 
 def test_of_two_processes_one_claims_each_product(database_url: str) -> None:
     code = (
-        "import sys; from datetime import UTC, datetime; from storage import Database, SqlOnboardingDesk\n"
-        "desk = SqlOnboardingDesk(Database(sys.argv[1])); print('ready', flush=True); sys.stdin.read(1)\n"
+        "import sys; from datetime import UTC, datetime; from storage import Database, SqlOnboardingClaims\n"
+        "desk = SqlOnboardingClaims(Database(sys.argv[1])); print('ready', flush=True); sys.stdin.read(1)\n"
         "now = datetime(2026, 11, 20, tzinfo=UTC)\n"
         "print([desk.claim(f'sku-{n}', sys.argv[2], 60.0, now) for n in range(25)])"
     )
@@ -84,7 +84,7 @@ def test_of_two_processes_one_claims_each_product(database_url: str) -> None:
     assert [sorted(pair) for pair in zip(*answers, strict=True)] == [["False", "True"]] * 25
 
 
-def test_an_agent_that_starts_again_takes_back_its_own_claims_alone(desk: SqlOnboardingDesk) -> None:
+def test_an_agent_that_starts_again_takes_back_its_own_claims_alone(desk: SqlOnboardingClaims) -> None:
     for sku, agent in (("nut", "cell-1"), ("bolt", "cell-1"), ("washer", "cell-2"), ("pin", "cell-1")):
         assert desk.claim(sku, agent, LEASE_S, NOON)
     assert desk.finish("pin", "cell-1", OnboardingState.DONE, NOON)
@@ -95,7 +95,7 @@ def test_an_agent_that_starts_again_takes_back_its_own_claims_alone(desk: SqlOnb
     assert not desk.claim("washer", "cell-1", LEASE_S, SOON)
 
 
-def test_a_lease_that_was_renewed_holds_and_one_that_ended_is_taken_over(desk: SqlOnboardingDesk) -> None:
+def test_a_lease_that_was_renewed_holds_and_one_that_ended_is_taken_over(desk: SqlOnboardingClaims) -> None:
     desk.claim("bolt", "cell-1", LEASE_S, NOON)
     assert desk.renew("bolt", "cell-1", LEASE_S, SOON)
     assert not desk.claim("bolt", "cell-2", LEASE_S, LATER)
@@ -111,7 +111,7 @@ def test_a_lease_that_was_renewed_holds_and_one_that_ended_is_taken_over(desk: S
     assert (record.claimed_by, record.attempts) == ("cell-2", 2)
 
 
-def test_what_is_done_stays_done(desk: SqlOnboardingDesk) -> None:
+def test_what_is_done_stays_done(desk: SqlOnboardingClaims) -> None:
     desk.claim("bolt", "cell-1", LEASE_S, NOON)
     assert desk.finish("bolt", "cell-1", OnboardingState.DONE, SOON)
     assert not desk.finish("bolt", "cell-1", OnboardingState.FAILED, SOON), "a claim ends once"
@@ -120,7 +120,7 @@ def test_what_is_done_stays_done(desk: SqlOnboardingDesk) -> None:
 
 
 @pytest.mark.parametrize("state", [OnboardingState.DONE, OnboardingState.FAILED, OnboardingState.WAITING])
-def test_a_next_attempt_waits_for_its_time(desk: SqlOnboardingDesk, state: OnboardingState) -> None:
+def test_a_next_attempt_waits_for_its_time(desk: SqlOnboardingClaims, state: OnboardingState) -> None:
     desk.claim("bolt", "cell-1", LEASE_S, NOON)
     again = NOON + timedelta(minutes=10)
     assert desk.finish("bolt", "cell-1", state, NOON, reason="Ollama does not answer", next_attempt_at=again)
@@ -135,7 +135,7 @@ def test_a_next_attempt_waits_for_its_time(desk: SqlOnboardingDesk, state: Onboa
     assert desk.claim("bolt", "cell-2", LEASE_S, again)
 
 
-def test_onboarding_can_be_asked_for_again(desk: SqlOnboardingDesk) -> None:
+def test_onboarding_can_be_asked_for_again(desk: SqlOnboardingClaims) -> None:
     desk.request("bolt", NOON, "a person described it")
     desk.request("nut", NOON - timedelta(seconds=1))
     assert desk.due(NOON) == ["nut", "bolt"]
@@ -151,13 +151,13 @@ def test_onboarding_can_be_asked_for_again(desk: SqlOnboardingDesk) -> None:
     assert record.attempts == 2
 
 
-def test_a_claim_does_not_end_as_a_claim(desk: SqlOnboardingDesk) -> None:
+def test_a_claim_does_not_end_as_a_claim(desk: SqlOnboardingClaims) -> None:
     desk.claim("bolt", "cell-1", LEASE_S, NOON)
     with pytest.raises(ValueError, match="waiting, done or failed"):
         desk.finish("bolt", "cell-1", OnboardingState.CLAIMED, NOON)
 
 
-def test_waiting_without_a_time_is_due_at_once(desk: SqlOnboardingDesk) -> None:
+def test_waiting_without_a_time_is_due_at_once(desk: SqlOnboardingClaims) -> None:
     desk.claim("bolt", "cell-1", LEASE_S, NOON)
     assert desk.finish("bolt", "cell-1", OnboardingState.WAITING, NOON, reason="the agent was stopped")
     assert desk.claim("bolt", "cell-2", LEASE_S, NOON)

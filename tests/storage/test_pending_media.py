@@ -1,4 +1,4 @@
-"""On a full disk a picture goes as soon as its row is written, however fresh it is; never before."""
+"""On a full disk an image goes as soon as its row is written, however fresh it is; never before."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from agent.domain.inspection import MediaPaths
 from agent.ports import Entry, Pruned
 from storage import Database, MediaFolder, SqlHistory, SqlRetention
-from storage.pending_media import Settled
+from storage.pending_media import PendingMedia
 from tests.storage.examples import inspected
 
-CONTENT = b"a picture"
+CONTENT = b"an image"
 
 
 class Line:
@@ -48,13 +48,13 @@ def there(line: Line, path: str) -> bool:
     return line.media.modified(path) is not None
 
 
-def test_a_fresh_picture_goes_once_its_row_is_written(line: Line) -> None:
+def test_a_fresh_image_goes_once_its_row_is_written(line: Line) -> None:
     paths = [line.frame(f"f-{number}", b"%d" % number) for number in range(50)]
     assert line.release() == Pruned(rows=50, files=50, bytes=90)
     assert not any(there(line, path) for path in paths)
 
 
-def test_a_picture_of_several_rows_goes_with_all_of_them(line: Line) -> None:
+def test_a_image_of_several_rows_goes_with_all_of_them(line: Line) -> None:
     path = line.frame("f-1")
     assert line.frame("f-2") == line.frame("f-3") == path
     assert line.release() == Pruned(rows=3, files=1, bytes=len(CONTENT))
@@ -125,7 +125,7 @@ def _second_time() -> Callable[[], bool]:
 
 
 def test_so_many_files_are_remembered_and_no_more() -> None:
-    settled = Settled()
+    settled = PendingMedia()
     for number in range(10_000):
         path = f"{number}"
         settled.begin(path, None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.ports import History, MediaStore, OnboardingDesk, Outbox, RecipeBook
-from storage import Database, MediaFolder, SqlHistory, SqlOnboardingDesk, SqlOutbox, SqlRecipeBook
+from agent.ports import History, MediaStore, OnboardingClaims, Outbox, RecipeBook
+from storage import Database, MediaFolder, SqlHistory, SqlOnboardingClaims, SqlOutbox, SqlRecipeBook
 
 
 def test_the_ports_are_implemented(tmp_path: Path) -> None:
@@ -14,5 +14,5 @@ def test_the_ports_are_implemented(tmp_path: Path) -> None:
     outbox: Outbox = SqlOutbox(database, agent_id="a")
     book: RecipeBook = SqlRecipeBook(database)
     media: MediaStore = MediaFolder(tmp_path / "media")
-    desk: OnboardingDesk = SqlOnboardingDesk(database)
+    desk: OnboardingClaims = SqlOnboardingClaims(database)
     assert all((history, outbox, book, media, desk))

@@ -1,4 +1,4 @@
-"""Pictures go by age and verdict; rows stay, and no row ever names a file that is gone."""
+"""Images go by age and verdict; rows stay, and no row ever names a file that is gone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEEP = {"PASS": 7 * DAY, "FAIL": 90 * DAY, "REVIEW": 90 * DAY, "ERROR": 30 * DAY
 
 
 class Shop:
-    """A history with pictures of any age."""
+    """A history with images of any age."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
@@ -52,7 +52,7 @@ class Shop:
     def frame(
         self, frame: str, age: timedelta, verdict: Verdict = Verdict.PASS, content: bytes | None = None
     ) -> str:
-        """A frame of that age with a picture of its own, or with ``content``."""
+        """A frame of that age with an image of its own, or with ``content``."""
         path = self.store(frame.encode() if content is None else content, age)
         self.record(frame, verdict, age, MediaPaths(image=path))
         return path
@@ -106,7 +106,7 @@ def test_masks_and_overlays_go_with_their_frame(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("keep", [{**KEEP, "PASS": None}, {"FAIL": DAY}])
-def test_without_an_age_pictures_stay_for_ever(shop: Shop, keep: dict[str, timedelta | None]) -> None:
+def test_without_an_age_images_stay_for_ever(shop: Shop, keep: dict[str, timedelta | None]) -> None:
     path = shop.frame("old", 20_000 * DAY)
     assert shop.prune(keep=keep) == Pruned()
     assert shop.images() == {"old": path}
@@ -114,7 +114,7 @@ def test_without_an_age_pictures_stay_for_ever(shop: Shop, keep: dict[str, timed
 
 
 @pytest.mark.parametrize("role", ["image", "mask", "overlay"])
-def test_a_picture_stays_while_another_row_names_it(shop: Shop, role: str) -> None:
+def test_a_image_stays_while_another_row_names_it(shop: Shop, role: str) -> None:
     shared = shop.frame("old", 8 * DAY, content=b"shared")
     shop.record("young", Verdict.FAIL, 80 * DAY, MediaPaths(**{role: shared}))
     assert shop.prune() == Pruned(rows=1)
@@ -125,7 +125,7 @@ def test_a_picture_stays_while_another_row_names_it(shop: Shop, role: str) -> No
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_picture_stays_while_a_reference_names_it(shop: Shop, book: SqlRecipeBook, held: bool) -> None:
+def test_a_image_stays_while_a_reference_names_it(shop: Shop, book: SqlRecipeBook, held: bool) -> None:
     path = shop.frame("old", 8 * DAY)
     reference = Reference(Path(path).stem, path, "good-1.jpg")
     if held:
@@ -137,7 +137,7 @@ def test_a_picture_stays_while_a_reference_names_it(shop: Shop, book: SqlRecipeB
     assert shop.media.get(path) == b"old"
 
 
-def test_equal_pictures_of_several_chunks_go_once(shop: Shop) -> None:
+def test_equal_images_of_several_chunks_go_once(shop: Shop) -> None:
     for number in range(5):
         shop.frame(f"f-{number}", 8 * DAY, content=b"the same")
     assert shop.prune(chunk=2) == Pruned(rows=5, files=1, bytes=8)
@@ -210,7 +210,7 @@ def test_rows_change_before_files_go(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("recorded_in_between", [True, False])
-def test_a_picture_that_is_stored_again_meanwhile_stays(shop: Shop, recorded_in_between: bool) -> None:
+def test_a_image_that_is_stored_again_meanwhile_stays(shop: Shop, recorded_in_between: bool) -> None:
     old = shop.frame("old", 8 * DAY, content=b"again")
     asked = 0
 
@@ -232,7 +232,7 @@ def test_a_picture_that_is_stored_again_meanwhile_stays(shop: Shop, recorded_in_
     assert shop.images() == {"old": None, "new": old}
 
 
-def test_a_picture_younger_than_an_hour_waits_for_the_next_run(shop: Shop) -> None:
+def test_a_image_younger_than_an_hour_waits_for_the_next_run(shop: Shop) -> None:
     path = shop.frame("young", timedelta(minutes=30))
     assert shop.prune(keep={"PASS": timedelta(0)}) == Pruned()
     assert shop.images() == {"young": path}
@@ -248,7 +248,7 @@ def test_a_row_that_was_written_late_is_found_by_the_next_run(shop: Shop) -> Non
 
 
 def test_a_writer_and_two_agents_that_prune_leave_no_row_without_its_file(shop: Shop) -> None:
-    """Few pictures, each of many rows, half of them past their time, while rows are still written."""
+    """Few images, each of many rows, half of them past their time, while rows are still written."""
     contents = [bytes([number]) * 10 for number in range(8)]
     for number in range(60):
         shop.frame(f"old-{number}", 8 * DAY, content=contents[number % 8])
@@ -409,7 +409,7 @@ def plan(shop: Shop, run: Callable[[], object]) -> list[str]:
 
 
 def test_no_question_of_the_retention_reads_the_whole_history(shop: Shop) -> None:
-    """A history of years has millions of rows, nearly all of them without pictures."""
+    """A history of years has millions of rows, nearly all of them without images."""
     if not shop.database.is_sqlite:
         pytest.skip("PostgreSQL plans by how many rows there are; SQLite's plan tells of the indexes")
     for number in range(5):

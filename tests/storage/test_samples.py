@@ -21,16 +21,16 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def samples(database: Database, tmp_path: Path) -> SqlSamples:
-    """Questions to a history whose first pictures are there; see :func:`path`."""
-    for picture in range(10):
-        file = tmp_path / "media" / path(picture)
+    """Questions to a history whose first images are there; see :func:`path`."""
+    for file_number in range(10):
+        file = tmp_path / "media" / path(file_number)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     return SqlSamples(database, MediaFolder(tmp_path / "media"))
 
 
-def path(picture: int) -> str:
-    return f"00/00/{picture:064x}.jpg"
+def path(file_number: int) -> str:
+    return f"00/00/{file_number:064x}.jpg"
 
 
 def frame(
@@ -38,7 +38,7 @@ def frame(
     *,
     sku: str = "bolt",
     verdict: Verdict = Verdict.PASS,
-    picture: int | None = None,
+    file_number: int | None = None,
     recipe: int | None = None,
     version: int = 1,
     threshold: float | None = None,
@@ -56,7 +56,7 @@ def frame(
             score=number / 10.0 if verdict is not Verdict.ERROR else None,
             threshold=threshold,
             recipe=RecipeStamp(recipe, version, "fade", "template", 4) if recipe is not None else None,
-            media=MediaPaths(image=path(number if picture is None else picture)),
+            media=MediaPaths(image=path(number if file_number is None else file_number)),
         )
     )
 
@@ -66,8 +66,8 @@ def said(history: SqlHistory, number: int, truth: str, after_s: float = 0.0) -> 
     assert history.record_feedback(Feedback(truth, at, inspection_id=f"i-{number}"))
 
 
-def test_first_frames_are_the_oldest_different_pictures(history: SqlHistory, samples: SqlSamples) -> None:
-    history.record([frame(3), frame(1), frame(2, picture=1), frame(4, verdict=Verdict.ERROR)])
+def test_first_frames_are_the_oldest_different_images(history: SqlHistory, samples: SqlSamples) -> None:
+    history.record([frame(3), frame(1), frame(2, file_number=1), frame(4, verdict=Verdict.ERROR)])
     history.record([frame(5, sku="nut"), frame(6, verdict=Verdict.FAIL), frame(7, verdict=Verdict.REVIEW)])
     found = samples.first_frames("bolt", 3)
     assert [one.path for one in found] == [path(1), path(3), path(6)]
@@ -78,7 +78,7 @@ def test_first_frames_are_the_oldest_different_pictures(history: SqlHistory, sam
 def test_first_frames_are_there_and_the_retention_leaves_them(
     history: SqlHistory, samples: SqlSamples, tmp_path: Path
 ) -> None:
-    """Between the question and the reference that is made of a frame its picture must not go."""
+    """Between the question and the reference that is made of a frame its image must not go."""
     history.record([frame(number) for number in range(1, 7)])
     media, long_ago = MediaFolder(tmp_path / "media"), 1.0
     for number in (1, 4):

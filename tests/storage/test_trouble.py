@@ -75,11 +75,11 @@ def test_a_disk_that_became_read_only_is_named_as_such_and_written_to_later(smal
                     history.record([entry("f-2")])
                 assert not isinstance(caught.value, DiskFullError)
                 with pytest.raises(StorageError, match="Read-only file system"):
-                    media.put(b"picture", "jpg")
+                    media.put(b"image", "jpg")
         finally:
             remount(small_disk, read_only=False)
         assert history.record([entry("f-2")]) == [True]
-        assert media.get(media.put(b"picture", "jpg")) == b"picture"
+        assert media.get(media.put(b"image", "jpg")) == b"image"
 
 
 def test_a_full_disk_is_told_to_whoever_asked(small_disk: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_full_disk_is_told_to_whoever_asked(small_disk: Path) -> None:
         assert told == ["media", "database"]
         (small_disk / "of others").unlink()
         assert history.record([entry("f-after")]) == [True]
-    assert list((small_disk / "media" / ".incoming").iterdir()) == [], "half a picture is not left there"
+    assert list((small_disk / "media" / ".incoming").iterdir()) == [], "half an image is not left there"
 
 
 def test_a_server_that_only_reads_is_named_as_such(postgresql_url: str) -> None:

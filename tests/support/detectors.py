@@ -14,7 +14,7 @@ Box = tuple[float, float, float, float]
 
 
 class WrittenDetector:
-    """Finds for each phrase the boxes and scores that were written down, in every picture."""
+    """Finds for each phrase the boxes and scores that were written down, in every image."""
 
     digest = "d" * 64
 
@@ -69,16 +69,16 @@ class FillingSegmenter:
 
 
 class WrittenTagger:
-    """Tags that were written down, one tuple for each picture asked in turn; then the last again."""
+    """Tags that were written down, one tuple for each image asked in turn; then the last again."""
 
     digest = "f" * 64
 
     def __init__(self, *tags: tuple[str, ...]) -> None:
         self._tags = tags
-        self.pictures: list[Image] = []
+        self.images: list[Image] = []
         self.most: list[int] = []
 
     def tags(self, image: Image, most: int) -> tuple[str, ...]:
-        self.pictures.append(image)
+        self.images.append(image)
         self.most.append(most)
-        return self._tags[min(len(self.pictures), len(self._tags)) - 1][:most]
+        return self._tags[min(len(self.images), len(self._tags)) - 1][:most]

@@ -14,7 +14,15 @@ from sqlalchemy import text
 from adapters.images.codec import CvImageCodec
 from agent.domain.frame import Image
 from agent.methods.fade import FadeParameters
-from storage import Database, MediaFolder, SqlHistory, SqlOnboardingDesk, SqlOutbox, SqlRecipeBook, SqlSamples
+from storage import (
+    Database,
+    MediaFolder,
+    SqlHistory,
+    SqlOnboardingClaims,
+    SqlOutbox,
+    SqlRecipeBook,
+    SqlSamples,
+)
 
 PARAMETERS = FadeParameters(
     scales=(64,), map_size=16, pool_fraction=0.01, few_shot_image_vision=0.85, clip=False, wrap_prompt=False
@@ -33,7 +41,7 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = PA
 
 
 def encoded(image: Image, suffix: str = ".png") -> bytes:
-    """A picture as a camera sends it."""
+    """An image as a camera sends it."""
     done, content = cv2.imencode(suffix, image[..., ::-1])
     assert done
     return content.tobytes()
@@ -50,7 +58,7 @@ class Rooms:
         self.history = SqlHistory(self.database, agent_id="cell-7", agent_version="1")
         self.outbox = SqlOutbox(self.database, agent_id="cell-7")
         self.book = SqlRecipeBook(self.database)
-        self.desk = SqlOnboardingDesk(self.database)
+        self.desk = SqlOnboardingClaims(self.database)
         self.media = MediaFolder(folder / "media")
         self.samples = SqlSamples(self.database, self.media)
         self.codec = CvImageCodec()

@@ -1,4 +1,4 @@
-"""An HTTP server that serves one picture well and many badly."""
+"""An HTTP server that serves one image well and many badly."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Any
 
 
 @dataclass
-class PictureHost:
+class ImageHost:
     """Where it listens, and what it was asked."""
 
     port: int
-    picture: bytes
+    image: bytes
     requests: list[bytes] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
-        """Of one of its pictures."""
+        """Of one of its images."""
         return f"http://{host}:{self.port}/{path}"
 
 
 @contextmanager
-def picture_host(picture: bytes, context: ssl.SSLContext | None = None) -> Iterator[PictureHost]:
+def image_host(image: bytes, context: ssl.SSLContext | None = None) -> Iterator[ImageHost]:
     """``context``: by TLS. On 127.0.0.1 and a free port. The path says how it answers:
 
     ``good``, ``chunked``, ``close`` (no length), ``redirect``, ``missing``, ``huge`` (more than is said),
@@ -38,7 +38,7 @@ def picture_host(picture: bytes, context: ssl.SSLContext | None = None) -> Itera
     ``nothing`` (closes at once).
     """
 
-    answers = _answers(picture)
+    answers = _answers(image)
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -85,7 +85,7 @@ def picture_host(picture: bytes, context: ssl.SSLContext | None = None) -> Itera
             """A client that does not trust us."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        host = PictureHost(server.server_address[1], picture)
+        host = ImageHost(server.server_address[1], image)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -96,15 +96,15 @@ def picture_host(picture: bytes, context: ssl.SSLContext | None = None) -> Itera
             thread.join(10)
 
 
-def _answers(picture: bytes) -> dict[str, bytes]:
+def _answers(image: bytes) -> dict[str, bytes]:
     """How each path's answer begins."""
     ok, length = b"HTTP/1.1 200 OK\r\n", b"Content-Length: %d\r\n\r\n"
     chunked = ok + b"Transfer-Encoding: chunked\r\n\r\n"
     bomb = zlib.compress(bytes(30_000_000), wbits=31)
     return {
-        "good": ok + length % len(picture) + picture,
-        "chunked": chunked + b"%x\r\n" % len(picture) + picture + b"\r\n0\r\n\r\n",
-        "close": ok + b"Connection: close\r\n\r\n" + picture,
+        "good": ok + length % len(image) + image,
+        "chunked": chunked + b"%x\r\n" % len(image) + image + b"\r\n0\r\n\r\n",
+        "close": ok + b"Connection: close\r\n\r\n" + image,
         "redirect": b"HTTP/1.1 302 Found\r\nLocation: /good\r\nContent-Length: 0\r\n\r\n",
         "missing": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
         "huge": ok + length % 9_000_000 + bytes(9_000_000),
@@ -112,7 +112,7 @@ def _answers(picture: bytes) -> dict[str, bytes]:
         "trickle": ok + length % 100_000,
         "crawl": ok,
         "silent": b"",
-        "half": ok + length % len(picture) + picture[:-10],
+        "half": ok + length % len(image) + image[:-10],
         "gzip": ok + b"Content-Encoding: gzip\r\n" + length % len(bomb) + bomb,
         "junk": b"\x00\xffSSH-2.0\r\n\r\n" * 50,
         "headers": ok,

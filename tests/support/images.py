@@ -1,4 +1,4 @@
-"""Pictures of parts: grey with some noise, and a coloured spot where there is a defect."""
+"""Images of parts: grey with some noise, and a coloured spot where there is a defect."""
 
 from __future__ import annotations
 

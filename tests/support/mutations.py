@@ -1,4 +1,4 @@
-"""Bad frame messages without end: mutated pictures, bombs, broken JSON, odd properties; seeded."""
+"""Bad frame messages without end: mutated images, bombs, broken JSON, odd properties; seeded."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ def mutated_messages(seed: int) -> Iterator[Message]:
 
 @cache
 def originals() -> tuple[bytes, ...]:
-    """Drawn pictures as JPEG (baseline, progressive, restart intervals, grey) and PNG (8 and 16 bits,
+    """Drawn images as JPEG (baseline, progressive, restart intervals, grey) and PNG (8 and 16 bits,
     grey, alpha), 64 to 320 pixels wide."""
-    pictures = []
+    images = []
     for index, (width, height) in enumerate([(64, 48), (160, 120), (320, 240)]):
         noise = np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
-        picture = cv2.convertScaleAbs(cv2.GaussianBlur(noise, (0, 0), 4), alpha=5.0, beta=-512.0)
-        cv2.circle(picture, (width // 2, height // 2), height // 3, (40, 80, 200), 3)
-        grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+        image = cv2.convertScaleAbs(cv2.GaussianBlur(noise, (0, 0), 4), alpha=5.0, beta=-512.0)
+        cv2.circle(image, (width // 2, height // 2), height // 3, (40, 80, 200), 3)
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         progressive = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
-        pictures += [
-            _encoded(".jpg", picture),
-            _encoded(".jpg", picture, progressive),
-            _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]),
+        images += [
+            _encoded(".jpg", image),
+            _encoded(".jpg", image, progressive),
+            _encoded(".jpg", image, [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]),
             _encoded(".jpg", grey),
-            _encoded(".png", picture),
+            _encoded(".png", image),
             _encoded(".png", grey),
-            _encoded(".png", picture.astype(np.uint16) * 257),
-            _encoded(".png", np.dstack([picture, grey])),
+            _encoded(".png", image.astype(np.uint16) * 257),
+            _encoded(".png", np.dstack([image, grey])),
         ]
-    return tuple(pictures)
+    return tuple(images)
 
 
 def _encoded(suffix: str, pixels: np.ndarray, options: list[int] | None = None) -> bytes:
@@ -72,7 +72,7 @@ def _encoded(suffix: str, pixels: np.ndarray, options: list[int] | None = None) 
     return content.tobytes()
 
 
-# ------------------------------------------------------------------------------------ damaged pictures
+# ------------------------------------------------------------------------------------ damaged images
 
 
 def flipped(content: bytes, draw: random.Random) -> bytes:
@@ -141,7 +141,7 @@ _DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 )
 
 
-def damaged_picture(draw: random.Random) -> bytes:
+def damaged_image(draw: random.Random) -> bytes:
     """One to three damages on one of the originals."""
     content = draw.choice(originals())
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
@@ -149,7 +149,7 @@ def damaged_picture(draw: random.Random) -> bytes:
     return content
 
 
-# ---------------------------------------------------------------------------------- malicious pictures
+# ---------------------------------------------------------------------------------- malicious images
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -198,9 +198,9 @@ def _jpeg_bomb(draw: random.Random) -> bytes:
 
 @cache
 def _other_formats() -> tuple[bytes, ...]:
-    picture = np.zeros((24, 32, 3), np.uint8)
+    image = np.zeros((24, 32, 3), np.uint8)
     return (
-        *(_encoded(suffix, picture) for suffix in (".bmp", ".tiff", ".webp", ".ppm")),
+        *(_encoded(suffix, image) for suffix in (".bmp", ".tiff", ".webp", ".ppm")),
         *(
             b"GIF89a" + bytes(60),
             b"%PDF-1.7\n",
@@ -224,11 +224,11 @@ def _noise(draw: random.Random) -> bytes:
     return magic + draw.randbytes(draw.choice((0, 1, 3, 40, 400, 5000)))
 
 
-def picture(draw: random.Random) -> bytes:
-    """Any of the bad pictures."""
-    return draw.choice(
-        (damaged_picture, damaged_picture, damaged_picture, _png_bomb, _jpeg_bomb, other_format)
-    )(draw)
+def image(draw: random.Random) -> bytes:
+    """Any of the bad images."""
+    return draw.choice((damaged_image, damaged_image, damaged_image, _png_bomb, _jpeg_bomb, other_format))(
+        draw
+    )
 
 
 # ------------------------------------------------------------------------------------------------ JSON
@@ -313,8 +313,8 @@ def _value(draw: random.Random, depth: int = 0) -> object:
     return {draw.choice(_TEXTS[:30]): _value(draw, depth + 1) for _ in range(draw.randint(0, 4))}
 
 
-def _picture_text(draw: random.Random) -> object:
-    encoded = base64.b64encode(picture(draw)).decode()
+def _image_text(draw: random.Random) -> object:
+    encoded = base64.b64encode(image(draw)).decode()
     return draw.choice(
         (
             encoded,
@@ -333,7 +333,7 @@ def _picture_text(draw: random.Random) -> object:
 def _object(draw: random.Random) -> dict[str, object]:
     found: dict[str, object] = {}
     if draw.random() < 0.7:
-        found[draw.choice(("image", "image", "image_base64", "img", "data", "frame"))] = _picture_text(draw)
+        found[draw.choice(("image", "image", "image_base64", "img", "data", "frame"))] = _image_text(draw)
     if draw.random() < 0.3:
         found["image_ref"] = draw.choice((*_REFERENCES, _value(draw)))
     for key in ("sku", "frame_id", "part_id", "captured_at", "sequence"):
@@ -374,7 +374,7 @@ def json_bomb(draw: random.Random) -> bytes:
 
 
 _PAYLOADS: tuple[Callable[[random.Random], bytes], ...] = (
-    *(damaged_picture,) * 8,
+    *(damaged_image,) * 8,
     *(_png_bomb, _jpeg_bomb, other_format, _noise, _noise),
     *(json_object,) * 5,
     *(json_bomb,) * 3,

@@ -173,7 +173,7 @@ _WORDS = {
 def _nouns(data: dict[str, Any]) -> list[str]:
     called = re.split(r" (?:with|of|for|in) ", str(data.get("name", "")).lower())[0]
     words = re.findall(r"[a-z]{2,}", called)
-    seen = [str(tag) for tag in data.get("seen in its first pictures", [])]
+    seen = [str(tag) for tag in data.get("seen in its first images", [])]
     nouns = [" ".join(words[-2:]), words[-1]] if words else []
     return [*nouns, *seen] or ["gear"]
 

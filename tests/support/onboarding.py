@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from agent.calibration.threshold import CalibrationPolicy
-from agent.enrollment.orientation import PosePolicy
+from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.inference.inspector import Inspector
-from agent.onboarding import Office, Onboarding, OnboardingOptions
+from agent.onboarding import OnboardingContext, OnboardingCoordinator, OnboardingOptions
 from agent.ports import History, PromptWriter, RecipeBook
-from agent.recipes.cache import Cabinet
+from agent.recipes.cache import RecipeCache
 from tests.support.factory import Rooms
 from tests.support.schedule import ManualSchedule
 
 
 def onboarding(
     rooms: Rooms,
-    cabinet: Cabinet,
+    cabinet: RecipeCache,
     inspector: Inspector,
     *,
     book: RecipeBook | None = None,
@@ -25,9 +25,9 @@ def onboarding(
     writer: PromptWriter | None = None,
     schedule: ManualSchedule | None = None,
     agent: str = "cell-7",
-    pose: PosePolicy | None = None,
+    pose: OrientationPolicy | None = None,
     **options: Any,
-) -> Onboarding:
+) -> OnboardingCoordinator:
     """With short pauses, and a schedule that runs by hand."""
     short = {
         "method": "fade",
@@ -36,7 +36,7 @@ def onboarding(
         "frames_wait_s": 0.5,
         **options,
     }
-    office = Office(
+    office = OnboardingContext(
         book=book or rooms.book,
         desk=rooms.desk,
         cabinet=cabinet,
@@ -49,4 +49,4 @@ def onboarding(
         options=OnboardingOptions(**short),
         pose=pose,
     )
-    return Onboarding(office, schedule or ManualSchedule(), writer=writer)
+    return OnboardingCoordinator(office, schedule or ManualSchedule(), writer=writer)

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.codec import JsonMessageParser
-from adapters.mqtt.messages import JsonCommandParser, MqttAnnouncer, MqttReplier
+from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttReplier
 from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
 from agent.domain.errors import StorageError
@@ -16,11 +16,18 @@ from agent.domain.frame import Camera, DeliveryKind, Image
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from agent.methods.prepared import Method, Prepared, Scored
-from agent.pipeline import Line, LineOptions, LineParts, Overload, RecordingOptions, WatchOptions
+from agent.pipeline import (
+    MonitorOptions,
+    Overload,
+    Pipeline,
+    PipelineOptions,
+    PipelineParts,
+    RecordingOptions,
+)
 from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Transport
-from agent.recipes.cache import Cabinet
+from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
-from agent.recipes.import_export import RecipeExchange
+from agent.recipes.import_export import RecipeImporter
 from agent.telemetry import Counters, Measures
 from storage import MediaFolder, SqlHistory
 from tests.support.encoders import ColourEncoder
@@ -121,7 +128,7 @@ class Plant:
         self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
         history = history or rooms.history
         media = media or rooms.media
-        cabinet = self.cabinet = Cabinet(rooms.book, self.inspector, media, rooms.codec, method="fade")
+        cabinet = self.cabinet = RecipeCache(rooms.book, self.inspector, media, rooms.codec, method="fade")
         self.onboarding = onboarding(
             rooms,
             cabinet,
@@ -131,7 +138,7 @@ class Plant:
             schedule=self.schedule,
             **(onboarding_options or {}),
         )
-        parts = LineParts(
+        parts = PipelineParts(
             transport=transport or self.transport,
             decoder=decoder or PayloadDecoder(),
             parser=JsonMessageParser(),
@@ -139,7 +146,7 @@ class Plant:
             outbox=rooms.outbox,
             media=media,
             codec=rooms.codec,
-            announcer=MqttAnnouncer(self.topics, "1"),
+            announcer=MqttMessageComposer(self.topics, "1"),
             inspector=self.inspector,
             cabinet=cabinet,
             onboarding=self.onboarding,
@@ -149,7 +156,7 @@ class Plant:
                 JsonCommandParser(),
                 MqttReplier(self.topics, "1", self.counters),
                 rooms.book,
-                RecipeExchange(rooms.book, media, RecipeYaml(), rooms.codec),
+                RecipeImporter(rooms.book, media, RecipeYaml(), rooms.codec),
                 history,
                 rooms.samples,
                 self.counters,
@@ -157,9 +164,11 @@ class Plant:
         )
         recording = RecordingOptions(shadow=lambda camera: shadow, cycle_time_ms=cycle_time_ms)
         watched = {name: options.pop(name) for name in _WATCHED if name in options}
-        self.line = Line(
+        self.line = Pipeline(
             parts,
-            LineOptions(overload=overload, recording=recording, watch=WatchOptions(**watched), **options),
+            PipelineOptions(
+                overload=overload, recording=recording, watch=MonitorOptions(**watched), **options
+            ),
         )
 
     def deliver(self, *sent: Sent) -> None:
@@ -198,7 +207,7 @@ def frame(
     named: bool = True,
     on_acknowledge: Callable[[], None] | None = None,
 ) -> Sent:
-    """A picture of a good part from a camera; ``seed`` gives the picture and its id ``f-SEED``."""
+    """An image of a good part from a camera; ``seed`` gives the image and its id ``f-SEED``."""
     frame_id = f"f-{seed}" if named else None
     return message(
         DeliveryKind.FRAME,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from adapters.observability.cached_probe import Question
-from adapters.observability.health_source import BrokerState, DiskState, OutboxState, Vitals
-from agent.ports.health import LineState, StageState
+from adapters.observability.cached_probe import CachedProbe
+from adapters.observability.health_source import BrokerState, DiskState, HealthSource, OutboxState
+from agent.ports.health import PipelineState, StageState
 from agent.telemetry import Counters, Measures
 
 T = TypeVar("T")
@@ -24,17 +24,17 @@ def stage(name: str, *, alive: bool = True, restarts: int = 0, busy_s: float | N
 
 def line_state(
     *changed: StageState, failed: bool = False, storage_wait: str | None = None, in_flight: int = 0
-) -> LineState:
+) -> PipelineState:
     """A line that is well, but for what is said."""
     stages = {name: stage(name) for name in STAGES} | {one.name: one for one in changed}
-    return LineState(tuple(stages.values()), 0, None, 0, 0, 0, in_flight, failed, storage_wait)
+    return PipelineState(tuple(stages.values()), 0, None, 0, 0, 0, in_flight, failed, storage_wait)
 
 
 @dataclass
 class Patient:
     """What the agent would answer; change it, and ask again."""
 
-    line: LineState | None = field(default_factory=line_state)
+    line: PipelineState | None = field(default_factory=line_state)
     broker: BrokerState | None = field(default_factory=lambda: BrokerState(True, None, 3))
     outbox: OutboxState | Exception = field(default_factory=lambda: OutboxState(2, 1.5))
     disks: Sequence[DiskState] | Exception = (DiskState("media", 50_000, 100_000, 10_000),)
@@ -43,9 +43,9 @@ class Patient:
     counters: Counters = field(default_factory=Counters)
     measures: Measures = field(default_factory=Measures)
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> HealthSource:
         """Nothing is remembered between two questions."""
-        return Vitals(
+        return HealthSource(
             info={
                 "agent": "cell-7",
                 "site": "plant",
@@ -57,8 +57,8 @@ class Patient:
             measures=self.measures,
             line=lambda: self.line,
             broker=lambda: self.broker,
-            outbox=Question("the database", lambda: _said(self.outbox), fresh_s=0.0),
-            disks=Question("the file system", lambda: _said(self.disks), fresh_s=0.0),
+            outbox=CachedProbe("the database", lambda: _said(self.outbox), fresh_s=0.0),
+            disks=CachedProbe("the file system", lambda: _said(self.disks), fresh_s=0.0),
             database_file=self.database_file,
             models=lambda: self.models,
             hang_after_s=600.0,

@@ -1,4 +1,4 @@
-"""Pictures that the tests publish: drawn ones, and photographs where they lie beside the checkout."""
+"""Images that the tests publish: drawn ones, and photographs where they lie beside the checkout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_SEED = 1_000_000
 
 
 def encode(image: object, suffix: str = ".jpg") -> bytes:
-    """An RGB picture as a file's bytes."""
+    """An RGB image as a file's bytes."""
     ok, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))  # type: ignore[call-overload]
     assert ok
     return bytes(data)
@@ -29,11 +29,11 @@ def drawn(family: str, count: int, *, every_nth_defective: int = 4, prefix: str 
     for index in range(count):
         seed = FIRST_SEED + index
         defective = every_nth_defective and index % every_nth_defective == every_nth_defective - 1
-        picture = draw(
+        image = draw(
             product, station, seed, defect=random_defect(product, seed) if defective else None, size=192
         )
         yield Shot(
-            encoded=encode(picture.image),
+            encoded=encode(image.image),
             media_type="image/jpeg",
             sku=family,
             part_id=f"{prefix}-{index:04d}",

@@ -29,7 +29,7 @@ def test_bad_frames_end_as_errors_between_good_ones(
 ) -> None:
     good = list(drawn("gear", 8))
     bad = [
-        b"this is no picture",
+        b"this is no image",
         good[0].encoded[: len(good[0].encoded) // 2],
         _huge_png_header(),
         json.dumps({"frame_id": "no-image", "sku": "gear"}).encode(),
@@ -50,7 +50,7 @@ def test_bad_frames_end_as_errors_between_good_ones(
         customer.publish(f"{BASE}/sku", b'{"sku": ["gear"]}')
         total = len(good) + len(bad)
         customer.wait_for(lambda s: len(s.of("verdict")) == total, 60, f"{total} verdicts")
-        # An equal picture, no redelivery: another part that looks the same.
+        # An equal image, no redelivery: another part that looks the same.
         customer.publish(f"{BASE}/frame", good[0].encoded)
         customer.wait_for(lambda s: len(s.of("verdict")) == total + 1, 30, "the verdict on the last frame")
         assert agent.stop() == 0

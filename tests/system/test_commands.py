@@ -20,8 +20,8 @@ def test_a_recipe_is_edited_and_takes_over_in_a_running_agent(
 ) -> None:
     source = tmp_path / "good"
     source.mkdir()
-    pictures = list(drawn("gear", 14))
-    for item in pictures[:10]:
+    images = list(drawn("gear", 14))
+    for item in images[:10]:
         (source / f"{item.frame_id}.jpg").write_bytes(item.encoded)
     broker = start_mosquitto()
     agent = start_agent(broker.url, sqlite_url)
@@ -48,7 +48,7 @@ def test_a_recipe_is_edited_and_takes_over_in_a_running_agent(
         customer.wait_for(lambda s: len(s.of("reply")) == 2, 60, "the answer to the activation")
         assert customer.of("reply")[1]["ok"]
         customer.publish(f"{BASE}/sku", b'{"sku": "gear"}', retain=True)
-        for item in pictures[10:]:
+        for item in images[10:]:
             customer.publish(f"{BASE}/frame", item.encoded)
         customer.wait_for(lambda s: len(s.of("verdict")) == 4, 60, "four verdicts")
         verdicts = customer.of("verdict")

@@ -26,11 +26,11 @@ BEFORE, DURING = 40, 20
 
 
 def noise(first: int, count: int) -> Iterator[Shot]:
-    """Pictures of 180 kB that nothing can make smaller."""
+    """Images of 180 kB that nothing can make smaller."""
     for seed in range(first, first + count):
-        picture = np.random.default_rng(seed).integers(0, 256, (240, 240, 3), dtype=np.uint8)
+        image = np.random.default_rng(seed).integers(0, 256, (240, 240, 3), dtype=np.uint8)
         name = f"part-{seed:04d}"
-        yield Shot(encode(picture, ".png"), "image/png", sku="noise", part_id=name, frame_id=name)
+        yield Shot(encode(image, ".png"), "image/png", sku="noise", part_id=name, frame_id=name)
 
 
 def fill(file: Path) -> None:
@@ -63,7 +63,7 @@ def test_frames_wait_for_room_that_the_agent_makes_and_none_is_lost(
         with CameraPublisher(options, Topics("factory"), Camera("factory", "line-1", "cam-1")) as camera:
             assert camera.run(noise(0, BEFORE)).acknowledged == BEFORE
             customer.wait_for(lambda s: len(s.frame_ids()) == BEFORE, 60, "the first verdicts")
-            for file in media.rglob("*.png"):  # a picture of the last minute would stay whatever happens
+            for file in media.rglob("*.png"):  # an image of the last minute would stay whatever happens
                 os.utime(file, (1, 1))
             fill(small_disk / "of others")
             assert camera.run(noise(BEFORE, DURING)).acknowledged == DURING

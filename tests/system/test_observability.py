@@ -105,7 +105,7 @@ def test_a_broker_that_goes_and_comes_and_what_a_scrape_tells(
         customer.publish(f"{BASE}/sku", json.dumps({"sku": "gear"}).encode(), retain=True)
         for shot in shots:
             customer.publish(f"{BASE}/frame", shot.encoded)
-        customer.publish(f"{BASE}/frame", b"no picture")
+        customer.publish(f"{BASE}/frame", b"no image")
         customer.wait_for(lambda s: len(s.of("verdict")) == 5, 60, "five verdicts")
     wait_until(lambda: asked.value("outbox_messages") == 0, "the outbox to be empty", UNWELL_S)
     assert asked.value("frames_received_total") == 5
@@ -162,7 +162,7 @@ def test_a_stage_that_dies_for_good(
         asked.wait_ready()
         monkeypatch.setattr(agent.store.history, "record", _dies)
         with Subscriber(mosquitto.url, "factory/line-1/dying/verdict") as camera:
-            camera.publish("factory/line-1/dying/frame", b"no picture")
+            camera.publish("factory/line-1/dying/frame", b"no image")
         wait_until(lambda: asked.status("/healthz") == 503, "the agent to be unhealthy", UNWELL_S)
         assert agent.wait(UNWELL_S)
         assert "line" in asked.wrong()

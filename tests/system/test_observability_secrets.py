@@ -41,7 +41,7 @@ def test_no_secret_in_logs_and_pages(
     asked.wait_ready()
     with Subscriber(broker.url, f"{BASE}/verdict", username="camera", password="c") as customer:
         customer.publish(f"{BASE}/frame", next(drawn("gear", 1)).encoded)
-        customer.publish(f"{BASE}/frame", b"no picture")
+        customer.publish(f"{BASE}/frame", b"no image")
         customer.wait_for(lambda s: len(s.of("verdict")) == 2, 60, "two verdicts")
     pages = [asked.metrics(), json.dumps(asked.wrong())]
     broker.stop(kill=True)

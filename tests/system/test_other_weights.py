@@ -87,7 +87,7 @@ def test_a_recipe_made_with_the_bundled_model_runs_under_the_profile_edge(
         sqlite_url,
         "SELECT version, origin, parent_version, note FROM recipe WHERE sku = 'gear' ORDER BY version",
     )[-2:]
-    assert (second["origin"], second["parent_version"]) == ("enrolment", first["version"])
+    assert (second["origin"], second["parent_version"]) == ("enrollment", first["version"])
     judged = rows(
         sqlite_url,
         "SELECT frame_id, verdict, reason, threshold, recipe_version FROM inspection_history",

@@ -1,4 +1,4 @@
-"""Real input: a folder of pictures through a real broker into a real database, one row and verdict each."""
+"""Real input: a folder of images through a real broker into a real database, one row and verdict each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _publish(folder: Path, url: str, form: str, protocol: str) -> None:
 
 
 @pytest.mark.parametrize(("form", "protocol"), [("raw", "5"), ("json", "3.1.1")])
-def test_each_picture_of_a_folder_has_one_row_and_one_verdict(
+def test_each_image_of_a_folder_has_one_row_and_one_verdict(
     form: str,
     protocol: str,
     tmp_path: Path,
@@ -32,7 +32,7 @@ def test_each_picture_of_a_folder_has_one_row_and_one_verdict(
     start_mosquitto: StartMosquitto,
     start_agent: StartAgent,
 ) -> None:
-    source = tmp_path / "pictures"
+    source = tmp_path / "images"
     source.mkdir()
     for item in drawn("gear", 40):
         (source / f"{item.frame_id}.jpg").write_bytes(item.encoded)

@@ -28,7 +28,7 @@ _FRAMES, _RATE_HZ = 160, 2.5
 
 def demo(
     context: typer.Context,
-    frames: Annotated[int, typer.Option(min=24, help="Pictures of all cameras together.")] = _FRAMES,
+    frames: Annotated[int, typer.Option(min=24, help="Images of all cameras together.")] = _FRAMES,
     seed: Annotated[int, typer.Option(min=0, help="Other products, other parts, other defects.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the summary there as well.")
@@ -37,7 +37,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path(
         "var/demo"
     ),
-    rate: Annotated[float, typer.Option(min=0.1, help="Pictures a second of each camera.")] = _RATE_HZ,
+    rate: Annotated[float, typer.Option(min=0.1, help="Images a second of each camera.")] = _RATE_HZ,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,

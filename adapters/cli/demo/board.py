@@ -38,7 +38,7 @@ class Board:
         self._alerts = 0
 
     def start_clock(self) -> None:
-        """The first picture is about to be taken."""
+        """The first image is about to be taken."""
         with self._changed:
             self._started = time.monotonic()
 
@@ -47,7 +47,7 @@ class Board:
         self._update(camera, sku=sku, noun=noun, enrolled=enrolled)
 
     def published(self, camera: str) -> None:
-        """A picture was handed to the broker."""
+        """An image was handed to the broker."""
         with self._changed:
             state = self._states[camera]
             self._states[camera] = replace(state, published=state.published + 1)
@@ -92,23 +92,23 @@ class Board:
 
     @property
     def cameras(self) -> list[CameraState]:
-        """A consistent picture of all cameras."""
+        """A consistent image of all cameras."""
         with self._changed:
             return list(self._states.values())
 
     @property
     def seconds(self) -> float:
-        """Since the first picture."""
+        """Since the first image."""
         return 0.0 if self._started is None else time.monotonic() - self._started
 
     @property
     def fps(self) -> float:
-        """Verdicts a second since the first picture."""
+        """Verdicts a second since the first image."""
         judged = sum(state.judged for state in self.cameras)
         return judged / self.seconds if self.seconds > 0 else 0.0
 
     def wait_until_open(self, camera: str, limit: int, timeout_s: float) -> bool:
-        """Wait until fewer than ``limit`` pictures of a camera wait for their verdict."""
+        """Wait until fewer than ``limit`` images of a camera wait for their verdict."""
         with self._changed:
             return self._changed.wait_for(lambda: self._open(camera) < limit, timeout_s)
 

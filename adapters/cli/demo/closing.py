@@ -102,7 +102,7 @@ def _places(folder: Path) -> Table:
 
 
 def _step_beyond() -> Text:
-    """The last line: drawn pictures taught the bundled model, photographs are for real weights."""
+    """The last line: drawn images taught the bundled model, photographs are for real weights."""
     return Text.assemble(
         f"Real weights, {KNOWN[REAL_WEIGHTS].size / 1e6:.0f} MB: ",
         ("sightline models pull --profile edge", "cyan"),

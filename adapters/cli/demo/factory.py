@@ -23,7 +23,7 @@ from agent.ports import PublishTicket
 from config import Settings
 
 WINDOW = 3
-"""A line stops while so many of its pictures wait for a verdict, as a full buffer of parts would stop it."""
+"""A line stops while so many of its images wait for a verdict, as a full buffer of parts would stop it."""
 READY_S = 60.0
 TAUGHT_S = 600.0
 QUIET_S = 90.0
@@ -32,7 +32,7 @@ ACKNOWLEDGED_S = 30.0
 POLL_S = 0.05
 
 _LEFT_OUT = "SELECT message FROM event WHERE kind = 'reference-left-out' AND sku = :sku"
-_FAILURES = "SELECT message FROM event WHERE kind = 'enrolment-failed' AND sku = :sku"
+_FAILURES = "SELECT message FROM event WHERE kind = 'enrollment-failed' AND sku = :sku"
 
 Say = Callable[[str], None]
 
@@ -44,7 +44,7 @@ class Production:
     shots: dict[Key, Shot]
     heard: list[Heard]
     seconds: float
-    """From the first picture to the last verdict."""
+    """From the first image to the last verdict."""
 
 
 class Factory:
@@ -75,7 +75,7 @@ class Factory:
                     if article.enrolled and not self._known(article.sku):
                         for number, encoded in enumerate(camera.references(article.sku), start=1):
                             name = f"reference-{number:02d}"
-                            _settle(publisher.enrol(Message(encoded, sku=article.sku, frame_id=name)))
+                            _settle(publisher.enroll(Message(encoded, sku=article.sku, frame_id=name)))
             for article in (one for one in self._plan.articles if one.enrolled):
                 problem = f"{article.sku} was not enrolled in time"
                 self._wait(lambda sku=article.sku: self._taught(sku), TAUGHT_S, problem)  # type: ignore[misc]
@@ -152,7 +152,7 @@ class Factory:
 
 
 class Producer(threading.Thread):
-    """One line with its camera: takes a picture at a steady rate while parts are not piling up."""
+    """One line with its camera: takes an image at a steady rate while parts are not piling up."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class Producer(threading.Thread):
         self._stopping = stopping
 
     def run(self) -> None:
-        """Publish every picture, each acknowledged by the broker."""
+        """Publish every image, each acknowledged by the broker."""
         try:
             with self._publisher as publisher:
                 self._produce(publisher)
@@ -218,4 +218,4 @@ def _announce(publisher: CameraPublisher, camera: CameraPlan, sku: str) -> None:
 
 def _settle(ticket: PublishTicket) -> None:
     if not ticket.wait(ACKNOWLEDGED_S):
-        raise TransportError("the broker did not acknowledge a picture in time")
+        raise TransportError("the broker did not acknowledge an image in time")

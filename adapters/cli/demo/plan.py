@@ -15,7 +15,7 @@ FIRST_SEED = 1_000_000
 """Training draws with seeds below it: what the demonstration shows, no training run ever saw."""
 
 SITE = "demo"
-PICTURE_SIZE = 480
+IMAGE_SIZE = 480
 REJECT_FRACTION = 0.28
 SHOTS = 12
 LEAST_FRAMES = 24
@@ -36,7 +36,7 @@ class Article:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture as its camera publishes it, with what the simulator knows about it."""
+    """One image as its camera publishes it, with what the simulator knows about it."""
 
     index: int
     sku: str
@@ -71,10 +71,10 @@ class CameraPlan:
     def references(self, sku: str, count: int = SHOTS) -> list[bytes]:
         """JPEG photographs of good parts that are not on the line."""
         product = next(run.product for run in self.feed.runs if run.sku == sku)
-        return [encode_jpeg(picture.image) for picture in self.feed.references(product, count)]
+        return [encode_jpeg(image.image) for image in self.feed.references(product, count)]
 
     def shots(self) -> Iterator[Shot]:
-        """The pictures in the order in which the parts come."""
+        """The images in the order in which the parts come."""
         for part in self.feed:
             yield _shot(part)
 
@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def frames(self) -> int:
-        """All pictures of all cameras."""
+        """All images of all cameras."""
         return sum(len(camera.feed) for camera in self.cameras)
 
     @property
@@ -122,7 +122,7 @@ def make_plan(frames: int, seed: int) -> Plan:
             for article in articles
         )
         station = Station.fixed(base + number)
-        feed = SimulatedCamera(line, camera, station, runs, seed=base + number, size=PICTURE_SIZE)
+        feed = SimulatedCamera(line, camera, station, runs, seed=base + number, size=IMAGE_SIZE)
         cameras.append(CameraPlan(line, camera, articles, feed))
     return Plan(seed, tuple(cameras))
 
@@ -138,19 +138,19 @@ def share_out(total: int, shares: list[float]) -> list[int]:
 
 
 def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
-    """An RGB picture as a camera's JPEG."""
+    """An RGB image as a camera's JPEG."""
     _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
 
 
 def _shot(part: Part) -> Shot:
-    _, mask = cv2.imencode(".png", part.picture.mask.astype(np.uint8) * 255)
+    _, mask = cv2.imencode(".png", part.image.mask.astype(np.uint8) * 255)
     return Shot(
         index=part.index,
         sku=part.sku,
         part_id=part.part_id,
-        encoded=encode_jpeg(part.picture.image),
+        encoded=encode_jpeg(part.image.image),
         truth=part.truth,
-        defect=part.picture.defect,
+        defect=part.image.defect,
         mask=mask.tobytes(),
     )

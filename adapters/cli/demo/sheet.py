@@ -20,7 +20,7 @@ COLOURS = {"PASS": (38, 142, 74), "FAIL": (200, 40, 40), "REVIEW": (196, 140, 10
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One verdict with its three pictures, as files."""
+    """One verdict with its three images, as files."""
 
     title: str
     """SKU and what it is."""
@@ -70,15 +70,15 @@ def _draw_card(sheet: Image.Image, card: Card, left: int, top: int) -> None:
 
 def _proportion(encoded: bytes) -> float:
     """Height over width."""
-    with Image.open(io.BytesIO(encoded)) as picture:
-        return picture.height / picture.width
+    with Image.open(io.BytesIO(encoded)) as image:
+        return image.height / image.width
 
 
 def _tile(encoded: bytes, proportion: float) -> Image.Image:
-    """A picture on a square tile, without the footer that an overlay has below the frame."""
-    with Image.open(io.BytesIO(encoded)) as picture:
-        height = min(picture.height, round(picture.width * proportion))
-        small = picture.convert("RGB").crop((0, 0, picture.width, height))
+    """An image on a square tile, without the footer that an overlay has below the frame."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        height = min(image.height, round(image.width * proportion))
+        small = image.convert("RGB").crop((0, 0, image.width, height))
     small.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
     tile = Image.new("RGB", (TILE, TILE), (238, 240, 242))
     tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))

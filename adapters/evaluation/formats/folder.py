@@ -1,10 +1,10 @@
-"""Pictures of one's own, sorted into folders."""
+"""Images of one's own, sorted into folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.evaluation.dataset import Category, Sample, by_stem, folders, mask_of, pictures
+from adapters.evaluation.dataset import Category, Sample, by_stem, folders, images, mask_of
 from agent.domain.errors import ConfigurationError
 
 GOOD = "good"
@@ -20,32 +20,32 @@ def folder(root: Path) -> list[Category]:
     are then left out of the test. ``root`` is a product, or holds products.
 
     Raises:
-        ConfigurationError: there is no ``good`` folder with pictures, or no folder of defects.
+        ConfigurationError: there is no ``good`` folder with images, or no folder of defects.
     """
     if not root.is_dir():
         raise ConfigurationError(f"there is no folder {root}; --root names a folder with good/ and defects")
     products = [root] if _is_product(root) else [inside for inside in folders(root) if _is_product(inside)]
     if not products:
         raise ConfigurationError(
-            f"{root} is not a folder with good/ and at least one folder of defects, each with pictures; "
+            f"{root} is not a folder with good/ and at least one folder of defects, each with images; "
             "check --root and --dataset"
         )
     return [_category(product) for product in products]
 
 
 def _is_product(root: Path) -> bool:
-    return bool(pictures(root / GOOD)) and bool(_kinds(root))
+    return bool(images(root / GOOD)) and bool(_kinds(root))
 
 
 def _kinds(root: Path) -> list[Path]:
     reserved = {GOOD, REFERENCES, *MASKS}
-    return [kind for kind in folders(root) if kind.name not in reserved and pictures(kind)]
+    return [kind for kind in folders(root) if kind.name not in reserved and images(kind)]
 
 
 def _category(root: Path) -> Category:
-    samples = [Sample(path) for path in pictures(root / GOOD)]
+    samples = [Sample(path) for path in images(root / GOOD)]
     for kind in _kinds(root):
         masks = {stem: mask for name in MASKS for stem, mask in by_stem(root / name / kind.name).items()}
-        samples += [Sample(path, kind.name, mask_of(masks, path.stem)) for path in pictures(kind)]
-    references = pictures(root / REFERENCES) or pictures(root / GOOD)
+        samples += [Sample(path, kind.name, mask_of(masks, path.stem)) for path in images(kind)]
+    references = images(root / REFERENCES) or images(root / GOOD)
     return Category(root.resolve().name, references, tuple(samples))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.evaluation.dataset import Category, Sample, by_stem, folders, locate, mask_of, pictures
+from adapters.evaluation.dataset import Category, Sample, by_stem, folders, images, locate, mask_of
 
 
 def mvtec(root: Path) -> list[Category]:
@@ -30,7 +30,7 @@ def mpdd(root: Path) -> list[Category]:
 def btad(root: Path) -> list[Category]:
     """BTAD's three products: ``01/train/ok``, ``01/test/ok``, ``01/test/ko``, ``01/ground_truth/ko``.
 
-    Masks have the picture's name and a suffix of their own (.png or .bmp).
+    Masks have the image's name and a suffix of their own (.png or .bmp).
 
     Raises:
         ConfigurationError: there is no product of this layout.
@@ -54,8 +54,8 @@ def _category(folder: Path, good: str, noun: str) -> Category:
     samples: list[Sample] = []
     for kind in folders(folder / "test"):
         if kind.name == good:
-            samples += [Sample(path) for path in pictures(kind)]
+            samples += [Sample(path) for path in images(kind)]
             continue
         masks = by_stem(folder / "ground_truth" / kind.name)
-        samples += [Sample(path, kind.name, mask_of(masks, path.stem)) for path in pictures(kind)]
-    return Category(folder.name, pictures(folder / "train" / good), tuple(samples), noun)
+        samples += [Sample(path, kind.name, mask_of(masks, path.stem)) for path in images(kind)]
+    return Category(folder.name, images(folder / "train" / good), tuple(samples), noun)

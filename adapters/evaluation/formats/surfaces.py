@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.evaluation.dataset import Category, Sample, by_stem, folders, locate, mask_of, pictures
+from adapters.evaluation.dataset import Category, Sample, by_stem, folders, images, locate, mask_of
 from adapters.evaluation.masks import read_mask
 
 _TILES_GOOD = "MT_Free"
@@ -29,8 +29,8 @@ def mtd(root: Path) -> list[Category]:
         if not kind.name.startswith("MT_"):
             continue
         folder = kind / "Imgs" if (kind / "Imgs").is_dir() else kind
-        photographs = [path for path in pictures(folder) if path.suffix.lower() != ".png"]
-        masks = {path.stem: path for path in pictures(folder) if path.suffix.lower() == ".png"}
+        photographs = [path for path in images(folder) if path.suffix.lower() != ".png"]
+        masks = {path.stem: path for path in images(folder) if path.suffix.lower() == ".png"}
         for path in photographs:
             good = kind.name == _TILES_GOOD
             defect = None if good else kind.name.removeprefix("MT_").lower()
@@ -68,7 +68,7 @@ def ksdd(root: Path) -> list[Category]:
 
 
 def dagm(root: Path) -> list[Category]:
-    """DAGM 2007: ``ClassN/Train`` and ``ClassN/Test``; a picture is defective where ``Label`` has its
+    """DAGM 2007: ``ClassN/Train`` and ``ClassN/Test``; an image is defective where ``Label`` has its
     ``NAME_label.PNG``, an ellipse around the defect.
 
     Raises:
@@ -98,5 +98,5 @@ def dagm(root: Path) -> list[Category]:
 
 def _dagm_part(folder: Path) -> list[Sample]:
     masks = by_stem(folder / "Label")
-    found = [(path, masks.get(f"{path.stem}_label")) for path in pictures(folder)]
+    found = [(path, masks.get(f"{path.stem}_label")) for path in images(folder)]
     return [Sample(path) if mask is None else Sample(path, "defect", mask) for path, mask in found]

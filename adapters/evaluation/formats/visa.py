@@ -18,10 +18,10 @@ def visa(root: Path) -> list[Category]:
     """VisA's folder, with ``split_csv/1cls.csv`` (object, split, label, image, mask); or its copy in
     MVTec's layout, as the authors' own tool makes it.
 
-    Pictures keep the order of the file, which the reference draw depends on (METHODS 1.5).
+    Images keep the order of the file, which the reference draw depends on (METHODS 1.5).
 
     Raises:
-        ConfigurationError: it is neither, the file has other columns, or pictures it names are missing.
+        ConfigurationError: it is neither, the file has other columns, or images it names are missing.
     """
     expected = f"VisA's folder (with {SPLIT.as_posix()}), nor its copy in MVTec's layout"
     found = locate(root, lambda folder: (folder / SPLIT).is_file() or _is_converted(folder), expected)

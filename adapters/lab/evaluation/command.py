@@ -37,7 +37,7 @@ class Evaluation:
         """Raises SightlineError where a path or a size is wrong, before anything costs time."""
         self._arguments = arguments
         self._sizes = products.Sizes(
-            arguments.products, arguments.pictures, arguments.seed, tuple(arguments.families)
+            arguments.products, arguments.images, arguments.seed, tuple(arguments.families)
         )
         self._parts = _wanted(arguments)
         if arguments.photographs is not None:
@@ -58,7 +58,7 @@ class Evaluation:
         teacher = None if self.models.teacher is None else self.models.teacher.digest
         drawn = {
             "products": arguments.products,
-            "pictures": arguments.pictures,
+            "images": arguments.images,
             "families": arguments.families,
         }
         if teacher is not None and arguments.teacher_preprocessing is not None:
@@ -109,7 +109,7 @@ class Evaluation:
     def _words(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         speaker = Speaker(self.models.tiny)
         held = tuple(family for family in self._sizes.families if family in HELD_OUT)
-        sizes = products.Sizes(self._sizes.products, self._sizes.pictures, self._sizes.seed, held)
+        sizes = products.Sizes(self._sizes.products, self._sizes.images, self._sizes.seed, held)
         for one in self._missing("words", products.trials(sizes)):
             yield one.key, speaker.measure(one).as_dict()
 
@@ -152,11 +152,11 @@ def parser() -> argparse.ArgumentParser:
     add("--only", type=_list, metavar="PART,...", help=f"of {', '.join(PARTS)}; default: all")
     add("--families", type=_list, metavar="NAME,...", default=list(FAMILIES), help="default: all")
     add("--products", type=int, default=3, help="of each family")
-    add("--pictures", type=int, default=24, help="good ones of each product and station, as many defective")
+    add("--images", type=int, default=24, help="good ones of each product and station, as many defective")
     add("--draws", type=int, default=3, help="draws of references from photographs")
     add("--controls", action="store_true", help="measure the controls and the teacher on drawn products too")
     add("--frames", type=int, default=64, help="timed for the speed")
-    add("--seed", type=int, default=0, help="of products, pictures, draws and resamples")
+    add("--seed", type=int, default=0, help="of products, images, draws and resamples")
     add("--threads", type=int, default=2)
     add(
         "--out", type=Path, metavar="FILE", help="the record, as JSON; a run that was cut short goes on there"

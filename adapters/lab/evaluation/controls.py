@@ -32,9 +32,9 @@ def random_encoder(files: Files, seed: int) -> OpenClipEncoder:
 
 
 class Outlier:
-    """How far the oddest patches of a picture are from the rest of it: no model, no reference.
+    """How far the oddest patches of an image are from the rest of it: no model, no reference.
 
-    Hand-made descriptors of one grid; distance to their median over the picture, and to the nearest one
+    Hand-made descriptors of one grid; distance to their median over the image, and to the nearest one
     that shares no pixel.
     """
 

@@ -34,7 +34,7 @@ class HandMade:
         Raises ValueError where the aspect ratio is to be kept, which these grids do not.
         """
         if keep_aspect:
-            raise ValueError("hand-made descriptors are of square pictures; leave keep_aspect out")
+            raise ValueError("hand-made descriptors are of square images; leave keep_aspect out")
         batch = torch.stack([resize(image, size) for image in images]).float().div_(255)
         planes = _gradients(batch)
         return tuple(_moments(batch, planes, stride) for stride in STRIDES)

@@ -39,7 +39,7 @@ def _station_table(results: Results, station: str, seed: int) -> Table:
             rows.append(Row(f"mean, {group}, surfaces", cells, mean=True))
     counted = {len(result["kinds"]) for result in results}
     note = (
-        f"Image AUROC, and pixel AUROC where the column says so; {min(counted)} pictures of each product, "
+        f"Image AUROC, and pixel AUROC where the column says so; {min(counted)} images of each product, "
         "half of them defective. Brackets: 95 % by a bootstrap over products."
     )
     return Table(f"Product families, {station} station", tuple(columns), tuple(rows), note)
@@ -104,8 +104,8 @@ def defect_table(results: Results, seed: int) -> Table | None:
             cells += [_defect_figure(own, by_group[group], column, kind, seed) for column in _BY_DEFECT]
         count = sum(result["kinds"].count(kind) for result in results)
         rows.append(Row(kind, (str(count), *cells)))
-    note = "Image AUROC of the agent's scores: the pictures with one kind of defect against the good ones."
-    return Table("Defects", ("pictures", *titles), tuple(rows), note)
+    note = "Image AUROC of the agent's scores: the images with one kind of defect against the good ones."
+    return Table("Defects", ("images", *titles), tuple(rows), note)
 
 
 def _defect_figure(

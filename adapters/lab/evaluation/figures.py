@@ -37,18 +37,18 @@ class Figure:
 def wins(kinds: Sequence[str | None], draws: Sequence[Sequence[float]], only: str | None = None) -> Floats:
     """(good, defective) how often the defective one scores higher, ties half, in the mean of the draws.
 
-    Its mean is the AUROC. ``only`` keeps the defective pictures of one kind.
+    Its mean is the AUROC. ``only`` keeps the defective images of one kind.
 
     Raises:
-        ValueError: there is no good or no such defective picture, or a score is missing.
+        ValueError: there is no good or no such defective image, or a score is missing.
     """
     good = [index for index, kind in enumerate(kinds) if kind is None]
     wanted = [index for index, kind in enumerate(kinds) if kind is not None and only in (None, kind)]
     if not good or not wanted:
-        raise ValueError("an AUROC needs good and defective pictures")
+        raise ValueError("an AUROC needs good and defective images")
     scores = np.asarray(draws, dtype=np.float64)
     if scores.shape[1:] != (len(kinds),):
-        raise ValueError(f"{scores.shape[1:]} scores do not fit {len(kinds)} pictures")
+        raise ValueError(f"{scores.shape[1:]} scores do not fit {len(kinds)} images")
     high, low = scores[:, None, wanted], scores[:, good, None]
     matrix: Floats = ((high > low) + 0.5 * (high == low)).mean(0)
     return matrix
@@ -87,9 +87,9 @@ def _resampled(group: Floats, rng: np.random.Generator) -> Floats:
     return drawn
 
 
-def over_pictures(products: Sequence[Floats], seed: int) -> Figure:
+def over_images(products: Sequence[Floats], seed: int) -> Figure:
     """The mean over products of the mean of :func:`wins` (or of a difference of two), with a bootstrap over
-    the pictures of each product, good and defective ones apart.
+    the images of each product, good and defective ones apart.
 
     Raises:
         ValueError: there is no product.

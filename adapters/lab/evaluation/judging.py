@@ -18,7 +18,7 @@ from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.enrollment.enroll import as_they_lie
-from agent.enrollment.orientation import PosePolicy, policy_for
+from agent.enrollment.orientation import OrientationPolicy, policy_for
 from agent.inference.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
 from agent.methods.maps import pool_map
@@ -38,7 +38,7 @@ def _inspection() -> tuple[str, dict[str, Any]]:
     return chosen.method, dict(chosen.parameters.get(chosen.method, {}))
 
 
-def pose_in_force() -> PosePolicy:
+def pose_in_force() -> OrientationPolicy:
     """How the embedded profile finds out how parts lie, and in how many directions it memorises them."""
     chosen = policy_for(_settings().references.rotations, _settings().references.directions)
     if chosen is None:
@@ -69,14 +69,14 @@ def recipe_of(sku: str, noun: str) -> Recipe:
 
 
 def memorised(method: Method, plain: Recipe, images: Sequence[Image]) -> Prepared:
-    """A recipe with references as enrolment memorises them: turned where parts lie loosely."""
+    """A recipe with references as enrollment memorises them: turned where parts lie loosely."""
     names = tuple(Reference("", str(index), str(index)) for index in range(len(images)))
     draft = replace(plain, references=names)
     return method.prepare(as_they_lie(Inspector(method), draft, images, pose_in_force()), images)
 
 
 def scored(method: Method, images: Sequence[Image], recipes: Sequence[Prepared]) -> list[list[Scored]]:
-    """For each recipe what the method says of each picture; pictures go through the model once."""
+    """For each recipe what the method says of each image; images go through the model once."""
     every = method.score(
         [image for _ in recipes for image in images], [recipe for recipe in recipes for _ in images]
     )
@@ -140,7 +140,7 @@ class _Maps:
                 self._pairs.append((one.anomaly_map.cpu().float().numpy(), sample.mask))
 
     def auroc(self) -> float | None:
-        """Over all pixels of all pictures; None without both kinds of pixels."""
+        """Over all pixels of all images; None without both kinds of pixels."""
         if not self._pairs:
             return None
         lowest = min(float(values.min()) for values, _ in self._pairs)

@@ -13,7 +13,7 @@ from agent.methods.memory import MemoryBank, join_depths, nearest_distances
 from agent.ports import PatchEncoder
 
 TOP = 0.01
-"""A picture's score is the mean of this share of its largest distances."""
+"""An image's score is the mean of this share of its largest distances."""
 
 
 class Neighbours:
@@ -58,6 +58,6 @@ def _pooled(distances: torch.Tensor, draw: Draw) -> list[float]:
 
 
 def top_mean(distances: torch.Tensor) -> list[float]:
-    """One score a picture of (B, n) distances."""
+    """One score an image of (B, n) distances."""
     values: list[float] = highest_mean(distances, round(TOP * distances.shape[1])).tolist()
     return values

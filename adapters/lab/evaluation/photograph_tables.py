@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.lab.evaluation.figures import Figure, over_pictures, wins
+from adapters.lab.evaluation.figures import Figure, over_images, wins
 from adapters.lab.evaluation.tables import Row, Table
 
 Results = Sequence[Mapping[str, Any]]
@@ -31,11 +31,11 @@ def _table(title: str, results: Results, seed: int) -> Table:
     for model in models:
         cells = tuple(photograph_figure(results, f"{model} {each}", seed) for each in shots)
         rows.append(Row(model, cells, mean=True))
-    pictures = sum(len(result["kinds"]) for result in results)
+    images = sum(len(result["kinds"]) for result in results)
     draws = max(len(draws) for result in results for draws in result["scores"].values())
     note = (
-        f"Image AUROC; {pictures} pictures, the mean of {draws} draws of references. Brackets: 95 % by a "
-        "bootstrap over pictures."
+        f"Image AUROC; {images} images, the mean of {draws} draws of references. Brackets: 95 % by a "
+        "bootstrap over images."
     )
     return Table(title, shots, tuple(rows), note)
 
@@ -59,4 +59,4 @@ def photograph_figure(results: Results, column: str, seed: int, less: str | None
             return None
         matrix = wins(result["kinds"], scores[column])
         matrices.append(matrix if less is None else matrix - wins(result["kinds"], scores[less]))
-    return over_pictures(matrices, seed) if matrices else None
+    return over_images(matrices, seed) if matrices else None

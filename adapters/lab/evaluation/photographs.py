@@ -42,7 +42,7 @@ def categories(root: Path) -> list[Category]:
         defective = sum(sample.defect is not None for sample in category.test)
         if not category.train or not 0 < defective < len(category.test):
             raise ConfigurationError(
-                f"{root / category.name} needs pictures in train/good, in test/good and in test/DEFECT"
+                f"{root / category.name} needs images in train/good, in test/good and in test/DEFECT"
             )
     return sorted(found, key=lambda category: category.name)
 
@@ -52,7 +52,7 @@ def _trial(category: Category, draws: int, seed: int) -> Trial:
     used = sorted({index for draw in chosen for index in draw.references})
     places = {index: place for place, index in enumerate(used)}
 
-    def pictures() -> Iterator[Sample]:
+    def images() -> Iterator[Sample]:
         for sample in category.test:
             yield Sample(read(sample.path), sample.defect)
 
@@ -61,13 +61,13 @@ def _trial(category: Category, draws: int, seed: int) -> Trial:
         noun=category.noun or noun_of(category.name),
         references=[read(category.train[index]) for index in used],
         draws=tuple(Draw(draw.shots, tuple(places[index] for index in draw.references)) for draw in chosen),
-        pictures=pictures,
+        images=images,
         seed=seed,
     )
 
 
 def nested_draws(count: int, draws: int, seed: int) -> list[Draw]:
-    """``draws`` draws of each number of shots that ``count`` pictures suffice for, nested in each other."""
+    """``draws`` draws of each number of shots that ``count`` images suffice for, nested in each other."""
     orders = [np.random.default_rng([seed, draw]).permutation(count).tolist() for draw in range(draws)]
     return [Draw(shots, tuple(order[:shots])) for shots in SHOTS if shots <= count for order in orders]
 
@@ -79,7 +79,7 @@ def noun_of(name: str) -> str:
 
 
 def read(path: Path) -> Image:
-    """A picture file as RGB. Raises ConfigurationError with its name."""
+    """An image file as RGB. Raises ConfigurationError with its name."""
     try:
         return CvImageCodec().decode(path.read_bytes())
     except (SightlineError, OSError) as error:

@@ -26,18 +26,18 @@ class Sizes:
 
     products: int = 3
     """Of each family."""
-    pictures: int = 24
+    images: int = 24
     """Good ones of each product at each station, and as many defective ones."""
     seed: int = 0
     families: tuple[str, ...] = tuple(FAMILIES)
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError where nothing could be measured."""
-        if self.products < 1 or self.pictures < 1 or self.seed < 0:
-            raise ConfigurationError("--products and --pictures are at least 1, and --seed is not negative")
-        if max(self.products, self.pictures) > SPAN // 10:
+        if self.products < 1 or self.images < 1 or self.seed < 0:
+            raise ConfigurationError("--products and --images are at least 1, and --seed is not negative")
+        if max(self.products, self.images) > SPAN // 10:
             raise ConfigurationError(
-                f"--products and --pictures are at most {SPAN // 10}; other seeds belong to other runs"
+                f"--products and --images are at most {SPAN // 10}; other seeds belong to other runs"
             )
         unknown = [family for family in self.families if family not in FAMILIES]
         if unknown:
@@ -65,20 +65,20 @@ def trial_of(family: str, variant: int, mode: str, sizes: Sizes) -> Trial:
     station = Station.fixed(place) if mode == "fixed" else Station.loose(place)
     parts = first + _PARTS
     most = max(SHOTS)
-    kinds = defects_in_turn(product.kind.defects, sizes.pictures, variant)
+    kinds = defects_in_turn(product.kind.defects, sizes.images, variant)
 
-    def pictures() -> Iterator[Sample]:
-        for index in range(2 * sizes.pictures):
-            kind = None if index < sizes.pictures else kinds[index - sizes.pictures]
-            picture = draw(product, station, parts + most + index, defect=kind, size=SIZE)
-            yield Sample(picture.image, kind, picture.mask)
+    def images() -> Iterator[Sample]:
+        for index in range(2 * sizes.images):
+            kind = None if index < sizes.images else kinds[index - sizes.images]
+            image = draw(product, station, parts + most + index, defect=kind, size=SIZE)
+            yield Sample(image.image, kind, image.mask)
 
     return Trial(
         product=family,
         noun=product.noun,
         references=[draw(product, station, parts + index, size=SIZE).image for index in range(most)],
         draws=tuple(Draw(shots, tuple(range(shots))) for shots in SHOTS),
-        pictures=pictures,
+        images=images,
         station=mode,
         seed=product.seed,
     )

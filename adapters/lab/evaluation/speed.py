@@ -55,7 +55,7 @@ def measure(encoder: ImageTextEncoder, files: Files, frames: int) -> dict[str, A
 
 
 def _rates(encoder: ImageTextEncoder, frames: int) -> dict[str, dict[str, float]]:
-    images, side = _pictures(max(BATCHES) + SHOTS), side_in_force()
+    images, side = _images(max(BATCHES) + SHOTS), side_in_force()
     references, shown = images[:SHOTS], images[SHOTS:]
     method, plain = method_of(encoder), recipe_of("speed", "gear")
     names = tuple(Reference("", str(index), str(index)) for index in range(SHOTS))
@@ -82,7 +82,7 @@ def _of(work: Callable[[Sequence[Image]], Any], images: Sequence[Image], frames:
     return rates
 
 
-def _pictures(count: int) -> list[Image]:
+def _images(count: int) -> list[Image]:
     product, station = Product.create("gear", RESERVED_SEED), Station.fixed(RESERVED_SEED)
     return [draw(product, station, RESERVED_SEED + index, size=SIZE).image for index in range(count)]
 

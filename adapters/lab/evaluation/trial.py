@@ -1,4 +1,4 @@
-"""A trial: one product before one camera, its references, and the pictures to be judged."""
+"""A trial: one product before one camera, its references, and the images to be judged."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from agent.domain.frame import Image
 
 BATCH = 8
-"""Pictures judged together."""
+"""Images judged together."""
 SIZE = 256
-"""Side in pixels, of drawn pictures and of what the encoders are shown."""
+"""Side in pixels, of drawn images and of what the encoders are shown."""
 
 Scores = dict[str, list[list[float]]]
-"""By column (``agent 4-shot``): for each draw of references one score a picture."""
+"""By column (``agent 4-shot``): for each draw of references one score an image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture and the truth about it."""
+    """One image and the truth about it."""
 
     image: Image
     kind: str | None
@@ -41,14 +41,14 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One product at one station; its pictures come anew with every call of ``pictures``."""
+    """One product at one station; its images come anew with every call of ``images``."""
 
     product: str
     """The family of a drawn product, or the name of a folder of photographs."""
     noun: str
     references: Sequence[Image]
     draws: tuple[Draw, ...]
-    pictures: Callable[[], Iterator[Sample]]
+    images: Callable[[], Iterator[Sample]]
     station: str = ""
     seed: int = 0
 
@@ -58,9 +58,9 @@ class Trial:
         return " ".join(part for part in (self.product, self.station, str(self.seed)) if part)
 
     def batches(self) -> Iterator[list[Sample]]:
-        """All pictures in their order, ``BATCH`` at a time."""
+        """All images in their order, ``BATCH`` at a time."""
         batch: list[Sample] = []
-        for sample in self.pictures():
+        for sample in self.images():
             batch.append(sample)
             if len(batch) == BATCH:
                 yield batch
@@ -73,16 +73,16 @@ class Judge(Protocol):
     """A trial that one scorer is ready for."""
 
     def judge(self, batch: Sequence[Sample]) -> Mapping[str, list[list[float]]]:
-        """By column: for each draw one score a picture of the batch, higher where more is wrong."""
+        """By column: for each draw one score an image of the batch, higher where more is wrong."""
         ...
 
     def pixels(self) -> dict[str, float]:
-        """By column: the pixel AUROC of all pictures judged so far; empty where there are no maps."""
+        """By column: the pixel AUROC of all images judged so far; empty where there are no maps."""
         ...
 
 
 class Scorer(Protocol):
-    """One way to score pictures."""
+    """One way to score images."""
 
     def ready(self, trial: Trial) -> Judge:
         """Memorise the trial's references."""
@@ -106,7 +106,7 @@ class Result:
 
 
 def measure(trial: Trial, scorers: Sequence[Scorer]) -> Result:
-    """Every picture of a trial by every scorer; a picture is drawn or read once."""
+    """Every image of a trial by every scorer; an image is drawn or read once."""
     judges = [scorer.ready(trial) for scorer in scorers]
     kinds: list[str | None] = []
     scores: Scores = {}

@@ -34,7 +34,7 @@ def _table(results: Sequence[Spoken], station: str, seed: int) -> Table:
         if families:
             rows.append(Row(f"mean, {group}", _cells(results, families, seed), mean=True))
     note = (
-        "True over other: how often a defective picture scores higher by words that name its defect than by "
+        "True over other: how often a defective image scores higher by words that name its defect than by "
         "words that name another one of the same product; chance 0.5. Named right: how often the agent's "
         "name for the truly defective place is the right one. Nouns: zero-shot image AUROC with the right "
         "noun, with the word `object`, with nouns of other products in the mean, and what these cost."
@@ -65,11 +65,11 @@ def true_over_other(result: Spoken) -> float | None:
     """The mean over ordered pairs of defects, so that a word which always scores high gains nothing."""
     rates = []
     for kind, own in result["named"].items():
-        pictures = [index for index, each in enumerate(result["kinds"]) if each == kind]
+        images = [index for index, each in enumerate(result["kinds"]) if each == kind]
         for other, others in result["named"].items():
-            if other == kind or other not in result["kinds"] or not pictures:
+            if other == kind or other not in result["kinds"] or not images:
                 continue
-            rates.append(fmean(_won(own[index], others[index]) for index in pictures))
+            rates.append(fmean(_won(own[index], others[index]) for index in images))
     return fmean(rates) if rates else None
 
 

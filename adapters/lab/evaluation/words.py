@@ -28,20 +28,20 @@ _PHRASES = 3
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What words did to the pictures of one trial, as it stands in the record."""
+    """What words did to the images of one trial, as it stands in the record."""
 
     product: str
     station: str
     seed: int
     noun: str
     kinds: list[str | None]
-    """Of each picture."""
+    """Of each image."""
     named: dict[str, list[float]]
-    """For each defect the product may have, the scores of all pictures by words that name it."""
+    """For each defect the product may have, the scores of all images by words that name it."""
     labels: list[str | None]
-    """What the agent would call the truly defective place of each picture; None where it is good."""
+    """What the agent would call the truly defective place of each image; None where it is good."""
     nouns: dict[str, list[float]]
-    """Zero-shot scores of all pictures, by the noun of the prompts."""
+    """Zero-shot scores of all images, by the noun of the prompts."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -55,7 +55,7 @@ class Speaker:
         self._method = method_of(encoder)
 
     def measure(self, trial: Trial) -> Spoken:
-        """All words on all pictures of a trial; the model sees each picture once."""
+        """All words on all images of a trial; the model sees each image once."""
         kinds = FAMILIES[trial.product].defects
         plain = recipe_of(trial.key, trial.noun)
         recipes = {f"defect {kind}": naming(plain, kind) for kind in kinds}

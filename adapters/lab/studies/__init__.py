@@ -133,11 +133,13 @@ def audition(
     """
     from adapters.lab.studies.audition import audition_on_products, report_of
     from adapters.lab.studies.progress import Progress
-    from agent.onboarding.prompt_selection import AuditionPolicy
+    from agent.onboarding.prompt_selection import PromptSelectionPolicy
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     inspector = _inspector(context, settings)
-    policy = AuditionPolicy(frames=frames, copies=copies, seed=seed, batch=settings.inspection.max_batch)
+    policy = PromptSelectionPolicy(
+        frames=frames, copies=copies, seed=seed, batch=settings.inspection.max_batch
+    )
     chosen = _products(products, seed, size)
     with Progress() as progress:
         rows = audition_on_products(inspector, settings, chosen, policy, good, defective, shots, progress)

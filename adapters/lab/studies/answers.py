@@ -12,7 +12,7 @@ import numpy as np
 from adapters.cli.screen import number
 from adapters.lab.studies.report import Report, interval, percent
 from agent.calibration.feedback_weights import tell
-from agent.calibration.recalibrate import sharpen
+from agent.calibration.recalibrate import recalibrate
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.calibration import Calibration
 from agent.domain.verdict import Verdict, decide
@@ -84,7 +84,7 @@ def play(
     in_force, thresholds = calibration, [calibration.threshold if calibration else None]
     for index, is_good in enumerate(truth):
         if index in STAGES:
-            renewed = sharpen(references, tell(judged, policy), policy, before=in_force)
+            renewed = recalibrate(references, tell(judged, policy), policy, before=in_force)
             if renewed is not None:
                 in_force = renewed
                 thresholds.append(renewed.threshold)

@@ -21,7 +21,12 @@ from agent.domain.frame import Image
 from agent.domain.prompts import combine
 from agent.domain.recipe import Recipe
 from agent.inference.inspector import Inspector
-from agent.onboarding.prompt_selection import Audition, AuditionPolicy, Candidate, audition
+from agent.onboarding.prompt_selection import (
+    Candidate,
+    PromptSelection,
+    PromptSelectionPolicy,
+    select_prompts,
+)
 from config import Settings
 
 NOISE = 0.02
@@ -35,7 +40,7 @@ class Row:
 
     product: str
     stand_in: str
-    outcome: Audition
+    outcome: PromptSelection
     truth: Mapping[str, float]
     """AUROC on real defects of the simulator, by candidate."""
 
@@ -69,7 +74,7 @@ def audition_on_products(
     inspector: Inspector,
     settings: Settings,
     products: Sequence[TrialProduct],
-    policy: AuditionPolicy,
+    policy: PromptSelectionPolicy,
     good: int,
     defective: int,
     shots: int,
@@ -88,7 +93,7 @@ def audition_on_products(
         for stand_in in STAND_INS:
             names = ("template", stand_in, f"template + {stand_in}")
             tried = [Candidate(name, candidates[name].prompts) for name in names]
-            outcome = audition(inspector, recipe, tried, frames, policy=policy)
+            outcome = select_prompts(inspector, recipe, tried, frames, policy=policy)
             rows.append(Row(one.name, stand_in, outcome, {name: truth[name] for name in names}))
             progress.say(" | ".join(_cells(rows[-1])))
     return rows
@@ -125,7 +130,7 @@ def _true_aurocs(
 
 
 def report_of(
-    rows: Sequence[Row], policy: AuditionPolicy, shots: int, seed: int, settings: Settings
+    rows: Sequence[Row], policy: PromptSelectionPolicy, shots: int, seed: int, settings: Settings
 ) -> Report:
     """Table, notes and JSON."""
     columns = ("product", "words", "chosen", "tried template", "tried words", "tried both", "lead ± error",

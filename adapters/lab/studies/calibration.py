@@ -21,7 +21,7 @@ from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.domain.verdict import Verdict, decide
-from agent.enrollment.enroll import Enrolled, enrol
+from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared
 from config import Settings
@@ -61,7 +61,7 @@ def calibrate_on_products(
     progress: Progress,
     answers: int | None = None,
 ) -> list[Row]:
-    """Enrol ``samples`` good parts of each product, then judge others.
+    """Enroll ``samples`` good parts of each product, then judge others.
 
     Args:
         answers: seed of the order in which operators also see the same frames and answer; None: they do not.
@@ -101,9 +101,9 @@ def policy_of(settings: Settings) -> CalibrationPolicy:
 def enrolled(
     inspector: Inspector, settings: Settings, sku: str, noun: str, images: Sequence[Image]
 ) -> Enrolled:
-    """The recipe as enrolment makes it, ready to judge."""
+    """The recipe as enrollment makes it, ready to judge."""
     draft = trial_recipe(sku, settings.inspection.method, noun, len(images))
-    return enrol(inspector, draft, images, policy=policy_of(settings), pose=pose_policy(settings))
+    return enroll(inspector, draft, images, policy=policy_of(settings), pose=pose_policy(settings))
 
 
 def trial_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:

@@ -14,7 +14,7 @@ from adapters.lab.studies.progress import Progress
 from adapters.lab.studies.report import Report, percent
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
-from agent.enrollment.enroll import enrol
+from agent.enrollment.enroll import enroll
 from agent.inference.inspector import Inspector
 from agent.monitors.score_drift import Baseline, DriftPolicy
 from config import Settings
@@ -45,7 +45,7 @@ def drift_on_products(
     policy = CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
     for one in products:
         draft = trial_recipe(one.name, inspection.method, one.product.noun, samples)
-        enrolled = enrol(inspector, draft, list(one.parts(SAMPLES, samples)), policy=policy)
+        enrolled = enroll(inspector, draft, list(one.parts(SAMPLES, samples)), policy=policy)
         calibration = enrolled.recipe.calibration
         if calibration is None:
             progress.say(f"{one.name}: {samples} parts are too few for a threshold")

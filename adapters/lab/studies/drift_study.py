@@ -15,7 +15,7 @@ from agent.domain.frame import Image
 from agent.monitors.score_drift import Baseline, DriftDetector, DriftPolicy
 
 Change = Callable[[Image, float], Image]
-"""A picture under a change that has come so far, from 0 (not at all) to 1."""
+"""An image under a change that has come so far, from 0 (not at all) to 1."""
 
 
 def dimmed(image: Image, extent: float) -> Image:
@@ -24,13 +24,13 @@ def dimmed(image: Image, extent: float) -> Image:
 
 
 def blurred(image: Image, extent: float) -> Image:
-    """Vibration or a film on the lens: a Gaussian of up to 0.4 % of the picture's side."""
+    """Vibration or a film on the lens: a Gaussian of up to 0.4 % of the image's side."""
     sigma = 0.004 * min(image.shape[:2]) * extent
     return image if sigma < 0.05 else np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
 
 
 def defocused(image: Image, extent: float) -> Image:
-    """The lens moved: a disc with a radius of up to 0.8 % of the picture's side."""
+    """The lens moved: a disc with a radius of up to 0.8 % of the image's side."""
     radius = 0.008 * min(image.shape[:2]) * extent
     reach = int(np.ceil(radius))
     if reach == 0:
@@ -41,7 +41,7 @@ def defocused(image: Image, extent: float) -> Image:
 
 
 def dirty(image: Image, extent: float) -> Image:
-    """Dirt on the lens: a soft spot over a twentieth of the picture that takes up to 20 % of the light."""
+    """Dirt on the lens: a soft spot over a twentieth of the image that takes up to 20 % of the light."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width]
     radius = 0.126 * min(height, width)
@@ -111,7 +111,7 @@ def drift_study(
     of the simulator's parts is in any case, which do not depend on one another.
 
     Args:
-        score: pictures to anomaly scores, by the calibrated recipe.
+        score: images to anomaly scores, by the calibrated recipe.
         parts: first number and count to good parts that the recipe has not seen.
         good, changed: sizes of the pools, the latter for each change and each of ``levels`` extents.
         runs: streams for each change; ``frames`` long without one, and at most so long with one.

@@ -49,7 +49,7 @@ class TrialProduct:
         return self.product.family in HELD_OUT
 
     def parts(self, first: int, count: int, *, defective: bool = False) -> Iterator[Image]:
-        """``count`` parts from number ``first``; the same numbers give the same pictures."""
+        """``count`` parts from number ``first``; the same numbers give the same images."""
         for number in range(self.base + first, self.base + first + count):
             defect = random_defect(self.product, number) if defective else None
             yield draw(self.product, self.station, number, defect=defect, size=self.size).image

@@ -97,7 +97,7 @@ def reference_study(
     """Good parts in sets of ``shots``; then each defective part in the last place of one of these sets.
 
     Args:
-        leave_one_out: pictures to their scores, each against the others as references.
+        leave_one_out: images to their scores, each against the others as references.
         good: at least ``shots`` good parts; what is left over is not used.
 
     Raises:

@@ -13,7 +13,7 @@ from adapters.lab.studies.reference_study import ReferenceStudy, reference_study
 from adapters.lab.studies.report import Report
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
-from agent.enrollment.enroll import enrol
+from agent.enrollment.enroll import enroll
 from agent.inference.inspector import Inspector
 from config import Settings
 
@@ -33,7 +33,7 @@ def references_on_products(
 
         def scores(images: Sequence[Image], one: TrialProduct = one) -> Sequence[float]:
             draft = trial_recipe(one.name, method, one.product.noun, len(images))
-            return enrol(inspector, draft, images, policy=CalibrationPolicy()).scores
+            return enroll(inspector, draft, images, policy=CalibrationPolicy()).scores
 
         bad = progress.follow(one.parts(DEFECTIVE, defective, defective=True), one.name, defective)
         study = reference_study(scores, one.parts(SAMPLES, sets * shots), bad, shots=shots)

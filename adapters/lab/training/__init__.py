@@ -1,1 +1,1 @@
-"""How the bundled tiny model is made: drawn pictures, distillation, words. Not imported at run time."""
+"""How the bundled tiny model is made: drawn images, distillation, words. Not imported at run time."""

@@ -1,9 +1,9 @@
 """Few-shot features: patches of good parts of one product alike, those of a defect unlike.
 
 What a nearest neighbour needs is learned with a nearest neighbour: the parts of one product at one station
-are references for each other, turned as enrolment turns them where parts lie loosely, and the places of a
+are references for each other, turned as enrollment turns them where parts lie loosely, and the places of a
 defect have to lie farther from them than the oddest place of any good part. Held by the teacher's features on
-the same pictures and on abstract ones, so that what is learned of drawn parts costs little elsewhere. The
+the same images and on abstract ones, so that what is learned of drawn parts costs little elsewhere. The
 trunk up to stride 4 is frozen and computed once.
 """
 
@@ -33,11 +33,11 @@ from agent.methods.memory import join_depths
 FROZEN = 2
 """Stages 0 and 1: stride 4."""
 LEAVES = 3_000
-"""Abstract pictures that hold the features where they were."""
+"""Abstract images that hold the features where they were."""
 JITTERED = 0.5
 """Share of products that are seen in other colours than drawn."""
 _TOP = 3
-"""A picture is as odd as the mean of so many of its oddest places."""
+"""An image is as odd as the mean of so many of its oddest places."""
 _SMALL = 1e-3
 """Distances below it are rounding."""
 _COVERED = 0.3
@@ -52,7 +52,7 @@ class AlikeSettings:
     groups: int = 3
     """Products a step; of each, ``PARTS`` good parts and as many defective ones."""
     leaves: int = 12
-    """Abstract pictures a step."""
+    """Abstract images a step."""
     learning_rate: float = 6e-4
     weight_decay: float = 1e-4
     margin: float = 0.3
@@ -61,15 +61,15 @@ class AlikeSettings:
     hold: float = 3.0
     """Weight of the teacher's features."""
     directions: int = 8
-    """References of loose parts are turned into so many, as enrolment does; 1: into none but their own."""
+    """References of loose parts are turned into so many, as enrollment does; 1: into none but their own."""
     least_visibility: float = 0.8
-    """Defects that show less than this (:attr:`Picture.visibility`) ask for nothing."""
+    """Defects that show less than this (:attr:`Image.visibility`) ask for nothing."""
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Frozen features and the teacher's answers for a set of pictures, on disk, float16, channels last."""
+    """Frozen features and the teacher's answers for a set of images, on disk, float16, channels last."""
 
     early: NDArray[np.float16]
     """(N, h, w, 24) at stride 4."""
@@ -92,7 +92,7 @@ def _planes(values: NDArray[np.float16]) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Of the simulated line and of abstract pictures."""
+    """Of the simulated line and of abstract images."""
 
     line: Table
     leaves: Table
@@ -127,7 +127,7 @@ def cache_tables(
 
 
 def colour_groups(line: LinePool) -> NDArray[np.int64]:
-    """(2 P,) a number for each picture, the same for those that get the same colours: the parts of one
+    """(2 P,) a number for each image, the same for those that get the same colours: the parts of one
     product at one station, or the two of a pair.
     """
     groups = np.repeat(np.arange((len(line.images) + 1) // 2), 2)
@@ -146,7 +146,7 @@ def _table(
     groups: NDArray[np.int64] | None,
     seed: int,
 ) -> Table:
-    """``groups``: pictures of one group get the same colours; None: every picture its own."""
+    """``groups``: images of one group get the same colours; None: every image its own."""
     names = ["early", *(f"stage-{stage}" for stage in COMPARED)]
     done = folder / "done"
     if not done.exists():
@@ -154,11 +154,9 @@ def _table(
         trunk.eval()
         files: list[NDArray[np.float16]] = []
         for start in range(0, len(images), 32):
-            pictures = (
-                torch.from_numpy(np.array(images[start : start + 32])).permute(0, 3, 1, 2).float() / 255
-            )
-            numbers = range(start, start + len(pictures)) if groups is None else groups[start : start + 32]
-            coloured = _in_colour(pictures, [int(number) for number in numbers], seed).to(device_of(trunk))
+            batch = torch.from_numpy(np.array(images[start : start + 32])).permute(0, 3, 1, 2).float() / 255
+            numbers = range(start, start + len(batch)) if groups is None else groups[start : start + 32]
+            coloured = _in_colour(batch, [int(number) for number in numbers], seed).to(device_of(trunk))
             found = [early(trunk, to_network(coloured)), *teacher.depths(coloured)]
             rows = [each.permute(0, 2, 3, 1).half().cpu().numpy() for each in found]
             if not files:
@@ -179,19 +177,19 @@ def _created(path: Path, count: int, row: NDArray[np.float16]) -> NDArray[np.flo
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count, *row.shape[1:]))
 
 
-def _in_colour(pictures: torch.Tensor, groups: Sequence[int], seed: int) -> torch.Tensor:
+def _in_colour(images: torch.Tensor, groups: Sequence[int], seed: int) -> torch.Tensor:
     """Some in other colours, the same for all of a group."""
     out = []
-    for picture, group in zip(pictures, groups, strict=True):
+    for image, group in zip(images, groups, strict=True):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + group)
         jittered = float(torch.rand((), generator=generator)) < JITTERED
-        out.append(colour_jitter(picture[None], generator)[0] if jittered else picture)
+        out.append(colour_jitter(image[None], generator)[0] if jittered else image)
     return torch.stack(out)
 
 
 @dataclass(frozen=True, slots=True)
 class Oddness:
-    """Log distances of one picture's places to the nearest place of the references."""
+    """Log distances of one image's places to the nearest place of the references."""
 
     good: torch.Tensor
     """(n,) of places without a defect."""
@@ -231,10 +229,10 @@ def oddness(
 
 
 def alike_loss(parts: Sequence[Oddness], settings: AlikeSettings) -> torch.Tensor:
-    """Of one product: each defect against the oddest good place of each of its pictures.
+    """Of one product: each defect against the oddest good place of each of its images.
 
-    The logistic surrogate of the AUROC of pictures, and half as much that of a defect's single places against
-    the good ones of the same picture.
+    The logistic surrogate of the AUROC of images, and half as much that of a defect's single places against
+    the good ones of the same image.
     """
     margin, temperature = settings.margin, settings.temperature
     good = torch.stack([part.oddest_good for part in parts])
@@ -249,7 +247,7 @@ def alike_loss(parts: Sequence[Oddness], settings: AlikeSettings) -> torch.Tenso
 
 def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSettings, *, folder: Path) -> None:
     """Train the stages from stride 4 to 16 in place; ``folder`` keeps curve and checkpoint."""
-    trunk.eval()  # the statistics of batch norms stay: episodes are few pictures of few products
+    trunk.eval()  # the statistics of batch norms stay: episodes are few images of few products
     trunk.requires_grad_(False)
     trained = nn.ModuleList(trunk.blocks[FROZEN : max(COMPARED) + 1]).requires_grad_(True)
     trunk.to(memory_format=torch.channels_last)
@@ -257,7 +255,7 @@ def teach_alike(trunk: Any, line: LinePool, tables: Tables, settings: AlikeSetti
     abstract_ones = len(tables.leaves.early)
     if len(groups) < settings.groups or abstract_ones < settings.leaves:
         raise ConfigurationError(
-            f"too few pictures: {len(groups)} of {settings.groups} whole groups of parts (--pairs) and "
+            f"too few images: {len(groups)} of {settings.groups} whole groups of parts (--pairs) and "
             f"{abstract_ones} of {settings.leaves} abstract ones (--leaves)"
         )
     device = device_of(trunk)
@@ -288,7 +286,7 @@ def _input(table: Table, rows: Sequence[int], device: torch.device) -> torch.Ten
 
 
 def _deviation(targets: NDArray[np.float16]) -> torch.Tensor:
-    """(1, C, 1, 1) deviation of each channel over the first pictures."""
+    """(1, C, 1, 1) deviation of each channel over the first images."""
     return _planes(targets[:256]).std((0, 2, 3), keepdim=True).clamp_min(1e-3)
 
 
@@ -311,8 +309,8 @@ def _turned(
             continue
         group = int(colours[goods[0]])
 
-        def coloured(pictures: torch.Tensor, group: int = group) -> torch.Tensor:
-            return _in_colour(pictures, [group] * len(pictures), settings.seed)
+        def coloured(images: torch.Tensor, group: int = group) -> torch.Tensor:
+            return _in_colour(images, [group] * len(images), settings.seed)
 
         def depths(batch: torch.Tensor) -> list[torch.Tensor]:
             return depths_of(trunk, early(trunk, batch.to(device_of(trunk))))

@@ -1,4 +1,4 @@
-"""The losses of phase B: pictures and places against words."""
+"""The losses of phase B: images and places against words."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def dense_loss(
 def peak_loss(
     patches: torch.Tensor, direction: torch.Tensor, scale: torch.Tensor, defective: torch.Tensor
 ) -> torch.Tensor:
-    """Binary cross-entropy of the most anomalous places of a picture (mean of the largest 1 %)."""
+    """Binary cross-entropy of the most anomalous places of an image (mean of the largest 1 %)."""
     logits = scale * torch.einsum("bhwd,bd->bhw", patches, direction).flatten(1)
     peak = logits.topk(max(1, logits.shape[1] // 100), dim=1).values.mean(1)
     return F.binary_cross_entropy_with_logits(peak, defective)

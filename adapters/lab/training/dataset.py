@@ -1,4 +1,4 @@
-"""Pools of drawn pictures on disk, and seeded random crops of them in batches."""
+"""Pools of drawn images on disk, and seeded random crops of them in batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 _AHEAD = 8
 """Batches drawn ahead of the step that takes them."""
@@ -22,8 +22,8 @@ RESERVED_SEED = 1_000_000
 """Training draws below it; demo, tests and evaluation at and above it."""
 
 
-def render_pool(path: Path, count: int, size: int, draw: Callable[[int], Picture]) -> NDArray[np.uint8]:
-    """(count, size, size, 3) pictures ``draw(0) ... draw(count - 1)`` as a memory-mapped ``.npy`` file.
+def render_pool(path: Path, count: int, size: int, draw: Callable[[int], Image]) -> NDArray[np.uint8]:
+    """(count, size, size, 3) images ``draw(0) ... draw(count - 1)`` as a memory-mapped ``.npy`` file.
 
     A finished file is reused: drawing is a function of the index alone.
     """
@@ -39,12 +39,12 @@ def render_pool(path: Path, count: int, size: int, draw: Callable[[int], Picture
     return np.load(path, mmap_mode="r")
 
 
-def crop(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
+def crop(image: Image, size: int, rng: np.random.Generator) -> Image:
     """A square crop of 60 to 100 % of the side, flipped and transposed at random, resized to ``size``."""
-    side = picture.shape[0]
+    side = image.shape[0]
     take = max(8, round(side * rng.uniform(0.6, 1.0)))
     top, left = rng.integers(0, side - take + 1, 2)
-    part = picture[top : top + take, left : left + take]
+    part = image[top : top + take, left : left + take]
     if rng.random() < 0.5:
         part = part[:, ::-1]
     if rng.random() < 0.5:
@@ -53,15 +53,15 @@ def crop(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
     return np.asarray(cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=shrink), np.uint8)
 
 
-def shown_at(pictures: torch.Tensor, side: int) -> torch.Tensor:
+def shown_at(images: torch.Tensor, side: int) -> torch.Tensor:
     """(B, 3, H, W) levels in [0, 1] to (B, 3, side, side), resized as encoders resize frames."""
-    if pictures.shape[-2:] == (side, side):
-        return pictures
-    return F.interpolate(pictures, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    if images.shape[-2:] == (side, side):
+        return images
+    return F.interpolate(images, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def colour_jitter(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Gain and offset, one for each picture and channel, on (B, 3, H, W) in [0, 1]."""
+    """Gain and offset, one for each image and channel, on (B, 3, H, W) in [0, 1]."""
     count = len(batch)
     gain = 1 + 0.15 * torch.randn(count, 3, 1, 1, generator=generator)
     gain = gain * (1 + 0.15 * torch.randn(count, 1, 1, 1, generator=generator))
@@ -70,7 +70,7 @@ def colour_jitter(batch: torch.Tensor, generator: torch.Generator) -> torch.Tens
 
 
 def colour_jitter_together(batch: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
-    """The same, with one gain and offset for each run of ``count`` pictures."""
+    """The same, with one gain and offset for each run of ``count`` images."""
     runs = batch.unflatten(0, (-1, count)).transpose(1, 2)  # (B / count, 3, count, H, W)
     return (
         colour_jitter(runs.flatten(2, 3), generator).unflatten(2, (count, -1)).transpose(1, 2).flatten(0, 1)
@@ -78,7 +78,7 @@ def colour_jitter_together(batch: torch.Tensor, count: int, generator: torch.Gen
 
 
 def mix(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each picture blended with its neighbour, weights uniform in [0, 1]."""
+    """Each image blended with its neighbour, weights uniform in [0, 1]."""
     weight = torch.rand(len(batch), 1, 1, 1, generator=generator)
     return batch * weight + batch.roll(1, 0) * (1 - weight)
 
@@ -91,13 +91,13 @@ def batches(
     A batch follows from the seed and the number of its step alone, so that a run may go on anywhere.
     """
 
-    def drawn(step: int) -> Picture:
+    def drawn(step: int) -> Image:
         rng = np.random.default_rng([seed, step, 0xDA7A])
         chosen = [pools[index % len(pools)] for index in range(batch)]
         return np.stack([crop(pool[rng.integers(len(pool))], size, rng) for pool in chosen])
 
     with ThreadPoolExecutor(1) as drawing:
-        ahead: deque[Future[Picture]] = deque()
+        ahead: deque[Future[Image]] = deque()
         for step in steps:
             ahead.append(drawing.submit(drawn, step))
             if len(ahead) > _AHEAD:
@@ -106,5 +106,5 @@ def batches(
             yield _fractions(ahead.popleft().result())
 
 
-def _fractions(pictures: Picture) -> torch.Tensor:
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
+def _fractions(images: Image) -> torch.Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)

@@ -1,4 +1,4 @@
-"""Phase A: a random network learns to give the features of a pretrained one on drawn pictures.
+"""Phase A: a random network learns to give the features of a pretrained one on drawn images.
 
 Where teacher and student have the same architecture, each inverted-residual block has a counterpart. In the
 first steps every student block is fed with the teacher's input of that block (block-wise distillation: 17
@@ -109,13 +109,13 @@ def cosine_rate(step: int, steps: int, final: float = 0.01, warm: int = 50) -> f
 def distillation_loss(
     student: Sequence[nn.Module],
     teacher: Sequence[nn.Module],
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     statistics: Statistics,
     weights: Sequence[float],
     forced: bool,
 ) -> tuple[torch.Tensor, list[float]]:
     """Smooth L1 between standardised features after each block; the weighted mean and the single losses."""
-    target = own = pictures
+    target = own = images
     losses = []
     for index, (pupil, master) in enumerate(zip(student, teacher, strict=False)):
         own = pupil(target if forced else own)
@@ -131,7 +131,7 @@ def distillation_loss(
 class Lead(Protocol):
     """How a teacher leads a student."""
 
-    def loss(self, pictures: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, images: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         """To be made smaller, of (B, 3, H, W) in [0, 1]; and what the curve shows, by stage."""
         ...
 
@@ -156,13 +156,13 @@ class BlockByBlock:
         marked = {self._ends[stage] for stage in COMPARED}
         self._weights = [3.0 if index in marked else 1.0 for index in range(len(self._pupils))]
 
-    def loss(self, pictures: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, images: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         """See :class:`Lead`. After the first steps the student runs on its own features."""
         forced = step < self._settings.forced_steps
         last = self._ends[self._settings.free_stages - 1] + 1
         running = self._pupils if forced else self._pupils[:last]
         total, losses = distillation_loss(
-            running, self._masters, to_network(pictures), self._statistics, self._weights, forced
+            running, self._masters, to_network(images), self._statistics, self._weights, forced
         )
         return total, {
             f"stage {stage}": losses[end] for stage, end in enumerate(self._ends) if end < len(losses)
@@ -181,11 +181,9 @@ class DepthByDepth:
                 for block in student.blocks[stage]:
                     _begin(block, mean, deviation)
 
-    def loss(self, pictures: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, images: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         """See :class:`Lead`."""
-        losses = depth_losses(
-            compared(self._student, pictures), self._teacher.depths(pictures), self._deviations
-        )
+        losses = depth_losses(compared(self._student, images), self._teacher.depths(images), self._deviations)
         shown = zip(COMPARED, losses, strict=True)
         return torch.stack(losses).mean(), {f"stage {stage}": float(loss.detach()) for stage, loss in shown}
 
@@ -218,9 +216,9 @@ def distill(
     name: str = "trunk",
     fresh: bool = True,
 ) -> None:
-    """Lead ``student`` (a timm trunk, changed in place) to ``teacher``'s features on pictures of ``pools``.
+    """Lead ``student`` (a timm trunk, changed in place) to ``teacher``'s features on images of ``pools``.
 
-    Both lie on one device, which computes everything but the pictures.
+    Both lie on one device, which computes everything but the images.
 
     ``fresh``: the student is random and begins with the teacher's moments. ``folder`` keeps the curve and a
     checkpoint to go on from (:class:`Progress`).
@@ -247,12 +245,12 @@ def distill(
 
 
 def _altered(batch: torch.Tensor, settings: DistillSettings, step: int) -> torch.Tensor:
-    """Other colours, and in some steps mixtures of two pictures."""
+    """Other colours, and in some steps mixtures of two images."""
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-    pictures = colour_jitter(batch, generator)
+    images = colour_jitter(batch, generator)
     if float(torch.rand((), generator=generator)) < settings.mixed:
-        pictures = mix(pictures, generator)
-    return pictures
+        images = mix(images, generator)
+    return images
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

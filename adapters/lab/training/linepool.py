@@ -1,4 +1,4 @@
-"""Pictures of the simulated line for training: pairs of the same part without and with a defect, masks
+"""Images of the simulated line for training: pairs of the same part without and with a defect, masks
 and words.
 """
 
@@ -30,14 +30,14 @@ PARTS = 3
 """Parts drawn of one product at one station."""
 
 WORKERS = 2
-"""Processes that draw; the pictures do not depend on how many."""
+"""Processes that draw; the images do not depend on how many."""
 
 TRAINED = tuple(family for family in FAMILIES if family not in HELD_OUT)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The words of one picture."""
+    """The words of one image."""
 
     family: str
     noun: str
@@ -45,12 +45,12 @@ class Record:
     captions: list[str]
     station: str
     visibility: float | None
-    """See :attr:`adapters.simulator.Picture.visibility`."""
+    """See :attr:`adapters.simulator.Image.visibility`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinePool:
-    """2 P pictures: number 2 i is a good part and 2 i + 1 the same part with a defect."""
+    """2 P images: number 2 i is a good part and 2 i + 1 the same part with a defect."""
 
     images: NDArray[np.uint8]
     """(2 P, 256, 256, 3) RGB."""
@@ -117,17 +117,17 @@ def _render(folder: Path, pairs: int) -> None:
 
 
 def _pair(pair: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8], Record]]:
-    """Picture, mask and words of a good part, and of the same part with a defect."""
+    """Image, mask and words of a good part, and of the same part with a defect."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([pair, 0x11E])
     family, number = _product(pair)
     product, station = Product.create(TRAINED[family], number), _station(family, number)
     found = []
     for kind in (None, random_defect(product, pair)):
-        picture = draw(product, station, pair, defect=kind, size=SIZE)
-        covered = picture.mask.astype(np.float32) * 255
+        image = draw(product, station, pair, defect=kind, size=SIZE)
+        covered = image.mask.astype(np.float32) * 255
         mask = np.ceil(cv2.resize(covered, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_AREA))
-        told = captions(picture, rng, CAPTIONS)
-        record = Record(product.family, product.noun, kind, told, station.mode, picture.visibility)
-        found.append((picture.image, mask.astype(np.uint8), record))
+        told = captions(image, rng, CAPTIONS)
+        record = Record(product.family, product.noun, kind, told, station.mode, image.visibility)
+        found.append((image.image, mask.astype(np.uint8), record))
     return found

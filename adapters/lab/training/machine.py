@@ -48,7 +48,7 @@ def load_average() -> float | None:
 
 
 def simulator_digest() -> str:
-    """sha256 over the simulator's source: other pictures are other figures."""
+    """sha256 over the simulator's source: other images are other figures."""
     folder = Path(simulator.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):

@@ -1,9 +1,9 @@
-"""Whether drawn pictures are honest, before anything is trained on them:
+"""Whether drawn images are honest, before anything is trained on them:
 ``python -m adapters.lab.training.oracle --teacher FILE [--sheet FILE.png] [--out FILE.json]``.
 
 Places of a real network's features get a small head (logistic regression) that learns, on half of the
 products, what lies under the exact masks; on the other half it has to tell defective parts from their good
-twins. It looks at one picture alone and knows no product, so a missing part passes it by; therefore each
+twins. It looks at one image alone and knows no product, so a missing part passes it by; therefore each
 defect at a station is also compared with good parts there. What none of this sees, nor the eye on the sheet,
 a caption must not claim.
 """
@@ -35,7 +35,7 @@ from adapters.lab.training.oracle_sheet import Shown, chosen, sheet
 from adapters.lab.training.oracle_table import Judged, Report
 from adapters.models.encoders.backbone import TimmBackbone
 from adapters.models.weights.catalogue import timm_network
-from adapters.simulator import FAMILIES, Picture, Product, Station, draw
+from adapters.simulator import FAMILIES, Image, Product, Station, draw
 from agent.domain.errors import ConfigurationError, SightlineError
 
 SIZE = 256
@@ -43,20 +43,20 @@ STATIONS = ("fixed", "varied")
 SPAN = 100_000
 """Seeds that one ``--seed`` has for itself."""
 PARTS_EACH = 4
-"""Pairs of one product: all places of a picture are of one product, so products count."""
+"""Pairs of one product: all places of an image are of one product, so products count."""
 UNDER = 0.25
 """A place is under the mask from this share of its area."""
 AROUND = 9
 """Places a side that a place is compared with."""
 TOP = 0.01
-"""The score of a picture is the mean of this share of its highest places."""
+"""The score of an image is the mean of this share of its highest places."""
 MOST_UNDER = 16
 """Places under one mask that the head learns from: large defects count no more than small ones."""
 BESIDE = 16
 """Other places of each good part that it learns from."""
 QUANTILE = 0.95
 REFERENCES = 4
-"""Good parts that a picture is compared with."""
+"""Good parts that an image is compared with."""
 
 Array = NDArray[np.float32]
 logger = logging.getLogger(__name__)
@@ -98,10 +98,10 @@ class Pair:
     station: str
     learnt: bool
     """Whether the head learns from its product."""
-    good: Picture
-    bad: Picture
-    references: tuple[Picture, ...] = ()
-    """Good parts of the same product at the same station; none where every picture has one of its own."""
+    good: Image
+    bad: Image
+    references: tuple[Image, ...] = ()
+    """Good parts of the same product at the same station; none where every image has one of its own."""
 
 
 def pairs(plan: Plan) -> Iterator[Pair]:
@@ -126,7 +126,7 @@ def pairs(plan: Plan) -> Iterator[Pair]:
 
 
 @lru_cache(maxsize=8)
-def references(product: Product, station: Station) -> tuple[Picture, ...]:
+def references(product: Product, station: Station) -> tuple[Image, ...]:
     """Good parts to compare with, of seeds of their own."""
     first = product.seed + SPAN // 2
     return tuple(draw(product, station, first + index, size=SIZE) for index in range(REFERENCES))
@@ -189,18 +189,18 @@ class Examples:
 
 
 class Head:
-    """Scores places and pictures."""
+    """Scores places and images."""
 
     def __init__(self, fitted: Pipeline) -> None:
         self._fitted = fitted
 
     def places(self, features: Array) -> Array:
-        """(h, w) logits of a picture's (h, w, 2C) features."""
+        """(h, w) logits of an image's (h, w, 2C) features."""
         flat = features.reshape(-1, features.shape[-1])
         return np.asarray(self._fitted.decision_function(flat), np.float32).reshape(features.shape[:2])
 
     def distances(self, features: Array, references: Array) -> Array:
-        """(h, w) cosine distances of a picture's places to the nearest ones of (k, h, w, 2C) references."""
+        """(h, w) cosine distances of an image's places to the nearest ones of (k, h, w, 2C) references."""
         known = self._unit(references)
         return np.asarray(1.0 - (self._unit(features) @ known.T).max(axis=1)).reshape(features.shape[:2])
 
@@ -242,7 +242,7 @@ def highest(scores: Array) -> float:
 
 
 def contrast(good: NDArray[np.uint8], bad: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
-    """Mean CIE Lab distance between two pictures under a mask; 0 for an empty one."""
+    """Mean CIE Lab distance between two images under a mask; 0 for an empty one."""
     if not mask.any():
         return 0.0
     before, after = (
@@ -298,7 +298,7 @@ def parser() -> argparse.ArgumentParser:
     add("--pairs", type=int, default=32, help="good parts of each family, and as many defective twins")
     add("--seed", type=int, default=0, help="of products, stations, parts and the choice of places")
     add("--threads", type=int, default=1)
-    add("--sheet", type=Path, metavar="FILE", help="a picture of 100 judged parts, to be looked at")
+    add("--sheet", type=Path, metavar="FILE", help="an image of 100 judged parts, to be looked at")
     add("--out", type=Path, metavar="FILE", help="the tables as JSON")
     return options
 

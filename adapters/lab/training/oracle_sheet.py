@@ -1,4 +1,4 @@
-"""A sheet of pictures for the eye: good twin and defective one side by side, and what the oracle said."""
+"""A sheet of images for the eye: good twin and defective one side by side, and what the oracle said."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from adapters.lab.training.oracle_table import Judged
 
-PICTURES = 100
+IMAGES = 100
 """On one sheet: half as many pairs."""
 COLUMNS = 5
 GAP = 6
@@ -27,7 +27,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One pair with its pictures: (H, W, 3) RGB, and the (H, W) mask."""
+    """One pair with its images: (H, W, 3) RGB, and the (H, W) mask."""
 
     judged: Judged
     good: Pixels
@@ -35,7 +35,7 @@ class Shown:
     mask: NDArray[np.bool_]
 
 
-def chosen(pairs: Sequence[Shown], most: int = PICTURES // 2) -> list[Shown]:
+def chosen(pairs: Sequence[Shown], most: int = IMAGES // 2) -> list[Shown]:
     """At most so many pairs in which families and defects come about equally often, sorted by both."""
     left, taken = list(pairs), list[Shown]()
     families: Counter[str] = Counter()
@@ -50,7 +50,7 @@ def chosen(pairs: Sequence[Shown], most: int = PICTURES // 2) -> list[Shown]:
 
 
 def sheet(pairs: Sequence[Shown]) -> Pixels:
-    """(H, W, 3) RGB of one tile a pair, :data:`COLUMNS` in a row. Pictures are all of one size."""
+    """(H, W, 3) RGB of one tile a pair, :data:`COLUMNS` in a row. Images are all of one size."""
     tiles = [_tile(pair) for pair in pairs]
     height, width = tiles[0].shape[:2]
     rows = math.ceil(len(tiles) / COLUMNS)
@@ -62,7 +62,7 @@ def sheet(pairs: Sequence[Shown]) -> Pixels:
 
 
 def outlined(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
-    """The picture with a thin line around the mask, far enough outside to cover nothing of it."""
+    """The image with a thin line around the mask, far enough outside to cover nothing of it."""
     grown = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8))
     contours, _ = cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return np.asarray(cv2.drawContours(image.copy(), contours, -1, _OUTLINE, 1), np.uint8)

@@ -24,15 +24,15 @@ class Judged:
     defect: str
     station: str
     good: float
-    """Score of the good picture."""
+    """Score of the good image."""
     bad: float
     """Score of the defective one."""
     seen: bool
     """Whether the masked places score above the 95th percentile of the good twin's places."""
     visibility: float
-    """Mean CIE Lab distance between the two pictures under the mask."""
+    """Mean CIE Lab distance between the two images under the mask."""
     share: float
-    """Of the picture that the mask covers."""
+    """Of the image that the mask covers."""
     compared: bool | None = None
     """The same as ``seen`` for distances to good parts of the same product at the same station, as few-shot
     use has it: a part that is missing leaves nothing odd behind. None where the station is none."""
@@ -45,9 +45,9 @@ class Line:
     name: str
     pairs: int
     auroc: float
-    """Of good against defective pictures, across products."""
+    """Of good against defective images, across products."""
     twins: float
-    """Share of pairs whose defective picture scores above the good one."""
+    """Share of pairs whose defective image scores above the good one."""
     seen: float
     compared: float | None
     """Share of the pairs that could be compared; None where none could."""
@@ -124,7 +124,7 @@ class Report:
 
     @property
     def hidden(self) -> list[Line]:
-        """Of these, what does not stand out beside good parts either: look at it, and improve the picture."""
+        """Of these, what does not stand out beside good parts either: look at it, and improve the image."""
         return [one for one in self.unseen if one.compared is not None and one.compared < SEEN]
 
     @property

@@ -1,8 +1,8 @@
-"""What more pictures give: ``python -m adapters.lab.training.scaling --teacher FILE --out DIR``.
+"""What more images give: ``python -m adapters.lab.training.scaling --teacher FILE --out DIR``.
 
-Random students of one seed are led to the teacher for equally many steps, each on another number of pictures
+Random students of one seed are led to the teacher for equally many steps, each on another number of images
 of the recipe's pools, half of them abstract and half of the simulated line. Then each is measured on what it
-never saw: its distance to the teacher's features on abstract pictures and on products of held-out families,
+never saw: its distance to the teacher's features on abstract images and on products of held-out families,
 and nearest neighbours from four references. All else is equal. Two more rows tell what the teacher is worth:
 random weights, and a student of as many steps that has no teacher (:mod:`adapters.lab.training.unled`).
 """
@@ -44,11 +44,11 @@ from agent.domain.frame import Image
 from agent.ports import PatchEncoder
 
 PAIRS = 3_000
-"""Of the simulated line: twice as many pictures as the largest count takes from it."""
+"""Of the simulated line: twice as many images as the largest count takes from it."""
 SEED = 7
 """Of the products that students are measured on."""
 UNSEEN = 96
-"""Pictures of each kind that distances are measured on."""
+"""Images of each kind that distances are measured on."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +65,14 @@ class Depths:
     def encode_patches(
         self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """(B, h_i, w_i, C_i) at the strides that are compared with references, of pictures of that size."""
+        """(B, h_i, w_i, C_i) at the strides that are compared with references, of images of that size."""
         depths = compared(self._trunk, _fractions(np.stack(images)))
         return tuple(depth.permute(0, 2, 3, 1) for depth in depths)
 
 
-def _fractions(pictures: NDArray[np.uint8]) -> torch.Tensor:
+def _fractions(images: NDArray[np.uint8]) -> torch.Tensor:
     """(B, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
 
 
 def encoder_of(teacher: Teacher) -> PatchEncoder:
@@ -87,18 +87,18 @@ def encoder_of(teacher: Teacher) -> PatchEncoder:
 
 
 @torch.inference_mode()
-def distance(student: Any, teacher: Teacher, pictures: NDArray[np.uint8]) -> float:
+def distance(student: Any, teacher: Teacher, images: NDArray[np.uint8]) -> float:
     """Smooth L1 between features standardised by the teacher's deviations, the mean of both depths."""
-    batch = _fractions(pictures)
+    batch = _fractions(images)
     targets = teacher.depths(batch)
     deviations = [target.std((0, 2, 3), keepdim=True).clamp_min(1e-3) for target in targets]
     losses = depth_losses(compared(student, batch), targets, deviations)
     return float(np.mean([float(loss) for loss in losses]))
 
 
-def few_shot(encoder: PatchEncoder, products: int, pictures: int) -> float:
+def few_shot(encoder: PatchEncoder, products: int, images: int) -> float:
     """Mean image AUROC over held-out families at fixed stations, four references, nearest neighbours."""
-    sizes = Sizes(products, pictures, SEED)
+    sizes = Sizes(products, images, SEED)
     found = []
     for family in sorted(HELD_OUT):
         for variant in range(products):
@@ -108,7 +108,7 @@ def few_shot(encoder: PatchEncoder, products: int, pictures: int) -> float:
 
 
 def unseen(line: bool) -> NDArray[np.uint8]:
-    """Pictures that no student was shown."""
+    """Images that no student was shown."""
     if not line:
         return np.stack([dead_leaves(RESERVED_SEED + index, LEAVES_SIZE) for index in range(UNSEEN)])
     sizes = Sizes(1, UNSEEN // (2 * len(HELD_OUT)), SEED)
@@ -119,7 +119,7 @@ def unseen(line: bool) -> NDArray[np.uint8]:
 def student_of(
     count: int, steps: int, teacher: Teacher, leaves: NDArray[np.uint8], line: LinePool, out: Path
 ) -> Any:
-    """A random trunk after so many steps on the first ``count`` pictures, half of each pool; 0: as it is."""
+    """A random trunk after so many steps on the first ``count`` images, half of each pool; 0: as it is."""
     torch.manual_seed(0)
     student = timm.create_model(ARCHITECTURE, pretrained=False)
     if count == 0:
@@ -146,11 +146,11 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for curves, checkpoints, the table")
     parser.add_argument("--pools", type=Path, default=Path("var/pools"))
-    parser.add_argument("--counts", default="0,100,400,1600,6000", help="pictures, a student each")
+    parser.add_argument("--counts", default="0,100,400,1600,6000", help="images, a student each")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--products", type=int, default=2, help="of each held-out family")
-    parser.add_argument("--pictures", type=int, default=16, help="good ones of each, as many defective")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of pictures of the simulated line")
+    parser.add_argument("--images", type=int, default=16, help="good ones of each, as many defective")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of images of the simulated line")
     parser.add_argument("--leaves", type=int, default=LEAVES)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -188,17 +188,17 @@ def _run(arguments: argparse.Namespace) -> None:
     for count in (int(each) for each in arguments.counts.split(",")):
         student = student_of(count, arguments.steps, teacher, leaves, line, arguments.out).eval()
         row = {
-            "pictures": count,
+            "images": count,
             "distance, abstract": round(distance(student, teacher, abstract), 4),
             "distance, held-out products": round(distance(student, teacher, products), 4),
-            "4-shot": round(few_shot(Depths(student, str(count)), arguments.products, arguments.pictures), 4),
+            "4-shot": round(few_shot(Depths(student, str(count)), arguments.products, arguments.images), 4),
         }
         logger.info("%s", row)
         rows.append(row)
     alone = unled(line, arguments.steps, AlikeSettings().groups, folder=arguments.out)
     beside = {"without a teacher": Depths(alone, "without a teacher"), "teacher": encoder_of(teacher)}
     others = {
-        name: round(few_shot(encoder, arguments.products, arguments.pictures), 4)
+        name: round(few_shot(encoder, arguments.products, arguments.images), 4)
         for name, encoder in beside.items()
     }
     record = {

@@ -33,14 +33,14 @@ def channels_of(trunk: Any) -> list[int]:
     return [int(trunk.feature_info[stage]["num_chs"]) for stage in stages_at(trunk, STRIDES)]
 
 
-def compared(trunk: Any, pictures: torch.Tensor) -> list[torch.Tensor]:
-    """(B, C_i, h_i, w_i) after the stages that are compared with references, of pictures in [0, 1]."""
-    return take_stages(trunk, to_network(pictures), stages_at(trunk, STRIDES))
+def compared(trunk: Any, images: torch.Tensor) -> list[torch.Tensor]:
+    """(B, C_i, h_i, w_i) after the stages that are compared with references, of images in [0, 1]."""
+    return take_stages(trunk, to_network(images), stages_at(trunk, STRIDES))
 
 
-def to_network(pictures: torch.Tensor) -> torch.Tensor:
+def to_network(images: torch.Tensor) -> torch.Tensor:
     """[0, 1] to the student's [-1, 1], channels last."""
-    return (pictures * 2 - 1).to(memory_format=torch.channels_last)
+    return (images * 2 - 1).to(memory_format=torch.channels_last)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -30,12 +30,12 @@ from adapters.models.weights.local import load_into, load_state, sha256_of
 from agent.domain.errors import ConfigurationError, ModelError
 
 FITTED = 256
-"""Drawn pictures of each pool that the map to the student's channels is fitted on."""
+"""Drawn images of each pool that the map to the student's channels is fitted on."""
 _BATCH = 16
 
-Pictures = NDArray[np.uint8]
-Drawn = Callable[[], Iterable[Pictures]]
-"""Gives pools of drawn pictures, (N, H, W, 3) each; asked only where something has to be fitted."""
+Images = NDArray[np.uint8]
+Drawn = Callable[[], Iterable[Images]]
+"""Gives pools of drawn images, (N, H, W, 3) each; asked only where something has to be fitted."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Teacher(Protocol):
     digest: str
     """sha256 of the weights."""
 
-    def depths(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    def depths(self, images: torch.Tensor) -> list[torch.Tensor]:
         """(B, C_i, h_i, w_i) float32 in the student's channels and grids, of (B, 3, H, W) in [0, 1]."""
         ...
 
@@ -60,9 +60,9 @@ class Twin:
         self.digest, self.name = digest, name
 
     @torch.no_grad()
-    def depths(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    def depths(self, images: torch.Tensor) -> list[torch.Tensor]:
         """See :class:`Teacher`: its own features, as they are."""
-        return compared(self.network, pictures)
+        return compared(self.network, images)
 
 
 class Foreign:
@@ -74,30 +74,30 @@ class Foreign:
         self.name, self.digest = backbone.name.removeprefix(TIMM_PREFIX), backbone.digest
 
     @torch.no_grad()
-    def depths(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    def depths(self, images: torch.Tensor) -> list[torch.Tensor]:
         """See :class:`Teacher`."""
-        pairs = zip(raw_maps(self.backbone, pictures), self._matrices, strict=True)
+        pairs = zip(raw_maps(self.backbone, images), self._matrices, strict=True)
         return [F.conv2d(maps, matrix.to(maps)[:, :, None, None]) for maps, matrix in pairs]
 
 
-def raw_maps(backbone: TimmBackbone, pictures: torch.Tensor) -> list[torch.Tensor]:
+def raw_maps(backbone: TimmBackbone, images: torch.Tensor) -> list[torch.Tensor]:
     """(B, C_i, ceil(H / stride), ceil(W / stride)) at each of ``STRIDES``, of (B, 3, H, W) in [0, 1].
 
-    A transformer is shown pictures enlarged until a patch is a cell of the finest grid.
+    A transformer is shown images enlarged until a patch is a cell of the finest grid.
 
     Raises:
-        ModelError: the network takes no pictures of that size.
+        ModelError: the network takes no images of that size.
     """
-    height, width = pictures.shape[2:]
+    height, width = images.shape[2:]
     grids = [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
     if backbone.multiple > 1:
         size = (grids[0][0] * backbone.multiple, grids[0][1] * backbone.multiple)
-        pictures = F.interpolate(pictures, size, mode="bicubic", antialias=True).clamp(0, 1)
+        images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
     mean, std = (
-        torch.tensor(each, device=pictures.device)[:, None, None]
+        torch.tensor(each, device=images.device)[:, None, None]
         for each in (backbone.preprocessing.mean, backbone.preprocessing.std)
     )
-    batch = ((pictures - mean) / std).to(memory_format=torch.channels_last)
+    batch = ((images - mean) / std).to(memory_format=torch.channels_last)
     try:
         found = backbone.maps(batch)
     except torch.OutOfMemoryError:
@@ -106,7 +106,7 @@ def raw_maps(backbone: TimmBackbone, pictures: torch.Tensor) -> list[torch.Tenso
         sides = f"{batch.shape[2]} x {batch.shape[3]} px"
         first = (str(error).splitlines() or [""])[0][:160]
         raise ModelError(
-            f"{backbone.name} cannot take pictures of {sides} ({first}); choose a teacher that takes any size"
+            f"{backbone.name} cannot take images of {sides} ({first}); choose a teacher that takes any size"
         ) from error
     return [_on(maps.float(), grid) for maps, grid in zip(found, grids, strict=True)]
 
@@ -143,22 +143,22 @@ def fit(second_moment: torch.Tensor, channels: int, generator: torch.Generator) 
 
 
 @torch.no_grad()
-def second_moments(backbone: TimmBackbone, pools: Iterable[Pictures], device: str) -> list[torch.Tensor]:
-    """(C_i, C_i) mean of x x^T over all places of the pictures, float64, for each of ``STRIDES``."""
+def second_moments(backbone: TimmBackbone, pools: Iterable[Images], device: str) -> list[torch.Tensor]:
+    """(C_i, C_i) mean of x x^T over all places of the images, float64, for each of ``STRIDES``."""
     sums: list[torch.Tensor] = []
     places = [0] * len(STRIDES)
     for pool in pools:
         for start in range(0, len(pool), _BATCH):
-            pictures = torch.from_numpy(np.array(pool[start : start + _BATCH])).permute(0, 3, 1, 2)
+            images = torch.from_numpy(np.array(pool[start : start + _BATCH])).permute(0, 3, 1, 2)
             flat = [
                 maps.permute(0, 2, 3, 1).flatten(0, 2)
-                for maps in raw_maps(backbone, pictures.to(device).float() / 255)
+                for maps in raw_maps(backbone, images.to(device).float() / 255)
             ]
             found = [(each.T @ each).double().cpu() for each in flat]
             sums = [one + other for one, other in zip(sums, found, strict=True)] if sums else found
             places = [count + len(each) for count, each in zip(places, flat, strict=True)]
     if not sums:
-        raise ConfigurationError("there are no drawn pictures to fit a teacher's channels on")
+        raise ConfigurationError("there are no drawn images to fit a teacher's channels on")
     return [each / count for each, count in zip(sums, places, strict=True)]
 
 
@@ -176,7 +176,7 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher-preprocessing",
         choices=sorted(PREPROCESSINGS),
-        help="how the teacher was shown its pictures; default: as its catalogue entry or timm says",
+        help="how the teacher was shown its images; default: as its catalogue entry or timm says",
     )
 
 
@@ -194,9 +194,9 @@ def load_teacher(
     """The pretrained network in a local file, frozen, on a device.
 
     Args:
-        name: what timm calls the architecture; with the student's, and pictures in [-1, 1], a :class:`Twin`.
+        name: what timm calls the architecture; with the student's, and images in [-1, 1], a :class:`Twin`.
         channels: the student's at each of ``STRIDES``, for a teacher that has others.
-        drawn: pictures to fit a foreign teacher's channels on.
+        drawn: images to fit a foreign teacher's channels on.
         record: where the fitted map is kept: all stages of one training take the same.
         preprocessing: None for what the catalogue or timm says of the name.
         by_depths: take the student's own architecture for any other, to tell what blocks are worth.

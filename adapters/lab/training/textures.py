@@ -1,7 +1,7 @@
-"""Abstract drawn pictures: dead leaves, coloured noise, stripes and glyphs under light, blur and grain.
+"""Abstract drawn images: dead leaves, coloured noise, stripes and glyphs under light, blur and grain.
 
 Features of a photograph's backbone are learned from the statistics of edges, textures and shading, not from
-objects; dead-leaves pictures have these statistics (Lee, Mumford & Huang 2001; Baradad et al. 2021,
+objects; dead-leaves images have these statistics (Lee, Mumford & Huang 2001; Baradad et al. 2021,
 "Learning to see by looking at noise"). They widen what the simulated line draws and need nothing but a
 seed.
 """
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 _Field = NDArray[np.float32]
 
 _SLOPE = 0.6
@@ -71,7 +71,7 @@ def _fill(size: int, rng: np.random.Generator, palette: _Field) -> _Field:
     return base
 
 
-def _shape(size: int, rng: np.random.Generator) -> Picture:
+def _shape(size: int, rng: np.random.Generator) -> Image:
     """(size, size) mask 0..255 of one antialiased leaf; radii follow a power law, as in dead leaves."""
     mask = np.zeros((size, size), np.uint8)
     low, high = size / 60, size / 1.8
@@ -104,14 +104,14 @@ def _shape(size: int, rng: np.random.Generator) -> Picture:
     return mask
 
 
-def _cast_shadow(canvas: _Field, mask: Picture, rng: np.random.Generator) -> None:
+def _cast_shadow(canvas: _Field, mask: Image, rng: np.random.Generator) -> None:
     """Darken what lies beside a leaf, in place."""
     shift = tuple(int(step) for step in rng.integers(-5, 6, 2))
     soft = cv2.GaussianBlur(np.roll(mask, shift, (0, 1)), (0, 0), rng.uniform(0.8, 4))
     canvas *= 1 - soft[..., None].astype(np.float32) * np.float32(rng.uniform(0.1, 0.6) / 255)
 
 
-def _finish(canvas: _Field, rng: np.random.Generator) -> Picture:
+def _finish(canvas: _Field, rng: np.random.Generator) -> Image:
     """Light, exposure, blur, grain and compression of a camera."""
     size = canvas.shape[0]
     if rng.random() < 0.6:
@@ -126,16 +126,16 @@ def _finish(canvas: _Field, rng: np.random.Generator) -> Picture:
         canvas = grey + (canvas - grey) * np.float32(rng.uniform(0, 0.5))
     if rng.random() < 0.5:
         canvas = canvas + rng.standard_normal(canvas.shape, np.float32) * np.float32(rng.exponential(4))
-    picture = np.clip(canvas, 0, 255).astype(np.uint8)
+    image = np.clip(canvas, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))]
-        decoded = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
-        picture = np.asarray(decoded, np.uint8)
-    return np.ascontiguousarray(picture)
+        decoded = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+        image = np.asarray(decoded, np.uint8)
+    return np.ascontiguousarray(image)
 
 
-def dead_leaves(seed: int, size: int = 192) -> Picture:
-    """(size, size, 3) RGB picture of overlapping textured shapes, the same for the same seed."""
+def dead_leaves(seed: int, size: int = 192) -> Image:
+    """(size, size, 3) RGB image of overlapping textured shapes, the same for the same seed."""
     rng = np.random.default_rng([seed, 0x1EAF])
     palette = _palette(rng, int(rng.integers(2, 7)))
     canvas = _fill(size, rng, palette)

@@ -3,8 +3,8 @@
 The teacher is the file's MobileNetV2, or with ``--teacher-architecture NAME`` whatever timm network a person
 has weights of (:mod:`adapters.lab.training.teacher`).
 
-Stages, in order: ``pools`` (draw the pictures), ``trunk`` (a random network is led to the teacher's features
-on abstract pictures), ``refine`` (the same on abstract pictures and those of the simulated line), ``alike``
+Stages, in order: ``pools`` (draw the images), ``trunk`` (a random network is led to the teacher's features
+on abstract images), ``refine`` (the same on abstract images and those of the simulated line), ``alike``
 (good parts of one product alike, defects unlike), ``words`` (captions, states and masks of the simulated
 line) and ``export`` (half precision, digest). ``all`` runs them one after the other; each can be run by
 itself and reads what the one before left in the output folder. With ``--start FILE`` a bundled model of
@@ -13,7 +13,7 @@ leave these two out, and where no stage is left that a teacher leads, none is as
 
 A stage that is cut short goes on from its last checkpoint when the same command is given again; its curve
 lies beside it (``NAME.curve.jsonl``). Steps, seeds and the number of threads are fixed and nothing depends on
-the clock, so one processor gives one file. ``--device cuda`` trains on a GPU, which draws no pictures.
+the clock, so one processor gives one file. ``--device cuda`` trains on a GPU, which draws no images.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 
 from adapters.lab.training.alike import AlikeSettings, cache_tables, teach_alike
-from adapters.lab.training.dataset import Picture, render_pool
+from adapters.lab.training.dataset import Image, render_pool
 from adapters.lab.training.distill import DistillSettings, distill
 from adapters.lab.training.linepool import LinePool, line_pool, pool_folder
 from adapters.lab.training.machine import processor, simulator_digest, versions
@@ -62,8 +62,8 @@ RESULT = "sightline-tiny.safetensors"
 
 
 def draw_pools(arguments: argparse.Namespace) -> None:
-    """All pictures of the recipe, abstract ones and those of the line beside each other."""
-    if not led(arguments):  # abstract pictures are for those that a teacher leads
+    """All images of the recipe, abstract ones and those of the line beside each other."""
+    if not led(arguments):  # abstract images are for those that a teacher leads
         _line(arguments)
         return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
@@ -91,7 +91,7 @@ def train_trunk(arguments: argparse.Namespace) -> None:
 
 
 def refine(arguments: argparse.Namespace) -> None:
-    """The trunk once more: abstract pictures and those of the simulated line in equal shares."""
+    """The trunk once more: abstract images and those of the simulated line in equal shares."""
     trunk = _load(arguments, "trunk")  # asked for before gigabytes are drawn
     if arguments.refine == 0:
         torch.save(trunk, arguments.out / "refined.pt")
@@ -204,7 +204,7 @@ def _leaves(arguments: argparse.Namespace) -> NDArray[np.uint8]:
 
 
 def leaves_pool(folder: Path, count: int) -> NDArray[np.uint8]:
-    """(count, 192, 192, 3) abstract pictures, drawn where they are not there yet."""
+    """(count, 192, 192, 3) abstract images, drawn where they are not there yet."""
     return render_pool(folder / f"leaves-{LEAVES_SIZE}-{count}.npy", count, LEAVES_SIZE, _draw_leaves)
 
 
@@ -212,7 +212,7 @@ def _line(arguments: argparse.Namespace) -> LinePool:
     return line_pool(pool_folder(arguments.pools, arguments.pairs), arguments.pairs)
 
 
-def _draw_leaves(index: int) -> Picture:
+def _draw_leaves(index: int) -> Image:
     return dead_leaves(index, LEAVES_SIZE)
 
 
@@ -314,7 +314,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument(
-        "--pools", type=Path, default=Path("var/pools"), help="folder for drawn pictures (gigabytes)"
+        "--pools", type=Path, default=Path("var/pools"), help="folder for drawn images (gigabytes)"
     )
     parser.add_argument("--steps", type=int, help="fewer steps than the recipe, to try it out")
     parser.add_argument(
@@ -326,8 +326,8 @@ def main() -> None:
         default=AlikeSettings().steps,
         help="steps of `alike`; 0: the trunk stays as it is, and so do few-shot features",
     )
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of pictures of the simulated line")
-    parser.add_argument("--leaves", type=int, default=LEAVES, help="abstract pictures")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of images of the simulated line")
+    parser.add_argument("--leaves", type=int, default=LEAVES, help="abstract images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="other numbers round differently")
     parser.add_argument(

@@ -110,7 +110,7 @@ class Tuning:
     """All settings on all trials."""
 
     def __init__(self, encoder: OpenClipEncoder, sides: Sequence[int]) -> None:
-        """``sides``: pictures are shown at these side lengths, the first in every other comparison."""
+        """``sides``: images are shown at these side lengths, the first in every other comparison."""
         self._encoder, self._sides = encoder, tuple(sides)
 
     @torch.inference_mode()
@@ -217,11 +217,11 @@ def _alone() -> None:
 def run(arguments: argparse.Namespace) -> list[Measured]:
     """Measure what the record does not hold yet. Raises SightlineError."""
     sides = _sides(arguments)
-    sizes = Sizes(max(arguments.products, arguments.others, 1), arguments.pictures, SEED)
+    sizes = Sizes(max(arguments.products, arguments.others, 1), arguments.images, SEED)
     settings = {
         "checkpoint": bundled_files(arguments.checkpoint).encoder().digest,
         "sides": sides,
-        "pictures": arguments.pictures,
+        "images": arguments.images,
         "candidates": [str(each) for each in candidates(sides)],
         "simulator": simulator_digest(),
     }
@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="weights to tune for; default: the bundled ones")
     parser.add_argument("--products", type=int, default=2, help="of each held-out family")
     parser.add_argument("--others", type=int, default=1, help="products of each family trained on")
-    parser.add_argument("--pictures", type=int, default=12, help="good ones of each, as many defective")
+    parser.add_argument("--images", type=int, default=12, help="good ones of each, as many defective")
     parser.add_argument("--sides", default="320,256,288")
     parser.add_argument("--workers", type=int, default=2, help="processes, a thread each")
     parser.add_argument(

@@ -37,17 +37,15 @@ def unled(line: LinePool, steps: int, groups: int, *, folder: Path) -> Any:
         set_rate(optimiser, settings.learning_rate * cosine_rate(step, steps))
         chosen = [whole[index] for index in rng.choice(len(whole), groups, replace=False)]
         rows = [row for pairs in chosen for pair in pairs for row in (2 * pair, 2 * pair + 1)]
-        depths = depths_of(student, student.bn1(student.conv_stem(_pictures(line, rows, groups, step))), 0)
+        depths = depths_of(student, student.bn1(student.conv_stem(_images(line, rows, groups, step))), 0)
         loss = episodes(depths, {}, rows, line, settings, rng)
         advance(optimiser, student, loss)
         progress.done(step, steps, {"alike": float(loss.detach())})
     return student.eval()
 
 
-def _pictures(line: LinePool, rows: Sequence[int], groups: int, step: int) -> torch.Tensor:
+def _images(line: LinePool, rows: Sequence[int], groups: int, step: int) -> torch.Tensor:
     """(B, 3, H, W) for the network, the parts of one product in the same other colours."""
     generator = torch.Generator().manual_seed(step)
-    pictures = (
-        torch.from_numpy(np.stack([line.images[row] for row in rows])).permute(0, 3, 1, 2).float() / 255
-    )
-    return to_network(colour_jitter_together(pictures, len(rows) // groups, generator))
+    images = torch.from_numpy(np.stack([line.images[row] for row in rows])).permute(0, 3, 1, 2).float() / 255
+    return to_network(colour_jitter_together(images, len(rows) // groups, generator))

@@ -1,7 +1,7 @@
 """Phase B: the last stages learn words, on features that phase A has made and that stay as they are.
 
 The trunk up to stride 16 is frozen, so the few-shot features remain the distilled ones; its output is
-computed once for every picture of the pool (every other pair in other colours). Trained are the stages
+computed once for every image of the pool (every other pair in other colours). Trained are the stages
 after it, the projection and the text tower.
 """
 
@@ -44,7 +44,7 @@ class WordsSettings:
     steps: int = 1000
     pairs: int = 10
     side: int = 320
-    """Pictures are shown at this side, as the profile shows them."""
+    """Images are shown at this side, as the profile shows them."""
     crop: int = 15
     """Side of the window on the 20 x 20 map that most steps see; the others see the whole map."""
     learning_rate: float = 1.5e-3
@@ -68,7 +68,7 @@ def build(trunk_state: dict[str, torch.Tensor]) -> Any:
 
 
 def early(trunk: Any, batch: torch.Tensor) -> torch.Tensor:
-    """The frozen part: pictures (B, 3, H, W) to features (B, 96, H / 16, W / 16)."""
+    """The frozen part: images (B, 3, H, W) to features (B, 96, H / 16, W / 16)."""
     features = trunk.bn1(trunk.conv_stem(batch))
     for stage in trunk.blocks[:FROZEN_STAGES]:
         features = stage(features)
@@ -91,14 +91,14 @@ def cache(trunk: Any, pool: LinePool, path: Path, settings: WordsSettings) -> np
     generator = torch.Generator().manual_seed(settings.seed)
     table: np.ndarray | None = None
     for start in range(0, len(pool.images), 32):
-        pictures = (
+        images = (
             torch.from_numpy(np.array(pool.images[start : start + 32])).permute(0, 3, 1, 2).float().div_(255)
         )
         # Both of a pair get the same colours: the defect stays the only difference.
-        jittered = colour_jitter_together(pictures, 2, generator)
-        odd = torch.arange(len(pictures)) // 2 % 2 == 1
-        pictures[odd] = jittered[odd]
-        shown = shown_at(pictures.to(device_of(trunk)), settings.side)
+        jittered = colour_jitter_together(images, 2, generator)
+        odd = torch.arange(len(images)) // 2 % 2 == 1
+        images[odd] = jittered[odd]
+        shown = shown_at(images.to(device_of(trunk)), settings.side)
         found = early(trunk, to_network(shown))
         features = found.permute(0, 2, 3, 1).half().cpu().numpy()
         if table is None:
@@ -115,7 +115,7 @@ def cache(trunk: Any, pool: LinePool, path: Path, settings: WordsSettings) -> np
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Features, masks and words of 2 P pictures, good and defective in turn."""
+    """Features, masks and words of 2 P images, good and defective in turn."""
 
     features: torch.Tensor
     coverage: torch.Tensor
@@ -229,7 +229,7 @@ def step_loss(
     captions, phrases, states = embedded.split([len(records), len(KINDS), len(said)])
     means = states.view(len(nouns), 2, settings.prompts, -1).mean(2)
     directions = means[:, 1] - means[:, 0]
-    # Half of the pictures are asked about by their own noun, half as "object".
+    # Half of the images are asked about by their own noun, half as "object".
     generic = np.repeat(rng.random(len(records) // 2) < 0.35, 2)
     own = [nouns.index(record.noun) for record in records]
     direction = directions[np.where(generic, len(nouns) - 1, own).tolist()]
@@ -247,7 +247,7 @@ def step_loss(
         ],
         device=images.device,
     )
-    # A window without the defect does not deserve the caption of a defective picture.
+    # A window without the defect does not deserve the caption of a defective image.
     told = torch.tensor(
         [(record.defect is not None) == flag for record, flag in zip(records, state, strict=True)],
         device=images.device,

@@ -29,9 +29,9 @@ _SEPARATORS = str.maketrans({".": " ", "?": " "})
 
 
 class _Pass(NamedTuple):
-    """One picture with one caption."""
+    """One image with one caption."""
 
-    picture: int
+    image: int
     caption: str
 
 
@@ -49,8 +49,8 @@ class Parts(NamedTuple):
 class GroundingDino:
     """An :class:`agent.ports.Detector` over a folder as ``save_pretrained`` writes it.
 
-    Pictures are resized as the folder's preprocessor says (shorter side 800, longer at most 1333). Only
-    pictures of equal size share a batch, so that no padding changes what the model sees: a batch of two
+    Images are resized as the folder's preprocessor says (shorter side 800, longer at most 1333). Only
+    images of equal size share a batch, so that no padding changes what the model sees: a batch of two
     equals two batches of one.
 
     Args:
@@ -59,7 +59,7 @@ class GroundingDino:
         expected: sha256 by file name; any other content is refused.
         dtype: of the matrix products, by autocast. Boxes and the places that deformable attention looks at
             stay in float32: eight bits of mantissa are five pixels of a frame.
-        batch: most pictures in one pass.
+        batch: most images in one pass.
 
     Raises:
         ModelError: a file is missing or damaged, has another digest, or is of another architecture.
@@ -93,24 +93,23 @@ class GroundingDino:
         box_threshold: float,
         text_threshold: float,
     ) -> list[Detections]:
-        """Boxes for the phrases of each picture, the highest score first, before any suppression.
+        """Boxes for the phrases of each image, the highest score first, before any suppression.
 
         A box stays where the highest sigmoid over the caption's tokens is above ``box_threshold``; its phrase
         is every token above ``text_threshold``, which may be words of several phrases, or none. Boxes are the
-        model's own and may stick a little out of the picture.
+        model's own and may stick a little out of the image.
 
         Raises:
-            ModelError: a phrase alone has more tokens than the text encoder takes, a picture is not
-                (H, W, 3) uint8, or there is not one sequence of phrases for each picture.
+            ModelError: a phrase alone has more tokens than the text encoder takes, an image is not
+                (H, W, 3) uint8, or there is not one sequence of phrases for each image.
         """
         if len(images) != len(phrases):
-            raise ModelError(f"{len(images)} pictures have {len(phrases)} lists of phrases; each needs one")
+            raise ModelError(f"{len(images)} images have {len(phrases)} lists of phrases; each needs one")
         by_size: dict[tuple[int, ...], list[_Pass]] = defaultdict(list)
         for index, (image, wanted) in enumerate(zip(images, phrases, strict=True)):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
                 raise ModelError(
-                    f"a detector takes RGB pictures of 8 bits, shape (H, W, 3); not {image.shape} "
-                    f"{image.dtype}"
+                    f"a detector takes RGB images of 8 bits, shape (H, W, 3); not {image.shape} {image.dtype}"
                 )
             by_size[image.shape] += [_Pass(index, caption) for caption in self.captions(wanted)]
         found: list[list[Detections]] = [[] for _ in images]
@@ -119,7 +118,7 @@ class GroundingDino:
                 together = passes[start : start + self._batch]
                 results = self._run(images, together, box_threshold, text_threshold)
                 for each, detections in zip(together, results, strict=True):
-                    found[each.picture].append(detections)
+                    found[each.image].append(detections)
         return [_merge(each) for each in found]
 
     def captions(self, phrases: Sequence[str]) -> list[str]:
@@ -151,8 +150,8 @@ class GroundingDino:
     def _run(
         self, images: Sequence[Image], passes: Sequence[_Pass], box_threshold: float, text_threshold: float
     ) -> list[Detections]:
-        pictures = [np.ascontiguousarray(images[each.picture]) for each in passes]
-        seen = self._processor(images=pictures, input_data_format="channels_last", return_tensors="pt")
+        arrays = [np.ascontiguousarray(images[each.image]) for each in passes]
+        seen = self._processor(images=arrays, input_data_format="channels_last", return_tensors="pt")
         words = self._tokenizer(
             [each.caption for each in passes], padding=True, return_token_type_ids=True, return_tensors="pt"
         ).to(self._device)
@@ -169,7 +168,7 @@ class GroundingDino:
         probabilities = outputs.logits.float().sigmoid().cpu()[:, :, : ids.shape[1]]
         boxes = outputs.pred_boxes.float().cpu()
         return [
-            self._read(probabilities[i], boxes[i], ids[i], pictures[i].shape, box_threshold, text_threshold)
+            self._read(probabilities[i], boxes[i], ids[i], arrays[i].shape, box_threshold, text_threshold)
             for i in range(len(passes))
         ]
 
@@ -202,7 +201,7 @@ def _caption(phrases: Sequence[str]) -> str:
 
 
 def _merge(found: Sequence[Detections]) -> Detections:
-    """The passes of one picture as one, the highest score first."""
+    """The passes of one image as one, the highest score first."""
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(each.boxes for each in found)])
     scores = np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)])
     phrases = [phrase for each in found for phrase in each.phrases]

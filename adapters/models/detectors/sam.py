@@ -43,13 +43,13 @@ BUILDERS: Mapping[str, Builder] = MappingProxyType({"vit_b": _vit_b, "vit_l": _v
 
 
 class _Embedded(NamedTuple):
-    """The last picture, as the prompts see it."""
+    """The last image, as the prompts see it."""
 
     key: str
     features: torch.Tensor
     """(1, C, h, w), float32."""
     resized: tuple[int, int]
-    """(H, W) of the picture inside the model's square."""
+    """(H, W) of the image inside the model's square."""
 
 
 class Sam:
@@ -98,19 +98,19 @@ class Sam:
         boxes: NDArray[np.float32],
         points: NDArray[np.float32] | None = None,
     ) -> NDArray[np.bool_]:
-        """(n, H, W) masks, one for each of the (n, 4) boxes in pixels, each clamped to the picture.
+        """(n, H, W) masks, one for each of the (n, 4) boxes in pixels, each clamped to the image.
 
         ``points`` are (n, 2) places x, y that belong to the thing in the box of the same index. A box that
-        has no area inside the picture gets an empty mask. The picture is embedded once, also over several
+        has no area inside the image gets an empty mask. The image is embedded once, also over several
         calls in a row; with no boxes it is not embedded at all.
 
         Raises:
-            ModelError: the picture is not (H, W, 3) uint8, a coordinate is not finite, or there are points
+            ModelError: the image is not (H, W, 3) uint8, a coordinate is not finite, or there are points
                 and not one for each box.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise ModelError(
-                f"SAM takes RGB pictures of 8 bits, shape (H, W, 3); not {image.shape} {image.dtype}"
+                f"SAM takes RGB images of 8 bits, shape (H, W, 3); not {image.shape} {image.dtype}"
             )
         height, width = image.shape[:2]
         corners, places = _checked(boxes, points, width, height)
@@ -128,7 +128,7 @@ class Sam:
 
     def _embed(self, image: Image) -> _Embedded:
         contiguous = np.ascontiguousarray(image)
-        # By content: a camera that fills the same buffer again shows another picture.
+        # By content: a camera that fills the same buffer again shows another image.
         key = f"{image.shape}{hashlib.blake2b(contiguous.data, digest_size=16).hexdigest()}"
         if self._last is not None and self._last.key == key:
             return self._last
@@ -170,7 +170,7 @@ class Sam:
 def _checked(
     boxes: NDArray[np.float32], points: NDArray[np.float32] | None, width: int, height: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Boxes and points inside the picture."""
+    """Boxes and points inside the image."""
     limits = np.array([width, height], dtype=np.float32)
     corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 2, 2)
     places = None if points is None else np.asarray(points, dtype=np.float32).reshape(-1, 2)

@@ -30,7 +30,7 @@ class TimmBackbone:
         weights: safetensors, or a PyTorch file that loads with ``weights_only=True``. Every tensor that the
             features need must be there; classifier and later stages may be missing. None: random numbers,
             for timing alone.
-        preprocessing: how the network was shown its pictures; None for what timm says of the name.
+        preprocessing: how the network was shown its images; None for what timm says of the name.
 
     Raises:
         ModelError: the file is missing, damaged, of another architecture or has another digest.
@@ -72,7 +72,7 @@ class TimmBackbone:
     def encode_patches(
         self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """Features of several depths, each (B, h_i, w_i, C_i) float32, of pictures resized to size x size.
+        """Features of several depths, each (B, h_i, w_i, C_i) float32, of images resized to size x size.
 
         ``keep_aspect``: see :class:`agent.ports.PatchEncoder`.
         """
@@ -92,7 +92,7 @@ class TimmBackbone:
         if self._transformer:  # a token stands for its patch, which it lies in the middle of
             return (0.0,) * len(self._stages)
         like = next(self._trunk.parameters())
-        return lags(lambda picture: take_stages(self._trunk, picture, self._stages), like)
+        return lags(lambda image: take_stages(self._trunk, image, self._stages), like)
 
     def _load(self, name: str, weights: Path, known: set[str]) -> None:
         """Strict about what the features need, lenient about the rest of the same architecture."""

@@ -1,4 +1,4 @@
-"""Where the cells of a convolutional map lie in the picture.
+"""Where the cells of a convolutional map lie in the image.
 
 A strided convolution with symmetric padding puts cell i on pixel ``stride * i``, TensorFlow's padding puts
 it behind its middle, and training moves it further. Everything that resizes maps takes a cell to lie in
@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 PROBE = 256
-"""Side length of the pictures that the network is probed with, in pixels."""
+"""Side length of the images that the network is probed with, in pixels."""
 PROBES = 4
 STEPS = 16
 """Lags are rounded to this part of a cell: equal weights give equal features on every machine."""
@@ -34,14 +34,14 @@ def lags(take: Callable[[torch.Tensor], Sequence[torch.Tensor]], like: torch.Ten
         One for each depth, in [-1, 1]; 0 where cells look at their middle.
     """
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randn(PROBES, 3, PROBE, PROBE, generator=generator).to(like).requires_grad_()
+    images = torch.randn(PROBES, 3, PROBE, PROBE, generator=generator).to(like).requires_grad_()
     found = []
     with torch.inference_mode(False), torch.enable_grad():
-        depths = take(pictures)
+        depths = take(images)
         for depth in depths:
             stride, cell = PROBE / depth.shape[3], depth.shape[3] // 2
             target = depth[:, :, cell, cell].pow(2).sum()
-            (gradient,) = torch.autograd.grad(target, pictures, retain_graph=True)
+            (gradient,) = torch.autograd.grad(target, images, retain_graph=True)
             weight = gradient.double().pow(2).sum(dim=(0, 1))
             places = torch.arange(PROBE).to(weight)
             # Rows and columns have their own bias; resampling moves both alike, by their mean.

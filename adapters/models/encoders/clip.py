@@ -1,4 +1,4 @@
-"""CLIP models of open_clip from local files: pictures and words in one space, patches and depths in one
+"""CLIP models of open_clip from local files: images and words in one space, patches and depths in one
 pass.
 """
 
@@ -39,7 +39,7 @@ class OpenClipEncoder:
         architecture: a name that open_clip knows, or the path of a JSON file with its model configuration.
         weights: safetensors, or a PyTorch file that loads with ``weights_only=True``; None: random numbers,
             for timing alone.
-        preprocessing: how the model was shown its pictures.
+        preprocessing: how the model was shown its images.
         sha256: refuse any other weights file.
         dtype: of the image tower. Words are embedded once and their differences are small, so the text tower
             stays in float32, as do position tables and all outputs (METHODS section 7.2).
@@ -82,7 +82,7 @@ class OpenClipEncoder:
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
-        """Embeddings (B, D), patches (B, h, w, D) and depths of pictures resized to size x size."""
+        """Embeddings (B, D), patches (B, h, w, D) and depths of images resized to size x size."""
         return self._tower.encode(self._prepare(images, size))
 
     @torch.inference_mode()

@@ -22,7 +22,7 @@ def gem_attention(attention: nn.MultiheadAttention, tokens: torch.Tensor) -> tor
     """What one block adds to the GEM stream: (B, T, C) from the layer-normalised tokens (B, T, C).
 
     The temperature beta is the mean token norm over the square root of the head width, one scalar for each
-    picture. It is folded into the queries, so that both softmaxes of q, k and v run as one call of
+    image. It is folded into the queries, so that both softmaxes of q, k and v run as one call of
     ``scaled_dot_product_attention`` over three times as many heads, and no (T, T) matrix is stored.
     """
     batch, count, width = tokens.shape

@@ -1,4 +1,4 @@
-"""Pictures of any size to one normalised batch."""
+"""Images of any size to one normalised batch."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def resize(image: Image, size: int | tuple[int, int], interpolation: str = "bicu
     cropped, as FADE does.
 
     PyTorch's antialiased 8-bit kernel: the arithmetic of Pillow's resize, the same on every run, and
-    independent of the other pictures of the batch.
+    independent of the other images of the batch.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ModelError(
-            f"a model takes RGB pictures of 8 bits, shape (H, W, 3); not {image.shape} {image.dtype}"
+            f"a model takes RGB images of 8 bits, shape (H, W, 3); not {image.shape} {image.dtype}"
         )
     # from_numpy refuses negative strides and warns on read-only arrays: copy only those.
     safe = image if image.flags.writeable and min(image.strides) > 0 else image.copy()
@@ -53,7 +53,7 @@ def resize_keeping_aspect(image: Image, side: int, multiple: int, interpolation:
     As AnomalyDINO does (METHODS section 8.1); both sides keep at least one ``multiple``.
     """
     if image.ndim != 3 or 0 in image.shape:
-        raise ModelError(f"a model takes RGB pictures of 8 bits, shape (H, W, 3); not {image.shape}")
+        raise ModelError(f"a model takes RGB images of 8 bits, shape (H, W, 3); not {image.shape}")
     shorter = min(image.shape[:2])
     height, width = (max(multiple, side * length // shorter) for length in image.shape[:2])
     resized = resize(image, (height, width), interpolation)
@@ -71,16 +71,16 @@ def prepare(
 ) -> torch.Tensor:
     """(B, 3, size, size) batch on ``device``, or (B, 3, h, w) where ``keep_aspect`` is a multiple to cut to.
 
-    Raises ModelError for an empty batch, a wrong picture, or pictures that keep different shapes.
+    Raises ModelError for an empty batch, a wrong image, or images that keep different shapes.
     """
     if not images:
-        raise ModelError("a batch needs at least one picture")
+        raise ModelError("a batch needs at least one image")
     if keep_aspect is None:
         resized = [resize(image, size, how.interpolation) for image in images]
     else:
         resized = [resize_keeping_aspect(image, size, keep_aspect, how.interpolation) for image in images]
     if len({each.shape for each in resized}) > 1:
-        raise ModelError("pictures that keep their aspect ratio share a batch only where it is the same")
+        raise ModelError("images that keep their aspect ratio share a batch only where it is the same")
     stacked = torch.stack(resized)
     batch = stacked.to(device).float().div_(255)
     mean = torch.tensor(how.mean, device=device)[:, None, None]

@@ -1,4 +1,4 @@
-"""Words for a picture by ranking a vocabulary with CLIP.
+"""Words for an image by ranking a vocabulary with CLIP.
 
 It stands where IAP-AS has the Recognize Anything Model (METHODS sections 3.1 and 6), which no maintained
 package offers: zero-shot ranking knows only the nouns of its vocabulary and always finds some, so tags are
@@ -33,7 +33,7 @@ class ClipTagger:
     Args:
         vocabulary: nouns, each once.
         templates: sentences around ``{}``; a noun's vector is the mean over them.
-        size: pixels of the square that pictures are resized to.
+        size: pixels of the square that images are resized to.
 
     Raises:
         ModelError: the vocabulary or the templates are empty.

@@ -16,7 +16,7 @@ from agent.domain.errors import ModelError
 from agent.ports import ImageFeatures
 
 _TOGETHER = 2
-"""Pictures that a processor takes through a convolutional network at once: its caches hold the maps of so
+"""Images that a processor takes through a convolutional network at once: its caches hold the maps of so
 many, and of more it makes fewer a second."""
 
 
@@ -34,7 +34,7 @@ class Tower(Protocol):
 class ConvolutionalTower:
     """open_clip's ``TimmModel`` around a convolutional network.
 
-    The text-aligned embedding of a place is what the global head would say of a picture that looked like this
+    The text-aligned embedding of a place is what the global head would say of an image that looked like this
     place everywhere: pooling over one location is the identity (average, maximum and their concatenation
     alike), so each location of the last map goes through pooling and projection by itself.
     """
@@ -46,7 +46,7 @@ class ConvolutionalTower:
             densify(self._trunk, output_stride)
         self._stages = stages_at(self._trunk, strides)
         like = next(self._trunk.parameters())
-        self._lags = lags(lambda picture: take_stages(self._trunk, picture, self._stages), like)
+        self._lags = lags(lambda image: take_stages(self._trunk, image, self._stages), like)
 
     def encode(self, batch: torch.Tensor) -> ImageFeatures:
         found = [self._encode(part) for part in _parts(batch)]

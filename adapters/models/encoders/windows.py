@@ -12,7 +12,7 @@ from agent.domain.errors import ModelError
 from agent.ports import WindowFeatures, WindowPass
 
 WINDOW_BATCH = 1024
-"""Windows of all pictures that go through the transformer together: bounds the activations."""
+"""Windows of all images that go through the transformer together: bounds the activations."""
 
 
 def window_indices(grid: tuple[int, int], side: int) -> torch.Tensor:
@@ -30,7 +30,7 @@ def window_indices(grid: tuple[int, int], side: int) -> torch.Tensor:
 
 
 def encode_windows(tower: TransformerTower, batch: torch.Tensor, sides: Sequence[int]) -> WindowPass:
-    """One pass over whole pictures (B, 3, s, s), and one over the windows of each side length.
+    """One pass over whole images (B, 3, s, s), and one over the windows of each side length.
 
     A window is the class token and its patches, positions added. The layer norm before the first block
     treats each token by itself, so that tokens taken after it equal those normalised in their window.

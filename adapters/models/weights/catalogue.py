@@ -146,7 +146,7 @@ KNOWN: dict[str, KnownModel] = {
             sha256="c3cdbf83dfb64abf6777ee6486588f63038d1c762d081309c86c3caccd5267f3",
             bundled=True,
             output_stride=16,
-            note="made from drawn pictures; good for few-shot, weak at zero-shot on objects",
+            note="made from drawn images; good for few-shot, weak at zero-shot on objects",
         ),
         KnownModel(
             name="ViT-B-16-plus-240",
@@ -204,7 +204,7 @@ KNOWN: dict[str, KnownModel] = {
             licence="Apache-2.0",
             size=7_244_256,
             preprocessing=SIGNED_PREPROCESSING,
-            note="ImageNet, pictures in [-1, 1], no classifier; timm's own is mobilenetv2_100.ra_in1k",
+            note="ImageNet, images in [-1, 1], no classifier; timm's own is mobilenetv2_100.ra_in1k",
         ),
         KnownModel(
             name="mobilenetv2_100.ra_in1k",
@@ -245,7 +245,7 @@ def find(name: str) -> KnownModel | None:
 
 
 def timm_network(name: str) -> tuple[str, Preprocessing | None]:
-    """What timm calls a network, and how it was shown its pictures; None for what timm itself says.
+    """What timm calls a network, and how it was shown its images; None for what timm itself says.
 
     ``name``: with or without ``timm:``, of the catalogue or of timm.
     """

@@ -47,7 +47,7 @@ class Spot:
         return np.asarray(cover.astype(np.float32) / 255)
 
     def paint(self, cover: Plane, colour: npt.ArrayLike) -> None:
-        """Blend a colour (or an (h, w, 3) picture) over the albedo."""
+        """Blend a colour (or an (h, w, 3) image) over the albedo."""
         self.albedo += (np.asarray(colour, np.float32) - self.albedo) * cover[..., None]
 
     def darken(self, cover: Plane, amount: float) -> None:

@@ -1,4 +1,4 @@
-"""Surfaces that fill the picture: woven cloth, wood board, ceramic tile, leather, steel sheet."""
+"""Surfaces that fill the image: woven cloth, wood board, ceramic tile, leather, steel sheet."""
 
 from typing import Any
 

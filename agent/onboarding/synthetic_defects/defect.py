@@ -55,7 +55,7 @@ class SyntheticDefect:
 def add_defect(
     image: Image, seed: int, *, kinds: Sequence[str] = KINDS, foreground: Mask | None = None
 ) -> SyntheticDefect:
-    """Draw one defect of one of ``kinds`` on a photograph. The same arguments give the same picture.
+    """Draw one defect of one of ``kinds`` on a photograph. The same arguments give the same image.
 
     A try that is not visible, as a blur on smooth metal, is done again elsewhere and plainer; where a kind
     cannot be seen on this product at all, the next kind has its turn, in an order that ``seed`` decides.
@@ -66,13 +66,13 @@ def add_defect(
             :func:`agent.onboarding.synthetic_defects.foreground.estimate_foreground`.
 
     Raises:
-        ValueError: no kinds or an unknown one, a foreground of another shape or without a pixel, a
-            picture too small, or none of the kinds could be made visible.
+        ValueError: no kinds or an unknown one, a foreground of another shape or without a pixel, an
+            image too small, or none of the kinds could be made visible.
     """
     _check(image, kinds, foreground)
     product = estimate_foreground(image) if foreground is None else foreground
     rng = np.random.default_rng([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF])
-    picture = image.astype(np.float32)
+    pixels = image.astype(np.float32)
     noise, texture = _noise_and_texture(image, product)
     size = float(np.exp(rng.uniform(*np.log(AREA))))
     strength = float(np.exp(rng.uniform(*np.log(STRENGTH))))
@@ -82,12 +82,12 @@ def add_defect(
             wanted = float(
                 np.clip(area, 2 * LEAST_PIXELS, max(MOST_OF_PRODUCT * product.sum(), LEAST_PIXELS))
             )
-            site = Site(picture, product, rng, _place(rng, product, wanted), wanted, plain, noise)
+            site = Site(pixels, product, rng, _place(rng, product, wanted), wanted, plain, noise)
             made = _compose(image, *DRAWERS[str(kind)](site), product)
             if _visible(image, made[0], made[1], texture):
                 return SyntheticDefect(made[0], made[1], str(kind))
             area, plain = min(area * 1.2, AREA[1] * product.size), min(plain * 1.5, 1.0)
-    raise ValueError(f"no defect of the kinds {', '.join(kinds)} can be made visible on this picture")
+    raise ValueError(f"no defect of the kinds {', '.join(kinds)} can be made visible on this image")
 
 
 def _check(image: Image, kinds: Sequence[str], foreground: Mask | None) -> None:
@@ -100,7 +100,7 @@ def _check(image: Image, kinds: Sequence[str], foreground: Mask | None) -> None:
         said = f"no kind of defect {unknown[0]!r}" if unknown else "no kind of defect named"
         raise ValueError(f"{said}; there are: {', '.join(KINDS)}")
     if foreground is not None and (foreground.shape != image.shape[:2] or not foreground.any()):
-        raise ValueError("the foreground has the picture's height and width and at least one pixel")
+        raise ValueError("the foreground has the image's height and width and at least one pixel")
 
 
 def _place(rng: np.random.Generator, product: Mask, area: float) -> NDArray[np.float64]:
@@ -116,7 +116,7 @@ def _place(rng: np.random.Generator, product: Mask, area: float) -> NDArray[np.f
 
 
 def _compose(image: Image, layer: Levels, alpha: NDArray[np.float32], product: Mask) -> tuple[Image, Mask]:
-    """The picture with the layer where it shows, and where that is."""
+    """The image with the layer where it shows, and where that is."""
     cover = np.where(product, alpha, np.float32(0))[..., None]
     levels = image + (layer - image) * cover
     changed = np.clip(levels + np.float32(0.5), 0, 255).astype(np.uint8)

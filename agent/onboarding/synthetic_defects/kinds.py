@@ -1,4 +1,4 @@
-"""The kinds of synthetic defect. Each gives a changed picture and how much of it shows where."""
+"""The kinds of synthetic defect. Each gives a changed image and how much of it shows where."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Levels = NDArray[np.float32]
 class Site:
     """Where and how a defect is to be drawn."""
 
-    picture: Levels
+    image: Levels
     foreground: Mask
     rng: np.random.Generator
     centre: Points
@@ -51,11 +51,11 @@ class Site:
         near = cv2.dilate((alpha > 0).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         around = near & (alpha <= 0) & self.foreground
         chosen = around if around.any() else self.foreground
-        return np.asarray(self.picture[chosen].mean(0), np.float32)
+        return np.asarray(self.image[chosen].mean(0), np.float32)
 
     def grain(self) -> Levels:
         """Noise like the camera's, for what covers the real one."""
-        return self.rng.normal(0, max(self.noise, 0.5), self.picture.shape).astype(np.float32)
+        return self.rng.normal(0, max(self.noise, 0.5), self.image.shape).astype(np.float32)
 
 
 Drawn = tuple[Levels, Alpha]
@@ -75,7 +75,7 @@ def cut_paste(site: Site) -> Drawn:
     matrix[:, 2] -= matrix[:, :2] @ shift
     size = (site.shape[1], site.shape[0])
     pasted = cv2.warpAffine(
-        site.picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        site.image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
     gain = 1.0 + float(rng.uniform(-0.35, 0.35)) * site.strength
     return np.asarray(pasted * np.float32(gain), np.float32), softened(alpha, 0.7)
@@ -92,7 +92,7 @@ def scratch(site: Site) -> Drawn:
     brighter = float(colour.mean()) < 150 if rng.random() < 0.8 else rng.random() < 0.5
     towards = np.full(3, 245.0 if brighter else 12.0, np.float32) + 0.15 * (colour - colour.mean())
     strength = np.float32(0.25 + 0.65 * site.strength) * (0.7 + 0.3 * clouds(rng, site.shape, 12.0))
-    layer = site.picture + (towards - site.picture) * strength[..., None]
+    layer = site.image + (towards - site.image) * strength[..., None]
     return np.asarray(layer, np.float32), alpha
 
 
@@ -111,7 +111,7 @@ def stain(site: Site) -> Drawn:
     cover = soft * (0.65 + 0.35 * clouds(rng, site.shape, 0.5 * radius)) + 0.5 * rim
     opacity = np.clip(cover * (0.20 + 0.60 * site.strength), 0, 0.92)
     # Part filter, part cover: a stain darkens what shines through and adds a colour of its own.
-    filtered = site.picture * (0.35 + 0.65 * colour / np.float32(255))
+    filtered = site.image * (0.35 + 0.65 * colour / np.float32(255))
     return np.asarray(0.45 * filtered + 0.55 * colour, np.float32), np.asarray(opacity, np.float32)
 
 
@@ -122,7 +122,7 @@ def hole(site: Site) -> Drawn:
     radius = max(1.0, float(np.sqrt(site.area / np.pi)))
     colour = site.surroundings(alpha)
     depth = np.float32(1.0 - (0.45 + 0.45 * site.strength))
-    layer = np.broadcast_to(colour * depth, site.picture.shape) + site.grain()
+    layer = np.broadcast_to(colour * depth, site.image.shape) + site.grain()
     angle = float(rng.uniform(0, 2 * np.pi))
     offset = 0.18 * radius * np.array([[np.cos(angle)], [np.sin(angle)]])
     shift = np.hstack([np.eye(2), offset])
@@ -140,7 +140,7 @@ def missing_patch(site: Site) -> Drawn:
     alpha = shape(rng, site.shape, site.centre, site.area)
     background = ~site.foreground
     if background.any() and rng.random() < 0.4:
-        behind = np.median(site.picture[background][:: max(1, int(background.sum()) // 4096)], axis=0)
+        behind = np.median(site.image[background][:: max(1, int(background.sum()) // 4096)], axis=0)
         return np.asarray(behind + site.grain(), np.float32), softened(alpha, 0.6)
     return _inpainted(site, alpha), softened(alpha, 0.6)
 
@@ -149,14 +149,14 @@ def _inpainted(site: Site, alpha: Alpha) -> Levels:
     """The surroundings drawn over a shape (Telea's fast marching), with the camera's noise."""
     rows, columns = np.nonzero(alpha > 0.02)
     if not len(rows):
-        return site.picture
+        return site.image
     reach = 8
     top, bottom = max(int(rows.min()) - reach, 0), int(rows.max()) + reach + 1
     left, right = max(int(columns.min()) - reach, 0), int(columns.max()) + reach + 1
     window = (slice(top, bottom), slice(left, right))
-    pixels = np.clip(site.picture[window], 0, 255).astype(np.uint8)
+    pixels = np.clip(site.image[window], 0, 255).astype(np.uint8)
     filled = cv2.inpaint(pixels, (alpha[window] > 0.02).astype(np.uint8), 4, cv2.INPAINT_TELEA)
-    layer = site.picture.copy()
+    layer = site.image.copy()
     layer[window] = filled
     return np.asarray(layer + site.grain(), np.float32)
 
@@ -167,14 +167,14 @@ def blur(site: Site) -> Drawn:
     alpha = blob(rng, site.shape, site.centre, site.area)
     radius = float(np.sqrt(site.area / np.pi))
     sigma = float(np.clip((0.15 + 0.35 * site.strength) * radius, 1.5, None))
-    smeared = np.asarray(cv2.GaussianBlur(site.picture, (0, 0), sigma), np.float32)
+    smeared = np.asarray(cv2.GaussianBlur(site.image, (0, 0), sigma), np.float32)
     if rng.random() < 0.5:  # wiped in one direction
         reach = max(3, round(2 * sigma)) | 1
         line = np.zeros((reach, reach), np.float32)
         line[reach // 2] = 1.0 / reach
         turn = cv2.getRotationMatrix2D((reach // 2, reach // 2), float(rng.uniform(0, 180)), 1.0)
         kernel = cv2.warpAffine(line, turn, (reach, reach))
-        smeared = np.asarray(cv2.filter2D(site.picture, -1, kernel / max(kernel.sum(), 1e-6)), np.float32)
+        smeared = np.asarray(cv2.filter2D(site.image, -1, kernel / max(kernel.sum(), 1e-6)), np.float32)
     return smeared + site.grain(), softened(alpha, 0.12 * radius)
 
 

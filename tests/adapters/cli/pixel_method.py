@@ -19,7 +19,7 @@ SIZE = 64
 
 @dataclass(frozen=True)
 class PixelPrepared:
-    """References as small pictures, (k, SIZE, SIZE, 3)."""
+    """References as small images, (k, SIZE, SIZE, 3)."""
 
     recipe: Recipe
     bank: NDArray[np.float32] | None
@@ -31,12 +31,12 @@ class PixelPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return True
 
-    def leaving_out(self, reference: int) -> PixelPrepared:
+    def without_reference(self, reference: int) -> PixelPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         assert self.bank is not None
         return replace(self, bank=np.delete(self.bank, reference, axis=0))
 
-    def belonging_to(self, recipe: Recipe) -> PixelPrepared:
+    def with_recipe(self, recipe: Recipe) -> PixelPrepared:
         """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, recipe=recipe)
 
@@ -46,7 +46,7 @@ class PixelPrepared:
 
 
 class PixelMethod:
-    """The largest difference to the nearest reference; without any, to the picture's mean colour."""
+    """The largest difference to the nearest reference; without any, to the image's mean colour."""
 
     digest = "pixels"
     fingerprint = "pixels"
@@ -66,7 +66,7 @@ class PixelMethod:
 
     def _score(self, small: NDArray[np.float32], prepared: Prepared) -> Scored:
         if self._references_only and not prepared.recipe.references:
-            return Scored.without_score("pixels are compared with references; enrol some")
+            return Scored.without_score("pixels are compared with references; enroll some")
         return _score(small, prepared)
 
 

@@ -70,10 +70,10 @@ def site() -> str:
 def test_a_folder_goes_out_raw_in_sorted_order(
     sightline: CommandLine, mosquitto: Mosquitto, gears: Gears, site: str
 ) -> None:
-    folder = gears("pictures", 3)
+    folder = gears("images", 3)
     (folder / "deep").mkdir()
     (folder / "deep" / "a.png").write_bytes(b"whatever the camera sends")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     with listening(mosquitto, site) as listener:
         said = sightline(
             "camera", "--source", str(folder), "--camera", "l1/top", "--sku", "GR", "--rate", "100",
@@ -98,7 +98,7 @@ def test_a_folder_goes_out_raw_in_sorted_order(
 def test_json_over_mqtt_3_1_1_and_a_path(
     sightline: CommandLine, mosquitto: Mosquitto, gears: Gears, site: str
 ) -> None:
-    folder = gears("pictures", 1)
+    folder = gears("images", 1)
     common = (
         "camera",
         "--source",
@@ -126,14 +126,14 @@ def test_looping_gives_new_frame_ids(
 ) -> None:
     with listening(mosquitto, site) as listener:
         sightline(
-            "camera", "--source", str(gears("pictures", 2)), "--camera", "l1/top", "--fast", "--loop",
+            "camera", "--source", str(gears("images", 2)), "--camera", "l1/top", "--fast", "--loop",
             "--count", "5", "--broker", mosquitto.url, "--site", site,
         )  # fmt: skip
         ids = [properties(message)["frame_id"] for message in listener.wait_for(5)]
     assert ids == ["000.jpg", "001.jpg", "000.jpg#2", "001.jpg#2", "000.jpg#3"]
 
 
-def test_drawn_pictures(sightline: CommandLine, mosquitto: Mosquitto, site: str) -> None:
+def test_drawn_images(sightline: CommandLine, mosquitto: Mosquitto, site: str) -> None:
     with listening(mosquitto, site) as listener:
         sightline(
             "camera", "--source", "simulated", "--family", "bottle_cap", "--camera", "l1/top", "--count", "3",

@@ -66,18 +66,18 @@ def test_the_database_is_made_checked_and_copied(sightline: CommandLine) -> None
     assert "exists already" in sightline("db", "backup", "copy.db", *place, code=1).stderr
 
 
-def test_pictures_without_a_row_are_named_and_deleted_by_command(sightline: CommandLine) -> None:
+def test_images_without_a_row_are_named_and_deleted_by_command(sightline: CommandLine) -> None:
     sightline("db", "upgrade")
-    picture = Path("var/media") / MediaFolder(Path("var/media")).put(b"nobody's", "jpg")
-    os.utime(picture, (1, 1))
+    image = Path("var/media") / MediaFolder(Path("var/media")).put(b"nobody's", "jpg")
+    os.utime(image, (1, 1))
     found = sightline("db", "check", code=1)
     assert "1 files (8 bytes) are named by no row" in found.stderr
-    assert picture.name in found.stderr
-    assert picture.exists()
+    assert image.name in found.stderr
+    assert image.exists()
     done = sightline("db", "check", "--repair", "--deep")
     assert "1 files that no row names were deleted: 8 bytes are free" in done.stdout
     assert "agrees with it: 0 files, 0 bytes" in done.stdout
-    assert not picture.exists()
+    assert not image.exists()
     with Database("sqlite:///var/history.db") as database, database.read() as connection:
         events = connection.execute(text("SELECT kind, agent_id FROM event")).all()
     assert [tuple(event) for event in events] == [("media-repair", "cell-7")]
@@ -86,14 +86,14 @@ def test_pictures_without_a_row_are_named_and_deleted_by_command(sightline: Comm
 def test_a_folder_of_another_database_is_not_emptied_by_mistake(sightline: CommandLine) -> None:
     sightline("db", "upgrade")
     media = MediaFolder(Path("var/media"))
-    pictures = [Path("var/media") / media.put(b"picture %d" % number, "jpg") for number in range(30)]
-    for picture in pictures:
-        os.utime(picture, (1, 1))
+    images = [Path("var/media") / media.put(b"image %d" % number, "jpg") for number in range(30)]
+    for image in images:
+        os.utime(image, (1, 1))
     refused = sightline("db", "check", "--repair", code=1)
     assert "30 of 30 files are named by no row: is this the media folder of this database?" in refused.stderr
-    assert all(picture.exists() for picture in pictures)
+    assert all(image.exists() for image in images)
     sightline("db", "check", "--repair", "--force")
-    assert not any(picture.exists() for picture in pictures)
+    assert not any(image.exists() for image in images)
 
 
 def test_a_damaged_database_is_named_before_anything_is_done_with_it(sightline: CommandLine) -> None:
@@ -111,7 +111,7 @@ def test_a_damaged_database_is_named_before_anything_is_done_with_it(sightline: 
 
 def test_enrolling_writes_a_calibrated_recipe(sightline: CommandLine, gears: Gears) -> None:
     folder = gears("good", 10)
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     result = sightline("enroll", "--sku", "GR-1", "--references", str(folder), "--name", "gear")
     assert "left out: broken.jpg" in result.stderr
     assert "recipe version 1 with 10 references, 1 left out, active" in result.stdout
@@ -127,7 +127,7 @@ def test_enrolling_writes_a_calibrated_recipe(sightline: CommandLine, gears: Gea
     assert yaml.safe_load(sightline("recipe", "show", "GR-1").stdout)["shots"] == 10
 
 
-def test_a_second_enrolment_is_the_next_version_and_keeps_the_name(
+def test_a_second_enrollment_is_the_next_version_and_keeps_the_name(
     sightline: CommandLine, gears: Gears
 ) -> None:
     sightline("enroll", "--sku", "GR-1", "--references", str(gears("good", 9)), "--name", "gear")
@@ -144,7 +144,7 @@ def test_a_recipe_that_is_not_there(sightline: CommandLine) -> None:
     assert "no active recipe of 'X'" in sightline("recipe", "show", "X", code=1).stderr
 
 
-def test_references_that_are_no_pictures(sightline: CommandLine, tmp_path: Path) -> None:
+def test_references_that_are_no_images(sightline: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no JPEG or PNG" in sightline("enroll", "--sku", "A", "--references", "empty", code=1).stderr
     assert "no file or folder" in sightline("enroll", "--sku", "A", "--references", "gone", code=1).stderr
@@ -171,9 +171,9 @@ def test_inspecting_with_references_finds_the_defect_and_writes_it(
 ) -> None:
     bad = tmp_path / "bad" / "deep"
     bad.mkdir(parents=True)
-    picture = gear(500).copy()
-    picture[50:70, 50:70] = (255, 0, 255)
-    (bad / "x.jpg").write_bytes(encode_jpeg(picture))
+    image = gear(500).copy()
+    image[50:70, 50:70] = (255, 0, 255)
+    (bad / "x.jpg").write_bytes(encode_jpeg(image))
     good = gears("good", 10)
     result = sightline(
         "inspect", "bad", str(good), "--references", str(good), "--noun", "gear", "--out", "out", "--json"
@@ -194,14 +194,14 @@ def test_inspecting_with_references_finds_the_defect_and_writes_it(
     assert "FAIL" in sightline("inspect", "bad", "--references", str(good)).stdout
 
 
-def test_an_unreadable_picture_is_an_error_and_its_neighbour_is_inspected(
+def test_an_unreadable_image_is_an_error_and_its_neighbour_is_inspected(
     sightline: CommandLine, gears: Gears
 ) -> None:
     folder = gears("good", 2)
     (folder / "000.jpg").write_bytes(b"\xff\xd8\xff garbage")
     result = sightline("inspect", str(folder), "--json", code=1)
     assert [one["verdict"] for one in json.loads(result.stdout)] == ["ERROR", "REVIEW"]
-    assert "1 picture could not be inspected" in result.stderr
+    assert "1 image could not be inspected" in result.stderr
 
 
 def test_check_without_anything_installed_but_the_agent(sightline: CommandLine) -> None:

@@ -32,8 +32,8 @@ def test_loose_parts_are_told_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
     product = Product.create("connector", SEED)
     (tmp_path / "good").mkdir()
     for number in range(4):
-        picture = draw(product, Station.loose(SEED), SEED + number, size=256).image
-        (tmp_path / f"good/{number}.jpg").write_bytes(encode_jpeg(picture))
+        image = draw(product, Station.loose(SEED), SEED + number, size=256).image
+        (tmp_path / f"good/{number}.jpg").write_bytes(encode_jpeg(image))
     enroll = ("enroll", "--sku", "C", "--references", "good", *SMALL)
     told = run(*enroll)
     assert "references are memorised in 16 directions: the parts lie in any" in told

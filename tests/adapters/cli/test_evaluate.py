@@ -56,7 +56,7 @@ def write_category(root: Path, name: str, suffix: str = "png") -> None:
 
 
 def save(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """A picture by its suffix; folders are made."""
+    """An image by its suffix; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.ascontiguousarray(pixels))
 
@@ -88,7 +88,7 @@ def test_json_markdown_and_sheets(sightline: CommandLine, gears_root: Path) -> N
         )
     assert report["categories"]["gear"]["images"] == 6
     assert report["mean"]["images"] == 12
-    # The same pictures, once as PNG and once as BMP.
+    # The same images, once as PNG and once as BMP.
     assert report["categories"]["gear"]["image_auroc"] == report["categories"]["wheel"]["image_auroc"]
     assert set(report["std"]) == FIGURES - {"images"}
     assert report["published"] is None
@@ -171,7 +171,7 @@ def test_several_methods_in_one_table(sightline: CommandLine, gears_root: Path) 
     assert len({len(row) for row in rows}) == 1
     lines = " ".join(result.stdout.split())
     for sentence in (
-        "anomaly-dino was not measured with 0 references: pixels are compared with references; enrol some",
+        "anomaly-dino was not measured with 0 references: pixels are compared with references; enroll some",
         "apg-gd was not measured with 0 references or 2 references: there are no weights",
     ):
         assert sentence in document
@@ -183,7 +183,7 @@ def test_several_methods_in_one_table(sightline: CommandLine, gears_root: Path) 
 def test_where_no_method_can_run_it_is_a_mistake(sightline: CommandLine, gears_root: Path) -> None:
     arguments = ("evaluate", "--dataset", "mvtec", "--root", str(gears_root))
     assert "no weights" in sightline(*arguments, "--method", "apg-gd", code=1).stderr
-    assert "enrol some" in sightline(*arguments, "--method", "anomaly-dino", code=1).stderr
+    assert "enroll some" in sightline(*arguments, "--method", "anomaly-dino", code=1).stderr
     nothing = sightline(*arguments, "--method", "apg-gd,iap-as", code=1).stderr
     assert "apg-gd was not measured" in nothing
     assert "iap-as was not measured" in nothing
@@ -241,7 +241,7 @@ def test_mistakes_are_one_sentence(
     assert result.stdout == ""
 
 
-def test_a_damaged_picture_is_named(sightline: CommandLine, gears_root: Path) -> None:
+def test_a_damaged_image_is_named(sightline: CommandLine, gears_root: Path) -> None:
     damaged = gears_root / "gear/test/good/001.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     result = sightline("evaluate", "--dataset", "mvtec", "--root", str(gears_root), code=1)
@@ -250,7 +250,7 @@ def test_a_damaged_picture_is_named(sightline: CommandLine, gears_root: Path) ->
     result = sightline(
         "evaluate", "--dataset", "mvtec", "--root", str(gears_root), "--category", "wheel", code=1
     )
-    assert "001.bmp holds no picture" in result.stderr
+    assert "001.bmp holds no image" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_nouns() -> None:
 
 
 def a_run(maps: MapStore, *, good: int, bad: int, threshold: float | None = None) -> Run:
-    """Pictures with rising scores, the good ones first; map values are scores of 0 to 1."""
+    """Images with rising scores, the good ones first; map values are scores of 0 to 1."""
     count = good + bad
     samples = tuple(Sample(Path(f"{i:02d}.png"), None if i < good else "dent") for i in range(count))
     for index in range(count):
@@ -283,7 +283,7 @@ def a_run(maps: MapStore, *, good: int, bad: int, threshold: float | None = None
     return Run(category, 0, samples, scores, maps, PROTOCOLS["exact"], {}, threshold)
 
 
-def test_a_sheet_shows_the_hardest_pictures_and_some_of_the_rest() -> None:
+def test_a_sheet_shows_the_hardest_images_and_some_of_the_rest() -> None:
     with MapStore() as maps:
         shown = chosen(a_run(maps, good=20, bad=30))
     assert shown[:2] == [19, 18]  # good ones with the highest scores

@@ -44,7 +44,7 @@ def edit(path: Path, was: str, now: str) -> None:
 
 def test_a_recipe_is_edited_and_comes_back_as_a_new_version(enrolled: CommandLine) -> None:
     file = Path("gear.yaml")
-    assert "without pictures" in enrolled("recipe", "export", "GR-1", "--out", str(file)).stdout
+    assert "without images" in enrolled("recipe", "export", "GR-1", "--out", str(file)).stdout
     assert enrolled("recipe", "export", "GR-1").stdout == file.read_text()
     edit(file, "noun: gear", "noun: cog wheel")
     edit(file, "    - a cropped photo of a gear\n", "    - a photo of a cog wheel\n")
@@ -95,10 +95,10 @@ def test_activating_goes_back_and_tells(enrolled: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("form", ["zip", "yaml"])
-def test_a_recipe_moves_to_another_factory_with_its_pictures(enrolled: CommandLine, form: str) -> None:
+def test_a_recipe_moves_to_another_factory_with_its_images(enrolled: CommandLine, form: str) -> None:
     file = f"gear.{form}"
     said = answer(enrolled, "recipe", "export", "GR-1", "--out", file, "--with-references")
-    assert said == {"sku": "GR-1", "version": 1, "file": file, "pictures": 10}
+    assert said == {"sku": "GR-1", "version": 1, "file": file, "images": 10}
     if form == "yaml":
         assert len(list(Path("gear.references").glob("*.jpg"))) == 10
     before = answer(enrolled, "recipe", "show", "GR-1")
@@ -114,7 +114,7 @@ def test_a_recipe_moves_to_another_factory_with_its_pictures(enrolled: CommandLi
     assert len(zipfile.ZipFile("again.zip").namelist()) == 11
 
 
-def test_pictures_that_did_not_travel_are_named(enrolled: CommandLine) -> None:
+def test_images_that_did_not_travel_are_named(enrolled: CommandLine) -> None:
     enrolled("recipe", "export", "GR-1", "--out", "gear.yaml")
     shutil.rmtree("var")
     enrolled("db", "upgrade")
@@ -124,7 +124,7 @@ def test_pictures_that_did_not_travel_are_named(enrolled: CommandLine) -> None:
     assert answer(enrolled, "recipe", "list") == []
 
 
-def test_a_person_adds_a_picture_by_its_name_and_a_swapped_one_is_refused(enrolled: CommandLine) -> None:
+def test_a_person_adds_a_image_by_its_name_and_a_swapped_one_is_refused(enrolled: CommandLine) -> None:
     enrolled("recipe", "export", "GR-1", "--out", "gear.yaml")
     folder = Path("gear.references")
     folder.mkdir()
@@ -136,7 +136,7 @@ def test_a_person_adds_a_picture_by_its_name_and_a_swapped_one_is_refused(enroll
 
     edit(Path("gear.yaml"), "  - name: new.jpg\n", f"  - name: new.jpg\n    sha256: {'ab' * 32}\n")
     assert "sha256 differs" in enrolled("recipe", "import", "gear.yaml", code=1).stderr
-    (folder / "new.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (folder / "new.jpg").write_bytes(b"\xff\xd8\xff no image")
     edit(Path("gear.yaml"), f"    sha256: {'ab' * 32}\n", "")
     assert "'new.jpg' cannot be read" in enrolled("recipe", "import", "gear.yaml", code=1).stderr
 

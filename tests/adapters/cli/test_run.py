@@ -98,7 +98,7 @@ def test_it_answers_until_it_is_told_to_stop(
         try:
             assert box.wait_for("status", status="online")["agent"] == site
             sightline(
-                "camera", "--source", str(gears("pictures", 1)), "--camera", "l/c", "--sku", "A", *options
+                "camera", "--source", str(gears("images", 1)), "--camera", "l/c", "--sku", "A", *options
             )
             assert box.wait_for("verdict", frame_id="000.jpg")["verdict"] == "PASS"
             process.send_signal(signal.SIGTERM)

@@ -26,7 +26,7 @@ def test_shorter_draws_are_prefixes() -> None:
     assert draw_references(209, 2, 0) == draw_references(209, 4, 0)[:2]
 
 
-def test_more_references_than_pictures_are_refused() -> None:
+def test_more_references_than_images_are_refused() -> None:
     with pytest.raises(ValueError, match="5 references"):
         draw_references(4, 5, 0)
 
@@ -38,7 +38,7 @@ def test_anomaly_dinos_draw_is_a_block(seed: int, indices: list[int]) -> None:
 
 def test_a_block_that_is_cut_short_is_refused() -> None:
     assert draw_block(12, 4, 2) == [8, 9, 10, 11]
-    with pytest.raises(ValueError, match="pictures 12 to 15"):
+    with pytest.raises(ValueError, match="images 12 to 15"):
         draw_block(13, 4, 3)
 
 

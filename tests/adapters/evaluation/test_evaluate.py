@@ -39,11 +39,11 @@ class BrightPrepared:
     def complete(self) -> bool:
         return True
 
-    def leaving_out(self, reference: int) -> BrightPrepared:
+    def without_reference(self, reference: int) -> BrightPrepared:
         """Not asked for here."""
         raise NotImplementedError
 
-    def belonging_to(self, recipe: Recipe) -> BrightPrepared:
+    def with_recipe(self, recipe: Recipe) -> BrightPrepared:
         """Not asked for here."""
         raise NotImplementedError
 
@@ -54,7 +54,7 @@ class BrightPrepared:
 
 @dataclass
 class Bright:
-    """Scores by brightness above the references; the map is the picture."""
+    """Scores by brightness above the references; the map is the image."""
 
     maps: bool = True
     broken: bool = False
@@ -157,14 +157,14 @@ def test_references_are_the_draws(lids: Path) -> None:
     ]
 
 
-def test_too_few_good_pictures_are_told_before_anything_runs(lids: Path) -> None:
+def test_too_few_good_images_are_told_before_anything_runs(lids: Path) -> None:
     method = Bright()
     with pytest.raises(ConfigurationError, match="category 'jar_top': 4 references are asked for"):
         evaluate(Inspector(method), FORMATS["mvtec"](lids), Options("bright", shots=4), load)
     assert method.recipes == []
 
 
-def test_drawn_references_are_no_test_pictures(tmp_path: Path) -> None:
+def test_drawn_references_are_no_test_images(tmp_path: Path) -> None:
     for index in range(4):
         draw(tmp_path / f"good/{index}.png", 10 + index)
         draw(tmp_path / f"dent/{index}.png", 200)
@@ -176,11 +176,11 @@ def test_drawn_references_are_no_test_pictures(tmp_path: Path) -> None:
     assert watcher.runs == [(tmp_path.name, 0, ("2 drawn references are left out of the test",))]
 
 
-def test_pictures_without_a_mask_are_left_out_of_the_pixels_and_counted(lids: Path) -> None:
+def test_images_without_a_mask_are_left_out_of_the_pixels_and_counted(lids: Path) -> None:
     (lids / "lid/ground_truth/spot/1_mask.png").unlink()
     watcher = Watcher()
     evaluate(Inspector(Bright()), FORMATS["mvtec"](lids / "lid"), Options("bright"), load, watcher)
-    assert watcher.runs[0][2] == ("1 defective pictures have no mask and are left out of the pixels",)
+    assert watcher.runs[0][2] == ("1 defective images have no mask and are left out of the pixels",)
 
 
 def test_a_method_without_maps(lids: Path) -> None:
@@ -209,7 +209,7 @@ FOURS = {
     "test/spot/0": ([[0, 99, 99, 40], [100, 100, 60, 60], [198, 100, 0, 0], [60, 40, 40, 0]], [4, 5, 8, 9]),
     # Ties of good and defective pixels.
     "test/spot/1": ([[10, 10, 10, 10], [100, 150, 98, 98], [98, 98, 30, 30], [0, 0, 0, 100]], [4, 5, 6, 15]),
-    # Brighter than every defective picture: where good ones do not count, neither do their extremes.
+    # Brighter than every defective image: where good ones do not count, neither do their extremes.
     "test/good/0": ([[255, 20, 20, 20], [20, 20, 20, 20], [20, 20, 20, 20], [20, 20, 20, 0]], []),
 }
 """Grey maps of 4 x 4 pixels, and which of the pixels are defective, counted row by row."""
@@ -251,7 +251,7 @@ def test_iap_as_measures_a_class_stretched_together_at_a_hundred_thresholds(
 
 
 def save(path: Path, rows: list[list[int]]) -> None:
-    """Grey rows as a picture; folders are made."""
+    """Grey rows as an image; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Pillow.fromarray(np.array(rows, np.uint8)).save(path)
 
@@ -268,8 +268,8 @@ def test_a_protocol_runs_a_method_as_its_authors_ran_it(lids: Path) -> None:
 
 
 def test_a_method_that_needs_references_says_so(lids: Path) -> None:
-    method = Bright(lacking="compares with references; enrol some")
-    with pytest.raises(RecipeError, match="enrol some"):
+    method = Bright(lacking="compares with references; enroll some")
+    with pytest.raises(RecipeError, match="enroll some"):
         evaluate(Inspector(method), FORMATS["mvtec"](lids), Options("bright"), load)
 
 
@@ -288,7 +288,7 @@ def test_means_and_deviations() -> None:
     made = report(
         runs,
         dataset="folder",
-        root="pictures",
+        root="images",
         method="m",
         shots=2,
         seeds=(0, 1),

@@ -25,9 +25,9 @@ def found(name: str, root: Path) -> list[Category]:
 
 
 def as_mvtec(root: Path, name: str, mask: str = "000_mask.png") -> None:
-    """One category in MVTec's layout: two training pictures, one good, one scratched."""
-    for picture in ("train/good/001.png", "train/good/000.png", "test/good/000.png", "test/scratch/000.png"):
-        draw(root / name / picture)
+    """One category in MVTec's layout: two training images, one good, one scratched."""
+    for image in ("train/good/001.png", "train/good/000.png", "test/good/000.png", "test/scratch/000.png"):
+        draw(root / name / image)
     draw_mask(root / name / "ground_truth/scratch" / mask)
 
 
@@ -109,8 +109,8 @@ def test_mtd(tmp_path: Path) -> None:
 
 def test_btad_masks_have_a_suffix_of_their_own(tmp_path: Path) -> None:
     for name, suffix, mask in (("01", "bmp", "png"), ("02", "png", "png"), ("03", "bmp", "bmp")):
-        for picture in ("train/ok/0000", "test/ok/0001", "test/ko/0002"):
-            draw(tmp_path / f"{name}/{picture}.{suffix}")
+        for image in ("train/ok/0000", "test/ok/0001", "test/ko/0002"):
+            draw(tmp_path / f"{name}/{image}.{suffix}")
         draw_mask(tmp_path / f"{name}/ground_truth/ko/0002.{mask}")
     products = found("btad", tmp_path)
     assert [one.name for one in products] == ["01", "02", "03"]
@@ -129,8 +129,8 @@ def test_ksdd_tells_good_ones_by_black_masks(tmp_path: Path) -> None:
 
 def test_dagm_classes_in_their_order(tmp_path: Path) -> None:
     for name in ("Class10", "Class2"):
-        for picture in ("Train/0001", "Train/0002", "Test/0003", "Test/0004"):
-            draw(tmp_path / name / f"{picture}.PNG")
+        for image in ("Train/0001", "Train/0002", "Test/0003", "Test/0004"):
+            draw(tmp_path / name / f"{image}.PNG")
         draw_mask(tmp_path / name / "Train/Label/0001_label.PNG")
         draw_mask(tmp_path / name / "Test/Label/0004_label.PNG")
         (tmp_path / name / "Test/Label/Labels.txt").write_text("1\n")
@@ -169,7 +169,7 @@ def test_folder_with_several_products(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_another_layout_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
-    draw(tmp_path / "pictures/a.png")
+    draw(tmp_path / "images/a.png")
     with pytest.raises(ConfigurationError, match=r"is not .* check --root and --dataset") as refused:
         FORMATS[name](tmp_path)
     assert "\n" not in str(refused.value)

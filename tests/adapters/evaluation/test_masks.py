@@ -19,13 +19,13 @@ TRUTH[1:3, 1:4] = True
 def test_every_kind_of_mask(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "mask.png"
     if mode == "P":
-        picture = Image.fromarray(TRUTH.astype(np.uint8)).convert("P")
-        picture.putpalette([0, 0, 0, 1, 0, 0])  # class 1 is all but black
+        image = Image.fromarray(TRUTH.astype(np.uint8)).convert("P")
+        image.putpalette([0, 0, 0, 1, 0, 0])  # class 1 is all but black
     elif mode == "I;16":
-        picture = Image.fromarray(TRUTH.astype(np.uint16) * 3)  # less than one step of 8 bits
+        image = Image.fromarray(TRUTH.astype(np.uint16) * 3)  # less than one step of 8 bits
     else:
-        picture = Image.fromarray(TRUTH.astype(np.uint8) * 255).convert(mode)
-    picture.save(path)
+        image = Image.fromarray(TRUTH.astype(np.uint8) * 255).convert(mode)
+    image.save(path)
     assert (read_mask(path) == TRUTH).all()
 
 
@@ -37,7 +37,7 @@ def test_values_above_a_threshold(tmp_path: Path) -> None:
 
 
 def test_a_mask_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "mask.png").write_text("no picture")
+    (tmp_path / "mask.png").write_text("no image")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_mask(tmp_path / "mask.png")
     with pytest.raises(ConfigurationError, match="is missing"):

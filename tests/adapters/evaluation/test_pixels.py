@@ -16,22 +16,22 @@ from adapters.evaluation.pixels import BYTE, FINE, PixelHistogram, PixelMetrics,
 Maps = list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 
 
-def measured(pictures: Maps) -> PixelMetrics:
+def measured(images: Maps) -> PixelMetrics:
     """The figures of 8-bit maps and their masks."""
     histogram = PixelHistogram(BYTE)
-    for levels, truth in pictures:
+    for levels, truth in images:
         histogram.add(levels, truth)
     metrics = histogram.metrics()
     assert metrics is not None
     return metrics
 
 
-def plain_pro(pictures: Maps, limit: float = 0.3) -> float:
+def plain_pro(images: Maps, limit: float = 0.3) -> float:
     """PRO from its definition: every threshold, every region by flooding, one straight line at a time."""
-    regions = [(levels, region) for levels, truth in pictures for region in flooded(truth)]
-    good = [int(value) for levels, truth in pictures for value in levels[~truth]]
+    regions = [(levels, region) for levels, truth in images for region in flooded(truth)]
+    good = [int(value) for levels, truth in images for value in levels[~truth]]
     points = [(0.0, 0.0)]
-    for threshold in sorted({int(v) for levels, _ in pictures for v in levels.flat}, reverse=True):
+    for threshold in sorted({int(v) for levels, _ in images for v in levels.flat}, reverse=True):
         overlap = sum(sum(levels[p] >= threshold for p in region) / len(region) for levels, region in regions)
         points.append((sum(value >= threshold for value in good) / len(good), overlap / len(regions)))
     area = 0.0
@@ -60,7 +60,7 @@ def flooded(truth: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
     return found
 
 
-def test_a_hand_made_picture() -> None:
+def test_a_hand_made_image() -> None:
     truth = np.zeros((4, 4), dtype=bool)
     truth[0, 0] = truth[1, 1] = True  # one region: they touch at a corner
     truth[3, 3] = True  # another
@@ -99,7 +99,7 @@ def test_a_constant_map_says_nothing() -> None:
     assert metrics.pro == pytest.approx(0.15)  # the diagonal
 
 
-def test_good_pictures_count_as_false_pixels() -> None:
+def test_good_images_count_as_false_pixels() -> None:
     truth = np.eye(4, dtype=bool)
     levels = np.where(truth, 9, 0).astype(np.uint8)
     assert measured([(levels, truth)]).pixel_auroc == 1.0
@@ -131,7 +131,7 @@ def test_map_and_mask_belong_together() -> None:
         PixelHistogram().add(np.zeros((4, 4), np.uint16), np.zeros((4, 5), dtype=bool))
 
 
-PICTURES = st.lists(
+IMAGES = st.lists(
     st.tuples(st.lists(st.integers(0, 6), min_size=16, max_size=16), st.integers(0, 2**16 - 1)),
     min_size=1,
     max_size=3,
@@ -149,16 +149,16 @@ def as_maps(drawn: list[tuple[list[int], int]]) -> Maps:
     ]
 
 
-@given(PICTURES)
+@given(IMAGES)
 def test_against_plain_definitions(drawn: list[tuple[list[int], int]]) -> None:
-    pictures = as_maps(drawn)
-    levels = np.concatenate([one.ravel() for one, _ in pictures])
-    truth = np.concatenate([one.ravel() for _, one in pictures])
+    images = as_maps(drawn)
+    levels = np.concatenate([one.ravel() for one, _ in images])
+    truth = np.concatenate([one.ravel() for _, one in images])
     assume(truth.any() and not truth.all())
-    metrics = measured(pictures)
+    metrics = measured(images)
     assert metrics.pixel_auroc == pytest.approx(roc_auc_score(truth, levels))
     assert metrics.pixel_ap == pytest.approx(average_precision_score(truth, levels))
-    assert metrics.pro == pytest.approx(plain_pro(pictures))
+    assert metrics.pro == pytest.approx(plain_pro(images))
     best = 0.0
     for threshold in set(levels.tolist()):
         positive = levels >= threshold
@@ -166,11 +166,11 @@ def test_against_plain_definitions(drawn: list[tuple[list[int], int]]) -> None:
     assert metrics.pixel_f1max == pytest.approx(best)
 
 
-@given(PICTURES)
+@given(IMAGES)
 def test_the_best_level_has_the_highest_f1(drawn: list[tuple[list[int], int]]) -> None:
-    pictures = as_maps(drawn)
+    images = as_maps(drawn)
     histogram = PixelHistogram(BYTE)
-    for one, mask in pictures:
+    for one, mask in images:
         histogram.add(one, mask)
     metrics, level = histogram.metrics(), histogram.best_level()
     assume(metrics is not None and level is not None)

@@ -32,7 +32,7 @@ def test_small_maps_wait_small_and_large_ones_shrink_at_once() -> None:
     assert (np.diff(grown[0]) >= 0).all()
 
 
-def test_iap_as_counts_good_pictures_where_its_authors_did() -> None:
+def test_iap_as_counts_good_images_where_its_authors_did() -> None:
     assert protocol_for("iap-as", "mvtec").good_pixels
     assert protocol_for("iap-as", "mtd").good_pixels
     assert not protocol_for("iap-as", "btad").good_pixels

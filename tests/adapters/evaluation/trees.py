@@ -1,4 +1,4 @@
-"""Tiny pictures and masks on disk."""
+"""Tiny images and masks on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def draw(path: Path, value: int = 128, size: tuple[int, int] = (8, 6)) -> Path:
-    """A grey picture of (width, height); folders are made."""
+    """A grey image of (width, height); folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (value, value, value)).save(path)
     return path

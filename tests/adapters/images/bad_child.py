@@ -1,4 +1,4 @@
-"""A decoder that misbehaves where the picture asks it to, behind the real protocol."""
+"""A decoder that misbehaves where the image asks it to, behind the real protocol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WISH = re.compile(rb"please (\w+) ?(.*)\Z", re.DOTALL)
 
 
 def asking(content: bytes, wish: str) -> bytes:
-    """A picture with a wish behind its end."""
+    """An image with a wish behind its end."""
     return content + b"please " + wish.encode()
 
 

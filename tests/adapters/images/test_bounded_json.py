@@ -107,9 +107,9 @@ def test_refusals(payload: bytes, word: str) -> None:
 
 
 def test_long_strings_and_a_byte_order_mark_are_fine() -> None:
-    picture = "A" * 5_000_000
-    assert load_object(json.dumps({"image": picture, "note": '\\/"[{' * 9}).encode()) == {
-        "image": picture,
+    image = "A" * 5_000_000
+    assert load_object(json.dumps({"image": image, "note": '\\/"[{' * 9}).encode()) == {
+        "image": image,
         "note": '\\/"[{' * 9,
     }
     assert load_object(b'\xef\xbb\xbf{"a":1}') == {"a": 1}

@@ -1,4 +1,4 @@
-"""Payloads to frames: every form, every kind of picture, and FrameError with an identity for the rest."""
+"""Payloads to frames: every form, every kind of image, and FrameError with an identity for the rest."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def encode(image: Pillow.Image, form: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-PICTURE = Pillow.fromarray(scene())
-JPEG = encode(PICTURE, "JPEG", quality=92)
-PNG = encode(PICTURE, "PNG")
+IMAGE = Pillow.fromarray(scene())
+JPEG = encode(IMAGE, "JPEG", quality=92)
+PNG = encode(IMAGE, "PNG")
 
 
 def delivery(payload: bytes, **more: object) -> Delivery:
@@ -110,7 +110,7 @@ def test_json_wins_over_user_properties_and_they_fill_its_gaps() -> None:
     assert (frame.identity.sku, frame.identity.part_id) == ("A", "p")
 
 
-def test_without_an_id_equal_pictures_share_a_derived_one() -> None:
+def test_without_an_id_equal_images_share_a_derived_one() -> None:
     first, second, other = decode(JPEG), decode(JPEG), decode(PNG)
     assert first.identity.content_derived
     assert first.identity.frame_id.startswith("h-")
@@ -256,16 +256,16 @@ def test_urls_that_are_not_allowed(host: str, url: str) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        encode(PICTURE, "JPEG", progressive=True),
-        encode(PICTURE.convert("L"), "JPEG"),
-        encode(PICTURE, "JPEG", restart_marker_blocks=1),
-        encode(PICTURE.convert("CMYK"), "JPEG"),
-        encode(PICTURE.convert("L"), "PNG"),
-        encode(PICTURE.convert("1"), "PNG"),
-        encode(PICTURE.convert("P"), "PNG"),
-        encode(PICTURE.convert("P"), "PNG", transparency=3),
-        encode(PICTURE.convert("RGBA"), "PNG"),
-        encode(PICTURE.convert("LA"), "PNG"),
+        encode(IMAGE, "JPEG", progressive=True),
+        encode(IMAGE.convert("L"), "JPEG"),
+        encode(IMAGE, "JPEG", restart_marker_blocks=1),
+        encode(IMAGE.convert("CMYK"), "JPEG"),
+        encode(IMAGE.convert("L"), "PNG"),
+        encode(IMAGE.convert("1"), "PNG"),
+        encode(IMAGE.convert("P"), "PNG"),
+        encode(IMAGE.convert("P"), "PNG", transparency=3),
+        encode(IMAGE.convert("RGBA"), "PNG"),
+        encode(IMAGE.convert("LA"), "PNG"),
     ],
 )
 def test_every_kind_of_pixel_becomes_rgb(content: bytes) -> None:
@@ -286,7 +286,7 @@ def test_sixteen_bits_become_eight(channels: Any) -> None:
 def test_the_orientation_of_exif_is_applied(orientation: Any) -> None:
     exif = Pillow.Exif()
     exif[0x112] = orientation
-    content = encode(PICTURE, "JPEG", exif=exif)
+    content = encode(IMAGE, "JPEG", exif=exif)
     upright = np.asarray(ImageOps.exif_transpose(Pillow.open(io.BytesIO(content))))
     assert np.abs(decode(content).image.astype(int) - upright).max() <= 2
 
@@ -318,7 +318,7 @@ def huge_png(width: int = 40_000, height: int = 40_000) -> bytes:
         (PNG[:-30], "truncated"),
         (PNG[:100] + b"\0\0\0" + PNG[103:], "damaged"),
         (JPEG[: len(JPEG) // 2], "truncated"),
-        (b"{}", "no picture"),
+        (b"{}", "no image"),
         (b"{", "no JSON"),
         (b"{" * 100_000, "no JSON"),
         (message(image=7), "base64 string"),
@@ -347,9 +347,7 @@ def test_a_refusal_keeps_the_identity_that_could_be_read() -> None:
     assert (error.identity.frame_id, error.identity.sku) == ("f", None)
 
 
-@pytest.mark.parametrize(
-    "payload", [JPEG, JPEG[:100], b"", b"no picture", message(frame_id="f-1"), b"{" * 99]
-)
+@pytest.mark.parametrize("payload", [JPEG, JPEG[:100], b"", b"no image", message(frame_id="f-1"), b"{" * 99])
 def test_identify_agrees_with_decode_without_looking_at_pixels(payload: bytes) -> None:
     one = delivery(payload, properties={"frame_id": "from-properties", "sku": "gear"})
     decoder = PayloadDecoder()

@@ -110,11 +110,11 @@ def test_small_messages_of_any_form() -> None:
                 parse(one)
 
 
-_PICTURES = st.sampled_from(originals())
+_IMAGES = st.sampled_from(originals())
 
 
-@given(_PICTURES, _PICTURES, st.data())
-def test_splices_of_pictures(first: bytes, second: bytes, data: st.DataObject) -> None:
+@given(_IMAGES, _IMAGES, st.data())
+def test_splices_of_images(first: bytes, second: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(2, len(first)))
     rest = data.draw(st.integers(0, len(second) - 1))
     try:
@@ -130,7 +130,7 @@ _TEXTS = st.text(max_size=40) | st.sampled_from(
 )
 
 
-@given(st.binary(max_size=200) | _PICTURES, st.dictionaries(_NAMES, _TEXTS), st.none() | st.text(max_size=20))
+@given(st.binary(max_size=200) | _IMAGES, st.dictionaries(_NAMES, _TEXTS), st.none() | st.text(max_size=20))
 def test_any_payload_with_any_properties(
     payload: bytes, properties: dict[str, str], kind: str | None
 ) -> None:

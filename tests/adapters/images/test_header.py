@@ -85,7 +85,7 @@ def test_fill_bytes_are_skipped_at_once() -> None:
 
 
 @pytest.mark.skipif(not DecodeWorker.supported(), reason="needs the decoder's own process")
-def test_what_inflates_costs_little_and_the_picture_is_read_all_the_same() -> None:
+def test_what_inflates_costs_little_and_the_image_is_read_all_the_same() -> None:
     """Chunks of a few kB that inflate to 60 MB: they are no pixels, and nobody asked for them."""
     expected = decode_pixels(PNG, MANY)[1]
     with DecodeWorker(MANY) as worker:
@@ -103,7 +103,7 @@ def test_what_inflates_costs_little_and_the_picture_is_read_all_the_same() -> No
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5_000), (5_000, 1)])
-def test_thin_pictures(size: Any) -> None:
+def test_thin_images(size: Any) -> None:
     for suffix in (".jpg", ".png"):
         content = cv2.imencode(suffix, np.full((*size, 3), 90, np.uint8))[1].tobytes()
         assert decode_pixels(content, 5_000)[1].shape == (*size, 3)

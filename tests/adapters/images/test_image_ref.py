@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from adapters.images.fetching import Fetcher, FetchError
 from adapters.images.hosts import AllowedHosts
-from adapters.images.image_ref import PictureReferenceError, ReferenceReader, _open_inside
+from adapters.images.image_ref import ImageReferenceError, ReferenceReader, _open_inside
 from tests.fixtures.mosquitto import make_certificates
-from tests.support.image_host import PictureHost, picture_host, slow_resolver
+from tests.support.image_host import ImageHost, image_host, slow_resolver
 
-PICTURE = b"\x89PNG and so on" * 100
+IMAGE = b"\x89PNG and so on" * 100
 
 
 # ------------------------------------------------------------------------------------------------ files
@@ -30,14 +30,14 @@ PICTURE = b"\x89PNG and so on" * 100
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "root"
     (folder / "sub").mkdir(parents=True)
-    (folder / "a.png").write_bytes(PICTURE)
-    (folder / "sub" / "b.png").write_bytes(PICTURE)
+    (folder / "a.png").write_bytes(IMAGE)
+    (folder / "sub" / "b.png").write_bytes(IMAGE)
     (tmp_path / "secret.png").write_bytes(b"secret")
     return folder
 
 
 def refused(reader: ReferenceReader, reference: str) -> str:
-    with pytest.raises(PictureReferenceError) as caught:
+    with pytest.raises(ImageReferenceError) as caught:
         reader.read(reference)
     assert "secret" not in str(caught.value)
     return str(caught.value)
@@ -48,13 +48,13 @@ def test_files_and_links_that_stay_inside(root: Path) -> None:
     (root / "folder").symlink_to("sub")
     reader = ReferenceReader(10_000, [root])
     for reference in ("a.png", "sub/b.png", "sub/../a.png", "link.png", "folder/b.png", str(root / "a.png")):
-        assert reader.read(reference) == PICTURE
+        assert reader.read(reference) == IMAGE
 
 
 def test_a_root_that_is_a_link(root: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(root)
     reader = ReferenceReader(10_000, [tmp_path / "alias"])
-    assert reader.read("a.png") == reader.read(str(tmp_path / "alias" / "a.png")) == PICTURE
+    assert reader.read("a.png") == reader.read(str(tmp_path / "alias" / "a.png")) == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_pipes_and_loops_neither_hang_nor_are_read(root: Path) -> None:
     reader = ReferenceReader(10_000, [root])
     assert "no regular file" in refused(reader, "pipe.png")
     refused(reader, "loop.png")
-    with pytest.raises(PictureReferenceError, match="no regular file"):
+    with pytest.raises(ImageReferenceError, match="no regular file"):
         _open_inside(root, root / "pipe.png")
 
 
 def test_size_is_looked_at_before_reading(root: Path) -> None:
     with (root / "sparse.png").open("wb") as file:
         file.truncate(10**12)
-    size = len(PICTURE)
+    size = len(IMAGE)
     assert f"more than {size:,} bytes" in refused(ReferenceReader(size, [root]), "sparse.png")
-    assert ReferenceReader(size, [root]).read("a.png") == PICTURE
+    assert ReferenceReader(size, [root]).read("a.png") == IMAGE
     assert f"more than {size - 1:,} bytes" in refused(ReferenceReader(size - 1, [root]), "a.png")
 
 
@@ -117,7 +117,7 @@ def test_a_link_that_appears_after_the_check_is_not_followed(root: Path) -> None
     checked, below = (root / "a.png").resolve(), (root / "sub" / "b.png").resolve()
     checked.unlink()
     checked.symlink_to("../secret.png")
-    with pytest.raises(PictureReferenceError, match="no regular file"):
+    with pytest.raises(ImageReferenceError, match="no regular file"):
         _open_inside(root, checked)
     shutil.rmtree(root / "sub")
     (root / "sub").symlink_to("..")
@@ -136,12 +136,12 @@ def test_no_text_leads_outside(tmp_path_factory: pytest.TempPathFactory, referen
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[PictureHost]:
-    with picture_host(PICTURE) as running:
+def host() -> Iterator[ImageHost]:
+    with image_host(IMAGE) as running:
         yield running
 
 
-def fetcher(host: PictureHost, timeout_s: float = 5.0) -> Fetcher:
+def fetcher(host: ImageHost, timeout_s: float = 5.0) -> Fetcher:
     return Fetcher(AllowedHosts([f"127.0.0.1:{host.port}"]), 100_000, timeout_s)
 
 
@@ -152,8 +152,8 @@ def unfetched(one: Fetcher, url: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["good", "chunked", "close", "good?key=a b&x=%41"])
-def test_pictures_arrive_whole(host: PictureHost, path: str) -> None:
-    assert fetcher(host).fetch(host.url(path)) == PICTURE
+def test_images_arrive_whole(host: ImageHost, path: str) -> None:
+    assert fetcher(host).fetch(host.url(path)) == IMAGE
     assert f"Host: 127.0.0.1:{host.port}".lower().encode() in host.requests[-1].lower()
     assert b"a b" not in host.requests[-1]
 
@@ -172,12 +172,12 @@ def test_pictures_arrive_whole(host: PictureHost, path: str) -> None:
         ("headers", "cannot be fetched"),
     ],
 )
-def test_hosts_that_misbehave(host: PictureHost, path: str, word: str) -> None:
+def test_hosts_that_misbehave(host: ImageHost, path: str, word: str) -> None:
     assert word in unfetched(fetcher(host), host.url(path))
 
 
 @pytest.mark.parametrize("path", ["trickle", "crawl", "silent"])
-def test_hosts_that_take_their_time(host: PictureHost, path: str) -> None:
+def test_hosts_that_take_their_time(host: ImageHost, path: str) -> None:
     started = time.monotonic()
     assert "within 0.4 s" in unfetched(fetcher(host, 0.4), host.url(path))
     assert time.monotonic() - started < 15  # that it ends at all: each byte alone comes in time
@@ -188,17 +188,17 @@ def test_a_name_server_that_takes_its_time() -> None:
     assert "was not found within 0.2 s" in unfetched(one, "http://camera-1/a.png")
 
 
-def test_a_name_that_leads_to_a_private_address_needs_that_address_listed(host: PictureHost) -> None:
+def test_a_name_that_leads_to_a_private_address_needs_that_address_listed(host: ImageHost) -> None:
     url = host.url("good", "localhost")
     named = f"localhost:{host.port}"
     assert "which is no public address" in unfetched(Fetcher(AllowedHosts([named]), 10_000, 5.0), url)
     for address in ("127.0.0.1", "127.0.0.0/8"):
         one = Fetcher(AllowedHosts([named, address]), 10_000, 5.0)
-        assert one.fetch(url) == PICTURE
+        assert one.fetch(url) == IMAGE
         assert f"Host: {named}".lower().encode() in host.requests[-1].lower()
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_reached(host: PictureHost) -> None:
+def test_the_address_that_was_checked_is_the_one_that_is_reached(host: ImageHost) -> None:
     """A name server that answers differently the second time reaches nothing."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
 
@@ -206,16 +206,16 @@ def test_the_address_that_was_checked_is_the_one_that_is_reached(host: PictureHo
         return next(answers)
 
     one = Fetcher(AllowedHosts([f"camera.example:{host.port}", "127.0.0.1"]), 10_000, 5.0, rebinding)
-    assert one.fetch(host.url("good", "camera.example")) == PICTURE
+    assert one.fetch(host.url("good", "camera.example")) == IMAGE
     assert "169.254.169.254" in unfetched(one, host.url("good", "camera.example"))
 
 
-def test_of_several_addresses_only_allowed_ones_are_tried(host: PictureHost) -> None:
+def test_of_several_addresses_only_allowed_ones_are_tried(host: ImageHost) -> None:
     def several(_host: str, _port: int) -> Sequence[str]:
         return ["10.0.0.1", "::1", "127.0.0.1"]
 
     one = Fetcher(AllowedHosts([f"camera.example:{host.port}", "127.0.0.1"]), 10_000, 5.0, several)
-    assert one.fetch(host.url("good", "camera.example")) == PICTURE
+    assert one.fetch(host.url("good", "camera.example")) == IMAGE
 
 
 def test_by_tls_the_name_is_what_is_checked(tmp_path: Path) -> None:
@@ -228,11 +228,11 @@ def test_by_tls_the_name_is_what_is_checked(tmp_path: Path) -> None:
     def here(_host: str, _port: int) -> Sequence[str]:
         return ["127.0.0.1"]
 
-    with picture_host(PICTURE, serving) as host:
+    with image_host(IMAGE, serving) as host:
         names = [f"{name}:{host.port}" for name in ("camera.example", "other.example")]
         hosts = AllowedHosts([*names, "127.0.0.1"])
         good, other = (f"https://{name}/good" for name in names)
-        assert Fetcher(hosts, 10_000, 10.0, here, trusting).fetch(good) == PICTURE
+        assert Fetcher(hosts, 10_000, 10.0, here, trusting).fetch(good) == IMAGE
         assert "cannot be fetched" in unfetched(Fetcher(hosts, 10_000, 10.0, here, trusting), other)
         assert "cannot be fetched" in unfetched(Fetcher(hosts, 10_000, 10.0, here), good)
 

@@ -1,4 +1,4 @@
-"""Decoding in a process of its own: the same pixels, and whatever a picture does to it stays there."""
+"""Decoding in a process of its own: the same pixels, and whatever an image does to it stays there."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_same_pixels_as_in_process(good: DecodeWorker) -> None:
         assert other.flags.c_contiguous
 
 
-def test_sizes_up_and_down_and_earlier_pictures_stay_as_they_are(good: DecodeWorker) -> None:
+def test_sizes_up_and_down_and_earlier_images_stay_as_they_are(good: DecodeWorker) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (600, 800), np.uint8)
     large = cv2.resize(noise, (5200, 4200), interpolation=cv2.INTER_NEAREST)
     assert large.size * 3 > KEPT
@@ -115,11 +115,11 @@ def test_refusals_are_the_same(good: DecodeWorker) -> None:
     assert np.array_equal(CvImageCodec(MANY, good).decode(PNG), decode_pixels(PNG, MANY)[1])
 
 
-def test_a_jpeg_that_lost_its_middle_is_no_picture(good: DecodeWorker) -> None:
+def test_a_jpeg_that_lost_its_middle_is_no_image(good: DecodeWorker) -> None:
     at = len(JPEG) // 2
     broken = JPEG[:at] + JPEG[at + 400 :]
     decode_pixels(broken, MANY)  # the end is there: only libjpeg notices, and grey fills the gap
-    assert "parts of the picture are missing" in refusal(good, broken)
+    assert "parts of the image are missing" in refusal(good, broken)
 
 
 @pytest.mark.parametrize(
@@ -147,16 +147,16 @@ def test_threads_take_turns(good: DecodeWorker) -> None:
         assert np.array_equal(image, decode_pixels(content, MANY)[1])
 
 
-# ---------------------------------------------------------------------------------------- bad pictures
+# ---------------------------------------------------------------------------------------- bad images
 
 
-def test_a_picture_that_hangs_ends_as_one_error(counters: Counters) -> None:
+def test_a_image_that_hangs_ends_as_one_error(counters: Counters) -> None:
     with DecodeWorker(MANY, 0.5, counters, entry=BAD) as worker:
         worker.start()
         before = pid_of(worker)
         assert "not decoded within 0.5 s" in refusal(worker, asking(JPEG, "hang"))
         assert gone(before)
-        worker.start()  # its start is not under the limit of a picture
+        worker.start()  # its start is not under the limit of an image
         assert np.array_equal(worker(JPEG)[1], decode_pixels(JPEG, MANY)[1])
     assert counters.snapshot() == {"decoder_restarts": 1}
 
@@ -170,7 +170,7 @@ def test_a_picture_that_hangs_ends_as_one_error(counters: Counters) -> None:
         ("shrink", "another size"),
     ],
 )
-def test_a_picture_that_ends_the_decoder_is_one_error(
+def test_a_image_that_ends_the_decoder_is_one_error(
     bad: DecodeWorker, counters: Counters, wish: str, word: str
 ) -> None:
     before = pid_of(bad)
@@ -181,7 +181,7 @@ def test_a_picture_that_ends_the_decoder_is_one_error(
 
 
 @pytest.mark.parametrize(("wish", "word"), [("exhaust", "memory"), ("fail", "RuntimeError: of its own")])
-def test_a_picture_that_fails_leaves_the_decoder_alive(
+def test_a_image_that_fails_leaves_the_decoder_alive(
     bad: DecodeWorker, counters: Counters, wish: str, word: str
 ) -> None:
     before = bad.pid
@@ -248,7 +248,7 @@ def test_signals_meant_for_the_agent_do_not_end_the_child(good: DecodeWorker) ->
     assert good.pid == before
 
 
-def test_close_ends_the_child_and_a_later_picture_starts_another() -> None:
+def test_close_ends_the_child_and_a_later_image_starts_another() -> None:
     worker = DecodeWorker(MANY)
     worker.start()
     before = pid_of(worker)
@@ -271,9 +271,9 @@ worker(open(sys.argv[1], "rb").read()) if sys.argv[1] else sys.stdin.read()
 
 @pytest.mark.parametrize("hanging", [False, True])
 def test_no_orphan_stays_when_the_agent_is_killed(tmp_path: Path, hanging: bool) -> None:
-    picture, mark = tmp_path / "picture.jpg", tmp_path / "mark"
-    picture.write_bytes(asking(JPEG, f"hang {mark}"))
-    command = [sys.executable, "-c", _AGENT, str(picture) if hanging else "", "1.0"]
+    image, mark = tmp_path / "image.jpg", tmp_path / "mark"
+    image.write_bytes(asking(JPEG, f"hang {mark}"))
+    command = [sys.executable, "-c", _AGENT, str(image) if hanging else "", "1.0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
         assert agent.stdout is not None
         child = int(agent.stdout.readline())
@@ -292,6 +292,6 @@ def test_the_child_imports_no_model() -> None:
     assert found.stdout.strip() == "[]"
 
 
-def test_pictures_within_messages_are_decoded_there_too(good: DecodeWorker) -> None:
+def test_images_within_messages_are_decoded_there_too(good: DecodeWorker) -> None:
     frame = PayloadDecoder(pixels=good).decode(delivery(message(image=b64(PNG))))
     assert np.array_equal(frame.image, decode_pixels(PNG, MANY)[1])

@@ -5,7 +5,7 @@ from tests.adapters.models.conftest import (
     _one_thread,
     convolutional,
     convolutional_files,
-    pictures,
+    images,
     vit,
     vit_files,
 )
@@ -17,8 +17,8 @@ __all__ = [
     "convolutional",
     "convolutional_files",
     "gears",
+    "images",
     "inspector",
-    "pictures",
     "sightline",
     "vit",
     "vit_files",

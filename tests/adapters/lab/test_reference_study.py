@@ -12,7 +12,7 @@ from adapters.simulator import Product, Station, draw
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
 from agent.domain.recipe import Reference, generic_recipe
-from agent.enrollment.enroll import enrol
+from agent.enrollment.enroll import enroll
 from agent.inference.inspector import Inspector
 from tests.support.images import part, spotted
 
@@ -23,7 +23,7 @@ def test_good_parts_are_kept_and_copies_and_stains_are_found(inspector: Inspecto
     def scores(images: Sequence[Image]) -> Sequence[float]:
         references = tuple(Reference(str(i), f"{i}.png", str(i)) for i in range(len(images)))
         draft = replace(generic_recipe("A", "fade"), references=references)
-        return enrol(inspector, draft, images, policy=CalibrationPolicy()).scores
+        return enroll(inspector, draft, images, policy=CalibrationPolicy()).scores
 
     product, station = Product.create("gear", CHECKED), Station.fixed(CHECKED)
     good = [draw(product, station, CHECKED + number).image for number in range(20)]

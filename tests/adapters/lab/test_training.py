@@ -1,4 +1,4 @@
-"""The training code: seeded pictures and batches, and losses that mean what they say."""
+"""The training code: seeded images and batches, and losses that mean what they say."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_batches_of_words_follow_from_the_seed_and_their_step_alone(
 
 
 def test_masks_come_to_the_grid_of_the_features_whatever_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """64 cells of a mask on 20 of a map: its share of the picture stays."""
+    """64 cells of a mask on 20 of a map: its share of the image stays."""
     line = toy_line(monkeypatch)
     table = np.zeros((len(line.images), 20, 20, 5), np.float16)
     settings = WordsSettings(pairs=4, crop=20)
@@ -89,11 +89,11 @@ def test_masks_come_to_the_grid_of_the_features_whatever_its_size(monkeypatch: p
             assert float(covered.mean()) == pytest.approx(line.masks[row].mean() / 255, abs=1e-5)
 
 
-def test_pictures_are_shown_as_encoders_resize_frames() -> None:
-    picture = dead_leaves(3, 48)
-    levels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+def test_images_are_shown_as_encoders_resize_frames() -> None:
+    image = dead_leaves(3, 48)
+    levels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     for side in (60, 32):
-        expected = resize(picture, side).float() / 255
+        expected = resize(image, side).float() / 255
         assert torch.allclose(shown_at(levels, side)[0], expected, atol=0.006)
     assert shown_at(levels, 48) is levels
 
@@ -123,12 +123,12 @@ def test_distillation_brings_a_random_network_nearer_to_its_teacher(tmp_path: Pa
     assert len(blocks_of(student)) == stage_ends(student)[-1] + 1
 
 
-def test_both_pictures_of_a_pair_get_the_same_colours() -> None:
-    pictures = torch.rand(2, 3, 8, 8).repeat_interleave(2, 0) * 0.4 + 0.3
-    jittered = colour_jitter_together(pictures, 2, torch.Generator().manual_seed(0))
+def test_both_images_of_a_pair_get_the_same_colours() -> None:
+    images = torch.rand(2, 3, 8, 8).repeat_interleave(2, 0) * 0.4 + 0.3
+    jittered = colour_jitter_together(images, 2, torch.Generator().manual_seed(0))
     assert torch.equal(jittered[0], jittered[1])
     assert torch.equal(jittered[2], jittered[3])
-    assert not torch.allclose(jittered[0], pictures[0])
+    assert not torch.allclose(jittered[0], images[0])
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_caption_loss_leaves_out_captions_that_are_true_too() -> None:
     )
 
 
-def test_naming_loss_ignores_good_pictures() -> None:
+def test_naming_loss_ignores_good_images() -> None:
     patches = F.normalize(torch.randn(2, 2, 2, 4, generator=torch.Generator().manual_seed(0)), dim=-1)
     phrases, scale = torch.eye(4), torch.tensor(3.0)
     coverage = torch.zeros(2, 2, 2)

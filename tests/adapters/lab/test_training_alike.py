@@ -118,7 +118,7 @@ def test_defects_that_nobody_sees_ask_for_nothing_and_are_not_good_either() -> N
     assert float(asked) == 0.0
 
 
-def test_a_picture_is_as_odd_as_its_three_oddest_places() -> None:
+def test_a_image_is_as_odd_as_its_three_oddest_places() -> None:
     parts = Oddness(torch.tensor([-6.0, -1.0, -5.0, -2.0, -3.0]), torch.tensor([-0.5, -1.5]))
     assert float(parts.oddest_good) == pytest.approx(-2.0)
     assert float(parts.oddest_defect) == pytest.approx(-1.0)
@@ -140,13 +140,13 @@ def test_the_loss_is_small_where_defects_are_far_and_large_where_they_are_near()
     assert near == pytest.approx((2 + settings.margin) + 0.5 * 2, abs=1e-3)
 
 
-def test_a_defect_is_compared_with_the_good_places_of_all_pictures_of_the_product() -> None:
+def test_a_defect_is_compared_with_the_good_places_of_all_images_of_the_product() -> None:
     calm, restless = _parts(-4.0, -1.0), _parts(-4.0, -1.0)
     restless[2] = replace(restless[2], good=torch.full((20,), -1.0), defect=torch.zeros(0))
     assert float(alike_loss(restless, AlikeSettings())) > float(alike_loss(calm, AlikeSettings())) + 0.05
 
 
-def test_pictures_without_a_visible_defect_are_left_out_of_the_mean() -> None:
+def test_images_without_a_visible_defect_are_left_out_of_the_mean() -> None:
     parts = _parts(-4.0, -4.0)
     some = [replace(parts[0], defect=torch.zeros(0)), *parts[1:]]
     assert float(alike_loss(some, AlikeSettings())) == pytest.approx(
@@ -200,10 +200,10 @@ def leaves() -> NDArray[np.uint8]:
     return np.stack([dead_leaves(index, 64) for index in range(6)])
 
 
-def test_pictures_of_one_group_have_the_same_colours(
+def test_images_of_one_group_have_the_same_colours(
     trunk: Any, line: LinePool, leaves: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told from pictures that are all the same as drawn."""
+    """Told from images that are all the same as drawn."""
     monkeypatch.setattr(alike, "JITTERED", 1.0)
     plain = replace(line, images=np.full_like(line.images, 120))
     tables = cache_tables(trunk, Twin(trunk), plain, leaves[:2], tmp_path, 0)
@@ -223,9 +223,9 @@ def test_about_half_of_the_products_keep_the_colours_that_they_were_drawn_in(
 ) -> None:
     line = toy_line(monkeypatch, numbers=6)
     tables = cache_tables(trunk, Twin(trunk), line, leaves[:2], tmp_path, 0)
-    pictures = torch.from_numpy(line.images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    images = torch.from_numpy(line.images).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
-        drawn = early(trunk, pictures).permute(0, 2, 3, 1).numpy()
+        drawn = early(trunk, images).permute(0, 2, 3, 1).numpy()
     kept = np.isclose(tables.line.early, drawn, atol=0.05).all((1, 2, 3))
     by_group = [
         {bool(kept[row]) for pair in pairs for row in (2 * pair, 2 * pair + 1)} for pairs in line.groups()
@@ -241,9 +241,9 @@ def test_tables_hold_the_students_early_features_and_the_teachers_late_ones(
     torch.manual_seed(5)
     teacher = timm.create_model(ARCHITECTURE, num_classes=0).eval()
     tables = cache_tables(trunk, Twin(teacher), line, leaves, tmp_path, 0)
-    pictures = torch.from_numpy(leaves).permute(0, 3, 1, 2).float() / 127.5 - 1
+    images = torch.from_numpy(leaves).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
-        own, other = early(trunk, pictures), depths_of(teacher, early(teacher, pictures))
+        own, other = early(trunk, images), depths_of(teacher, early(teacher, images))
     assert torch.allclose(tables.leaves.early_of([4, 1]), own[[4, 1]], atol=0.02, rtol=0.01)
     for found, expected in zip(tables.leaves.targets_of([0, 5]), other, strict=True):
         assert torch.allclose(found, expected[[0, 5]], atol=1e-3, rtol=0.01)

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from adapters.lab.evaluation import photographs, products
 from adapters.lab.evaluation.controls import MEDIAN, NEAREST, Outlier, random_encoder
 from adapters.lab.evaluation.descriptors import HandMade
-from adapters.lab.evaluation.figures import Figure, auroc, over_pictures, over_products, wins
+from adapters.lab.evaluation.figures import Figure, auroc, over_images, over_products, wins
 from adapters.lab.evaluation.files import Files
 from adapters.lab.evaluation.neighbours import Neighbours
 from adapters.lab.evaluation.trial import Draw, Sample, Scorer, Trial, measure
@@ -41,7 +41,7 @@ def _plain(level: int) -> Image:
 
 
 def test_products_have_seeds_that_training_never_uses() -> None:
-    sizes = products.Sizes(products=2, pictures=1, families=("leather", "screw"))
+    sizes = products.Sizes(products=2, images=1, families=("leather", "screw"))
     drawn = list(products.trials(sizes))
     assert [trial.key for trial in drawn] == [
         f"{family} {station} {RESERVED_SEED + products.SPAN + variant}"
@@ -54,10 +54,10 @@ def test_products_have_seeds_that_training_never_uses() -> None:
 
 
 def test_a_trial_depends_on_its_seed_alone() -> None:
-    def pictures(seed: int) -> list[Sample]:
-        return list(products.trial_of("leather", 0, "loose", products.Sizes(1, 1, seed)).pictures())
+    def images(seed: int) -> list[Sample]:
+        return list(products.trial_of("leather", 0, "loose", products.Sizes(1, 1, seed)).images())
 
-    first, again, other = pictures(0), pictures(0), pictures(1)
+    first, again, other = images(0), images(0), images(1)
     assert [sample.kind is None for sample in first] == [True, False]
     assert [sample.mask is not None and bool(sample.mask.any()) for sample in first] == [False, True]
     for one, same, different in zip(first, again, other, strict=True):
@@ -121,7 +121,7 @@ def test_the_figure_is_the_area_under_the_curve_in_the_mean_of_the_draws() -> No
     assert auroc(kinds, draws) == pytest.approx(np.mean([roc_auc_score(truth, draw) for draw in draws]))
 
 
-def test_one_kind_of_defect_is_measured_against_all_good_pictures() -> None:
+def test_one_kind_of_defect_is_measured_against_all_good_images() -> None:
     kinds, scores = [None, None, "dent", "hole"], [[1.0, 2.0, 3.0, 0.0]]
     assert auroc(kinds, scores, "dent") == 1.0
     assert auroc(kinds, scores, "hole") == 0.0
@@ -155,8 +155,8 @@ def test_few_products_do_not_make_the_interval_too_narrow() -> None:
 def test_a_lead_over_itself_is_nothing_on_every_resample() -> None:
     kinds = [None] * 5 + ["dent"] * 5
     matrix = wins(kinds, [list(range(10))])
-    assert over_pictures([matrix - matrix], 0) == Figure(0.0, 0.0, 0.0)
-    always = over_pictures([matrix], 0)
+    assert over_images([matrix - matrix], 0) == Figure(0.0, 0.0, 0.0)
+    always = over_images([matrix], 0)
     assert always.value == 1.0
     assert always.low == pytest.approx(1.0)
     assert always.high == pytest.approx(1.0)
@@ -165,7 +165,7 @@ def test_a_lead_over_itself_is_nothing_on_every_resample() -> None:
 # ------------------------------------------------------------------------------------ controls
 
 
-def test_controls_find_nothing_in_pictures_without_content() -> None:
+def test_controls_find_nothing_in_images_without_content() -> None:
     samples = [Sample(_plain(90), None), Sample(_plain(90), "dent"), Sample(_plain(90), "dent")]
     result = measure(_trial([_plain(90), _plain(90)], samples), CONTROLS)
     assert set(result.scores) == {
@@ -188,7 +188,7 @@ def test_controls_see_a_spot_on_a_plain_part() -> None:
         assert draws[0][1] > draws[0][0] + 1e-3, column
 
 
-def test_more_references_never_make_a_picture_stranger() -> None:
+def test_more_references_never_make_a_image_stranger() -> None:
     rng = np.random.default_rng(1)
     noise = [rng.integers(0, 255, (48, 48, 3)).astype(np.uint8) for _ in range(5)]
     result = measure(_trial(noise[:3], [Sample(noise[3], None), Sample(noise[4], "dent")]), CONTROLS[:1])
@@ -210,8 +210,8 @@ def test_random_weights_follow_from_the_seed_and_leave_the_global_stream_alone(
     before = torch.get_rng_state()
     encoders = [random_encoder(Files(*convolutional_files), seed) for seed in (0, 0, 1)]
     assert torch.equal(before, torch.get_rng_state())
-    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    first, again, other = (encoder.encode_patches([picture], 64)[0] for encoder in encoders)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    first, again, other = (encoder.encode_patches([image], 64)[0] for encoder in encoders)
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
 
@@ -223,10 +223,10 @@ def test_random_weights_follow_from_the_seed_and_leave_the_global_stream_alone(
     ("sizes", "sentence"),
     [
         ({"products": 0}, "at least 1"),
-        ({"pictures": 0}, "at least 1"),
+        ({"images": 0}, "at least 1"),
         ({"seed": -1}, "not negative"),
         ({"products": 10**6}, "at most"),
-        ({"pictures": 10**6}, "at most"),
+        ({"images": 10**6}, "at most"),
         ({"families": ("spoon",)}, "no product family 'spoon'"),
     ],
 )
@@ -235,16 +235,16 @@ def test_sizes_that_measure_nothing_are_refused(sizes: dict[str, int], sentence:
         products.Sizes(**sizes)  # type: ignore[arg-type]
 
 
-def test_a_trial_gives_its_pictures_in_batches_without_holding_them() -> None:
+def test_a_trial_gives_its_images_in_batches_without_holding_them() -> None:
     given = 0
 
-    def pictures() -> Iterator[Sample]:
+    def images() -> Iterator[Sample]:
         nonlocal given
         for _ in range(20):
             given += 1
             yield Sample(_plain(0), None)
 
-    trial = Trial("thing", "thing", [], (), pictures)
+    trial = Trial("thing", "thing", [], (), images)
     assert [len(batch) for batch in islice(trial.batches(), 1)] == [8]
     assert given == 8
     assert [len(batch) for batch in trial.batches()] == [8, 8, 4]

@@ -20,7 +20,7 @@ from adapters.lab.evaluation.files import Files
 from agent.domain.errors import ModelError
 from agent.ports import ImageTextEncoder
 
-SMALL = ["--products", "1", "--pictures", "2", "--threads", "1"]
+SMALL = ["--products", "1", "--images", "2", "--threads", "1"]
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def photographs(tmp_path: Path) -> Path:
     for folder, count in (("train/good", 5), ("test/good", 3), ("test/spot", 3)):
         (root / "bolts" / folder).mkdir(parents=True)
         for index in range(count):
-            picture = rng.integers(90, 110, (48, 64, 3)).astype(np.uint8)
+            image = rng.integers(90, 110, (48, 64, 3)).astype(np.uint8)
             if folder.endswith("spot"):
-                picture[10 * index : 10 * index + 12, 20:32] = rng.integers(0, 255, (12, 12, 3))
-            cv2.imwrite(str(root / "bolts" / folder / f"{index}.png"), picture)
+                image[10 * index : 10 * index + 12, 20:32] = rng.integers(0, 255, (12, 12, 3))
+            cv2.imwrite(str(root / "bolts" / folder / f"{index}.png"), image)
     return root
 
 
@@ -176,12 +176,12 @@ def test_a_wrong_path_or_size_ends_with_a_sentence(
 def test_photographs_that_cannot_be_judged_or_read_are_named(model: list[str], photographs: Path) -> None:
     options = [*model, *SMALL, "--only", "photographs", "--photographs", str(photographs)]
     broken = photographs / "bolts" / "test" / "good" / "1.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     with pytest.raises(SystemExit, match=r"the photograph .*1\.png cannot be read"):
         main(options)
     for path in (photographs / "bolts" / "test" / "spot").iterdir():
         path.unlink()
-    with pytest.raises(SystemExit, match="bolts needs pictures in"):
+    with pytest.raises(SystemExit, match="bolts needs images in"):
         main(options)
 
 

@@ -99,7 +99,7 @@ def test_a_defect_is_measured_where_it_occurs() -> None:
     assert table is not None
     assert [row.title for row in table.rows] == ["dent", "stain"]
     cells = dict(zip(table.columns, table.rows[0].cells, strict=True))
-    assert cells["pictures"] == "2"
+    assert cells["images"] == "2"
     assert cells["trained, fixed, 4-shot"] == Figure(1.0)
     assert cells["held out, fixed, 4-shot"] == Figure(0.0)
     assert cells["held out, loose, 4-shot"] is None
@@ -140,7 +140,7 @@ def test_photographs_have_a_row_a_model_and_a_column_a_number_of_shots() -> None
 # ------------------------------------------------------------------------------------ words
 
 
-def test_naming_compares_the_words_of_the_picture_with_each_other_word() -> None:
+def test_naming_compares_the_words_of_the_image_with_each_other_word() -> None:
     assert true_over_other(_spoken("screw")) == 1.0
     constant = _spoken("screw") | {"named": {"dent": [1.0] * 4, "stain": [0.0] * 4}}
     assert true_over_other(constant) == 0.5, "a word that always scores high gains nothing"

@@ -1,4 +1,4 @@
-"""The pool of drawn pictures of the simulated line: products, stations, twins and their words."""
+"""The pool of drawn images of the simulated line: products, stations, twins and their words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from adapters.lab.training import linepool
 from adapters.lab.training.dataset import RESERVED_SEED
 from adapters.lab.training.linepool import PARTS, STATIONS, TRAINED, LinePool, line_pool
-from adapters.simulator import HELD_OUT, Picture, Product, Station
+from adapters.simulator import HELD_OUT, Image, Product, Station
 from tests.adapters.lab.toy_products import draw_in_this_process, toy_line
 
 PAIRS = 18
@@ -24,21 +24,21 @@ Drawn = tuple[Product, Station, int]
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> LinePool:
-    """Real pictures, drawn by two processes."""
+    """Real images, drawn by two processes."""
     return line_pool(tmp_path_factory.mktemp("line"), PAIRS)
 
 
 @pytest.fixture
 def sketched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[LinePool, list[Drawn]]:
-    """A large pool of empty pictures, and what each of them was asked to show."""
+    """A large pool of empty images, and what each of them was asked to show."""
     asked: list[Drawn] = []
 
-    def sketch(product: Product, station: Station, seed: int, *, defect: str | None, size: int) -> Picture:
+    def sketch(product: Product, station: Station, seed: int, *, defect: str | None, size: int) -> Image:
         asked.append((product, station, seed))
         assert defect is None or defect in product.kind.defects
         empty = np.zeros((size, size), np.bool_)
         image, visibility = np.zeros((size, size, 3), np.uint8), None if defect is None else 0.9
-        return Picture(image, empty, empty, product, defect, product.attributes, visibility)
+        return Image(image, empty, empty, product, defect, product.attributes, visibility)
 
     draw_in_this_process(monkeypatch)
     monkeypatch.setattr(linepool, "draw", sketch)

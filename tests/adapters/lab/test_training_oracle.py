@@ -123,7 +123,7 @@ def test_places_under_a_mask() -> None:
     assert not oracle.under(np.zeros((64, 64), np.bool_), (8, 8)).any()
 
 
-def test_a_picture_scores_by_its_highest_places() -> None:
+def test_a_image_scores_by_its_highest_places() -> None:
     scores = np.arange(1000, dtype=np.float32).reshape(20, 50)
     assert oracle.highest(scores) == pytest.approx(np.arange(990, 1000).mean())
     assert oracle.highest(scores[:1, :9]) == 8.0
@@ -183,7 +183,7 @@ def test_a_sheet_has_families_and_defects_in_turn() -> None:
     assert {defect for _, defect in names} == set("uvw")
     assert max(sum(defect == each for _, defect in names) for each in "uvw") == 4
     assert names == sorted(names, key=lambda name: name[::-1])
-    assert len(oracle_sheet.chosen(many)) == oracle_sheet.PICTURES // 2
+    assert len(oracle_sheet.chosen(many)) == oracle_sheet.IMAGES // 2
     assert _size(oracle_sheet.sheet(many[:11])) == (3 * (32 + 30 + 6) + 6, 5 * (64 + 6) + 6)
 
 

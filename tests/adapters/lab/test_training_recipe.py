@@ -141,7 +141,7 @@ def test_words_alone_need_no_teacher_and_leave_few_shot_features_as_they_are(
 ) -> None:
     """All in one command; nothing abstract is drawn for it."""
     draw_in_this_process(monkeypatch)
-    monkeypatch.setattr(train, "_draw_leaves", lambda _: pytest.fail("nothing looks at abstract pictures"))
+    monkeypatch.setattr(train, "_draw_leaves", lambda _: pytest.fail("nothing looks at abstract images"))
     words_alone = ["--refine", 0, "--alike", 0, "--pairs", 4, "--steps", 1]
     _train(monkeypatch, "all", out, *words_alone)
     found, before = load_file(out / RESULT), load_file(BUNDLED)
@@ -198,7 +198,7 @@ for sys.argv[1] in stages:
 
 @pytest.mark.slow
 def test_the_whole_recipe_gives_the_same_file_twice(tmp_path: Path) -> None:
-    """All of it, and stage by stage in another process, which draws nothing; few pictures and steps."""
+    """All of it, and stage by stage in another process, which draws nothing; few images and steps."""
     torch.manual_seed(0)
     teacher = tmp_path / "teacher.safetensors"
     save_file(timm.create_model(ARCHITECTURE, pretrained=False).state_dict(), str(teacher))

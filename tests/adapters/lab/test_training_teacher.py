@@ -60,7 +60,7 @@ def leaves() -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def pictures(leaves: NDArray[np.uint8]) -> torch.Tensor:
+def images(leaves: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(leaves).permute(0, 3, 1, 2).float() / 255
 
 
@@ -130,42 +130,42 @@ def test_any_architecture_fills_the_students_channels_and_grids(
 
 
 def test_a_convolutional_teacher_says_what_it_says_as_a_backbone(
-    pictures: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
+    images: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     backbone = TimmBackbone("test_resnet", _saved("test_resnet", tmp_path), IMAGENET_PREPROCESSING)
     expected = backbone.encode_patches(list(leaves), 64)
-    for maps, depth in zip(raw_maps(backbone, pictures), expected, strict=True):
+    for maps, depth in zip(raw_maps(backbone, images), expected, strict=True):
         assert torch.allclose(maps.permute(0, 2, 3, 1), depth, atol=1e-4)
 
 
 def test_a_patch_of_a_transformer_becomes_a_cell_of_the_finest_grid(
-    pictures: torch.Tensor, tmp_path: Path
+    images: torch.Tensor, tmp_path: Path
 ) -> None:
     """Shown 128 px, so that its patches of 16 px lie 8 x 8; the coarser grid is the mean of 2 x 2."""
     path = _saved(TRANSFORMER, tmp_path)
     last = _blocks() - 1
     backbone = TimmBackbone(TRANSFORMER, path, SIGNED_PREPROCESSING, blocks=(last, last))
-    fine, coarse = raw_maps(backbone, pictures)
+    fine, coarse = raw_maps(backbone, images)
     assert (fine.shape[2:], coarse.shape[2:]) == ((8, 8), (4, 4))
     assert torch.allclose(torch.nn.functional.avg_pool2d(fine, 2), coarse, atol=1e-6)
 
 
 def test_the_middle_and_the_last_block_of_a_transformer_lead(
-    pictures: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
+    images: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     path = _saved(TRANSFORMER, tmp_path)
     count = _blocks()
     teacher = _load(TRANSFORMER, path, leaves, tmp_path)
     assert isinstance(teacher, Foreign)
     for blocks, index in (((count // 2 - 1,), 0), ((count - 1,), 1)):
-        (alone,) = raw_maps_of(TimmBackbone(TRANSFORMER, path, blocks=blocks), pictures, index)
-        assert torch.equal(raw_maps(teacher.backbone, pictures)[index], alone)
+        (alone,) = raw_maps_of(TimmBackbone(TRANSFORMER, path, blocks=blocks), images, index)
+        assert torch.equal(raw_maps(teacher.backbone, images)[index], alone)
 
 
-def raw_maps_of(backbone: TimmBackbone, pictures: torch.Tensor, index: int) -> list[torch.Tensor]:
+def raw_maps_of(backbone: TimmBackbone, images: torch.Tensor, index: int) -> list[torch.Tensor]:
     """Of a backbone with one depth, on the grid of one stride."""
     enlarged = torch.nn.functional.interpolate(
-        pictures, (8 * backbone.multiple,) * 2, mode="bicubic", antialias=True
+        images, (8 * backbone.multiple,) * 2, mode="bicubic", antialias=True
     ).clamp(0, 1)
     mean, std = (
         torch.tensor(each)[:, None, None]
@@ -177,7 +177,7 @@ def raw_maps_of(backbone: TimmBackbone, pictures: torch.Tensor, index: int) -> l
 
 
 def test_the_students_own_architecture_is_a_twin_and_its_features_stay_as_they_are(
-    pictures: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
+    images: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     path = _saved(ARCHITECTURE, tmp_path, seed=3)
     teacher = _load(ARCHITECTURE, path, leaves, tmp_path)
@@ -185,20 +185,20 @@ def test_the_students_own_architecture_is_a_twin_and_its_features_stay_as_they_a
     torch.manual_seed(3)
     network = timm.create_model(ARCHITECTURE, pretrained=False).eval()
     with torch.no_grad():
-        expected = compared(network, pictures)
-    for one, other in zip(teacher.depths(pictures), expected, strict=True):
+        expected = compared(network, images)
+    for one, other in zip(teacher.depths(images), expected, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
     assert not (tmp_path / "projection.pt").exists(), "nothing to fit"
 
 
-def test_of_the_same_architecture_but_shown_other_pictures_is_no_twin(
-    pictures: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
+def test_of_the_same_architecture_but_shown_other_images_is_no_twin(
+    images: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     """timm's own MobileNetV2 takes ImageNet's normalisation; its inner products survive the map."""
     path = _saved(ARCHITECTURE, tmp_path, seed=3)
     teacher = _load(ARCHITECTURE, path, leaves, tmp_path, preprocessing=IMAGENET_PREPROCESSING)
     assert isinstance(teacher, Foreign)
-    for own, mapped in zip(raw_maps(teacher.backbone, pictures), teacher.depths(pictures), strict=True):
+    for own, mapped in zip(raw_maps(teacher.backbone, images), teacher.depths(images), strict=True):
         flat, turned = (each.permute(0, 2, 3, 1).flatten(0, 2).double() for each in (own, mapped))
         cosines = torch.nn.functional.normalize(flat, dim=1) @ torch.nn.functional.normalize(flat, dim=1).T
         others = torch.nn.functional.normalize(turned, dim=1)
@@ -215,8 +215,8 @@ def test_moments_are_those_of_all_places(leaves: NDArray[np.uint8], tmp_path: Pa
     found = second_moments(backbone, pools, "cpu")
     vectors: list[list[torch.Tensor]] = [[], []]
     for pool in pools:
-        for picture in pool:
-            maps = raw_maps(backbone, torch.from_numpy(picture)[None].permute(0, 3, 1, 2).float() / 255)
+        for image in pool:
+            maps = raw_maps(backbone, torch.from_numpy(image)[None].permute(0, 3, 1, 2).float() / 255)
             for depth, kept in zip(maps, vectors, strict=True):
                 kept.append(depth[0].flatten(1).T.double())
     for moment, kept in zip(found, vectors, strict=True):
@@ -225,7 +225,7 @@ def test_moments_are_those_of_all_places(leaves: NDArray[np.uint8], tmp_path: Pa
 
 
 def test_a_map_is_fitted_once_and_read_afterwards(
-    pictures: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
+    images: torch.Tensor, leaves: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     path = _saved("test_resnet", tmp_path)
     first = _load("test_resnet", path, leaves, tmp_path)
@@ -234,7 +234,7 @@ def test_a_map_is_fitted_once_and_read_afterwards(
         pytest.fail("the map was fitted before")
 
     again = load_teacher(path, "test_resnet", CHANNELS, nothing, tmp_path / "projection.pt")
-    for one, other in zip(first.depths(pictures), again.depths(pictures), strict=True):
+    for one, other in zip(first.depths(images), again.depths(images), strict=True):
         assert torch.equal(one, other)
 
 
@@ -258,8 +258,8 @@ def test_scaling_ends_with_a_sentence_before_anything_is_drawn(
     assert not (tmp_path / "pools").exists()
 
 
-def test_without_pictures_nothing_can_be_fitted(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no drawn pictures"):
+def test_without_images_nothing_can_be_fitted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no drawn images"):
         load_teacher(
             _saved("test_resnet", tmp_path), "test_resnet", CHANNELS, list, tmp_path / "projection.pt"
         )
@@ -272,7 +272,7 @@ def test_without_pictures_nothing_can_be_fitted(tmp_path: Path) -> None:
         ("no_such_net", "timm knows no architecture 'no_such_net'"),
         ("test_convnext", "do not fit the architecture test_convnext"),
         (ARCHITECTURE, f"do not fit the architecture {ARCHITECTURE}"),
-        ("maxvit_nano_rw_256", "timm:maxvit_nano_rw_256 cannot take pictures of 64 x 64 px"),
+        ("maxvit_nano_rw_256", "timm:maxvit_nano_rw_256 cannot take images of 64 x 64 px"),
     ],
 )
 def test_what_cannot_teach_says_why(name: str, said: str, leaves: NDArray[np.uint8], tmp_path: Path) -> None:

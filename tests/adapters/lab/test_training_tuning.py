@@ -1,4 +1,4 @@
-"""Settings for a checkpoint, and what more pictures give: small, but through the real parts."""
+"""Settings for a checkpoint, and what more images give: small, but through the real parts."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ tuning.main()
 def test_the_command_goes_on_from_its_record(tmp_path: Path) -> None:
     """A process that draws and measures, and then one that finds everything in the record."""
     out = tmp_path / "tuning.json"
-    options = ["--products", "1", "--pictures", "2", "--sides", "64,96", "--workers", "1", "--out", str(out)]
+    options = ["--products", "1", "--images", "2", "--sides", "64,96", "--workers", "1", "--out", str(out)]
 
     def run(*others: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", SMALL, *options, *others]
@@ -215,23 +215,21 @@ def test_the_command_goes_on_from_its_record(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert again.stderr == "gear 0 fixed (2 of 2)\n"
     assert again.stdout == first.stdout
-    refused = run("--pictures", "3")
+    refused = run("--images", "3")
     assert refused.returncode == 1
-    assert "holds an evaluation with another pictures; name another --out" in refused.stderr
+    assert "holds an evaluation with another images; name another --out" in refused.stderr
 
 
 def test_a_network_is_no_distance_from_itself_and_some_from_another() -> None:
     one, other = (timm.create_model(ARCHITECTURE, pretrained=False).eval() for _ in range(2))
-    pictures = np.stack([dead_leaves(index, 64) for index in range(3)])
-    assert distance(one, Twin(one), pictures) == 0.0
-    assert distance(other, Twin(one), pictures) > 0.0
-    maps = Depths(one, "one").encode_patches(list(pictures), 64)
+    images = np.stack([dead_leaves(index, 64) for index in range(3)])
+    assert distance(one, Twin(one), images) == 0.0
+    assert distance(other, Twin(one), images) > 0.0
+    maps = Depths(one, "one").encode_patches(list(images), 64)
     assert [tuple(each.shape) for each in maps] == [(3, 8, 8, 32), (3, 4, 4, 96)]
 
 
-def test_a_student_is_given_its_pictures_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_student_is_given_its_images_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[int]] = []
     monkeypatch.setattr(
         scaling,
@@ -243,7 +241,7 @@ def test_a_student_is_given_its_pictures_and_no_others(
     assert given == [[3, 3]]
 
 
-def test_no_pictures_leave_the_student_random(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_images_leave_the_student_random(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = student_of(
         0, 2, Twin(nn.Identity()), np.zeros((0, 48, 48, 3), np.uint8), toy_line(monkeypatch), tmp_path
     )
@@ -252,8 +250,8 @@ def test_no_pictures_leave_the_student_random(monkeypatch: pytest.MonkeyPatch, t
     assert all(torch.equal(found.state_dict()[key], value) for key, value in random.state_dict().items())
 
 
-def test_the_table_ends_with_those_that_saw_no_number_of_pictures() -> None:
-    rows = [{"pictures": 100, "distance": 0.5, "4-shot": 0.8}]
+def test_the_table_ends_with_those_that_saw_no_number_of_images() -> None:
+    rows = [{"images": 100, "distance": 0.5, "4-shot": 0.8}]
     lines = table(rows, {"without a teacher": 0.7, "teacher": 0.9}).splitlines()
     assert lines[-3:] == ["| 100 | 0.5 | 0.8 |", "| without a teacher | - | 0.7 |", "| teacher | - | 0.9 |"]
 

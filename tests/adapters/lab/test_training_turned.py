@@ -1,4 +1,4 @@
-"""References turned in training: the same pictures that enrolment memorises, and for loose parts only."""
+"""References turned in training: the same images that enrollment memorises, and for loose parts only."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def line(monkeypatch: pytest.MonkeyPatch) -> LinePool:
     return toy_line(monkeypatch)
 
 
-def test_the_places_are_those_of_the_pictures_that_enrolment_turns(trunk: Any, line: LinePool) -> None:
+def test_the_places_are_those_of_the_images_that_enrollment_turns(trunk: Any, line: LinePool) -> None:
     found = turned_places(
-        lambda batch: depths_of(trunk, early(trunk, batch)), line, [2, 0], lambda pictures: pictures, 4
+        lambda batch: depths_of(trunk, early(trunk, batch)), line, [2, 0], lambda images: images, 4
     )
     for row, places in zip((2, 0), found, strict=True):
-        pictures = np.stack(list(variants(line.images[row], (90.0, 180.0, 270.0))))
-        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        images = np.stack(list(variants(line.images[row], (90.0, 180.0, 270.0))))
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.no_grad():
             depths = depths_of(trunk, early(trunk, batch))
         expected = join_depths([depth.permute(0, 2, 3, 1) for depth in depths], smoothing=1).flatten(0, 2)
@@ -50,13 +50,13 @@ def test_the_places_are_those_of_the_pictures_that_enrolment_turns(trunk: Any, l
 
 def test_the_colours_are_those_that_the_caller_gives(trunk: Any, line: LinePool) -> None:
     grey = turned_places(
-        lambda batch: [batch[:, :, ::8, ::8]], line, [0], lambda pictures: torch.full_like(pictures, 0.75), 2
+        lambda batch: [batch[:, :, ::8, ::8]], line, [0], lambda images: torch.full_like(images, 0.75), 2
     )
     assert torch.allclose(grey[0], torch.full_like(grey[0], 3**-0.5), atol=1e-6), "unit vectors of grey"
 
 
-def test_one_direction_is_the_picture_as_it_is(trunk: Any, line: LinePool) -> None:
-    found = turned_places(lambda batch: [batch], line, [0, 2], lambda pictures: pictures, 1)
+def test_one_direction_is_the_image_as_it_is(trunk: Any, line: LinePool) -> None:
+    found = turned_places(lambda batch: [batch], line, [0, 2], lambda images: images, 1)
     assert [len(places) for places in found] == [0, 0]
 
 

@@ -1,4 +1,4 @@
-"""Small random models on disk, and pictures."""
+"""Small random models on disk, and images."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def convolutional(convolutional_files: tuple[Path, Path]) -> OpenClipEncoder:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[Image]:
+def images() -> list[Image]:
     rng = np.random.default_rng(0)
     return [
         rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((40, 72), (64, 64))

@@ -34,8 +34,8 @@ def both(vit_files: Files) -> tuple[OpenClipEncoder, OpenClipEncoder]:
     return exact, OpenClipEncoder(*vit_files, CLIP_PREPROCESSING, dtype=torch.bfloat16)
 
 
-def test_features_are_close(both: tuple[OpenClipEncoder, OpenClipEncoder], pictures: list[Image]) -> None:
-    exact, half = (encoder.encode_images(pictures, 56) for encoder in both)
+def test_features_are_close(both: tuple[OpenClipEncoder, OpenClipEncoder], images: list[Image]) -> None:
+    exact, half = (encoder.encode_images(images, 56) for encoder in both)
     for wanted, own in (
         (exact.image, half.image),
         (exact.patches, half.patches),
@@ -60,7 +60,7 @@ def test_words_and_the_position_table_stay_as_they_were_loaded(
 
 @pytest.mark.parametrize("name", ["fade", "winclip"])
 def test_scores_are_close(
-    both: tuple[OpenClipEncoder, OpenClipEncoder], pictures: list[Image], name: str
+    both: tuple[OpenClipEncoder, OpenClipEncoder], images: list[Image], name: str
 ) -> None:
     """A sigmoid, of a slope of a quarter at most, of logit_scale (14.3) times the cosine with a difference of
     words shorter than 0.5: a feature that is 0.015 off moves it by 14.3 * 0.5 * 0.015 / 4 = 0.027."""
@@ -70,7 +70,7 @@ def test_scores_are_close(
     results = []
     for encoder in both:
         method = build_method(name, encoder)
-        results.append(method.score(pictures, [method.prepare(recipe, ())] * len(pictures)))
+        results.append(method.score(images, [method.prepare(recipe, ())] * len(images)))
     for exact, half in zip(*results, strict=True):
         assert half.score == pytest.approx(exact.score, abs=0.03)
         assert exact.anomaly_map is not None
@@ -78,11 +78,11 @@ def test_scores_are_close(
         assert half.anomaly_map.dtype == torch.float32
 
 
-def test_a_few_shot_backbone(pictures: list[Image]) -> None:
+def test_a_few_shot_backbone(images: list[Image]) -> None:
     """Unit features of 192 dimensions: the same roundings over twelve blocks."""
     exact = untrained_backbone("timm:vit_tiny_patch16_224")
     half = untrained_backbone("timm:vit_tiny_patch16_224", dtype=torch.bfloat16)
-    (wanted,), (own,) = (one.encode_patches(pictures[:1], 64) for one in (exact, half))
+    (wanted,), (own,) = (one.encode_patches(images[:1], 64) for one in (exact, half))
     assert own.dtype == torch.float32
     assert (F.cosine_similarity(own, wanted, dim=-1) > 0.999).all()
 

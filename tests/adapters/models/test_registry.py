@@ -43,8 +43,8 @@ def test_the_bundled_model_is_complete_and_small() -> None:
     assert "Apache-2.0" in card
 
 
-def test_the_bundled_model_encodes_deterministically(tiny: OpenClipEncoder, pictures: list[Image]) -> None:
-    first, second = tiny.encode_images(pictures, 128), tiny.encode_images(pictures, 128)
+def test_the_bundled_model_encodes_deterministically(tiny: OpenClipEncoder, images: list[Image]) -> None:
+    first, second = tiny.encode_images(images, 128), tiny.encode_images(images, 128)
     assert torch.equal(first.image, second.image)
     assert torch.equal(first.patches, second.patches)
     assert torch.allclose(first.image.norm(dim=1), torch.ones(2), atol=1e-5)
@@ -55,9 +55,9 @@ def test_the_bundled_model_encodes_deterministically(tiny: OpenClipEncoder, pict
     assert tiny.digest == KNOWN[BUNDLED].sha256
 
 
-def test_a_batch_of_two_equals_two_batches_of_one(tiny: OpenClipEncoder, pictures: list[Image]) -> None:
-    both = tiny.encode_images(pictures, 128)
-    alone = torch.cat([tiny.encode_images([picture], 128).patches for picture in pictures])
+def test_a_batch_of_two_equals_two_batches_of_one(tiny: OpenClipEncoder, images: list[Image]) -> None:
+    both = tiny.encode_images(images, 128)
+    alone = torch.cat([tiny.encode_images([image], 128).patches for image in images])
     assert torch.allclose(both.patches, alone, atol=1e-5)
 
 
@@ -85,7 +85,7 @@ def test_names_of_the_wrong_kind_are_refused(tmp_path: Path) -> None:
 
 def test_any_architecture_of_open_clip_with_a_local_file(
     vit_files: tuple[Path, Path],
-    pictures: list[Image],
+    images: list[Image],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -98,7 +98,7 @@ def test_any_architecture_of_open_clip_with_a_local_file(
     assert encoder.name == name
     assert encoder._preprocessing == CLIP_PREPROCESSING
     assert "normalised as CLIP's are" in caplog.text
-    assert encoder.encode_images(pictures, 32).patches.shape == (2, 4, 4, 24)
+    assert encoder.encode_images(images, 32).patches.shape == (2, 4, 4, 24)
     caplog.clear()
     assert load_clip(name, tmp_path, files, preprocessing="imagenet")._preprocessing == IMAGENET_PREPROCESSING
     assert not caplog.text

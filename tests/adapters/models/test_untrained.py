@@ -62,7 +62,7 @@ def test_the_backbone_of_fade_has_the_published_size() -> None:
     assert encoder.dimensions == 640
 
 
-def test_the_backbone_of_anomaly_dino_takes_a_picture() -> None:
+def test_the_backbone_of_anomaly_dino_takes_a_image() -> None:
     backbone = untrained_backbone("timm:vit_small_patch14_dinov2")
     assert _parameters(backbone._trunk) / 1e6 == pytest.approx(22.06, abs=0.02)
     (features,) = backbone.encode_patches([np.zeros((64, 96, 3), np.uint8)], 70, keep_aspect=True)
@@ -72,10 +72,8 @@ def test_the_backbone_of_anomaly_dino_takes_a_picture() -> None:
 
 def test_equal_seeds_give_equal_models() -> None:
     first, second = (untrained_backbone("timm:mobilenetv2_035") for _ in range(2))
-    picture = np.zeros((64, 64, 3), np.uint8)
-    for one, other in zip(
-        first.encode_patches([picture], 64), second.encode_patches([picture], 64), strict=True
-    ):
+    image = np.zeros((64, 64, 3), np.uint8)
+    for one, other in zip(first.encode_patches([image], 64), second.encode_patches([image], 64), strict=True):
         assert torch.equal(one, other)
 
 
@@ -122,8 +120,8 @@ method = build_method("fade", encoder)
 loaded = resident_mb()
 forget_peak()
 prepared = method.prepare(Recipe("A", "gear", prompts, "fade", parameters), ())
-picture = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
-scored = method.score([picture], [prepared])[0]
+image = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+scored = method.score([image], [prepared])[0]
 print(json.dumps({
     "scales": method._defaults.scales, "loaded": loaded, "peak": peak_mb(),
     "map": list(scored.anomaly_map.shape),
@@ -134,7 +132,7 @@ print(json.dumps({
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_fade_at_three_scales_stays_under_two_and_a_half_gigabytes_beyond_the_model() -> None:
-    """Peak resident memory of one process that scores one picture at 240, 448 and 896.
+    """Peak resident memory of one process that scores one image at 240, 448 and 896.
 
     Blocks keep nothing of one another, so two of the twelve peak as all do, in a sixth of the time;
     `sightline bench --random-weights --method fade` prints the figure of the whole.

@@ -1,4 +1,4 @@
-"""Pictures published as a camera would, and read back through the decoder."""
+"""Images published as a camera would, and read back through the decoder."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tests.fixtures.mosquitto import Mosquitto, free_port
 TIME = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 
-def picture(number: int) -> bytes:
+def image(number: int) -> bytes:
     return cv2.imencode(".jpg", np.full((32, 48, 3), number, np.uint8))[1].tobytes()
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_picture_arrives_with_its_identity(
+def test_every_image_arrives_with_its_identity(
     mosquitto: Mosquitto, tmp_path: Path, form: str, version: str
 ) -> None:
     decoder = PayloadDecoder(FrameLimits(allowed_roots=(tmp_path,)))
     shots = []
     for number in range(12):
         file = tmp_path / f"{number}.jpg"
-        file.write_bytes(picture(number))
+        file.write_bytes(image(number))
         names = ("M8", f"p{number}", f"f{number}")
         shots.append(Shot(file.read_bytes(), "image/jpeg", *names, TIME, str(file), sequence=number))
     with Agent(options(mosquitto.url)) as agent:
@@ -70,7 +70,7 @@ def test_a_reference_goes_to_its_own_topic(mosquitto: Mosquitto) -> None:
         assert agent.transport.wait_connected(10)
         camera = Camera(agent.topics.site, "l", "c")
         with CameraPublisher(options(mosquitto.url, session_expiry_s=0), agent.topics, camera) as publisher:
-            assert publisher.enrol(Shot(picture(1), sku="M8")).wait(5)
+            assert publisher.enroll(Shot(image(1), sku="M8")).wait(5)
         assert until(lambda: agent.deliveries)
         assert agent.deliveries[0].kind == DeliveryKind.REFERENCE
 

@@ -20,7 +20,7 @@ from adapters.mqtt.codec import (
     rfc3339,
     verdict_schema,
 )
-from adapters.mqtt.messages import MqttAnnouncer
+from adapters.mqtt.messages import MqttMessageComposer
 from adapters.mqtt.topics import Topics
 from agent.domain.errors import MessageError
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
@@ -62,8 +62,8 @@ def delivery(payload: bytes = b"", **more: Any) -> Delivery:
     return Delivery(DeliveryKind.JOB, CAMERA, payload, NOW, **more)
 
 
-def announcer(counters: Counters | None = None) -> MqttAnnouncer:
-    return MqttAnnouncer(Topics("factory", "cell-7"), "0.1.0", counters)
+def announcer(counters: Counters | None = None) -> MqttMessageComposer:
+    return MqttMessageComposer(Topics("factory", "cell-7"), "0.1.0", counters)
 
 
 # ------------------------------------------------------------------------------------------ outgoing

@@ -16,9 +16,9 @@ from paho.mqtt.properties import Properties
 from adapters.mqtt.messages import JsonCommandParser, MqttReplier
 from adapters.recipes.codec import RecipeYaml
 from agent.domain.frame import Delivery, DeliveryKind
-from agent.pipeline.outbox_publisher import OutboxDrain
+from agent.pipeline.outbox_publisher import OutboxPublisher
 from agent.recipes.commands import Commands
-from agent.recipes.import_export import RecipeExchange
+from agent.recipes.import_export import RecipeImporter
 from storage import upgrade
 from tests.adapters.mqtt.helpers import Agent, options, until
 from tests.fixtures.mosquitto import Mosquitto
@@ -41,13 +41,13 @@ class Answering:
     """Behind a transport, what the line does with commands: carry out, acknowledge, send the answer."""
 
     def __init__(self, agent: Agent, rooms: Rooms) -> None:
-        exchange = RecipeExchange(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
+        exchange = RecipeImporter(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
         replier = MqttReplier(agent.topics, "1", agent.counters)
         self._agent = agent
         self._commands = Commands(
             JsonCommandParser(), replier, rooms.book, exchange, rooms.history, rooms.samples, agent.counters
         )
-        self._drain = OutboxDrain(rooms.outbox, rooms.history, agent.transport, agent.counters)
+        self._drain = OutboxPublisher(rooms.outbox, rooms.history, agent.transport, agent.counters)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._drain.run, args=(self._ending,))
         self._thread.start()

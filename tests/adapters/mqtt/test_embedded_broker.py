@@ -37,7 +37,7 @@ def test_auto_falls_back_at_once(broker: EmbeddedBroker) -> None:
 
 
 def test_many_large_frames_each_exactly_once(broker: EmbeddedBroker) -> None:
-    count, picture = 120, bytes(100_000)
+    count, image = 120, bytes(100_000)
     with Agent(options(broker.url, receive_maximum=16)) as agent:
         assert agent.transport.wait_connected(10)
         done = threading.Event()
@@ -54,7 +54,7 @@ def test_many_large_frames_each_exactly_once(broker: EmbeddedBroker) -> None:
         thread.start()
         with plain_client(broker.url, version="3.1.1") as (camera, _):
             tickets = [
-                camera.publish(Outgoing(agent.topic(), n.to_bytes(4, "big") + picture)) for n in range(count)
+                camera.publish(Outgoing(agent.topic(), n.to_bytes(4, "big") + image)) for n in range(count)
             ]
             assert all(ticket.wait(10) for ticket in tickets)
             assert until(lambda: len(agent.deliveries) >= count)

@@ -45,8 +45,8 @@ def test_what_the_library_takes_is_decoded_alike(
 )
 def test_what_the_library_refuses_is_read(value: bytes, read: str) -> None:
     pair = b"\x26\x00\x03key" + struct.pack("!H", len(value)) + value
-    packet = b"\x00\x01t\x00\x09" + bytes([len(pair)]) + pair + b"picture"
-    assert decode(packet, 1) == Decoded(b"t", 9, b"picture", user=[("key", read)])
+    packet = b"\x00\x01t\x00\x09" + bytes([len(pair)]) + pair + b"image"
+    assert decode(packet, 1) == Decoded(b"t", 9, b"image", user=[("key", read)])
 
 
 def test_properties_end_at_the_first_that_cannot_be_read() -> None:

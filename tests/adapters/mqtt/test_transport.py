@@ -34,13 +34,13 @@ def test_frames_come_in_and_messages_go_out(mosquitto: Mosquitto, version: str) 
         assert connected(agent)
         assert agent.transport.version == version
         with plain_client(mosquitto.url, agent.topic("verdict")) as (other, received):
-            picture = Outgoing(
-                agent.topic(), b"\xff\xd8picture", content_type="image/jpeg", user_properties=(("sku", "A"),)
+            image = Outgoing(
+                agent.topic(), b"\xff\xd8image", content_type="image/jpeg", user_properties=(("sku", "A"),)
             )
-            assert other.publish(picture).wait(5)
+            assert other.publish(image).wait(5)
             assert until(lambda: agent.deliveries)
             delivery = agent.deliveries[0]
-            assert (delivery.kind, delivery.payload) == (DeliveryKind.FRAME, b"\xff\xd8picture")
+            assert (delivery.kind, delivery.payload) == (DeliveryKind.FRAME, b"\xff\xd8image")
             assert str(delivery.camera) == f"{agent.topics.site}/line/cam"
             if version == "5":
                 assert delivery.properties == {"sku": "A"}

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from adapters.observability.cached_probe import NoAnswerError, Question
+from adapters.observability.cached_probe import CachedProbe, NoAnswerError
 from agent.domain.errors import StorageError
 from tests.support.factory import wait_until
 
@@ -30,20 +30,20 @@ class Database:
 
 def test_a_fresh_answer_is_given_again() -> None:
     database = Database()
-    question = Question("the database", database.depth, fresh_s=60.0)
+    question = CachedProbe("the database", database.depth, fresh_s=60.0)
     assert [question.answer() for _ in range(3)] == [1, 1, 1]
 
 
 def test_a_stale_one_is_asked_for_anew() -> None:
     database = Database()
-    question = Question("the database", database.depth, fresh_s=-1.0)
+    question = CachedProbe("the database", database.depth, fresh_s=-1.0)
     assert [question.answer() for _ in range(3)] == [1, 2, 3]
 
 
 def test_what_asking_raised_is_raised_to_all_who_ask() -> None:
     database = Database()
     database.error = StorageError("the disk is full")
-    question = Question("the database", database.depth, fresh_s=60.0)
+    question = CachedProbe("the database", database.depth, fresh_s=60.0)
     for _ in range(2):
         with pytest.raises(StorageError, match="the disk is full"):
             question.answer()
@@ -53,7 +53,7 @@ def test_what_asking_raised_is_raised_to_all_who_ask() -> None:
 def test_one_that_hangs_costs_one_thread_however_many_ask() -> None:
     database = Database()
     database.gate.clear()
-    question = Question("the database", database.depth, fresh_s=0.0, patience_s=0.01)
+    question = CachedProbe("the database", database.depth, fresh_s=0.0, patience_s=0.01)
     for _ in range(20):
         with pytest.raises(NoAnswerError, match=r"the database gave no answer within 0\.01 s"):
             question.answer()

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.observability.health import Health
 from adapters.observability.health_source import BrokerState
-from adapters.observability.watchdog import Notifier, Pulse
+from adapters.observability.watchdog import Notifier, WatchdogNotifier
 from tests.support.vitals import Patient, line_state
 
 
@@ -88,7 +88,7 @@ def test_how_often_the_watchdog_wants_to_hear(environ: dict[str, str], expected:
 
 def test_the_watchdog_is_fed_only_while_the_agent_is_well(systemd: Systemd, address: str) -> None:
     patient = Patient()
-    pulse = Pulse(Notifier({"NOTIFY_SOCKET": address}), Health(patient.vitals()))
+    pulse = WatchdogNotifier(Notifier({"NOTIFY_SOCKET": address}), Health(patient.vitals()))
     pulse.beat()
     assert systemd.hear() == {"WATCHDOG": "1", "STATUS": "judging frames"}
     patient.broker = BrokerState(False, "Connection refused", 0)
@@ -107,7 +107,7 @@ def test_the_watchdog_is_fed_only_while_the_agent_is_well(systemd: Systemd, addr
 
 def test_the_thread_says_ready_and_keeps_feeding(systemd: Systemd, address: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000"})
-    pulse = Pulse(notifier, Health(Patient().vitals()))
+    pulse = WatchdogNotifier(notifier, Health(Patient().vitals()))
     pulse.start()
     assert systemd.hear() == {"READY": "1"}
     assert [systemd.hear()["WATCHDOG"] for _ in range(3)] == ["1", "1", "1"]

@@ -63,7 +63,7 @@ def test_somebody_else_there(ollama: OllamaServer, options: Options) -> None:
 def test_a_second_model_has_to_see(ollama: OllamaServer, options: Options) -> None:
     assert "ollama pull llava" in look(options(vision_model="llava")).sentence
     ollama.models["llava"] = ("completion",)
-    assert "llava takes no pictures" in look(options(vision_model="llava")).sentence
+    assert "llava takes no images" in look(options(vision_model="llava")).sentence
     ollama.models["llava"] = ("completion", "vision")
     assert look(options(vision_model="llava")).ready
 

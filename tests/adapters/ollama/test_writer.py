@@ -294,7 +294,7 @@ def test_long_words_of_people_are_cut(ollama: OllamaServer, writer: NewWriter) -
     writer().describe(Brief("1", name="gear " * 100, description="x" * 100_000, tags=("gear",) * 100))
     data = ollama.chats[0].data
     assert (len(data["name"]), len(data["description"])) == (120, 1200)
-    assert len(data["seen in its first pictures"]) == 20
+    assert len(data["seen in its first images"]) == 20
 
 
 def test_thinking_first_then_without(ollama: OllamaServer, writer: NewWriter) -> None:
@@ -337,17 +337,17 @@ def test_a_server_that_refuses_to_hear_of_thinking(ollama: OllamaServer, writer:
     assert found.prompts.provenance["thinking"] == "not asked for"
 
 
-def test_pictures_go_to_a_model_that_sees(ollama: OllamaServer, writer: NewWriter) -> None:
+def test_images_go_to_a_model_that_sees(ollama: OllamaServer, writer: NewWriter) -> None:
     ollama.models[MODEL] = ("completion", "vision")
     red = np.zeros((1000, 2000, 3), np.uint8)
     red[..., 0] = 255
     writer().describe(Brief("1", images=(red,) * 5, tags=("gear",)))
     (_, question) = ollama.chats[0].body["messages"]
     assert len(question["images"]) == 3
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(question["images"][0]), np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    assert picture.shape == (384, 768, 3)
-    blue, green, red_seen = picture.reshape(-1, 3).mean(axis=0)
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(question["images"][0]), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert image.shape == (384, 768, 3)
+    blue, green, red_seen = image.reshape(-1, 3).mean(axis=0)
     assert red_seen > 240 and max(blue, green) < 15, "RGB stays RGB"  # noqa: PT018
 
 

@@ -29,9 +29,9 @@ def test_captions_name_the_product_and_its_state(name: str) -> None:
 
 
 def test_a_defect_is_called_by_its_own_names_only() -> None:
-    picture = draw(Product.create("wood_board", 1), Station.fixed(0), 0, defect="scratch", size=64)
+    image = draw(Product.create("wood_board", 1), Station.fixed(0), 0, defect="scratch", size=64)
     rng = np.random.Generator(np.random.PCG64(3))
-    lines = captions(picture, rng, 200)
+    lines = captions(image, rng, 200)
     assert any("scratch" in line for line in lines)
     assert not any("stain" in line or "crack" in line for line in lines)
 
@@ -48,8 +48,8 @@ def test_a_defect_that_can_hardly_be_seen_is_not_spoken_of() -> None:
 
 
 def test_captions_depend_on_the_generator_alone() -> None:
-    picture = draw(Product.create("gear", 1), Station.fixed(0), 0, size=64)
-    first, again = (captions(picture, np.random.Generator(np.random.PCG64(5)), 20) for _ in range(2))
+    image = draw(Product.create("gear", 1), Station.fixed(0), 0, size=64)
+    first, again = (captions(image, np.random.Generator(np.random.PCG64(5)), 20) for _ in range(2))
     assert first == again
 
 

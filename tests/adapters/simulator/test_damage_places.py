@@ -54,9 +54,9 @@ def test_a_part_that_is_thinner_than_two_rims_has_places_all_the_same() -> None:
 @pytest.mark.parametrize("family", ["woven_cloth", "carpet"])
 def test_a_loose_thread_is_long_and_as_thin_as_the_threads_beside_it(family: str) -> None:
     for part in range(6):
-        picture = draw(Product.create(family, 2), Station.fixed(2), part, defect="loose thread", size=256)
-        widest = 2 * cv2.distanceTransform(picture.mask.astype(np.uint8), cv2.DIST_L2, 5).max()
-        (_, _), (side, other), _ = cv2.minAreaRect(np.argwhere(picture.mask).astype(np.float32))
+        image = draw(Product.create(family, 2), Station.fixed(2), part, defect="loose thread", size=256)
+        widest = 2 * cv2.distanceTransform(image.mask.astype(np.uint8), cv2.DIST_L2, 5).max()
+        (_, _), (side, other), _ = cv2.minAreaRect(np.argwhere(image.mask).astype(np.float32))
         assert max(side, other) > 1.5 * widest
         assert widest < 0.09 * 256
 

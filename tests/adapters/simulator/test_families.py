@@ -65,8 +65,8 @@ def test_an_empty_pocket_differs_plainly_from_its_tablet(number: int) -> None:
 
 @pytest.mark.parametrize("number", range(8))
 def test_the_grain_of_wood_has_no_streaks_that_look_like_scratches(number: int) -> None:
-    picture = draw(Product.create("wood_board", number), Station.fixed(number), 1, size=SIZE)
-    grey = picture.image.astype(float).mean(2)
+    image = draw(Product.create("wood_board", number), Station.fixed(number), 1, size=SIZE)
+    grey = image.image.astype(float).mean(2)
     for axis in (0, 1):
         steps = np.abs(np.diff(grey, axis=axis))
         assert np.percentile(steps, 99) < 14

@@ -1,4 +1,4 @@
-"""Pictures: the same arguments give the same picture, masks are exact, defects visible and of real sizes."""
+"""Images: the same arguments give the same image, masks are exact, defects visible and of real sizes."""
 
 import subprocess
 import sys
@@ -6,15 +6,24 @@ import sys
 import numpy as np
 import pytest
 
-from adapters.simulator import DEFECTS, FAMILIES, HELD_OUT, Product, Station, draw, random_defect, statistics
-from adapters.simulator import image as picture
+from adapters.simulator import (
+    DEFECTS,
+    FAMILIES,
+    HELD_OUT,
+    Product,
+    Station,
+    draw,
+    image,
+    random_defect,
+    statistics,
+)
 
 SIZE = 96
 PAIRS = [(family.name, defect) for family in FAMILIES.values() for defect in family.defects]
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
-def test_the_same_arguments_give_the_same_picture(name: str) -> None:
+def test_the_same_arguments_give_the_same_image(name: str) -> None:
     for station in (Station.fixed(4), Station.loose(4), Station.varied(4)):
         first = draw(Product.create(name, 2), station, 9, size=SIZE)
         again = draw(Product.create(name, 2), station, 9, size=SIZE)
@@ -26,7 +35,7 @@ def test_the_same_arguments_give_the_same_picture(name: str) -> None:
         assert np.array_equal(first.silhouette, again.silhouette)
 
 
-def test_another_process_draws_the_same_picture() -> None:
+def test_another_process_draws_the_same_image() -> None:
     code = (
         "from adapters.simulator import *; import zlib;"
         "p = draw(Product.create('gear', 3), Station.varied(1), 5, defect='scratch', size=64);"
@@ -72,7 +81,7 @@ def test_products_differ_and_parts_of_one_product_are_alike_at_a_fixed_station()
         assert 0 < np.abs(parts[0] - parts[1]).mean() < 0.6 * np.abs(parts[0] - other).mean()
 
 
-def test_surfaces_fill_the_picture_and_objects_do_not() -> None:
+def test_surfaces_fill_the_image_and_objects_do_not() -> None:
     for family in FAMILIES.values():
         seen = draw(Product.create(family.name, 0), Station.fixed(0), 0, size=SIZE).silhouette
         assert seen.all() == (family.kind == "surface")
@@ -81,7 +90,7 @@ def test_surfaces_fill_the_picture_and_objects_do_not() -> None:
 
 def test_areas_follow_the_documented_distribution() -> None:
     report = statistics(3 * len(FAMILIES), 5, size=96)
-    assert report["pictures"] == 3 * len(FAMILIES)
+    assert report["images"] == 3 * len(FAMILIES)
     assert report["area_fraction"]["within_0.1_to_5_percent"] > 0.8
     assert 0.001 < report["area_fraction"]["p50"] < 0.03
     assert report["invisible"] < 0.05
@@ -94,7 +103,7 @@ def test_the_visibility_tells_whether_the_check_was_met(monkeypatch: pytest.Monk
     plain = draw(*arguments, defect="stain", size=SIZE)
     assert plain.visibility is not None
     assert plain.visibility >= 1
-    monkeypatch.setattr(picture, "VISIBLE_LAB", 1000.0)
+    monkeypatch.setattr(image, "VISIBLE_LAB", 1000.0)
     hopeless = draw(*arguments, defect="stain", size=SIZE)
     assert hopeless.visibility is not None
     assert 0 < hopeless.visibility < 0.2

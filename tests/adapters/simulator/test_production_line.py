@@ -26,24 +26,24 @@ def test_runs_follow_one_another_with_the_fraction_rejected() -> None:
     truths = [part.truth == "defective" for part in parts]
     assert (sum(truths[:10]), sum(truths[10:17]), sum(truths[17:])) == (3, 2, 0)
     for part in parts:
-        assert (part.picture.defect is not None) == (part.truth == "defective")
-        assert part.picture.mask.any() == (part.truth == "defective")
+        assert (part.image.defect is not None) == (part.truth == "defective")
+        assert part.image.mask.any() == (part.truth == "defective")
 
 
 def test_the_feed_repeats_itself_and_another_seed_does_not() -> None:
     first, again, other = list(_camera()), list(_camera()), list(_camera(seed=1))
-    assert all(np.array_equal(a.picture.image, b.picture.image) for a, b in zip(first, again, strict=True))
+    assert all(np.array_equal(a.image.image, b.image.image) for a, b in zip(first, again, strict=True))
     assert [part.truth for part in first] != [part.truth for part in other] or not np.array_equal(
-        first[0].picture.image, other[0].picture.image
+        first[0].image.image, other[0].image.image
     )
 
 
 def test_references_are_good_parts_that_are_not_on_the_line() -> None:
     camera = _camera()
     references = camera.references(camera.runs[0].product, 4)
-    assert all(picture.defect is None for picture in references)
-    line = {part.picture.image.tobytes() for part in camera}
-    assert line.isdisjoint(picture.image.tobytes() for picture in references)
+    assert all(image.defect is None for image in references)
+    line = {part.image.image.tobytes() for part in camera}
+    assert line.isdisjoint(image.image.tobytes() for image in references)
 
 
 @pytest.mark.parametrize(("frames", "fraction"), [(-1, 0.1), (5, 1.5), (5, -0.1)])

@@ -1,4 +1,4 @@
-"""Stations: what stays from picture to picture and what may change."""
+"""Stations: what stays from image to image and what may change."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def test_a_loose_station_keeps_camera_lamp_and_ground_while_the_part_lies_anywhe
     assert Station.loose(4).exposure(0, family).light != first.light
 
 
-def test_a_loose_part_lies_wholly_in_the_picture() -> None:
+def test_a_loose_part_lies_wholly_in_the_image() -> None:
     for seed in range(12):
         part = draw(Product.create("gear", seed), Station.loose(seed), seed, size=64).silhouette
         assert not part[[0, -1]].any()

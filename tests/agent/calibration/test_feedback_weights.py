@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.calibration.feedback_weights import Told, tell
+from agent.calibration.feedback_weights import WeightedScores, tell
 from agent.calibration.threshold import CalibrationPolicy
 from agent.ports.samples import JudgedScore
 
@@ -28,7 +28,7 @@ def passing(number: int, version: int = 1) -> list[JudgedScore]:
     return [frame(0.1 + 0.7 * index / number, version=version) for index in range(number)]
 
 
-def weight(told: Told, low: float, high: float = math.inf) -> float:
+def weight(told: WeightedScores, low: float, high: float = math.inf) -> float:
     inside = (told.logs > math.log(low)) & (told.logs <= math.log(high))
     return float(told.weights[inside].sum())
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.calibration.feedback_weights import tell
-from agent.calibration.recalibrate import GoodScores, from_what, good_scores, sharpen
+from agent.calibration.recalibrate import GoodScores, from_what, good_scores, recalibrate
 from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.calibration import Calibration
 from agent.ports.samples import JudgedScore
@@ -75,7 +75,7 @@ class Factory:
             defective = random.random(size) < self.defects
             for score, is_bad in zip(np.where(defective, bad, good), defective, strict=True):
                 frames.append(self._judged(float(score), not is_bad, in_force, version))
-            made = sharpen(references, tell(frames, POLICY), POLICY, before=in_force)
+            made = recalibrate(references, tell(frames, POLICY), POLICY, before=in_force)
             if made is not None:
                 in_force, version = made, version + 1
             yield in_force
@@ -141,7 +141,7 @@ def test_escapes_that_follow_the_margin_do_not_push_it_up(gap: float) -> None:
                 frames.append(
                     JudgedScore(score, passed, None if passed else True, version, in_force.threshold)
                 )
-            in_force = sharpen(references, tell(frames, POLICY), POLICY)
+            in_force = recalibrate(references, tell(frames, POLICY), POLICY)
             assert in_force is not None
             thresholds.append(in_force.threshold)
         right = math.exp(0.3 * 2.326)
@@ -167,9 +167,9 @@ def test_one_confirmed_frame_that_scores_highest_of_all_moves_little() -> None:
     passed = [
         JudgedScore(one, True, None, 1, 3.0) for one in lognormal(np.random.default_rng(2), 200).tolist()
     ]
-    alone = sharpen(references, tell(passed, POLICY), POLICY)
+    alone = recalibrate(references, tell(passed, POLICY), POLICY)
     outlier = JudgedScore(20.0, False, True, 1, 3.0)
-    together = sharpen(references, tell([*passed, outlier], POLICY), POLICY)
+    together = recalibrate(references, tell([*passed, outlier], POLICY), POLICY)
     assert alone is not None
     assert together is not None
     assert alone.threshold < together.threshold < 1.5 * alone.threshold
@@ -178,7 +178,7 @@ def test_one_confirmed_frame_that_scores_highest_of_all_moves_little() -> None:
 def test_references_alone_give_the_prediction_bound() -> None:
     references = gamma(np.random.default_rng(3), 20).tolist()
     first = calibrate(references, POLICY, source="")
-    made = sharpen(references, tell([], POLICY), POLICY)
+    made = recalibrate(references, tell([], POLICY), POLICY)
     assert first is not None
     assert made is not None
     assert made.threshold == pytest.approx(first.threshold, rel=1e-6)
@@ -192,18 +192,18 @@ def test_references_alone_give_the_prediction_bound() -> None:
 def test_production_counts_more_than_references_that_score_otherwise() -> None:
     random = np.random.default_rng(4)
     low, frames = (0.5 * lognormal(random, 20)).tolist(), lognormal(random, 600).tolist()
-    made = sharpen(low, tell([JudgedScore(one, True, None, 1, 9.0) for one in frames], POLICY), POLICY)
+    made = recalibrate(low, tell([JudgedScore(one, True, None, 1, 9.0) for one in frames], POLICY), POLICY)
     assert made is not None
     assert Factory().realised(made) == pytest.approx(0.01, rel=0.7)
 
 
 def test_frames_alone_are_enough_and_too_few_parts_are_not() -> None:
     frames = [JudgedScore(0.1 * index, False, True, 1, None) for index in range(1, 9)]
-    made = sharpen([], tell(frames, POLICY), POLICY)
+    made = recalibrate([], tell(frames, POLICY), POLICY)
     assert made is not None
     assert (made.samples, made.source[:30]) == (8, "from 0 references and 8 judged")
-    assert sharpen([], tell(frames[:7], POLICY), POLICY) is None
-    assert sharpen([], tell([], POLICY), POLICY) is None
+    assert recalibrate([], tell(frames[:7], POLICY), POLICY) is None
+    assert recalibrate([], tell([], POLICY), POLICY) is None
 
 
 def test_a_threshold_stands_within_its_own_error() -> None:
@@ -217,9 +217,9 @@ def test_a_threshold_stands_within_its_own_error() -> None:
     assert not found.allows(1.5 * new, 0.01)
     assert not found.allows(0.7 * new, 0.01)
     before = replace(Calibration(new, new, 20, 0.01, ""), map_threshold=0.5)
-    assert sharpen(references, tell(frames, POLICY), POLICY, before=before) is None
+    assert recalibrate(references, tell(frames, POLICY), POLICY, before=before) is None
     high = replace(before, threshold=1.5 * new)
-    renewed = sharpen(references, tell(frames, POLICY), POLICY, before=high)
+    renewed = recalibrate(references, tell(frames, POLICY), POLICY, before=high)
     assert renewed is not None
     assert (renewed.threshold, renewed.map_threshold) == (new, 0.5)
 
@@ -273,7 +273,7 @@ def test_a_threshold_is_finite_and_above_its_margin(
     references: list[float], frames: list[JudgedScore], rate: float
 ) -> None:
     policy = CalibrationPolicy(rate)
-    made = sharpen(references, tell(frames, policy), policy)
+    made = recalibrate(references, tell(frames, policy), policy)
     assert made is not None
     assert math.isfinite(made.threshold)
     assert 0.0 < made.review_below <= made.threshold

@@ -1,4 +1,4 @@
-"""Enrolment: every reference is scored as if it had not been enrolled."""
+"""Enrollment: every reference is scored as if it had not been enrolled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.domain.verdict import Verdict
-from agent.enrollment.enroll import FOLDS, enrol
+from agent.enrollment.enroll import FOLDS, enroll
 from agent.inference.inspector import Inspector
 from agent.methods import Fade
 from tests.support.encoders import ColourEncoder
@@ -31,7 +31,7 @@ def recipe(shots: int) -> Recipe:
 
 def test_good_parts_become_a_recipe_that_tells_good_from_bad(inspector: Inspector) -> None:
     seen: list[tuple[int, int]] = []
-    enrolled = enrol(
+    enrolled = enroll(
         inspector,
         recipe(10),
         [part(i) for i in range(10)],
@@ -54,7 +54,7 @@ def test_good_parts_become_a_recipe_that_tells_good_from_bad(inspector: Inspecto
 
 def test_each_reference_is_scored_against_the_others_only(inspector: Inspector) -> None:
     images = [part(i) for i in range(9)] + [spotted(9)]
-    enrolled = enrol(inspector, recipe(10), images, policy=POLICY)
+    enrolled = enroll(inspector, recipe(10), images, policy=POLICY)
     for index in (0, 4, 9):
         rest = images[:index] + images[index + 1 :]
         without = inspector.method.prepare(recipe(9), rest)
@@ -66,7 +66,7 @@ def test_each_reference_is_scored_against_the_others_only(inspector: Inspector) 
 
 
 def test_the_threshold_is_calibrated_from_these_scores(inspector: Inspector) -> None:
-    enrolled = enrol(inspector, recipe(8), [part(i) for i in range(8)], policy=POLICY)
+    enrolled = enroll(inspector, recipe(8), [part(i) for i in range(8)], policy=POLICY)
     expected = calibrate(enrolled.scores, POLICY, source="")
     assert enrolled.recipe.calibration is not None
     assert expected is not None
@@ -77,7 +77,7 @@ def test_the_threshold_is_calibrated_from_these_scores(inspector: Inspector) -> 
 def test_too_few_references_make_a_recipe_that_a_person_reviews(
     inspector: Inspector, shots: int, scores: int
 ) -> None:
-    enrolled = enrol(inspector, recipe(shots), [part(i) for i in range(shots)], policy=POLICY)
+    enrolled = enroll(inspector, recipe(shots), [part(i) for i in range(shots)], policy=POLICY)
     assert enrolled.recipe.calibration is None
     assert len(enrolled.scores) == scores
     judgement = inspector.inspect([part(50)], [enrolled.prepared])[0]
@@ -87,25 +87,25 @@ def test_too_few_references_make_a_recipe_that_a_person_reviews(
     assert f"{8 - shots} more good part" in judgement.reason
 
 
-def test_no_pictures_or_too_few_are_refused(inspector: Inspector) -> None:
-    with pytest.raises(RecipeError, match="at least one picture"):
-        enrol(inspector, recipe(0), [], policy=POLICY)
+def test_no_images_or_too_few_are_refused(inspector: Inspector) -> None:
+    with pytest.raises(RecipeError, match="at least one image"):
+        enroll(inspector, recipe(0), [], policy=POLICY)
     with pytest.raises(RecipeError, match="names 3 references, 2 were read"):
-        enrol(inspector, recipe(3), [part(0), part(1)], policy=POLICY)
+        enroll(inspector, recipe(3), [part(0), part(1)], policy=POLICY)
 
 
 def test_the_same_references_give_the_same_threshold(inspector: Inspector) -> None:
-    one, other = (enrol(inspector, recipe(8), [part(i) for i in range(8)], policy=POLICY) for _ in range(2))
+    one, other = (enroll(inspector, recipe(8), [part(i) for i in range(8)], policy=POLICY) for _ in range(2))
     assert one.scores == other.scores
     assert one.recipe.calibration == other.recipe.calibration
 
 
 def test_references_of_a_bounded_bank_are_compared_with_banks_of_the_same_bound() -> None:
-    """A coreset that was chosen knowing a picture must not be what the picture is compared with."""
+    """A coreset that was chosen knowing an image must not be what the image is compared with."""
     images = [part(i) for i in range(24)]
     own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=40)))
     seen: list[tuple[int, int]] = []
-    enrolled = enrol(
+    enrolled = enroll(
         own, recipe(24), images, policy=POLICY, progress=lambda done, total: seen.append((done, total))
     )
     assert not enrolled.prepared.complete, "there is less room than the references have patches"
@@ -127,7 +127,7 @@ def patchwork(seed: int) -> Image:
 def test_references_score_like_parts_that_were_never_seen_whatever_the_bound(limit: int) -> None:
     """Else the threshold of a product with many references would lie far too low, or too high."""
     own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=limit)))
-    enrolled = enrol(own, recipe(40), [patchwork(i) for i in range(40)], policy=POLICY)
+    enrolled = enroll(own, recipe(40), [patchwork(i) for i in range(40)], policy=POLICY)
     unseen = [patchwork(i) for i in range(100, 160)]
     new = [scored.score for scored in own.score(unseen, [enrolled.prepared] * len(unseen))]
     assert fmean(enrolled.scores) == pytest.approx(fmean(new), rel=0.15)

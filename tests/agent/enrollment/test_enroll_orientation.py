@@ -1,4 +1,4 @@
-"""Enrolment finds out how parts lie, with the bundled model on drawn products, and says so in the recipe."""
+"""Enrollment finds out how parts lie, with the bundled model on drawn products, and says so in the recipe."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from agent.app.models import build_inspector
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
 from agent.domain.recipe import Parameter, Recipe, Reference, generic_recipe
-from agent.enrollment.enroll import Enrolled, enrol
-from agent.enrollment.orientation import PosePolicy
+from agent.enrollment.enroll import Enrolled, enroll
+from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.inference.inspector import Inspector
 from agent.methods.memory import WHOLE_BANK
@@ -20,7 +20,7 @@ from config import load
 from tests.support.images import part
 
 SEED = 1_600_000
-POLICY = PosePolicy()
+POLICY = OrientationPolicy()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def parts(family: str, station: Station, count: int = 4) -> list[Image]:
 
 def enrolled(inspector: Inspector, images: list[Image], **parameters: Parameter) -> Enrolled:
     draft = replace(recipe(len(images)), parameters=parameters)
-    return enrol(
+    return enroll(
         inspector, draft, images, policy=CalibrationPolicy(), selection=SelectionPolicy(), pose=POLICY
     )
 
@@ -103,7 +103,7 @@ def test_angles_of_a_person_are_left_alone(bundled: Inspector, angles: list[int]
 
 def test_without_a_policy_nothing_is_looked_at(bundled: Inspector) -> None:
     images = parts("connector", Station.loose(SEED))
-    made = enrol(bundled, recipe(4), images, policy=CalibrationPolicy())
+    made = enroll(bundled, recipe(4), images, policy=CalibrationPolicy())
     assert made.pose is None
     assert made.recipe.parameters == {}
 
@@ -111,7 +111,9 @@ def test_without_a_policy_nothing_is_looked_at(bundled: Inspector) -> None:
 @pytest.mark.parametrize("method", ["anomaly-dino", "null"])
 def test_methods_that_turn_references_anyway_or_cannot_are_left_alone(method: str) -> None:
     own = build_inspector(load(profile="embedded", overrides=[f"inspection.method={method}"]).settings)
-    made = enrol(own, recipe(3, method), [part(i) for i in range(3)], policy=CalibrationPolicy(), pose=POLICY)
+    made = enroll(
+        own, recipe(3, method), [part(i) for i in range(3)], policy=CalibrationPolicy(), pose=POLICY
+    )
     assert made.pose is None
     assert made.recipe.parameters == {}
 
@@ -120,5 +122,5 @@ def test_degrees_of_the_configuration_stand_for_all_products() -> None:
     settings = load(profile="embedded", overrides=["references.rotations=[90, 180, 270]"]).settings
     own = build_inspector(settings)
     assert own.orientations(recipe(2)) == (0.0, 90.0, 180.0, 270.0)
-    made = enrol(own, recipe(2), [part(0), part(1)], policy=CalibrationPolicy(), pose=POLICY)
+    made = enroll(own, recipe(2), [part(0), part(1)], policy=CalibrationPolicy(), pose=POLICY)
     assert made.pose is None

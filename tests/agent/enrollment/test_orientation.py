@@ -13,8 +13,8 @@ from agent.domain.recipe import Recipe, generic_recipe
 from agent.enrollment.orientation import (
     ENOUGH,
     LOOKED_AT,
-    Pose,
-    PosePolicy,
+    Orientation,
+    OrientationPolicy,
     evenly,
     looked_at,
     pose_of,
@@ -23,11 +23,11 @@ from agent.enrollment.orientation import (
     undecided,
 )
 
-POLICY = PosePolicy(directions=8, gain=0.15)
+POLICY = OrientationPolicy(directions=8, gain=0.15)
 scores = st.lists(st.tuples(st.floats(1e-3, 10.0), st.floats(0.0, 2.0)), min_size=2, max_size=8)
 
 
-def lying(pairs: list[tuple[float, float]], policy: PosePolicy = POLICY) -> Pose:
+def lying(pairs: list[tuple[float, float]], policy: OrientationPolicy = POLICY) -> Orientation:
     """Of references with these plain scores, and their turned ones as shares of them."""
 
     def leave_one_out(angles: object) -> list[float]:
@@ -60,16 +60,18 @@ def test_the_decision_follows_the_gain(pairs: list[tuple[float, float]]) -> None
     assert min(share for _, share in pairs) - 1e-9 <= 1.0 - pose.gain <= max(s for _, s in pairs) + 1e-9
 
 
-@pytest.mark.parametrize(("count", "policy"), [(1, POLICY), (0, POLICY), (5, PosePolicy(directions=1))])
-def test_nothing_is_compared_where_nothing_can_be_told(count: int, policy: PosePolicy) -> None:
+@pytest.mark.parametrize(
+    ("count", "policy"), [(1, POLICY), (0, POLICY), (5, OrientationPolicy(directions=1))]
+)
+def test_nothing_is_compared_where_nothing_can_be_told(count: int, policy: OrientationPolicy) -> None:
     def never(_: object) -> list[float]:
         raise AssertionError("nothing should be scored")
 
-    assert pose_of(count, never, policy) == Pose(False, None)
+    assert pose_of(count, never, policy) == Orientation(False, None)
 
 
 def test_references_that_are_all_the_same_are_left_as_they_are() -> None:
-    assert lying([(0.0, 1.0)] * 3) == Pose(False, 0.0)
+    assert lying([(0.0, 1.0)] * 3) == Orientation(False, 0.0)
 
 
 def test_not_one_score_for_each_reference_is_an_error() -> None:
@@ -79,12 +81,12 @@ def test_not_one_score_for_each_reference_is_an_error() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 32))
 def test_many_references_are_memorised_in_fewer_directions(count: int, directions: int) -> None:
-    angles = PosePolicy(directions).angles_among(count)
+    angles = OrientationPolicy(directions).angles_among(count)
     assert angles[0] == 0.0
     assert all(0.0 <= angle < 360.0 for angle in angles)
     assert 1 <= len(angles) <= directions
     assert len(angles) == 1 or len(angles) * count <= ENOUGH
-    assert len(PosePolicy(directions).angles_among(count + 1)) <= len(angles)
+    assert len(OrientationPolicy(directions).angles_among(count + 1)) <= len(angles)
 
 
 @given(st.integers(1, 32))
@@ -95,7 +97,7 @@ def test_references_are_compared_in_no_more_directions_than_the_gain_was_chosen_
         asked.append(tuple(angles))
         return [1.0, 1.0]
 
-    pose_of(2, scores, PosePolicy(directions))
+    pose_of(2, scores, OrientationPolicy(directions))
     assert asked == ([] if directions == 1 else [(0.0,), evenly(min(directions, 8))])
 
 
@@ -111,7 +113,7 @@ def test_those_that_are_looked_at_are_spread_over_all(count: int) -> None:
 @pytest.mark.parametrize("wrong", [{"directions": 0}, {"gain": 0.0}, {"gain": 1.0}])
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"are 1 or more|between 0 and 1"):
-        PosePolicy(**wrong)  # type: ignore[arg-type]
+        OrientationPolicy(**wrong)  # type: ignore[arg-type]
 
 
 def book(*versions: Recipe) -> dict[tuple[str, int], Recipe]:
@@ -125,15 +127,15 @@ def version(number: int, origin: str, angles: list[float] | None, parent: int | 
 
 @pytest.mark.parametrize("origin", ["person", "import"])
 def test_angles_of_a_person_stay_whatever_came_after(origin: str) -> None:
-    first, theirs = version(1, "enrolment", None), version(2, origin, [0.0, 90.0], 1)
-    later = version(3, "enrolment", [0, 90], 2)
+    first, theirs = version(1, "enrollment", None), version(2, origin, [0.0, 90.0], 1)
+    later = version(3, "enrollment", [0, 90], 2)
     stored = book(first, theirs, later)
     assert undecided(later, lambda sku, number: stored.get((sku, number))) is later
     assert undecided(theirs, lambda sku, number: stored.get((sku, number))) is theirs
 
 
-def test_angles_that_an_enrolment_decided_on_are_looked_at_again() -> None:
-    own = version(1, "enrolment", [0.0, 90.0])
+def test_angles_that_an_enrollment_decided_on_are_looked_at_again() -> None:
+    own = version(1, "enrollment", [0.0, 90.0])
     threshold = version(2, "person", [0.0, 90.0], 1)  # a person chose a threshold, not the angles
     stored = book(own, threshold)
     again = undecided(threshold, lambda sku, number: stored.get((sku, number)))
@@ -142,7 +144,7 @@ def test_angles_that_an_enrolment_decided_on_are_looked_at_again() -> None:
 
 
 def test_a_change_is_told_in_a_sentence() -> None:
-    plain, turned, fewer = (version(1, "enrolment", a) for a in (None, [0.0, 90.0, 180.0], [0.0, 180.0]))
+    plain, turned, fewer = (version(1, "enrollment", a) for a in (None, [0.0, 90.0, 180.0], [0.0, 180.0]))
     assert told(plain, plain) is None
     assert told(turned, turned) is None
     assert told(plain, turned) == "references are memorised in 3 directions: the parts lie in any"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from adapters.lab.studies.reference_study import COPIES
 from adapters.simulator import Product, Station, draw
 from agent.domain.frame import Image
-from agent.enrollment.near_duplicates import Alikeness
+from agent.enrollment.near_duplicates import ImageSimilarity
 from agent.enrollment.selection import LEAST_FOR_OUTLIERS, SelectionPolicy, find_duplicates, select, unusual
 
 CHECKED = 1_000_000
@@ -44,7 +44,7 @@ def test_good_parts_are_no_duplicates_and_copies_of_them_are(family: str, mode: 
         assert [(each.index, each.original) for each in found] == [(8, f"{index}.png")], kind
 
 
-def test_a_burst_of_one_part_leaves_its_first_picture_only() -> None:
+def test_a_burst_of_one_part_leaves_its_first_image_only() -> None:
     image = parts("gear", 1)[0]
     burst = [np.ascontiguousarray(np.roll(image, shift, axis=1)) for shift in (0, 0, 1)]
     others = parts("gear", 6)[1:]
@@ -52,7 +52,7 @@ def test_a_burst_of_one_part_leaves_its_first_picture_only() -> None:
     assert [(each.index, each.original) for each in found] == [(3, "0.png"), (7, "0.png")]
 
 
-def test_equal_pictures_alone_are_duplicates_and_two_parts_are_not() -> None:
+def test_equal_images_alone_are_duplicates_and_two_parts_are_not() -> None:
     one, other = parts("tablet", 2)
     assert [each.index for each in find_duplicates([one, one.copy(), one.copy()], names(3))] == [1, 2]
     assert find_duplicates([one, other], names(2)) == ()
@@ -74,12 +74,12 @@ def test_shift_and_light_are_taken_out(number: int, x: float, y: float, gain: fl
     matrix = np.array([[1, 0, x], [0, 1, y]])
     moved = cv2.warpAffine(image, matrix, (256, 256), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     lit = np.clip(moved * gain * 0.8 + 0.5, 0, 255).astype(np.uint8)
-    alike = Alikeness([np.asarray(image, np.uint8), lit])
+    alike = ImageSimilarity([np.asarray(image, np.uint8), lit])
     assert alike.distance(0, 1) < 4.0
 
 
-def test_each_picture_needs_its_name() -> None:
-    with pytest.raises(ValueError, match="1 pictures need as many names"):
+def test_each_image_needs_its_name() -> None:
+    with pytest.raises(ValueError, match="1 images need as many names"):
         find_duplicates(parts("gear", 1), [])
 
 

@@ -18,7 +18,7 @@ from agent.domain.recipe import Recipe, generic_recipe
 from agent.domain.verdict import Verdict
 from agent.inference.batch_limit import AGAIN_AFTER
 from agent.inference.inspector import Inspector, Segmentation
-from agent.methods import Methods, build_method
+from agent.methods import MethodRegistry, build_method
 from agent.methods.null import NullPrepared
 from agent.methods.prepared import Prepared, Scored
 from tests.support.encoders import ColourEncoder
@@ -34,10 +34,10 @@ class PlainPrepared:
     pool_fraction: float = 0.0
     complete: bool = True
 
-    def leaving_out(self, reference: int) -> PlainPrepared:
+    def without_reference(self, reference: int) -> PlainPrepared:
         return self
 
-    def belonging_to(self, recipe: Recipe) -> PlainPrepared:
+    def with_recipe(self, recipe: Recipe) -> PlainPrepared:
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
@@ -45,7 +45,7 @@ class PlainPrepared:
 
 
 class BrightestPixel:
-    """A method whose map is the picture's green on a grid of 8 x 8, and whose score is the red of the first
+    """A method whose map is the image's green on a grid of 8 x 8, and whose score is the red of the first
     pixel in hundredths. A blue first pixel makes it fail in the way that ``failure`` says.
     """
 
@@ -78,7 +78,7 @@ class BrightestPixel:
         return Scored(score, grid if self.maps else None, patches if self.maps else None)
 
 
-def picture(score: float, *, broken: bool = False, spot: tuple[int, int, int, int] | None = None) -> Image:
+def drawn(score: float, *, broken: bool = False, spot: tuple[int, int, int, int] | None = None) -> Image:
     image = np.zeros((64, 96, 3), np.uint8)
     if spot is not None:
         x, y, width, height = spot
@@ -98,7 +98,7 @@ def inspect(images: Sequence[Image], method: BrightestPixel | None = None) -> li
 
 
 def test_scores_become_verdicts() -> None:
-    assert inspect([picture(0.1), picture(0.45), picture(0.9)]) == [
+    assert inspect([drawn(0.1), drawn(0.45), drawn(0.9)]) == [
         Verdict.PASS,
         Verdict.REVIEW,
         Verdict.FAIL,
@@ -106,14 +106,14 @@ def test_scores_become_verdicts() -> None:
 
 
 def test_without_calibration_everything_is_for_a_person() -> None:
-    judgement = Inspector(BrightestPixel()).inspect([picture(2.0)], [prepared(None)])[0]
+    judgement = Inspector(BrightestPixel()).inspect([drawn(2.0)], [prepared(None)])[0]
     assert judgement.verdict is Verdict.REVIEW
     assert judgement.score == pytest.approx(2.0)
     assert "8 more good parts" in judgement.reason
 
 
 def test_a_failed_part_has_a_mask_with_box_area_score_and_label() -> None:
-    image = picture(0.9, spot=(60, 16, 24, 16))
+    image = drawn(0.9, spot=(60, 16, 24, 16))
     judgement = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
     assert judgement.mask is not None
     assert judgement.mask.shape == (64, 96)
@@ -131,7 +131,7 @@ def test_a_failed_part_has_a_mask_with_box_area_score_and_label() -> None:
 
 
 def test_regions_are_named_by_the_patches_that_they_cover() -> None:
-    image = picture(0.9, spot=(0, 8, 24, 16))
+    image = drawn(0.9, spot=(0, 8, 24, 16))
     image[40:56, 72:96, 1] = 200
     judgement = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
     assert [(d.index, d.label) for d in judgement.defects] == [(1, "first"), (2, "anomaly")]
@@ -139,14 +139,14 @@ def test_regions_are_named_by_the_patches_that_they_cover() -> None:
 
 
 def test_a_good_part_has_no_mask_even_where_its_map_is_bright() -> None:
-    judgement = Inspector(BrightestPixel()).inspect([picture(0.1, spot=(8, 8, 32, 32))], [prepared()])[0]
+    judgement = Inspector(BrightestPixel()).inspect([drawn(0.1, spot=(8, 8, 32, 32))], [prepared()])[0]
     assert (judgement.verdict, judgement.mask, judgement.defects) == (Verdict.PASS, None, ())
 
 
 @pytest.mark.parametrize("level", [0, 1, 60, 120])
 def test_a_failed_part_always_has_a_mask(level: int) -> None:
     """Also where no pixel of the map is above its threshold, and where all are equal."""
-    image = picture(0.9)
+    image = drawn(0.9)
     image[..., 1] = level
     judgement = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
     assert judgement.verdict is Verdict.FAIL
@@ -156,7 +156,7 @@ def test_a_failed_part_always_has_a_mask(level: int) -> None:
 
 
 def test_a_speck_alone_is_outlined_on_a_failed_part() -> None:
-    image = picture(0.9, spot=(8, 8, 4, 4))
+    image = drawn(0.9, spot=(8, 8, 4, 4))
     inspector = Inspector(BrightestPixel(), Segmentation(minimum_area=0.5))
     judgement = inspector.inspect([image], [prepared()])[0]
     assert len(judgement.defects) == 1
@@ -164,7 +164,7 @@ def test_a_speck_alone_is_outlined_on_a_failed_part() -> None:
 
 def test_a_part_for_review_is_outlined_only_where_the_map_says_so() -> None:
     plain, spotted = Inspector(BrightestPixel()).inspect(
-        [picture(0.45), picture(0.45, spot=(8, 8, 32, 32))], [prepared(), prepared()]
+        [drawn(0.45), drawn(0.45, spot=(8, 8, 32, 32))], [prepared(), prepared()]
     )
     assert (plain.verdict, plain.mask, plain.defects) == (Verdict.REVIEW, None, ())
     assert spotted.verdict is Verdict.REVIEW
@@ -172,7 +172,7 @@ def test_a_part_for_review_is_outlined_only_where_the_map_says_so() -> None:
 
 
 def test_the_map_threshold_is_the_calibrations_or_the_methods() -> None:
-    image = picture(0.9)
+    image = drawn(0.9)
     image[8:40, 0:24, 1] = 150  # 0.59: above the calibration's 0.5, below the method's 0.7
     image[8:40, 60:84, 1] = 255
     bare = replace(CALIBRATION, map_threshold=None)
@@ -181,7 +181,7 @@ def test_the_map_threshold_is_the_calibrations_or_the_methods() -> None:
 
 
 def test_there_are_at_most_so_many_defects() -> None:
-    image = picture(0.9)
+    image = drawn(0.9)
     for x in range(0, 96, 24):
         for y in range(0, 64, 16):
             image[y : y + 8, x : x + 12, 1] = 255
@@ -191,13 +191,13 @@ def test_there_are_at_most_so_many_defects() -> None:
 
 
 def test_a_method_without_maps_gives_verdicts_without_masks() -> None:
-    judgement = Inspector(BrightestPixel(maps=False)).inspect([picture(0.9)], [prepared()])[0]
+    judgement = Inspector(BrightestPixel(maps=False)).inspect([drawn(0.9)], [prepared()])[0]
     assert (judgement.verdict, judgement.mask) == (Verdict.FAIL, None)
 
 
 @pytest.mark.parametrize("score", [None, math.inf, -math.inf])
 def test_a_score_that_is_no_number_is_an_error_of_that_frame_alone(score: float | None) -> None:
-    images = [picture(0.1), picture(0.1, broken=True), picture(0.9)]
+    images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9)]
     judgements = Inspector(BrightestPixel(score)).inspect(images, [prepared()] * 3)
     assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
     assert judgements[1].score is None
@@ -210,7 +210,7 @@ def test_a_score_that_is_no_number_is_an_error_of_that_frame_alone(score: float 
 )
 def test_a_model_that_raises_on_one_frame_costs_that_frame_alone(failure: Exception) -> None:
     method = BrightestPixel(failure)
-    images = [picture(0.1), picture(0.1, broken=True), picture(0.9), picture(0.45)]
+    images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9), drawn(0.45)]
     judgements = Inspector(method).inspect(images, [prepared()] * 4)
     expected = [Verdict.PASS, Verdict.ERROR, Verdict.FAIL, Verdict.REVIEW]
     assert [j.verdict for j in judgements] == expected
@@ -229,7 +229,7 @@ def test_a_model_that_raises_on_one_frame_costs_that_frame_alone(failure: Except
 )
 def test_a_slip_in_a_model_costs_its_frame_alone_and_is_named(failure: Exception, said: str) -> None:
     inspector = Inspector(BrightestPixel(failure))
-    images = [picture(0.1), picture(0.1, broken=True), picture(0.9)]
+    images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9)]
     judgements = inspector.inspect(images, [prepared()] * 3)
     assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
     assert judgements[1].reason == f"the model failed on this frame: {said}"
@@ -254,7 +254,7 @@ class Miscounting(BrightestPixel):
 
 @pytest.mark.parametrize("times", [0, 2])
 def test_a_method_that_gives_too_few_or_too_many_results_mixes_up_no_frames(times: int) -> None:
-    images = [picture(0.1), picture(0.1, broken=True), picture(0.9)]
+    images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9)]
     judgements = Inspector(Miscounting(times)).inspect(images, [prepared()] * 3)
     assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
     assert f"{times} results for 1 frames" in judgements[1].reason
@@ -271,7 +271,7 @@ class Shapeless(BrightestPixel):
 
 
 def test_a_map_of_another_shape_costs_its_frame_alone() -> None:
-    images = [picture(0.1), picture(0.9, broken=True), picture(0.9)]
+    images = [drawn(0.1), drawn(0.9, broken=True), drawn(0.9)]
     judgements = Inspector(Shapeless(0.9)).inspect(images, [prepared()] * 3)
     assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
 
@@ -308,7 +308,7 @@ def test_where_memory_does_not_suffice_the_batch_is_halved(error: Exception) -> 
     method = Narrow(2, error)
     inspector = Inspector(method)
     scores = [0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1, 0.45]
-    judgements = inspector.inspect([picture(score) for score in scores], [prepared()] * 8)
+    judgements = inspector.inspect([drawn(score) for score in scores], [prepared()] * 8)
     assert [j.score for j in judgements] == pytest.approx(scores)
     assert method.batches == [8, 4, 2, 2, 2, 2]
     assert inspector.counters.get("out_of_memory") == 2
@@ -318,7 +318,7 @@ def test_where_memory_does_not_suffice_the_batch_is_halved(error: Exception) -> 
 def test_a_size_that_fits_is_remembered_and_a_larger_one_tried_again_later() -> None:
     method = Narrow(2)
     inspector = Inspector(method)
-    four = [picture(0.1)] * 4, [prepared()] * 4
+    four = [drawn(0.1)] * 4, [prepared()] * 4
     inspector.inspect(*four)
     assert method.batches == [4, 2, 2]
     for _ in range(AGAIN_AFTER // 2 - 1):
@@ -332,12 +332,12 @@ def test_a_size_that_fits_is_remembered_and_a_larger_one_tried_again_later() -> 
 def test_a_frame_for_which_memory_does_not_suffice_alone_is_an_error_and_halves_no_other_batch() -> None:
     method = Narrow(8)
     inspector = Inspector(method)
-    images = [picture(0.1), picture(0.9), picture(0.1, broken=True), picture(0.9)]
+    images = [drawn(0.1), drawn(0.9), drawn(0.1, broken=True), drawn(0.9)]
     judgements = inspector.inspect(images, [prepared()] * 4)
     assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.FAIL]
     assert "memory does not suffice for this frame even alone" in judgements[2].reason
     method.batches.clear()
-    inspector.inspect([picture(0.1)] * 8, [prepared()] * 8)
+    inspector.inspect([drawn(0.1)] * 8, [prepared()] * 8)
     assert method.batches == [8]
 
 
@@ -353,21 +353,21 @@ def test_memory_that_a_failed_pass_held_is_let_go_before_the_next() -> None:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().score(images, prepared)
 
-    verdicts = [j.verdict for j in Inspector(Holding(1)).inspect([picture(0.1)] * 4, [prepared()] * 4)]
+    verdicts = [j.verdict for j in Inspector(Holding(1)).inspect([drawn(0.1)] * 4, [prepared()] * 4)]
     assert verdicts == [Verdict.PASS] * 4
 
 
-def test_enrolment_scores_in_smaller_batches_too_and_is_told_of_a_frame_that_fits_nowhere() -> None:
+def test_enrollment_scores_in_smaller_batches_too_and_is_told_of_a_frame_that_fits_nowhere() -> None:
     inspector = Inspector(Narrow(3))
-    assert len(inspector.score([picture(0.1)] * 8, [prepared()] * 8)) == 8
+    assert len(inspector.score([drawn(0.1)] * 8, [prepared()] * 8)) == 8
     with pytest.raises(torch.OutOfMemoryError):
-        inspector.score([picture(0.1, broken=True)], [prepared()])
+        inspector.score([drawn(0.1, broken=True)], [prepared()])
 
 
 def test_a_device_that_is_lost_is_no_error_of_a_frame() -> None:
     method = BrightestPixel(RuntimeError("CUDA error: device-side assert triggered"))
     with pytest.raises(RuntimeError, match="device-side assert"):
-        Inspector(method).inspect([picture(0.1), picture(0.1, broken=True)], [prepared()] * 2)
+        Inspector(method).inspect([drawn(0.1), drawn(0.1, broken=True)], [prepared()] * 2)
 
 
 def test_a_slip_while_a_recipe_is_prepared_is_a_matter_of_that_recipe() -> None:
@@ -393,7 +393,7 @@ def test_a_real_gpu_whose_memory_is_short_is_survived() -> None:
     torch.cuda.set_per_process_memory_fraction(min(1.0, 1.2 * 2**30 / total))
     try:
         method = OnTheGpu()
-        judgements = Inspector(method).inspect([picture(0.1)] * 16, [prepared()] * 16)
+        judgements = Inspector(method).inspect([drawn(0.1)] * 16, [prepared()] * 16)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert free > 2**31
@@ -409,7 +409,7 @@ class NotANumberMap(BrightestPixel):
 
 
 def test_a_map_that_is_no_number_is_an_error() -> None:
-    judgement = Inspector(NotANumberMap()).inspect([picture(0.9)], [prepared()])[0]
+    judgement = Inspector(NotANumberMap()).inspect([drawn(0.9)], [prepared()])[0]
     assert (judgement.verdict, judgement.mask) == (Verdict.ERROR, None)
 
 
@@ -418,7 +418,7 @@ def test_no_frames_no_judgements() -> None:
 
 
 def test_each_frame_is_told_its_share_of_the_time() -> None:
-    judgements = Inspector(BrightestPixel()).inspect([picture(0.1)] * 3, [prepared()] * 3)
+    judgements = Inspector(BrightestPixel()).inspect([drawn(0.1)] * 3, [prepared()] * 3)
     assert all(judgement.infer_ms > 0.0 for judgement in judgements)
 
 
@@ -429,9 +429,9 @@ def of_method(name: str) -> PlainPrepared:
 def test_frames_of_one_batch_are_scored_by_the_methods_of_their_recipes() -> None:
     built = {"first": BrightestPixel(), "second": BrightestPixel(maps=False)}
     built["second"].digest = "other weights"
-    inspector = Inspector(Methods("first", built.__getitem__))
+    inspector = Inspector(MethodRegistry("first", built.__getitem__))
     recipes = [of_method(name) for name in ("first", "second", "first")]
-    judgements = inspector.inspect([picture(score) for score in (0.1, 0.9, 0.8)], recipes)
+    judgements = inspector.inspect([drawn(score) for score in (0.1, 0.9, 0.8)], recipes)
     assert [judgement.score for judgement in judgements] == [0.1, 0.9, 0.8]
     assert [judgement.model_digest for judgement in judgements] == ["plain", "other weights", "plain"]
     assert (built["first"].batches, built["second"].batches) == ([2], [1])
@@ -439,15 +439,15 @@ def test_frames_of_one_batch_are_scored_by_the_methods_of_their_recipes() -> Non
 
 def test_a_method_that_fails_leaves_the_frames_of_the_other_alone() -> None:
     built = {"first": BrightestPixel(), "second": BrightestPixel(ModelError("out of memory"))}
-    inspector = Inspector(Methods("first", built.__getitem__))
+    inspector = Inspector(MethodRegistry("first", built.__getitem__))
     judgements = inspector.inspect(
-        [picture(0.1), picture(0.9, broken=True)], [of_method("first"), of_method("second")]
+        [drawn(0.1), drawn(0.9, broken=True)], [of_method("first"), of_method("second")]
     )
     assert [judgement.verdict for judgement in judgements] == [Verdict.PASS, Verdict.ERROR]
 
 
 def test_a_recipe_is_prepared_by_its_own_method() -> None:
-    inspector = Inspector(Methods("null", build_method))
+    inspector = Inspector(MethodRegistry("null", build_method))
     assert isinstance(inspector.prepare(generic_recipe("A", "null"), ()), NullPrepared)
     with pytest.raises(RecipeError, match="there is no method 'guess'"):
         inspector.prepare(generic_recipe("A", "guess"), ())

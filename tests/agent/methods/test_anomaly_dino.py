@@ -50,7 +50,7 @@ def rotated(image: Image, count: int) -> list[Image]:
 
 
 def wide(seed: int) -> Image:
-    """A picture whose sides are 96 and 64."""
+    """An image whose sides are 96 and 64."""
     return np.concatenate([part(seed), part(seed + 100)[:, :32]], axis=1)
 
 
@@ -117,7 +117,7 @@ def test_orientations_are_evenly_spaced_and_the_first_is_untouched() -> None:
 def test_leaving_one_out_drops_all_its_orientations() -> None:
     dino = method()
     images = [part(0), spotted(1), part(2)]
-    left_out = dino.prepare(recipe(3), images).leaving_out(1)
+    left_out = dino.prepare(recipe(3), images).without_reference(1)
     without = dino.prepare(recipe(2), [images[0], images[2]])
     assert left_out.bank is not None
     assert without.bank is not None
@@ -132,14 +132,14 @@ def test_without_references_nothing_can_be_scored() -> None:
     lone, known = dino.score([part(0), part(0)], [prepared, ready])
     assert math.isnan(lone.score)
     assert lone.lacking is not None
-    assert "'A' has none; enrol pictures of good parts (sightline enroll --sku A --refer" in lone.lacking
+    assert "'A' has none; enroll images of good parts (sightline enroll --sku A --refer" in lone.lacking
     assert known.lacking is None
     judged = Inspector(dino).inspect([part(0), part(0)], [prepared, ready])
     assert [one.verdict for one in judged] == [Verdict.REVIEW, Verdict.REVIEW]
     assert judged[0].reason == lone.lacking
     assert judged[0].score is None
     assert judged[1].score == pytest.approx(known.score), "its neighbour is scored in the same batch"
-    assert dino.prepare(recipe(0), ()).leaving_out(0).bank is None
+    assert dino.prepare(recipe(0), ()).without_reference(0).bank is None
 
 
 def test_the_foreground_is_the_side_that_holds_the_middle() -> None:
@@ -177,7 +177,7 @@ def test_it_is_lent_to_another_version_and_names_nothing() -> None:
     dino = method()
     prepared = dino.prepare(recipe(1), [part(0)])
     other = recipe(1)
-    assert prepared.belonging_to(other).recipe is other
+    assert prepared.with_recipe(other).recipe is other
     assert prepared.label(torch.ones(3)) is None
 
 

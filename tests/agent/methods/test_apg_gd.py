@@ -40,8 +40,8 @@ def by_hand(image: Image, crops: list[Image]) -> tuple[float, float]:
     """The ratio and the softmax of one frame."""
     encoder = ColourEncoder()
 
-    def embedding(picture: Image) -> np.ndarray:
-        vector = encoder.encode_images([picture], 64).image[0].double().numpy()
+    def embedding(view: Image) -> np.ndarray:
+        vector = encoder.encode_images([view], 64).image[0].double().numpy()
         return vector / np.linalg.norm(vector)
 
     def text(sentences: tuple[str, ...]) -> np.ndarray:
@@ -128,10 +128,10 @@ def test_the_ratio_lies_between_zero_and_one(anomalous: float, normal: float) ->
 def test_references_leave_nothing_in_memory() -> None:
     apg, _ = method({})
     prepared = apg.prepare(recipe(), ())
-    assert prepared.leaving_out(0) is prepared
+    assert prepared.without_reference(0) is prepared
     assert prepared.label(F.normalize(torch.ones(4), dim=0)) is None
     other = recipe()
-    assert prepared.belonging_to(other).recipe is other
+    assert prepared.with_recipe(other).recipe is other
 
 
 def test_wrong_parameters_and_missing_models_are_refused() -> None:

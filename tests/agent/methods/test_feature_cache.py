@@ -48,7 +48,7 @@ def test_a_scan_over_more_than_fits_still_finds_some() -> None:
     assert len(computed) < 4 * 60 - 60
 
 
-def test_pictures_of_equal_bytes_and_other_shapes_differ() -> None:
+def test_images_of_equal_bytes_and_other_shapes_differ() -> None:
     pixels = np.zeros((4, 6, 3), np.uint8)
     assert content_key(pixels) == content_key(pixels.copy())
     assert content_key(pixels) != content_key(pixels.reshape(6, 4, 3))

@@ -8,7 +8,7 @@ import pytest
 
 from agent.domain.errors import ModelError
 from agent.domain.recipe import generic_recipe
-from agent.methods import Methods
+from agent.methods import MethodRegistry
 from agent.methods.null import Null
 from agent.methods.prepared import Method
 
@@ -20,7 +20,7 @@ def test_a_method_is_built_once_however_many_ask_at_a_time() -> None:
         built.append(name)
         return Null()
 
-    methods = Methods("a", build)
+    methods = MethodRegistry("a", build)
     with ThreadPoolExecutor(8) as askers:
         found = list(askers.map(methods.get, ["a", "b"] * 20))
     assert sorted(built) == ["a", "b"]
@@ -34,7 +34,7 @@ def test_a_method_that_cannot_be_built_is_not_tried_with_every_frame() -> None:
         tries.append(name)
         raise ModelError("the weights are not there; run: sightline models pull")
 
-    methods = Methods("a", build)
+    methods = MethodRegistry("a", build)
     for _ in range(3):
         with pytest.raises(ModelError, match="models pull"):
             methods.get("a")
@@ -43,4 +43,4 @@ def test_a_method_that_cannot_be_built_is_not_tried_with_every_frame() -> None:
 
 def test_a_single_method_scores_whatever_a_recipe_names() -> None:
     null = Null()
-    assert Methods.only(null, "null").of(generic_recipe("A", "fade")) is null
+    assert MethodRegistry.only(null, "null").of(generic_recipe("A", "fade")) is null

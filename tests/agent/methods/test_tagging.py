@@ -24,7 +24,7 @@ WHOLE: Box = (0, 0, 64, 64)
 
 
 class Answering:
-    """Gives each picture in turn the boxes that were written down: phrases with scores."""
+    """Gives each image in turn the boxes that were written down: phrases with scores."""
 
     def __init__(self, *rows: list[tuple[str, float]]) -> None:
         self._rows = list(rows)
@@ -37,7 +37,7 @@ class Answering:
         return [Detections(np.zeros((len(row), 4), np.float32), scores, tuple(phrase for phrase, _ in row))]
 
 
-def test_the_phrase_with_the_highest_score_over_all_pictures_is_taken() -> None:
+def test_the_phrase_with_the_highest_score_over_all_images_is_taken() -> None:
     detect = Answering(
         [("bottle", 0.5), ("table", 0.4)],
         [("bottle", 0.45), ("cap", 0.44)],
@@ -49,18 +49,18 @@ def test_the_phrase_with_the_highest_score_over_all_pictures_is_taken() -> None:
     assert tagger.most == [5, 5, 5]
 
 
-def test_only_the_best_box_of_a_picture_counts() -> None:
-    """The table is nowhere best, although it is second with more than the other pictures' best."""
+def test_only_the_best_box_of_a_image_counts() -> None:
+    """The table is nowhere best, although it is second with more than the other images' best."""
     detect = Answering([("bottle", 0.9), ("table", 0.8)], [("cap", 0.3)])
     assert object_tag([part(0), part(1)], WrittenTagger(("x",)), detect, most=5) == "bottle"
 
 
-def test_an_earlier_picture_wins_at_equality() -> None:
+def test_an_earlier_image_wins_at_equality() -> None:
     detect = Answering([("cap", 0.5)], [("lid", 0.5)])
     assert object_tag([part(0), part(1)], WrittenTagger(("x",)), detect, most=5) == "cap"
 
 
-def test_where_nothing_is_found_the_tag_of_most_pictures_stands_in() -> None:
+def test_where_nothing_is_found_the_tag_of_most_images_stands_in() -> None:
     tagger = WrittenTagger(("gear", "wheel"), ("wheel", "disc"), ("disc", "wheel"))
     nothing = Answering([], [("", 0.9)], [])
     assert object_tag([part(0), part(1), part(2)], tagger, nothing, most=5) == "wheel"
@@ -69,13 +69,13 @@ def test_where_nothing_is_found_the_tag_of_most_pictures_stands_in() -> None:
     assert object_tag([], WrittenTagger(("gear",)), Answering(), most=5) is None
 
 
-def test_tags_of_how_a_picture_was_taken_are_left_out() -> None:
+def test_tags_of_how_a_image_was_taken_are_left_out() -> None:
     tags = ("Close-Up", " Gear  wheel ", "number.", "gear wheel", "", "bolt.")
     assert usable(tags) == ("gear wheel", "bolt")
     assert usable(("scratch", "bolt"), {"scratch"}) == ("bolt",)
 
 
-def test_at_most_ten_pictures_are_drawn_by_the_authors_seed() -> None:
+def test_at_most_ten_images_are_drawn_by_the_authors_seed() -> None:
     assert drawn(3, 10, 111) == [0, 1, 2]
     lot = drawn(40, 10, 111)
     assert lot == random.Random(111).sample(range(40), 10)
@@ -111,18 +111,18 @@ def test_a_recipes_own_noun_is_used() -> None:
     iap, _ = method(tagger)
     assert iap.prepare(recipe("Cog", 1), [part(0)]).noun == "cog"
     assert iap.prepare(recipe("object", 0), ()).noun == "object", "there is nothing to look at"
-    assert tagger.pictures == []
+    assert tagger.images == []
     assert method(None)[0].prepare(recipe("object", 1), [part(0)]).noun == "object"
 
 
-def test_how_many_pictures_and_tags_are_parameters() -> None:
+def test_how_many_images_and_tags_are_parameters() -> None:
     tagger = WrittenTagger(("gear", "wheel", "cog"))
     iap, detector = method(tagger)
-    iap.prepare(recipe("object", 3, tag_pictures=2, tag_count=1), [part(i) for i in range(3)])
-    assert len(tagger.pictures) == 2
+    iap.prepare(recipe("object", 3, tag_images=2, tag_count=1), [part(i) for i in range(3)])
+    assert len(tagger.images) == 2
     assert detector.asked == [("gear",)] * 2
-    with pytest.raises(RecipeError, match="tag_pictures and tag_count are at least 1"):
-        iap.prepare(recipe("object", 0, tag_pictures=0), ())
+    with pytest.raises(RecipeError, match="tag_images and tag_count are at least 1"):
+        iap.prepare(recipe("object", 0, tag_images=0), ())
 
 
 def test_another_vocabulary_is_another_scorer() -> None:
@@ -136,5 +136,5 @@ def test_a_lent_recipe_keeps_its_tag() -> None:
     iap, _ = method(WrittenTagger(("gear",)))
     first = recipe("object", 1)
     later = replace(first, sku="B")
-    prepared = iap.prepare(first, [part(0)]).belonging_to(later)
+    prepared = iap.prepare(first, [part(0)]).with_recipe(later)
     assert (prepared.noun, prepared.recipe) == ("gear", later)

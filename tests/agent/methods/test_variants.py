@@ -28,7 +28,7 @@ def recipe(shots: int, method: str = "fade", **parameters: Parameter) -> Recipe:
 
 
 class Counting(ColourEncoder):
-    """Counts the pictures that it was shown for their patches."""
+    """Counts the images that it was shown for their patches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Counting(ColourEncoder):
         return super().encode_patches(images, size, keep_aspect=keep_aspect)
 
 
-def test_a_square_picture_is_turned_without_loss() -> None:
+def test_a_square_image_is_turned_without_loss() -> None:
     image = spotted(1)
     for turns in range(4):
         assert np.array_equal(rotated(image, 90.0 * turns), np.rot90(image, turns))
@@ -79,7 +79,7 @@ def test_leaving_a_reference_out_leaves_out_all_its_variants(name: str) -> None:
     size: dict[str, Parameter] = {"scales": [64], "map_size": 8} if name == "fade" else {"size": 64}
     varied = recipe(3, name, angles=[0, 180], brightness=[1, 1.2], **size)
     one, other = recipe(2, name, angles=[0, 180], brightness=[1, 1.2], **size), [part(0), part(2)]
-    left = method.prepare(varied, [part(0), spotted(1), part(2)]).leaving_out(1)
+    left = method.prepare(varied, [part(0), spotted(1), part(2)]).without_reference(1)
     expected = method.prepare(one, other)
     assert isinstance(left, FadePrepared | AnomalyDinoPrepared)
     assert isinstance(expected, FadePrepared | AnomalyDinoPrepared)

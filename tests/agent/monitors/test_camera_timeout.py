@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera
-from agent.monitors.camera_timeout import MOST_CAMERAS, SilenceMonitor, spoken
+from agent.monitors.camera_timeout import MOST_CAMERAS, TimeoutDetector, spoken
 
 TOP, SIDE = Camera("plant", "line", "top"), Camera("plant", "line", "side")
 
 
 def test_a_silence_is_told_once_and_again_when_it_ends() -> None:
-    monitor = SilenceMonitor(lambda camera: 60.0)
+    monitor = TimeoutDetector(lambda camera: 60.0)
     monitor.check(0.0, listening=True)
     assert monitor.heard(TOP) is None
     assert monitor.check(59.0, listening=True) == []
@@ -31,7 +31,7 @@ def test_a_silence_is_told_once_and_again_when_it_ends() -> None:
 
 
 def test_time_without_a_connection_is_no_silence() -> None:
-    monitor = SilenceMonitor(lambda camera: 60.0)
+    monitor = TimeoutDetector(lambda camera: 60.0)
     monitor.check(0.0, listening=True)
     monitor.heard(TOP)
     assert monitor.check(50.0, listening=True) == []
@@ -41,7 +41,7 @@ def test_time_without_a_connection_is_no_silence() -> None:
 
 
 def test_expected_cameras_are_missed_from_the_start_and_each_has_its_own_limit() -> None:
-    monitor = SilenceMonitor(lambda camera: 0.0 if camera == SIDE else 60.0, (TOP, SIDE))
+    monitor = TimeoutDetector(lambda camera: 0.0 if camera == SIDE else 60.0, (TOP, SIDE))
     monitor.check(0.0, listening=True)
     (silent,) = monitor.check(60.0, listening=True)
     assert silent.camera == TOP
@@ -50,7 +50,7 @@ def test_expected_cameras_are_missed_from_the_start_and_each_has_its_own_limit()
 
 
 def test_invented_cameras_are_bounded() -> None:
-    monitor = SilenceMonitor(lambda camera: 60.0)
+    monitor = TimeoutDetector(lambda camera: 60.0)
     for number in range(MOST_CAMERAS + 10):
         monitor.heard(Camera("plant", "line", f"c{number}"))
     assert monitor.watches(Camera("plant", "line", "c0"))
@@ -59,7 +59,7 @@ def test_invented_cameras_are_bounded() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.booleans()), max_size=60))
 def test_silences_begin_and_end_by_turns(steps: list[tuple[float, bool, bool]]) -> None:
-    monitor, now, changes = SilenceMonitor(lambda camera: 50.0), 0.0, []
+    monitor, now, changes = TimeoutDetector(lambda camera: 50.0), 0.0, []
     monitor.heard(TOP)
     monitor.check(now, listening=True)
     for seconds, listening, heard in steps:

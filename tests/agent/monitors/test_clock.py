@@ -1,10 +1,10 @@
-"""A clock that jumps ahead must not make every picture look old."""
+"""A clock that jumps ahead must not make every image look old."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from agent.monitors.clock import DateGuard
+from agent.monitors.clock import ClockGuard
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -19,8 +19,8 @@ class World:
         self.frames = list(frames)
         self.guard = self.restarted()
 
-    def restarted(self) -> DateGuard:
-        self.guard = DateGuard(lambda: self.date, lambda: self.steady)
+    def restarted(self) -> ClockGuard:
+        self.guard = ClockGuard(lambda: self.date, lambda: self.steady)
         return self.guard
 
     def passes(self, span: timedelta, *, frames: bool = True) -> None:

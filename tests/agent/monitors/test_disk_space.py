@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.verdict import Verdict
-from agent.monitors.disk_space import RELEASE_ORDER, DiskMonitor, DiskPolicy, DiskState
+from agent.monitors.disk_space import RELEASE_ORDER, DiskPolicy, DiskState, DiskStateTracker
 from agent.ports.disk import Space
 
 GB, MB = 1_000_000_000, 1_000_000
@@ -18,7 +18,7 @@ def space(free: int, total: int = 100 * GB) -> Space:
 
 
 def test_each_change_is_told_once() -> None:
-    monitor = DiskMonitor(POLICY)
+    monitor = DiskStateTracker(POLICY)
     free = [50 * GB, 990 * MB, 980 * MB, 1100 * MB, 50 * MB, 40 * MB, 500 * MB, 1240 * MB, 1250 * MB, 9 * GB]
     told = [monitor.look(space(each)) for each in free]
     low, full, well = DiskState.LOW, DiskState.FULL, DiskState.OK
@@ -27,14 +27,14 @@ def test_each_change_is_told_once() -> None:
 
 def test_a_refused_write_is_believed_whatever_the_disk_says() -> None:
     """No names for files are left, or there is a quota: the disk has room and refuses."""
-    monitor = DiskMonitor(POLICY)
+    monitor = DiskStateTracker(POLICY)
     assert monitor.look(space(50 * GB), refused=True) is DiskState.FULL
     assert [monitor.look(space(50 * GB)) for _ in range(5)] == [None] * 5, "the next may be refused"
     assert monitor.look(space(50 * GB)) is DiskState.OK
 
 
 def test_after_a_refusal_for_lack_of_space_room_is_enough() -> None:
-    monitor = DiskMonitor(POLICY)
+    monitor = DiskStateTracker(POLICY)
     assert monitor.look(space(0), refused=True) is DiskState.FULL
     assert monitor.look(space(2 * GB)) is DiskState.OK
 
@@ -52,11 +52,11 @@ def test_thresholds_are_in_order_on_every_disk(total: int, reserve: int, free: i
 
 
 def test_without_a_reserve_only_a_refusal_counts() -> None:
-    monitor = DiskMonitor(DiskPolicy(reserve=0))
+    monitor = DiskStateTracker(DiskPolicy(reserve=0))
     assert monitor.look(space(0)) is None
     assert monitor.look(space(0), refused=True) is DiskState.FULL
 
 
 def test_failed_parts_go_last_and_nothing_is_forgotten() -> None:
     assert RELEASE_ORDER[-1] is Verdict.FAIL
-    assert set(RELEASE_ORDER) == set(Verdict) - {Verdict.SKIPPED}, "a frame that was skipped has no picture"
+    assert set(RELEASE_ORDER) == set(Verdict) - {Verdict.SKIPPED}, "a frame that was skipped has no image"

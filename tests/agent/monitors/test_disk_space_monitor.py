@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.mqtt.messages import MqttAnnouncer
+from adapters.mqtt.messages import MqttMessageComposer
 from agent.domain.errors import DiskFullError, TransportError
 from agent.domain.frame import Camera, DeliveryKind
 from agent.domain.inspection import MediaPaths
 from agent.domain.verdict import Verdict
-from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskState, DiskWatch
+from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskSpaceMonitor, DiskState
 from agent.ports import Entry, Pruned
 from storage import LocalDisks, SqlHistory, SqlRetention, upgrade
 from tests.fixtures.small_disk import small_disk
@@ -44,7 +44,7 @@ class Shop:
         self.rooms = Rooms(folder)
         self.plant = Plant(self.rooms, **options)
         self.disks = LocalDisks(folder / "media", folder / "history.db", BALLAST)
-        self.watch = DiskWatch(self._parts(options.get("history")), DiskPolicy(), grace=SECOND)
+        self.watch = DiskSpaceMonitor(self._parts(options.get("history")), DiskPolicy(), grace=SECOND)
         self.rooms.database.on_full = self.rooms.media.on_full = self.watch.refused
 
     def _parts(self, history: Any) -> DiskParts:
@@ -54,14 +54,14 @@ class Shop:
             retention=SqlRetention(rooms.database, rooms.media),
             history=history or rooms.history,
             publisher=plant.transport,
-            announcer=MqttAnnouncer(plant.topics, "1"),
+            announcer=MqttMessageComposer(plant.topics, "1"),
             schedule=plant.schedule,
             counters=plant.counters,
             agent=Camera("plant", "sightline", "cell-7"),
         )
 
     def record(self, verdict: Verdict, number: int, size: int = 100_000) -> str:
-        """A row with an old picture of that size."""
+        """A row with an old image of that size."""
         content = number.to_bytes(4, "big") + os.urandom(size)
         path = self.rooms.media.put(content, "jpg")
         os.utime(self.folder / "media" / path, (1, 1))
@@ -81,7 +81,7 @@ class Shop:
                     continue
 
     def kept(self) -> dict[str, int]:
-        """How many rows of each verdict still name a picture."""
+        """How many rows of each verdict still name an image."""
         counts: dict[str, int] = {}
         for row in self.plant.rows():
             counts[row["verdict"]] = counts.get(row["verdict"], 0) + (row["image_path"] is not None)
@@ -113,9 +113,9 @@ def shop(small_disk: Path) -> Iterator[Shop]:
 
 
 def noisy_frame(seed: int) -> Sent:
-    """A picture that cannot be compressed: 180 kB."""
-    picture = np.random.default_rng(seed).integers(0, 256, (240, 240, 3), dtype=np.uint8)
-    return message(DeliveryKind.FRAME, encoded(picture), sku="A", frame_id=f"f-{seed}")
+    """An image that cannot be compressed: 180 kB."""
+    image = np.random.default_rng(seed).integers(0, 256, (240, 240, 3), dtype=np.uint8)
+    return message(DeliveryKind.FRAME, encoded(image), sku="A", frame_id=f"f-{seed}")
 
 
 def test_frames_wait_on_a_full_disk_and_are_recorded_once_there_is_room(shop: Shop) -> None:
@@ -137,7 +137,7 @@ def test_frames_wait_on_a_full_disk_and_are_recorded_once_there_is_room(shop: Sh
     rows = shop.plant.rows()
     assert len(rows) == 62
     assert {one.acknowledgement.count for one in sent} == {1}
-    assert shop.kept()[Verdict.FAIL] == 20, "pictures of failed parts are still there"
+    assert shop.kept()[Verdict.FAIL] == 20, "images of failed parts are still there"
     for path in failed:
         shop.rooms.media.get(path)
     assert 0 < shop.kept()[Verdict.PASS] < 30, "and of the others no more went than had to"
@@ -188,7 +188,7 @@ def test_while_the_history_refuses_the_alert_goes_out_directly_and_once(
     shop = Shop(small_disk)
     try:
         broken = _Refusing(shop.rooms.database, agent_id="cell-7", agent_version="1")
-        shop.watch = DiskWatch(shop._parts(broken), DiskPolicy(), grace=SECOND)
+        shop.watch = DiskSpaceMonitor(shop._parts(broken), DiskPolicy(), grace=SECOND)
         shop.plant.transport.start(lambda delivery: None)
         assert shop.plant.rows() == []
         shop.fill()
@@ -220,7 +220,7 @@ def test_without_a_connection_the_alert_is_kept_for_later(shop: Shop) -> None:
     refusals = iter([TransportError("there is no connection")] * 2)
     shop.plant.transport.refuse = lambda message: next(refusals, None)
     broken = _Refusing(shop.rooms.database, agent_id="cell-7", agent_version="1")
-    watch = DiskWatch(shop._parts(broken), DiskPolicy(), grace=SECOND)
+    watch = DiskSpaceMonitor(shop._parts(broken), DiskPolicy(), grace=SECOND)
     shop.plant.transport.start(lambda delivery: None)
     assert shop.plant.rows() == []
     shop.fill()
@@ -274,7 +274,7 @@ def test_low_space_is_told_and_room_is_made_before_anything_is_refused(shop: Sho
     assert shop.plant.counters.get("storage_retries") == 0
 
 
-def test_a_fresh_picture_stays_although_there_is_no_room(shop: Shop) -> None:
+def test_a_fresh_image_stays_although_there_is_no_room(shop: Shop) -> None:
     """Its row may not be written yet."""
     path = shop.rooms.media.put(b"fresh", "jpg")
     shop.rooms.history.record([Entry(inspected("f", media=MediaPaths(image=path)))])
@@ -289,11 +289,11 @@ def test_a_fresh_picture_stays_although_there_is_no_room(shop: Shop) -> None:
     assert retention.release([Verdict.PASS], lambda: False, now=later) == Pruned(rows=1, files=1, bytes=5)
 
 
-def test_pictures_of_the_last_seconds_go_too_once_their_rows_are_written(shop: Shop) -> None:
-    """A disk that is full within a minute is all fresh pictures; waiting for them to age stops the line."""
+def test_images_of_the_last_seconds_go_too_once_their_rows_are_written(shop: Shop) -> None:
+    """A disk that is full within a minute is all fresh images; waiting for them to age stops the line."""
     media = shop.rooms.media
     history = SqlHistory(shop.rooms.database, agent_id="cell-7", agent_version="1", media=media)
-    watch = DiskWatch(shop._parts(None), DiskPolicy())
+    watch = DiskSpaceMonitor(shop._parts(None), DiskPolicy())
     recorded: list[str] = []
     with suppress(DiskFullError):
         for number in range(200):
@@ -311,11 +311,11 @@ def test_pictures_of_the_last_seconds_go_too_once_their_rows_are_written(shop: S
         media.get(path)
 
 
-def test_that_no_picture_is_left_is_told_once_and_again_after_there_was_room(
+def test_that_no_image_is_left_is_told_once_and_again_after_there_was_room(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     def told() -> int:
-        return caplog.text.count("no picture is left that may go")
+        return caplog.text.count("no image is left that may go")
 
     shop.rooms.history.record([Entry(inspected("f"))])
     for round_ in (1, 2):
@@ -339,8 +339,8 @@ def test_a_history_that_cannot_be_opened_is_told_once(shop: Shop, caplog: pytest
     assert caplog.text.count("it is tried again") == 1
 
 
-def test_without_a_reserve_no_picture_goes_before_its_time(shop: Shop) -> None:
-    watch = DiskWatch(shop._parts(None), DiskPolicy(reserve=0), grace=SECOND)
+def test_without_a_reserve_no_image_goes_before_its_time(shop: Shop) -> None:
+    watch = DiskSpaceMonitor(shop._parts(None), DiskPolicy(reserve=0), grace=SECOND)
     for number in range(5):
         shop.record(Verdict.PASS, number)
     shop.fill()
@@ -350,14 +350,14 @@ def test_without_a_reserve_no_picture_goes_before_its_time(shop: Shop) -> None:
     assert watch.state is DiskState.FULL
 
 
-def test_for_a_database_on_a_disk_of_its_own_no_picture_goes(small_disk: Path, tmp_path: Path) -> None:
-    """Deleting pictures elsewhere would not help it; somebody is told, and frames wait."""
+def test_for_a_database_on_a_disk_of_its_own_no_image_goes(small_disk: Path, tmp_path: Path) -> None:
+    """Deleting images elsewhere would not help it; somebody is told, and frames wait."""
     shop = Shop(small_disk)
     try:
         media = tmp_path / "media"
         media.mkdir()
         shop.disks = LocalDisks(media, small_disk / "history.db", BALLAST)
-        watch = DiskWatch(shop._parts(None), DiskPolicy(reserve=1_000_000), grace=SECOND)
+        watch = DiskSpaceMonitor(shop._parts(None), DiskPolicy(reserve=1_000_000), grace=SECOND)
         assert [space.name for space in shop.disks.spaces()] == ["media", "database"]
         for number in range(5):
             shop.record(Verdict.PASS, number)

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.monitors.failure_burst import MOST_PAIRS, BurstChange, BurstMonitor, BurstPolicy
+from agent.monitors.failure_burst import MOST_PAIRS, BurstChange, BurstDetector, BurstPolicy
 
 THREE_OF_FIVE = BurstPolicy(3, 5)
 
 
 def changes(verdicts: str, policy: BurstPolicy = THREE_OF_FIVE) -> list[tuple[int, bool]]:
     """Where something changed in a row of ``F`` and ``.``, and whether a burst began."""
-    monitor = BurstMonitor(policy)
+    monitor = BurstDetector(policy)
     seen = [(at, monitor.observe("cam", "A", failed=one == "F")) for at, one in enumerate(verdicts)]
     return [(at, change.began) for at, change in seen if change is not None]
 
@@ -26,7 +26,7 @@ def test_a_burst_is_told_when_it_begins_and_when_it_is_over() -> None:
 
 
 def test_cameras_and_products_are_counted_apart() -> None:
-    monitor = BurstMonitor(BurstPolicy(2, 5))
+    monitor = BurstDetector(BurstPolicy(2, 5))
     assert monitor.observe("one", "A", failed=True) is None
     assert monitor.observe("two", "A", failed=True) is None
     assert monitor.observe("one", "B", failed=True) is None
@@ -45,7 +45,7 @@ def test_an_impossible_policy_is_refused(fails: int, of: int) -> None:
 @given(st.lists(st.booleans(), max_size=200), st.integers(2, 8), st.integers(0, 8))
 def test_a_burst_is_open_exactly_between_its_two_words(failed: list[bool], fails: int, more: int) -> None:
     policy, open_ = BurstPolicy(fails, fails + more), False
-    monitor = BurstMonitor(policy)
+    monitor = BurstDetector(policy)
     for at, one in enumerate(failed):
         window = failed[max(0, at + 1 - policy.of) : at + 1]
         change = monitor.observe("cam", "A", failed=one)

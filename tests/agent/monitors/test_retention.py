@@ -13,7 +13,7 @@ from agent.app.options import keep_by_verdict
 from agent.domain.events import Event
 from agent.domain.inspection import MediaPaths
 from agent.domain.verdict import Verdict
-from agent.monitors.clock import DateGuard
+from agent.monitors.clock import ClockGuard
 from agent.monitors.retention import Keep, RetentionTask
 from agent.ports import Entry
 from agent.telemetry import Counters
@@ -42,11 +42,11 @@ def task(database: Database, folder: Path, counters: Counters) -> RetentionTask:
     return RetentionTask(retention, history, KEEP, counters, lambda: NOON + timedelta(days=8), steady())
 
 
-def steady() -> DateGuard:
+def steady() -> ClockGuard:
     """The guard of an agent that has run for days."""
     times = iter([0.0, 0.0])
     day = 86_400.0
-    return DateGuard(lambda: NOON + timedelta(days=8), lambda: next(times, 3 * day))
+    return ClockGuard(lambda: NOON + timedelta(days=8), lambda: next(times, 3 * day))
 
 
 def test_every_verdict_with_media_has_its_keep() -> None:
@@ -58,7 +58,7 @@ def test_a_run_that_removed_something_is_one_event(url: str, tmp_path: Path) -> 
     upgrade(url)
     with Database(url) as database:
         media = MediaFolder(tmp_path / "media")
-        path = media.put(b"picture", "jpg")
+        path = media.put(b"image", "jpg")
         at = NOON.timestamp()
         os.utime(tmp_path / "media" / path, (at, at))
         history = SqlHistory(database, agent_id="a", agent_version="1")
@@ -68,7 +68,7 @@ def test_a_run_that_removed_something_is_one_event(url: str, tmp_path: Path) -> 
         run()
         ((kind, severity, message, details),) = events(database)
     assert (kind, severity) == ("retention", "info")
-    assert message == "1 rows let go of their pictures; 1 files, 7 bytes"
+    assert message == "1 rows let go of their images; 1 files, 7 bytes"
     counts = {"rows": 1, "files": 1, "bytes": 7, "missing": 0, "failed": 0}
     assert details == {**counts, "events": 0, "messages": 0}
 
@@ -101,27 +101,27 @@ def test_a_date_that_jumped_deletes_nothing_and_is_told_once(url: str, tmp_path:
     date, steady_s = [jumped], [0.0]
     with Database(url) as database:
         media = MediaFolder(tmp_path / "media")
-        path = media.put(b"picture", "jpg")
+        path = media.put(b"image", "jpg")
         history = SqlHistory(database, agent_id="a", agent_version="1")
         history.record([Entry(inspected(media=MediaPaths(image=path)))])
-        guard = DateGuard(lambda: date[0], lambda: steady_s[0])
+        guard = ClockGuard(lambda: date[0], lambda: steady_s[0])
         run = RetentionTask(SqlRetention(database, media), history, KEEP, Counters(), lambda: date[0], guard)
         for _hour in range(20):
             date[0] += timedelta(hours=1)
             steady_s[0] += 3600.0
             run()
-        assert media.get(path) == b"picture"
+        assert media.get(path) == b"image"
         ((kind, severity, message, _),) = events(database)
         assert (kind, severity) == ("date-doubted", "warning")
         assert "the history has nothing from the 728 days before 2028-11-17" in message
         assert "set the clock if it is wrong" in message
         date[0] = NOON + timedelta(hours=20)
         run()
-        assert media.get(path) == b"picture"
+        assert media.get(path) == b"image"
         assert len(events(database)) == 1
 
 
-def test_events_and_sent_messages_go_with_the_pictures(url: str, tmp_path: Path) -> None:
+def test_events_and_sent_messages_go_with_the_images(url: str, tmp_path: Path) -> None:
     upgrade(url)
     with Database(url) as database:
         history = SqlHistory(database, agent_id="a", agent_version="1")

@@ -14,8 +14,8 @@ from agent.monitors.score_drift import (
     Direction,
     DriftChange,
     DriftDetector,
-    DriftMonitor,
     DriftPolicy,
+    DriftTracker,
 )
 
 
@@ -179,7 +179,7 @@ def test_equal_scores_are_no_drift_and_a_score_is_a_number() -> None:
 
 def test_cameras_products_and_versions_are_told_apart_and_bounded() -> None:
     rng = np.random.default_rng(8)
-    monitor = DriftMonitor(capacity=4)
+    monitor = DriftTracker(capacity=4)
     baseline = Baseline.of(scores(rng, 20))
     for score in scores(rng, 60, 4.0):
         monitor.observe("line/top", "A", 1, score, baseline=baseline)

@@ -16,22 +16,22 @@ from agent.monitors.sequence_gaps import (
     MOST_RANGES,
     NAMED_RANGES,
     Gap,
-    Numbering,
-    NumberingPolicy,
     NumberSource,
     Restart,
+    SequencePolicy,
+    SequenceTracker,
     number_of,
 )
 
 CAMERA = Camera("plant", "line", "top")
-POLICY = NumberingPolicy(patience_s=10.0, pause_s=60.0)
+POLICY = SequencePolicy(patience_s=10.0, pause_s=60.0)
 
 
 def told(
     numbers: Sequence[int], *, before: Iterable[int] = (), every_s: float = 0.001
 ) -> list[Gap | Restart]:
     """What is told after these frames, one each ``every_s``."""
-    numbering, now, found = Numbering(POLICY), 0.0, []
+    numbering, now, found = SequenceTracker(POLICY), 0.0, []
     numbering.meet("cam", before, now)
     for number in numbers:
         now += every_s
@@ -51,7 +51,7 @@ def test_a_gap_is_told_once_with_its_numbers() -> None:
 
 
 def test_nothing_is_told_before_the_patience_is_over() -> None:
-    numbering = Numbering(POLICY)
+    numbering = SequenceTracker(POLICY)
     numbering.meet("cam", (), 0.0)
     for number in (1, 4):
         numbering.note("cam", number, 0.0)
@@ -144,7 +144,7 @@ def test_after_a_start_the_history_says_where_to_go_on() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    numbering = Numbering(POLICY)
+    numbering = SequenceTracker(POLICY)
     numbering.meet("cam", (), 0.0)
     for number in range(0, 20 * MOST_RANGES, 2):
         numbering.note("cam", number, 0.0)

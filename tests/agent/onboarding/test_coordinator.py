@@ -16,7 +16,7 @@ from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.onboarding import noun_of
 from agent.ports import RecipeBook
-from agent.recipes.cache import Cabinet
+from agent.recipes.cache import RecipeCache
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
@@ -25,7 +25,7 @@ from tests.support.onboarding import onboarding
 from tests.support.schedule import ManualSchedule
 
 
-class Office:
+class OnboardingContext:
     """An onboarding with its parts."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Office:
         self.rooms = rooms
         self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
         book = book or rooms.book
-        self.cabinet = Cabinet(book, self.inspector, rooms.media, rooms.codec, method="fade")
+        self.cabinet = RecipeCache(book, self.inspector, rooms.media, rooms.codec, method="fade")
         self.onboarding = onboarding(
             rooms, self.cabinet, self.inspector, book=book, history=history, **options
         )
@@ -66,11 +66,11 @@ class Office:
 
 
 @pytest.fixture
-def build(rooms: Rooms) -> Iterator[Callable[..., Office]]:
-    made: list[Office] = []
+def build(rooms: Rooms) -> Iterator[Callable[..., OnboardingContext]]:
+    made: list[OnboardingContext] = []
 
-    def build(**parts: object) -> Office:
-        made.append(Office(rooms, **parts))  # type: ignore[arg-type]
+    def build(**parts: object) -> OnboardingContext:
+        made.append(OnboardingContext(rooms, **parts))  # type: ignore[arg-type]
         return made[-1]
 
     yield build
@@ -78,7 +78,7 @@ def build(rooms: Rooms) -> Iterator[Callable[..., Office]]:
         office.close()
 
 
-Build = Callable[..., Office]
+Build = Callable[..., OnboardingContext]
 
 
 def test_a_sku_that_is_met_gets_its_template_recipe_once(build: Build) -> None:
@@ -257,14 +257,14 @@ class Failing(Fade):
         return super().prepare(recipe, references)
 
 
-def test_an_enrolment_that_fails_is_an_event_and_the_next_one_runs(build: Build) -> None:
+def test_an_enrollment_that_fails_is_an_event_and_the_next_one_runs(build: Build) -> None:
     method = Failing(ColourEncoder(), defaults=PARAMETERS)
     method.failure = RuntimeError("out of memory")
     office = build(method=method)
     office.onboarding.refer("A", office.reference(part(1)))
-    wait_until(lambda: "enrolment-failed" in dict(office.events()), "the event")
-    assert dict(office.events())["enrolment-failed"] == "enrolment of 'A' failed: out of memory"
-    event = next(e for e in office.rooms.rows("event") if e["kind"] == "enrolment-failed")
+    wait_until(lambda: "enrollment-failed" in dict(office.events()), "the event")
+    assert dict(office.events())["enrollment-failed"] == "enrollment of 'A' failed: out of memory"
+    event = next(e for e in office.rooms.rows("event") if e["kind"] == "enrollment-failed")
     assert (event["severity"], event["sku"]) == ("error", "A")
     method.failure = None
     office.onboarding.refer("A", office.reference(part(2)))
@@ -276,8 +276,8 @@ def test_a_reference_file_that_is_gone_is_named(build: Build) -> None:
     reference = office.reference(part(1), "photo 17")
     (office.rooms.folder / "media" / reference.path).unlink()
     office.onboarding.refer("A", reference)
-    wait_until(lambda: "enrolment-failed" in dict(office.events()), "the event")
-    assert "'photo 17' cannot be read" in dict(office.events())["enrolment-failed"]
+    wait_until(lambda: "enrollment-failed" in dict(office.events()), "the event")
+    assert "'photo 17' cannot be read" in dict(office.events())["enrollment-failed"]
 
 
 class Mute(SqlHistory):

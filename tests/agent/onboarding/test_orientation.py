@@ -11,8 +11,8 @@ from adapters.simulator import Product, Station, draw
 from agent.app.models import build_inspector
 from agent.domain.frame import Job
 from agent.domain.recipe import Recipe, Reference
-from agent.enrollment.orientation import PosePolicy, posed
-from agent.recipes.cache import Cabinet
+from agent.enrollment.orientation import OrientationPolicy, posed
+from agent.recipes.cache import RecipeCache
 from config import load
 from tests.support.factory import Rooms, encoded
 from tests.support.onboarding import onboarding
@@ -27,16 +27,18 @@ class Shop:
         self.rooms = rooms
         settings = load(profile="embedded", overrides=["references.max_patches=256"]).settings
         inspector = build_inspector(settings)
-        self.cabinet = Cabinet(rooms.book, inspector, rooms.media, rooms.codec, method="sightline")
-        self.onboarding = onboarding(rooms, self.cabinet, inspector, method="sightline", pose=PosePolicy())
+        self.cabinet = RecipeCache(rooms.book, inspector, rooms.media, rooms.codec, method="sightline")
+        self.onboarding = onboarding(
+            rooms, self.cabinet, inspector, method="sightline", pose=OrientationPolicy()
+        )
         self.given = 0
 
     def refer(self, station: Station, count: int) -> Recipe:
         """So many connectors more; the version that was made of them."""
         product = Product.create("connector", SEED)
         for number in range(self.given, self.given + count):
-            picture = encoded(draw(product, station, SEED + number, size=256).image)
-            path = self.rooms.media.put(picture, ".png")
+            image = encoded(draw(product, station, SEED + number, size=256).image)
+            path = self.rooms.media.put(image, ".png")
             self.rooms.book.hold_reference("A", Reference(path[6:70], path, f"part {number}"))
         self.given += count
         self.onboarding.refer("A", self.rooms.book.held_references("A")[0])

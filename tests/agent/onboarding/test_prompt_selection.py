@@ -18,13 +18,19 @@ from agent.domain.prompts import PromptSet, PromptSource
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared, Scored
-from agent.onboarding.prompt_selection import Audition, AuditionPolicy, Candidate, audition, contenders
+from agent.onboarding.prompt_selection import (
+    Candidate,
+    PromptSelection,
+    PromptSelectionPolicy,
+    contenders,
+    select_prompts,
+)
 from tests.support.images import part
 
 SEEING = PromptSet(("a part",), ("a damaged part",), source=PromptSource.OLLAMA)
 BLIND = PromptSet(("a cloud",), ("a cloud with rain",), source=PromptSource.OLLAMA)
 WRONG = PromptSet(("a damaged part",), ("a part",), source=PromptSource.OLLAMA)
-POLICY = AuditionPolicy(frames=8)
+POLICY = PromptSelectionPolicy(frames=8)
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,11 @@ class WordPrepared:
     def complete(self) -> bool:
         return True
 
-    def leaving_out(self, reference: int) -> WordPrepared:
+    def without_reference(self, reference: int) -> WordPrepared:
         rest = self.references[:reference] + self.references[reference + 1 :]
         return replace(self, references=rest)
 
-    def belonging_to(self, recipe: Recipe) -> WordPrepared:
+    def with_recipe(self, recipe: Recipe) -> WordPrepared:
         return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
@@ -52,7 +58,7 @@ class WordPrepared:
 
 
 class WordMethod:
-    """How far a picture's colours stray, as far as the words of the recipe let it see that."""
+    """How far an image's colours stray, as far as the words of the recipe let it see that."""
 
     digest = fingerprint = "words"
 
@@ -84,10 +90,12 @@ def recipe(shots: int = 0) -> Recipe:
     return replace(generic_recipe("A", "words"), references=references)
 
 
-def tried(*sets: PromptSet, shots: int = 0, policy: AuditionPolicy = POLICY, count: int = 8) -> Audition:
+def tried(
+    *sets: PromptSet, shots: int = 0, policy: PromptSelectionPolicy = POLICY, count: int = 8
+) -> PromptSelection:
     candidates = [Candidate(f"set {index}", each) for index, each in enumerate(sets)]
     frames = [part(index) for index in range(count)]
-    return audition(Inspector(WordMethod()), recipe(shots), candidates, frames, policy=policy)
+    return select_prompts(Inspector(WordMethod()), recipe(shots), candidates, frames, policy=policy)
 
 
 def test_words_that_see_defects_win_and_their_margin_is_recorded() -> None:
@@ -138,7 +146,7 @@ def test_template_words_and_both_together_compete() -> None:
     assert three[2].prompts.normal == ("a thing", "a part")
     assert three[2].prompts.source is PromptSource.OLLAMA
     frames = [part(index) for index in range(6)]
-    result = audition(Inspector(WordMethod()), recipe(), three, frames, policy=POLICY)
+    result = select_prompts(Inspector(WordMethod()), recipe(), three, frames, policy=POLICY)
     assert result.chosen.candidate.name in ("ollama", "both")
 
 
@@ -154,7 +162,7 @@ def test_no_frame_is_compared_with_itself(shots: int) -> None:
     method = WordMethod()
     frames = [part(index) for index in range(6)]
     candidates = [Candidate("a", BLIND), Candidate("b", SEEING)]
-    result = audition(Inspector(method), recipe(shots), candidates, frames, policy=POLICY)
+    result = select_prompts(Inspector(method), recipe(shots), candidates, frames, policy=POLICY)
     assert 2 <= result.references <= 6
     assert not method.own_reference_seen
 
@@ -162,8 +170,8 @@ def test_no_frame_is_compared_with_itself(shots: int) -> None:
 def test_the_cost_is_bounded() -> None:
     method = WordMethod()
     frames = [part(index) for index in range(40)]
-    policy = AuditionPolicy(frames=5, copies=3)
-    result = audition(
+    policy = PromptSelectionPolicy(frames=5, copies=3)
+    result = select_prompts(
         Inspector(method), recipe(), [Candidate("a", BLIND), Candidate("b", SEEING)], frames, policy=policy
     )
     assert result.frames == 5
@@ -179,7 +187,7 @@ def test_large_frames_are_tried_small() -> None:
             return Scored(float(image.mean()))
 
     frames = [part(index, side=1500) for index in range(2)]
-    audition(Inspector(Watching()), recipe(), [Candidate("a", SEEING)], frames, policy=POLICY)
+    select_prompts(Inspector(Watching()), recipe(), [Candidate("a", SEEING)], frames, policy=POLICY)
     assert set(seen) == {(1024, 1024, 3)}
 
 
@@ -201,12 +209,12 @@ def test_one_candidate_alone_is_used() -> None:
 def test_what_cannot_be_tried_is_refused() -> None:
     with pytest.raises(RecipeError, match="at least one set"):
         tried()
-    with pytest.raises(RecipeError, match="two pictures"):
+    with pytest.raises(RecipeError, match="two images"):
         tried(SEEING, count=1)
     with pytest.raises(ValueError, match="frames"):
-        AuditionPolicy(frames=1)
+        PromptSelectionPolicy(frames=1)
     with pytest.raises(ValueError, match="standard_errors"):
-        AuditionPolicy(standard_errors=-1.0)
+        PromptSelectionPolicy(standard_errors=-1.0)
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
@@ -215,4 +223,6 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
             return Scored(math.nan)
 
     with pytest.raises(RecipeError, match="no numbers"):
-        audition(Inspector(Broken()), recipe(), [Candidate("a", SEEING)], [part(0), part(1)], policy=POLICY)
+        select_prompts(
+            Inspector(Broken()), recipe(), [Candidate("a", SEEING)], [part(0), part(1)], policy=POLICY
+        )

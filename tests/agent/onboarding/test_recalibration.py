@@ -12,7 +12,7 @@ import pytest
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
 from agent.enrollment.enroll import leave_one_out
-from agent.enrollment.first_frames import vouch_for
+from agent.enrollment.first_frames import enroll_first_frames
 from agent.onboarding import recalibration
 from agent.pipeline import pipeline as line
 from tests.support.factory import Rooms, encoded, wait_until
@@ -219,7 +219,7 @@ def test_a_threshold_that_a_person_chose_stands(start: Start) -> None:
 def test_references_that_came_by_a_command_are_taken_up_at_the_second_look(start: Start) -> None:
     plant = start()
     plant.inspected(*(frame(seed) for seed in range(10)))
-    vouch_for(plant.rooms.book, plant.rooms.samples, "A", 8)
+    enroll_first_frames(plant.rooms.book, plant.rooms.samples, "A", 8)
     plant.schedule.run("held references")
     plant.onboarding.settled()
     assert active(plant).shots == 0  # another agent may be at them
@@ -234,9 +234,9 @@ def test_references_that_cannot_be_enrolled_are_told_once(start: Start) -> None:
     for _ in range(6):
         plant.schedule.run("held references")
         plant.onboarding.settled()
-    assert plant.events().count("enrolment-failed") == 1
+    assert plant.events().count("enrollment-failed") == 1
     plant.rooms.book.hold_reference("A", Reference("1" * 64, f"00/00/{1:064x}.png", "gone too"))
     for _ in range(6):
         plant.schedule.run("held references")
         plant.onboarding.settled()
-    assert plant.events().count("enrolment-failed") == 2
+    assert plant.events().count("enrollment-failed") == 2

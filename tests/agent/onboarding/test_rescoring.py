@@ -14,10 +14,10 @@ from agent.domain.recipe import Recipe, Reference
 from agent.inference.inspector import Inspector
 from agent.methods import Null
 from agent.methods.fade import Fade
-from agent.methods.registry import Methods
+from agent.methods.registry import MethodRegistry
 from agent.onboarding.rescoring import Rescoring
 from agent.pipeline import pipeline as line
-from agent.recipes.cache import Cabinet
+from agent.recipes.cache import RecipeCache
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
 from tests.support.images import part, spotted
@@ -49,7 +49,7 @@ def start(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 def teach(plant: Plant, sku: str = "A", count: int = REFERENCES) -> None:
-    first = {"A": 100, "B": 200, "C": 300}[sku]  # pictures of its own
+    first = {"A": 100, "B": 200, "C": 300}[sku]  # images of its own
     for seed in range(first, first + count):
         path = plant.rooms.media.put(encoded(part(seed)), ".png")
         plant.onboarding.refer(sku, Reference(path[6:70], path, f"part {seed}"))
@@ -85,7 +85,7 @@ def test_the_same_recipe_judges_with_a_threshold_of_the_new_weights(start: Start
     plant = start(1)
     settle(plant)
     after = active(plant)
-    assert (after.version, after.parent, after.origin) == (before.version + 1, before.version, "enrolment")
+    assert (after.version, after.parent, after.origin) == (before.version + 1, before.version, "enrollment")
     assert after.references == before.references
     assert after.prompts.digest == before.prompts.digest
     assert threshold(after).scorer == plant.inspector.fingerprint(after) != threshold(before).scorer
@@ -203,8 +203,8 @@ def test_a_recipe_that_comes_later_has_its_turn_with_its_first_frame_but_once(st
 def test_a_line_without_a_model_leaves_thresholds_alone(start: Start, rooms: Rooms) -> None:
     """``inspection.method: "null"`` stands in place of every method, to measure the agent."""
     teach(start(0))
-    inspector = Inspector(Methods.only(Null(0.0), "null"))
-    cabinet = Cabinet(rooms.book, inspector, rooms.media, rooms.codec, method="null")
+    inspector = Inspector(MethodRegistry.only(Null(0.0), "null"))
+    cabinet = RecipeCache(rooms.book, inspector, rooms.media, rooms.codec, method="null")
     measured = onboarding(rooms, cabinet, inspector, method="null")
     measured.start()
     for _ in range(4):
@@ -219,7 +219,7 @@ def test_nothing_is_begun_while_the_agent_ends(start: Start, rooms: Rooms) -> No
     teach(plant)
     plant.line.stop()
     inspector = Inspector(Fade(ColourEncoder(seed=1), defaults=PARAMETERS))
-    cabinet = Cabinet(rooms.book, inspector, rooms.media, rooms.codec, method="fade")
+    cabinet = RecipeCache(rooms.book, inspector, rooms.media, rooms.codec, method="fade")
     ending = onboarding(rooms, cabinet, inspector)
     ending.close()
     cabinet.when_foreign(Rescoring(ending._office, ending._on_recipes).meet)

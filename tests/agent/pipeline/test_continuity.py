@@ -12,9 +12,9 @@ import pytest
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity
-from agent.monitors.camera_timeout import AWAY_AFTER_S, SilenceWatch, configured
-from agent.monitors.sequence_gaps import NumberingPolicy, NumberSource, NumbersWatch
-from agent.pipeline import NumbersOptions, Overload, SilenceOptions
+from agent.monitors.camera_timeout import AWAY_AFTER_S, CameraTimeoutMonitor, configured
+from agent.monitors.sequence_gaps import NumberSource, SequenceGapMonitor, SequencePolicy
+from agent.pipeline import CameraTimeoutOptions, Overload, SequenceGapOptions
 from agent.ports import OutboxMessage
 from agent.telemetry import Counters
 from tests.support.factory import Rooms, wait_until
@@ -22,7 +22,7 @@ from tests.support.loopback import CAMERA, Sent
 from tests.support.plant import GatedFade, Plant, frame
 
 Build = Callable[..., Plant]
-PROMPT = NumbersOptions(NumberSource.AUTO, NumberingPolicy(patience_s=0.0, pause_s=0.0))
+PROMPT = SequenceGapOptions(NumberSource.AUTO, SequencePolicy(patience_s=0.0, pause_s=0.0))
 SIDE = Camera("plant", "line-1", "side")
 
 
@@ -52,7 +52,7 @@ def test_repeated_and_skipped_frames_are_not_missing(build: Build) -> None:
     method = GatedFade()
     plant = build(
         method=method,
-        numbers=NumbersOptions(NumberSource.AUTO),
+        numbers=SequenceGapOptions(NumberSource.AUTO),
         overload=lambda camera: Overload.LATEST,
     )
     sent = [frame(seed) for seed in range(12)]
@@ -119,7 +119,7 @@ class _Announcer:
 
 def test_a_gap_that_storage_refuses_is_told_later() -> None:
     history, time = _Refusing(), [0.0]
-    watch = NumbersWatch(
+    watch = SequenceGapMonitor(
         PROMPT,
         history,  # type: ignore[arg-type]
         _Announcer(),  # type: ignore[arg-type]
@@ -148,8 +148,8 @@ class _Ears:
         self.now, self.connected, self.waiting = 0.0, True, 0
         self.history = _Refusing()
         self.history.refuses = False
-        self.watch = SilenceWatch(
-            SilenceOptions(lambda camera: 60.0, expected),
+        self.watch = CameraTimeoutMonitor(
+            CameraTimeoutOptions(lambda camera: 60.0, expected),
             self.history,  # type: ignore[arg-type]
             _Announcer(),  # type: ignore[arg-type]
             Counters(),
@@ -224,7 +224,7 @@ def test_what_storage_refuses_is_told_later() -> None:
 
 
 def test_the_line_tells_of_a_silent_camera(build: Build) -> None:
-    plant = build(silence=SilenceOptions(lambda camera: 1e-9))
+    plant = build(silence=CameraTimeoutOptions(lambda camera: 1e-9))
     plant.inspected(frame(1))
     for _ in range(2):
         plant.line.check_silence()
@@ -235,7 +235,7 @@ def test_the_line_tells_of_a_silent_camera(build: Build) -> None:
 @pytest.mark.parametrize("shadow", [False, True])
 def test_a_burst_of_failed_parts_is_one_alert(build: Build, rooms: Rooms, shadow: bool) -> None:
     from agent.monitors.failure_burst import BurstPolicy
-    from tests.agent.monitors.test_score_drift_events import Level, calibrated
+    from tests.agent.pipeline.test_score_drift_events import Level, calibrated
 
     calibrated(rooms)
     method = Level()

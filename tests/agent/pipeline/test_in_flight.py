@@ -1,4 +1,4 @@
-"""A frame delivered twice is judged once; equal pictures of two parts are judged twice."""
+"""A frame delivered twice is judged once; equal images of two parts are judged twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 
 
 def frame(*, redelivered: bool = False) -> Sent:
-    sent = message(DeliveryKind.FRAME, b"picture")
+    sent = message(DeliveryKind.FRAME, b"image")
     return sent.again() if redelivered else sent
 
 
@@ -91,7 +91,7 @@ def enter(in_flight: InFlight, *, redelivered: bool = False) -> str | None:
     return None if identity is None else identity.frame_id
 
 
-def test_equal_pictures_without_an_id_are_parts_of_their_own(rooms: Rooms) -> None:
+def test_equal_images_without_an_id_are_parts_of_their_own(rooms: Rooms) -> None:
     in_flight = InFlight(rooms.history)
     assert [enter(in_flight) for _ in range(3)] == ["h-1", "h-1-2", "h-1-3"]
     for frame_id in ("h-1", "h-1-2"):
@@ -102,7 +102,7 @@ def test_equal_pictures_without_an_id_are_parts_of_their_own(rooms: Rooms) -> No
     assert enter(InFlight(rooms.history)) == "h-1-4", "after a restart the rows alone tell"
 
 
-def test_the_same_picture_redelivered_is_no_other_part(rooms: Rooms) -> None:
+def test_the_same_image_redelivered_is_no_other_part(rooms: Rooms) -> None:
     in_flight = InFlight(rooms.history)
     assert enter(in_flight) == "h-1"
     assert enter(in_flight, redelivered=True) is None

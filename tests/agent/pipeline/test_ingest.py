@@ -18,10 +18,10 @@ from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Jo
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import Inspector
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.ingest import Intake, skipped
-from agent.pipeline.ingress_queue import Overload, WaitingRoom
-from agent.pipeline.work_item import Work
-from agent.recipes.cache import Cabinet
+from agent.pipeline.ingest import FrameIngest, skipped
+from agent.pipeline.ingress_queue import IngressQueue, Overload
+from agent.pipeline.work_item import WorkItem
+from agent.recipes.cache import RecipeCache
 from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.factory import Rooms, encoded
@@ -67,11 +67,11 @@ class Gate:
         self.counters = Counters()
         self.history = FailingHistory(rooms.database, agent_id="cell-7", agent_version="1")
         self.book = FailingBook(rooms.database)
-        self.room = WaitingRoom(10, lambda camera: Overload.WAIT, lambda delivery: None, self.counters)
-        self.cabinet = Cabinet(self.book, inspector, rooms.media, rooms.codec, method="fade")
+        self.room = IngressQueue(10, lambda camera: Overload.WAIT, lambda delivery: None, self.counters)
+        self.cabinet = RecipeCache(self.book, inspector, rooms.media, rooms.codec, method="fade")
         self.onboarding = onboarding(rooms, self.cabinet, inspector, book=self.book)
         self.in_flight = InFlight(self.history)
-        self.intake = Intake(
+        self.intake = FrameIngest(
             self.room,
             PayloadDecoder(),
             JsonMessageParser(),
@@ -82,7 +82,7 @@ class Gate:
             self.counters,
         )
 
-    def handle(self, sent: Sent) -> Work | None:
+    def handle(self, sent: Sent) -> WorkItem | None:
         return self.intake.handle(sent.delivery)
 
     def events(self, kind: str) -> list[str]:
@@ -103,8 +103,8 @@ def gate(rooms: Rooms, inspector: Inspector) -> Iterator[Gate]:
 def frame(
     seed: int = 1, camera: Camera = CAMERA, *, sku: str | None = None, part_id: str | None = None
 ) -> Sent:
-    picture = encoded(part(seed))
-    return message(DeliveryKind.FRAME, picture, camera, frame_id=f"f-{seed}", sku=sku, part_id=part_id)
+    image = encoded(part(seed))
+    return message(DeliveryKind.FRAME, image, camera, frame_id=f"f-{seed}", sku=sku, part_id=part_id)
 
 
 def job(sku: str, camera: Camera = CAMERA) -> Sent:
@@ -131,7 +131,7 @@ def test_the_time_a_frame_waited_is_told(gate: Gate) -> None:
 
 
 def test_an_unreadable_frame_becomes_work_for_the_recorder(gate: Gate) -> None:
-    work = gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="f-1"))
+    work = gate.handle(message(DeliveryKind.FRAME, b"no image", frame_id="f-1"))
     assert work is not None
     assert work.judgement is not None
     assert work.judgement.verdict is Verdict.ERROR
@@ -242,11 +242,11 @@ def test_a_superseded_frame_is_skipped_without_decoding_it(gate: Gate) -> None:
     assert skipped(sent.again().delivery, identity, gate.in_flight) is None
 
 
-def test_a_frame_that_is_no_picture_still_belongs_to_its_product(gate: Gate) -> None:
-    works = [gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="a", sku="gear"))]
+def test_a_frame_that_is_no_image_still_belongs_to_its_product(gate: Gate) -> None:
+    works = [gate.handle(message(DeliveryKind.FRAME, b"no image", frame_id="a", sku="gear"))]
     gate.handle(message(DeliveryKind.JOB, json.dumps({"sku": "plate"}).encode()))
-    works.append(gate.handle(message(DeliveryKind.FRAME, b"no picture", frame_id="b")))
-    works.append(gate.handle(message(DeliveryKind.FRAME, b"no picture", SIDE, frame_id="c")))
+    works.append(gate.handle(message(DeliveryKind.FRAME, b"no image", frame_id="b")))
+    works.append(gate.handle(message(DeliveryKind.FRAME, b"no image", SIDE, frame_id="c")))
     assert [work.sku for work in works if work is not None] == ["gear", "plate", None]
-    # Nobody enrols a product because of bytes that are none of it.
+    # Nobody enrolls a product because of bytes that are none of it.
     assert "gear" not in {row["sku"] for row in gate.rooms.rows("sku")}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera, Delivery, DeliveryKind
-from agent.pipeline.ingress_queue import Overload, WaitingRoom
+from agent.pipeline.ingress_queue import IngressQueue, Overload
 from agent.telemetry import Counters
 from tests.support.loopback import CAMERA, message
 
@@ -31,7 +31,7 @@ class Room:
     def __init__(self, capacity: int = 10, *latest: Camera) -> None:
         self.counters = Counters()
         self.superseded: list[Delivery] = []
-        self.room = WaitingRoom(
+        self.room = IngressQueue(
             capacity,
             lambda camera: Overload.LATEST if camera in latest else Overload.WAIT,
             self.superseded.append,
@@ -199,7 +199,7 @@ def test_what_is_put_back_comes_next() -> None:
 
 def test_what_nobody_delivers_again_is_bounded_by_its_bytes() -> None:
     refused: list[Delivery] = []
-    room = WaitingRoom(
+    room = IngressQueue(
         1000,
         lambda camera: Overload.WAIT,
         lambda delivery: None,
@@ -216,7 +216,7 @@ def test_what_nobody_delivers_again_is_bounded_by_its_bytes() -> None:
 
 
 def test_one_that_is_larger_than_all_room_is_admitted_where_nothing_else_waits() -> None:
-    room = WaitingRoom(10, lambda camera: Overload.WAIT, lambda delivery: None, Counters(), most_bytes=10)
+    room = IngressQueue(10, lambda camera: Overload.WAIT, lambda delivery: None, Counters(), most_bytes=10)
     room.admit(frame("x" * 300))
     assert len(room) == 1
     assert room.take(0.0) is not None

@@ -14,7 +14,7 @@ from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
 from agent.pipeline import outbox_publisher as outbox_drain
 from agent.pipeline import outbox_publisher as refusals
-from agent.pipeline.outbox_publisher import OutboxDrain
+from agent.pipeline.outbox_publisher import OutboxPublisher
 from agent.ports import Entry, OutboxMessage, StoredMessage
 from agent.telemetry import Counters
 from storage import SqlOutbox
@@ -40,7 +40,7 @@ class Drain:
         self.transport = LoopbackTransport()
         self.transport.start(lambda delivery: None)
         self.counters = Counters()
-        self.drain = OutboxDrain(outbox or rooms.outbox, rooms.history, self.transport, self.counters)
+        self.drain = OutboxPublisher(outbox or rooms.outbox, rooms.history, self.transport, self.counters)
         self.ending = threading.Event()
         self._thread = threading.Thread(target=self.drain.run, args=(self.ending,))
 
@@ -329,7 +329,7 @@ def test_refused_messages_beyond_the_bound_are_given_up_with_an_event(
     monkeypatch.setattr(refusals, "FIRST_REST_S", 600.0)
     commit(rooms, 1, 2, 3)
     drain = Drain(rooms)
-    drain.drain._resting = refusals.Refusals(most=1)
+    drain.drain._resting = refusals.RefusalBackoff(most=1)
     drain.transport.acknowledges = False
     with drain:
         wait_until(lambda: len(drain.transport.topics()) == 3, "the three")
@@ -342,7 +342,7 @@ def test_refused_messages_beyond_the_bound_are_given_up_with_an_event(
 
 def test_each_refusal_doubles_the_rest() -> None:
     now = [0.0]
-    one = refusals.Refusals(clock=lambda: now[0])
+    one = refusals.RefusalBackoff(clock=lambda: now[0])
     for length_s in (1.0, 2.0, 4.0):
         assert one.note(7)
         now[0] += length_s - 0.5

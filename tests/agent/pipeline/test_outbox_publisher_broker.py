@@ -14,7 +14,7 @@ from adapters.mqtt.transport import MqttTransport
 from agent.domain.frame import FrameIdentity
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
-from agent.pipeline.outbox_publisher import OutboxDrain
+from agent.pipeline.outbox_publisher import OutboxPublisher
 from agent.ports import Entry, OutboxMessage
 from agent.telemetry import Counters
 from tests.fixtures.mosquitto import StartMosquitto
@@ -36,7 +36,7 @@ def draining(rooms: Rooms, url: str, max_outgoing: int = 8) -> Iterator[Counters
     transport = MqttTransport(
         BrokerOptions(url, client_id="cell-7", max_outgoing=max_outgoing), Topics("plant", "cell-7")
     )
-    drain = OutboxDrain(rooms.outbox, rooms.history, transport, counters)
+    drain = OutboxPublisher(rooms.outbox, rooms.history, transport, counters)
     thread = threading.Thread(target=drain.run, args=(ending,))
     transport.start(lambda delivery: None)
     try:

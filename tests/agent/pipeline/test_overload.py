@@ -23,9 +23,9 @@ MOST = 2_000_000 + 2 * 2_000_000 + 1_000_000 + 200_000
 """All bounds together, and the one frame that may be above each."""
 
 
-def large(number: int, *, guaranteed: bool, picture: bytes = encoded(part(1))) -> Sent:
+def large(number: int, *, guaranteed: bool, image: bytes = encoded(part(1))) -> Sent:
     """A frame of 100 kB; what stands behind a PNG's end does not disturb its reader."""
-    sent = message(DeliveryKind.FRAME, picture + PADDING, sku="A", frame_id=f"f-{number}")
+    sent = message(DeliveryKind.FRAME, image + PADDING, sku="A", frame_id=f"f-{number}")
     return Sent(replace(sent.delivery, guaranteed=guaranteed), sent.acknowledgement)
 
 
@@ -101,13 +101,13 @@ def _again(one: Sent, stale: Callable[[], bool]) -> Sent:
     return Sent(replace(again.delivery, stale=stale), again.acknowledgement)
 
 
-def test_what_waits_in_a_full_line_is_decoded_pictures_within_the_bound(build: Build) -> None:
+def test_what_waits_in_a_full_line_is_decoded_images_within_the_bound(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=8, bounds=replace(BOUNDS, queue_bytes=50_000))
     method.gate.clear()
     sent = [large(number, guaranteed=True) for number in range(40)]
     plant.deliver(*sent)
-    wait_until(lambda: plant.line.state().ready >= 1, "a picture that waits")
+    wait_until(lambda: plant.line.state().ready >= 1, "an image that waits")
     payloads = sum(len(one.delivery.payload) for one in sent)
     assert plant.line.bytes_held <= payloads + 250_000
     method.gate.set()
@@ -123,7 +123,7 @@ def test_frames_that_came_before_others_never_overtake_them(build: Build) -> Non
     assert [row["frame_id"] for row in rows] == [f"f-{number}" for number in range(20)]
 
 
-def test_a_delivery_keeps_its_picture_only_as_long_as_it_is_needed(build: Build) -> None:
+def test_a_delivery_keeps_its_image_only_as_long_as_it_is_needed(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=1)
     method.gate.clear()

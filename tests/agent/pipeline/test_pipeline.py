@@ -59,10 +59,10 @@ def test_a_row_explains_itself(plant: Plant) -> None:
 
 
 BAD = {
-    "no picture": b"hello",
+    "no image": b"hello",
     "nothing": b"",
     "truncated": encoded(part(1), ".jpg")[:400],
-    "json without a picture": b'{"frame_id": "json without a picture"}',
+    "json without an image": b'{"frame_id": "json without an image"}',
     "broken json": b'{"image": ',
     "huge header": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
     + (40000).to_bytes(4, "big") * 2
@@ -88,8 +88,8 @@ def test_bad_frames_end_as_error_and_their_neighbours_are_judged(plant: Plant) -
 
 
 def test_an_answer_goes_to_the_response_topic(plant: Plant) -> None:
-    picture = encoded(part(1))
-    plant.inspected(message(DeliveryKind.FRAME, picture, response_topic="answers/7", sku="A", frame_id="f"))
+    image = encoded(part(1))
+    plant.inspected(message(DeliveryKind.FRAME, image, response_topic="answers/7", sku="A", frame_id="f"))
     wait_until(lambda: "answers/7" in plant.transport.topics(), "the answer")
 
 
@@ -128,7 +128,7 @@ def test_the_same_id_sent_twice_by_a_camera_is_one_row(plant: Plant) -> None:
     assert len(plant.inspected(frame(1), frame(1))) == 1
 
 
-def test_equal_pictures_without_ids_are_parts_of_their_own(plant: Plant) -> None:
+def test_equal_images_without_ids_are_parts_of_their_own(plant: Plant) -> None:
     rows = plant.inspected(*(frame(1, named=False) for _ in range(20)))
     ids = [row["frame_id"] for row in rows]
     base = min(ids, key=len)
@@ -160,7 +160,7 @@ def test_with_latest_every_frame_is_judged_or_skipped(build: Build) -> None:
     assert len(plant.transport.published) == 30 - len(skipped), "skipped frames are not announced"
 
 
-def test_equal_pictures_that_are_skipped_have_rows_of_their_own(build: Build) -> None:
+def test_equal_images_that_are_skipped_have_rows_of_their_own(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, overload=lambda camera: Overload.LATEST, max_batch=1)
     method.gate.clear()
@@ -195,7 +195,7 @@ def test_an_unknown_sku_is_reviewed_at_once_and_gets_one_recipe(plant: Plant) ->
     assert plant.rooms.count("recipe") == 1
 
 
-def enrol_good_parts(plant: Plant) -> None:
+def enroll_good_parts(plant: Plant) -> None:
     references = [
         message(DeliveryKind.REFERENCE, encoded(part(seed)), sku="A", frame_id=f"good-{seed}")
         for seed in range(10)
@@ -222,7 +222,7 @@ def judged_until(plant: Plant, verdict: str) -> dict[str, Any]:
 
 
 def test_references_become_a_recipe_that_finds_defects(plant: Plant) -> None:
-    enrol_good_parts(plant)
+    enroll_good_parts(plant)
     assert not plant.rows(), "references are not inspected"
     row = judged_until(plant, "FAIL")
     assert row["shots"] == 10
@@ -307,7 +307,7 @@ def test_bad_small_messages_are_events_and_are_acknowledged(plant: Plant) -> Non
         message(DeliveryKind.JOB, b"{"),
         message(DeliveryKind.FEEDBACK, b'{"truth": "maybe", "frame_id": "1"}'),
         message(DeliveryKind.FEEDBACK, b'{"truth": "good", "frame_id": "unknown"}'),
-        message(DeliveryKind.REFERENCE, b"no picture", sku="A"),
+        message(DeliveryKind.REFERENCE, b"no image", sku="A"),
         message(DeliveryKind.REFERENCE, encoded(part(1))),
     ]
     assert plant.inspected(*sent) == []
@@ -325,7 +325,7 @@ def test_feedback_finds_its_row(plant: Plant) -> None:
 
 def test_in_shadow_mode_nothing_is_alarmed(build: Build) -> None:
     plant = build(shadow=True)
-    enrol_good_parts(plant)
+    enroll_good_parts(plant)
     row = judged_until(plant, "FAIL")
     assert row["shadow"]
     wait_until(lambda: plant.rooms.outbox.depth() == 0, "the messages")

@@ -91,7 +91,7 @@ def stream(start: int) -> list[Sent]:
         frame(start + 50, sku="never met before"),
         frame(7, named=False),
         frame(7, named=False),
-        message(DeliveryKind.FRAME, b"no picture", sku="A", frame_id=f"bad-{start}"),
+        message(DeliveryKind.FRAME, b"no image", sku="A", frame_id=f"bad-{start}"),
         message(DeliveryKind.FRAME, encoded(spotted(start)), sku="A", frame_id=f"spot-{start}"),
         frame(start).again(),
     ]

@@ -8,16 +8,16 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from adapters.mqtt.messages import MqttAnnouncer
+from adapters.mqtt.messages import MqttMessageComposer
 from adapters.mqtt.topics import Topics
 from agent.domain.errors import StorageError
 from agent.domain.frame import DeliveryKind, Frame, FrameIdentity
 from agent.domain.inspection import Defect
 from agent.domain.verdict import Verdict
-from agent.inference.inspector import Judgement
+from agent.inference.inspector import InspectionResult
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.recorder import Recorder, RecordingOptions
-from agent.pipeline.work_item import Work
+from agent.pipeline.work_item import WorkItem
 from agent.telemetry import Counters
 from tests.support.factory import Rooms, encoded
 from tests.support.images import spotted
@@ -25,7 +25,7 @@ from tests.support.loopback import CAMERA, Sent, message
 from tests.support.plant import FlakyHistory
 
 
-class Desk:
+class Stage:
     """A recorder with its parts."""
 
     def __init__(self, rooms: Rooms, failures: int = 0, **options: Callable[..., object]) -> None:
@@ -40,7 +40,7 @@ class Desk:
             self.history,
             rooms.media,
             rooms.codec,
-            MqttAnnouncer(Topics(site="plant", agent="cell-7"), "1"),
+            MqttMessageComposer(Topics(site="plant", agent="cell-7"), "1"),
             self.in_flight,
             self.counters,
             options=RecordingOptions(**options),  # type: ignore[arg-type]
@@ -49,31 +49,31 @@ class Desk:
         )
         self._note(message(DeliveryKind.FRAME, b""))
 
-    def work(self, number: int, judgement: Judgement) -> tuple[Work, Sent]:
+    def work(self, number: int, judgement: InspectionResult) -> tuple[WorkItem, Sent]:
         image = spotted(number)
         sent = message(DeliveryKind.FRAME, encoded(image))
         self._note(sent)
         identity = FrameIdentity(CAMERA, str(number), sku="A")
         assert self.in_flight.enter(identity, sent.delivery) == identity
         frame = Frame(identity, image, sent.delivery.payload, "image/png", sent.delivery.received_at)
-        return Work(sent.delivery, identity, frame=frame, sku="A", judgement=judgement), sent
+        return WorkItem(sent.delivery, identity, frame=frame, sku="A", judgement=judgement), sent
 
     def _note(self, sent: Sent) -> None:
         self._received, self._arrived = sent.delivery.received_at, sent.delivery.arrived
 
 
-def failed() -> Judgement:
+def failed() -> InspectionResult:
     mask = np.zeros((64, 64), np.uint8)
     mask[16:32, 40:56] = 1
     defect = Defect(1, "stain", 0.9, (40, 16, 16, 16), 256, 256 / 4096)
-    return Judgement(Verdict.FAIL, "above", 0.9, (defect,), mask, 3.0)
+    return InspectionResult(Verdict.FAIL, "above", 0.9, (defect,), mask, 3.0)
 
 
-PASSED = Judgement(Verdict.PASS, "below", 0.1)
+PASSED = InspectionResult(Verdict.PASS, "below", 0.1)
 
 
-def test_a_passed_frame_is_a_row_a_picture_and_a_verdict(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+def test_a_passed_frame_is_a_row_a_image_and_a_verdict(rooms: Rooms) -> None:
+    desk = Stage(rooms)
     work, sent = desk.work(1, PASSED)
     desk.recorder.record([work])
     row = rooms.rows("inspection")[0]
@@ -86,7 +86,7 @@ def test_a_passed_frame_is_a_row_a_picture_and_a_verdict(rooms: Rooms) -> None:
 
 
 def test_a_failed_frame_has_mask_overlay_defects_and_alert(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+    desk = Stage(rooms)
     work, _sent = desk.work(1, failed())
     desk.recorder.record([work])
     row = rooms.rows("inspection")[0]
@@ -97,20 +97,20 @@ def test_a_failed_frame_has_mask_overlay_defects_and_alert(rooms: Rooms) -> None
     assert sorted(m.message.kind for m in rooms.outbox.pending(9)) == ["alert", "mask", "verdict"]
 
 
-def test_an_unreadable_frame_is_a_row_without_picture(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+def test_an_unreadable_frame_is_a_row_without_image(rooms: Rooms) -> None:
+    desk = Stage(rooms)
     work, sent = desk.work(1, PASSED)
     work.frame = None
-    work.fail("no picture")
+    work.fail("no image")
     desk.recorder.record([work])
     row = rooms.rows("inspection")[0]
-    assert (row["verdict"], row["reason"], row["image_path"]) == ("ERROR", "no picture", None)
+    assert (row["verdict"], row["reason"], row["image_path"]) == ("ERROR", "no image", None)
     assert (row["score"], row["width"], row["model_digest"]) == (None, None, None)
     assert sent.acknowledged
 
 
 def test_a_skipped_frame_is_a_row_without_message(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+    desk = Stage(rooms)
     work, _sent = desk.work(1, PASSED)
     desk.recorder.record([work.skip()])
     assert rooms.rows("inspection")[0]["verdict"] == "SKIPPED"
@@ -118,7 +118,7 @@ def test_a_skipped_frame_is_a_row_without_message(rooms: Rooms) -> None:
 
 
 def test_where_storage_refuses_nothing_is_written_and_nothing_acknowledged(rooms: Rooms) -> None:
-    desk = Desk(rooms, failures=1)
+    desk = Stage(rooms, failures=1)
     pairs = [desk.work(number, PASSED) for number in range(3)]
     works = [work for work, _sent in pairs]
     with pytest.raises(StorageError):
@@ -131,7 +131,7 @@ def test_where_storage_refuses_nothing_is_written_and_nothing_acknowledged(rooms
 
 
 def test_a_frame_that_already_has_its_row_is_acknowledged_and_counted(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+    desk = Stage(rooms)
     first, _sent = desk.work(1, PASSED)
     desk.recorder.record([first])
     second, sent = desk.work(1, failed())
@@ -144,7 +144,7 @@ def test_a_frame_that_already_has_its_row_is_acknowledged_and_counted(rooms: Roo
 
 
 def test_all_deliveries_of_a_frame_are_acknowledged(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+    desk = Stage(rooms)
     work, sent = desk.work(1, PASSED)
     again = sent.again()
     assert desk.in_flight.enter(work.identity, again.delivery) is None
@@ -154,7 +154,7 @@ def test_all_deliveries_of_a_frame_are_acknowledged(rooms: Rooms) -> None:
 
 @pytest.mark.parametrize(("cycle_ms", "late"), [(None, False), (999.0, True), (1001.0, False)])
 def test_a_verdict_later_than_the_cycle_says_so(rooms: Rooms, cycle_ms: float | None, late: bool) -> None:
-    desk = Desk(rooms, cycle_time_ms=lambda camera: cycle_ms)
+    desk = Stage(rooms, cycle_time_ms=lambda camera: cycle_ms)
     work, _sent = desk.work(1, PASSED)
     desk.late_by = timedelta(seconds=1)
     desk.recorder.record([work])
@@ -165,7 +165,7 @@ def test_a_verdict_later_than_the_cycle_says_so(rooms: Rooms, cycle_ms: float | 
 def test_a_wall_clock_that_jumps_makes_no_verdict_late_and_no_time_long(
     rooms: Rooms, jump: timedelta
 ) -> None:
-    desk = Desk(rooms, cycle_time_ms=lambda camera: 999.0)
+    desk = Stage(rooms, cycle_time_ms=lambda camera: 999.0)
     work, _sent = desk.work(1, PASSED)
     work.decoded = work.delivery.arrived
     desk.clock_off_by, desk.late_by = jump, timedelta(seconds=0.5)
@@ -175,8 +175,8 @@ def test_a_wall_clock_that_jumps_makes_no_verdict_late_and_no_time_long(
     assert row["queue_ms"] == pytest.approx(500.0)
 
 
-def test_equal_pictures_share_their_file(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+def test_equal_images_share_their_file(rooms: Rooms) -> None:
+    desk = Stage(rooms)
     one, _sent = desk.work(1, PASSED)
     desk.recorder.record([one])
     two, _sent = desk.work(2, PASSED)
@@ -187,7 +187,7 @@ def test_equal_pictures_share_their_file(rooms: Rooms) -> None:
 
 
 def test_work_without_a_judgement_is_a_mistake(rooms: Rooms) -> None:
-    desk = Desk(rooms)
+    desk = Stage(rooms)
     work, _sent = desk.work(1, PASSED)
     work.judgement = None
     with pytest.raises(ValueError, match="without judgement"):

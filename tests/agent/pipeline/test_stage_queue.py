@@ -9,27 +9,27 @@ import pytest
 
 from agent.domain.frame import Camera, DeliveryKind, FrameIdentity
 from agent.pipeline.ingress_queue import Overload
-from agent.pipeline.stage_queue import ReadyQueue
-from agent.pipeline.work_item import Work
+from agent.pipeline.stage_queue import StageQueue
+from agent.pipeline.work_item import WorkItem
 from tests.support.loopback import CAMERA, message
 
 SIDE = Camera("plant", "line-1", "side")
 
 
-def work(name: str, camera: Camera = CAMERA) -> Work:
-    return Work(message(DeliveryKind.FRAME, b"", camera).delivery, FrameIdentity(camera, name))
+def work(name: str, camera: Camera = CAMERA) -> WorkItem:
+    return WorkItem(message(DeliveryKind.FRAME, b"", camera).delivery, FrameIdentity(camera, name))
 
 
 class Ready:
     def __init__(self, capacity: int = 4, *latest: Camera) -> None:
-        self.superseded: list[Work] = []
-        self.queue = ReadyQueue(
+        self.superseded: list[WorkItem] = []
+        self.queue = StageQueue(
             capacity,
             lambda camera: Overload.LATEST if camera in latest else Overload.WAIT,
             self.superseded.append,
         )
 
-    def put(self, *works: Work) -> None:
+    def put(self, *works: WorkItem) -> None:
         for one in works:
             self.queue.put(one, 0.01)
 
@@ -70,8 +70,8 @@ def test_a_frame_that_failed_already_is_not_replaced() -> None:
     assert ready.taken() == ["bad", "b"]
 
 
-def test_pictures_in_the_queue_are_bounded_by_their_bytes() -> None:
-    ready = ReadyQueue(100, most_bytes=3000)
+def test_images_in_the_queue_are_bounded_by_their_bytes() -> None:
+    ready = StageQueue(100, most_bytes=3000)
     for name in "abcde":
         one = work(name)
         one.delivery = replace(one.delivery, payload=bytes(900))
@@ -84,8 +84,8 @@ def test_pictures_in_the_queue_are_bounded_by_their_bytes() -> None:
     assert ready.bytes_held == 1800
 
 
-def test_a_picture_larger_than_the_whole_queue_passes_alone() -> None:
-    ready = ReadyQueue(100, most_bytes=10)
+def test_a_image_larger_than_the_whole_queue_passes_alone() -> None:
+    ready = StageQueue(100, most_bytes=10)
     one = work("a")
     one.delivery = replace(one.delivery, payload=bytes(900))
     ready.put(one, 0.0)

@@ -14,32 +14,32 @@ from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from agent.methods.prepared import Prepared, Scored
 from agent.pipeline.stages import Batcher, Judge
-from agent.pipeline.work_item import Work
-from agent.recipes.cache import Cabinet
+from agent.pipeline.work_item import WorkItem
+from agent.recipes.cache import RecipeCache
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms
 from tests.support.images import part
 from tests.support.loopback import CAMERA, message
 
 
-def work(number: int, sku: str | None = "A") -> Work:
+def work(number: int, sku: str | None = "A") -> WorkItem:
     delivery = message(DeliveryKind.FRAME, b"").delivery
     identity = FrameIdentity(CAMERA, str(number), sku=sku)
     frame = Frame(identity, part(number), b"", "image/png", delivery.received_at)
-    return Work(delivery, identity, frame=frame, sku=sku)
+    return WorkItem(delivery, identity, frame=frame, sku=sku)
 
 
 # --------------------------------------------------------------------------------------- batches
 
 
-def filled(count: int) -> queue.Queue[Work]:
-    source: queue.Queue[Work] = queue.Queue()
+def filled(count: int) -> queue.Queue[WorkItem]:
+    source: queue.Queue[WorkItem] = queue.Queue()
     for number in range(count):
         source.put(work(number))
     return source
 
 
-def ids(batch: Sequence[Work]) -> list[str]:
+def ids(batch: Sequence[WorkItem]) -> list[str]:
     return [one.identity.frame_id for one in batch]
 
 
@@ -79,7 +79,7 @@ class BatchesFade(Fade):
         return super().score(images, prepared)
 
 
-class FailingCabinet(Cabinet):
+class FailingCabinet(RecipeCache):
     """Raises for the SKUs that it is told."""
 
     failures: dict[str, list[Exception]]
@@ -107,7 +107,7 @@ class Court:
         self.judge = Judge(self.cabinet, inspector, pause)
 
 
-def verdicts(batch: Sequence[Work]) -> list[str]:
+def verdicts(batch: Sequence[WorkItem]) -> list[str]:
     return [one.judgement.verdict if one.judgement is not None else "none" for one in batch]
 
 

@@ -9,8 +9,8 @@ import pytest
 from adapters.images.decoder import PayloadDecoder
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.superseded import Skip, Skips
-from agent.pipeline.work_item import Work
+from agent.pipeline.superseded import Superseded, SupersededFrames
+from agent.pipeline.work_item import WorkItem
 from agent.telemetry import Counters
 from tests.support.factory import Rooms
 from tests.support.loopback import CAMERA, message
@@ -29,7 +29,7 @@ class Box:
         self.counters = Counters()
         self.lost: list[Camera] = []
         self.in_flight = InFlight(rooms.history)
-        self.skips = Skips(
+        self.skips = SupersededFrames(
             PayloadDecoder().identify,
             self.in_flight.forget,
             lambda camera, why: self.lost.append(camera),
@@ -38,16 +38,16 @@ class Box:
             most_bytes=most_bytes,
         )
 
-    def work(self, delivery: Delivery) -> Work:
+    def work(self, delivery: Delivery) -> WorkItem:
         identity = FrameIdentity(CAMERA, delivery.properties["frame_id"])
         assert self.in_flight.enter(identity, delivery) is not None
-        return Work(delivery, identity)
+        return WorkItem(delivery, identity)
 
     def names(self) -> list[str]:
         return [_name(one) for one in self.skips.take(10**6)]
 
 
-def _name(skip: Skip) -> str:
+def _name(skip: Superseded) -> str:
     return skip.delivery.properties["frame_id"]
 
 
@@ -98,7 +98,7 @@ def test_of_a_connection_that_is_gone_the_broker_brings_it_again(rooms: Rooms) -
 
 
 @pytest.mark.parametrize("guaranteed", [True, False])
-def test_decoded_ones_keep_no_picture_and_are_bounded_too(rooms: Rooms, guaranteed: bool) -> None:
+def test_decoded_ones_keep_no_image_and_are_bounded_too(rooms: Rooms, guaranteed: bool) -> None:
     box = Box(rooms, most=4)
     for number in range(10):
         box.skips.add_work(box.work(frame(number, guaranteed=guaranteed)))

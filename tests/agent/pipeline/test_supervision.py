@@ -139,7 +139,7 @@ def test_a_stage_that_dies_while_the_line_ends_finishes_its_work(build: Build, r
 # ------------------------------------------------------------------------------------------ poison
 
 
-def test_a_frame_that_no_recorder_survives_ends_as_error_without_its_picture(
+def test_a_frame_that_no_recorder_survives_ends_as_error_without_its_image(
     build: Build, rooms: Rooms
 ) -> None:
     history = slipping(rooms)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera
-from agent.pipeline.worker import Hand, Stage
+from agent.pipeline.worker import StageRunner, StageThread
 from agent.telemetry import Counters
 from tests.support.loopback import CAMERA
 
@@ -50,8 +50,8 @@ class Bench:
 
 def run(bench: Bench) -> int:
     """Threads one after the other, until one comes to its end; how many died."""
-    stage = Stage("test", threading.Event(), Counters())
-    hand: Hand[int] = Hand(stage, bench, lambda: not bench.batches, lambda: False)
+    stage = StageThread("test", threading.Event(), Counters())
+    hand: StageRunner[int] = StageRunner(stage, bench, lambda: not bench.batches, lambda: False)
     deaths = 0
     while True:
         try:
@@ -96,23 +96,23 @@ def test_the_neighbours_of_a_poisonous_piece_are_done_as_usual() -> None:
 
 def test_at_the_end_only_what_killed_twice_is_given_up() -> None:
     bench = Bench([[1, 2, 3]], {2}, [])
-    stage = Stage("test", threading.Event(), Counters())
-    hand: Hand[int] = Hand(stage, bench, lambda: not bench.batches, lambda: False)
+    stage = StageThread("test", threading.Event(), Counters())
+    hand: StageRunner[int] = StageRunner(stage, bench, lambda: not bench.batches, lambda: False)
     for _ in range(2):
         try:
             hand.run()
         except SlipError:
             continue
-    hand.say_farewell("it died", everything=False)
+    hand.give_up_held("it died", everything=False)
     assert bench.done == [1, -2], "3 stays where it is: its broker delivers it again"
 
 
 def test_what_hangs_is_given_up_whole() -> None:
     bench = Bench([[1, 2, 3]], {1}, [])
-    stage = Stage("test", threading.Event(), Counters())
-    hand: Hand[int] = Hand(stage, bench, lambda: not bench.batches, lambda: False)
+    stage = StageThread("test", threading.Event(), Counters())
+    hand: StageRunner[int] = StageRunner(stage, bench, lambda: not bench.batches, lambda: False)
     try:
         hand.run()
     except SlipError:
-        hand.say_farewell("it hangs", everything=True)
+        hand.give_up_held("it hangs", everything=True)
     assert bench.done == [-1, -2, -3]

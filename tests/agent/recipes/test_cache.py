@@ -14,7 +14,7 @@ from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.recipes import cache as cabinet_module
-from agent.recipes.cache import Cabinet
+from agent.recipes.cache import RecipeCache
 from storage import SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
@@ -41,14 +41,14 @@ def method() -> CountingFade:
     return CountingFade()
 
 
-def make(rooms: Rooms, method: Fade, capacity: int = 64, book: SqlRecipeBook | None = None) -> Cabinet:
-    return Cabinet(
+def make(rooms: Rooms, method: Fade, capacity: int = 64, book: SqlRecipeBook | None = None) -> RecipeCache:
+    return RecipeCache(
         book or rooms.book, Inspector(method), rooms.media, rooms.codec, method="fade", capacity=capacity
     )
 
 
 @pytest.fixture
-def cabinet(rooms: Rooms, method: CountingFade) -> Iterator[Cabinet]:
+def cabinet(rooms: Rooms, method: CountingFade) -> Iterator[RecipeCache]:
     made = make(rooms, method)
     method.prepared.clear()
     yield made
@@ -63,11 +63,11 @@ def add(rooms: Rooms, sku: str, shots: int = 0) -> Recipe:
     return rooms.book.add(replace(generic_recipe(sku, "fade"), references=tuple(references)))
 
 
-def versions(cabinet: Cabinet, sku: str) -> int:
+def versions(cabinet: RecipeCache, sku: str) -> int:
     return cabinet.current(sku).recipe.version
 
 
-def test_an_unknown_sku_is_inspected_with_the_template(cabinet: Cabinet, method: CountingFade) -> None:
+def test_an_unknown_sku_is_inspected_with_the_template(cabinet: RecipeCache, method: CountingFade) -> None:
     prepared = cabinet.current("never seen")
     assert prepared.recipe.sku == "never seen"
     assert (prepared.recipe.version, prepared.recipe.id, prepared.recipe.calibration) == (0, None, None)
@@ -76,7 +76,7 @@ def test_an_unknown_sku_is_inspected_with_the_template(cabinet: Cabinet, method:
 
 
 def test_a_recipe_is_prepared_once_with_its_references(
-    rooms: Rooms, cabinet: Cabinet, method: CountingFade
+    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
 ) -> None:
     add(rooms, "A", shots=2)
     first = cabinet.current("A")
@@ -88,7 +88,7 @@ def test_a_recipe_is_prepared_once_with_its_references(
 
 
 def test_a_newer_version_takes_over_without_holding_up_the_line(
-    rooms: Rooms, cabinet: Cabinet, method: CountingFade
+    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
 ) -> None:
     add(rooms, "A")
     assert versions(cabinet, "A") == 1
@@ -98,7 +98,7 @@ def test_a_newer_version_takes_over_without_holding_up_the_line(
     assert method.prepared == [("A", 1), ("A", 2)]
 
 
-def test_going_back_to_an_older_version_works_too(rooms: Rooms, cabinet: Cabinet) -> None:
+def test_going_back_to_an_older_version_works_too(rooms: Rooms, cabinet: RecipeCache) -> None:
     add(rooms, "A")
     add(rooms, "A", shots=1)
     assert versions(cabinet, "A") == 2
@@ -108,7 +108,7 @@ def test_going_back_to_an_older_version_works_too(rooms: Rooms, cabinet: Cabinet
 
 
 def test_what_was_just_enrolled_needs_no_preparing(
-    rooms: Rooms, cabinet: Cabinet, method: CountingFade
+    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
 ) -> None:
     recipe = add(rooms, "A")
     prepared = method.prepare(recipe, ())
@@ -136,7 +136,7 @@ def test_the_least_recently_used_is_put_away(rooms: Rooms, method: CountingFade)
 )
 def test_a_version_that_cannot_be_prepared_leaves_the_one_at_hand(
     rooms: Rooms,
-    cabinet: Cabinet,
+    cabinet: RecipeCache,
     method: CountingFade,
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,
@@ -160,7 +160,7 @@ def test_a_version_that_cannot_be_prepared_leaves_the_one_at_hand(
 
 
 def test_a_version_that_could_not_be_prepared_is_tried_again_later(
-    rooms: Rooms, cabinet: Cabinet, method: CountingFade, monkeypatch: pytest.MonkeyPatch
+    rooms: Rooms, cabinet: RecipeCache, method: CountingFade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cabinet_module, "REFUSED_S", 0.0)
     add(rooms, "A")
@@ -173,7 +173,7 @@ def test_a_version_that_could_not_be_prepared_is_tried_again_later(
 
 
 def test_an_only_version_that_cannot_be_prepared_says_so(
-    rooms: Rooms, cabinet: Cabinet, method: CountingFade
+    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
 ) -> None:
     add(rooms, "A")
     method.failure = RecipeError("a wrong parameter")
@@ -183,16 +183,16 @@ def test_an_only_version_that_cannot_be_prepared_says_so(
     assert versions(cabinet, "A") == 1
 
 
-@pytest.mark.parametrize("harm", ["gone", "no picture"])
+@pytest.mark.parametrize("harm", ["gone", "no image"])
 def test_a_reference_that_cannot_be_read_is_the_recipes_own_trouble(
-    rooms: Rooms, cabinet: Cabinet, harm: str
+    rooms: Rooms, cabinet: RecipeCache, harm: str
 ) -> None:
     """Not the database's: waiting for it would hold up every other SKU."""
     if harm == "gone":
         recipe = add(rooms, "A", shots=1)
         (rooms.folder / "media" / recipe.references[0].path).unlink()
     else:
-        path = rooms.media.put(b"no picture at all", ".png")
+        path = rooms.media.put(b"no image at all", ".png")
         reference = Reference(path[6:70], path, "part 0")
         rooms.book.add(replace(generic_recipe("A", "fade"), references=(reference,)))
     with pytest.raises(RecipeError, match="reference 'part 0' cannot be read"):
@@ -211,7 +211,7 @@ def test_a_database_that_is_away_is_told(rooms: Rooms, method: CountingFade) -> 
 
 
 def test_a_threshold_of_another_model_judges_nobody(
-    rooms: Rooms, cabinet: Cabinet, method: CountingFade
+    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
 ) -> None:
     recipe = add(rooms, "A", shots=1)
     own = Calibration(0.5, 0.4, 16, 0.01, "test", scorer=method.fingerprint)

@@ -29,7 +29,7 @@ from agent.domain.recipe import Reference
 from agent.domain.verdict import Verdict
 from agent.ports import Entry, OutboxMessage
 from agent.recipes.commands import MOST_LISTED, Commands
-from agent.recipes.import_export import RecipeExchange
+from agent.recipes.import_export import RecipeImporter
 from agent.telemetry import Counters
 from storage import upgrade
 from tests.storage.examples import CAMERA, bolt_recipe
@@ -45,7 +45,7 @@ class Desk:
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
         self.counters = Counters()
-        exchange = RecipeExchange(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
+        exchange = RecipeImporter(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
         replier = MqttReplier(TOPICS, "1", self.counters)
         self.commands = Commands(
             JsonCommandParser(), replier, rooms.book, exchange, rooms.history, rooms.samples, self.counters
@@ -135,7 +135,7 @@ def test_what_is_exported_is_imported_once(desk: Desk) -> None:
     wrong = desk.ask("recipe.import", recipe=text.replace("noun:", "nuon:", 1))
     assert "nuon is not a known key; did you mean noun?" in wrong["error"]
     lost = desk.ask("recipe.import", recipe=text.replace(str(stored.references[0].sha256), "ab" * 32))
-    assert "pictures of 1 references are missing" in lost["error"]
+    assert "images of 1 references are missing" in lost["error"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_first_frames_are_vouched_for(desk: Desk) -> None:
 
 
 def inspected(inspection_id: str, second: int, path: str) -> Entry:
-    """A frame of a bolt that was inspected, with its picture."""
+    """A frame of a bolt that was inspected, with its image."""
     at = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
     identity = FrameIdentity(CAMERA, f"f-{second}", sku="bolt")
     media = MediaPaths(image=path)

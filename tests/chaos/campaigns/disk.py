@@ -15,14 +15,14 @@ from agent.domain.errors import StorageError
 from storage import Database, MediaFolder
 from tests.chaos.databases import Kind
 from tests.chaos.judge import judge
-from tests.chaos.messages import frames, picture
+from tests.chaos.messages import frames, image
 from tests.chaos.plant import NotHereError, Plant
 from tests.chaos.producer import Producer
 from tests.chaos.result import Result
 
 MB = 1_000_000
-PICTURE = 256
-"""Side of the pictures in pixels."""
+IMAGE = 256
+"""Side of the images in pixels."""
 ROW = 4_000
 """Bytes of the database for a frame, at most."""
 LOG_MB = 12
@@ -47,7 +47,7 @@ def disk(
     """
     parameters = {"database": database, "frames": frames_, "fills": fills, "seed": seed}
     result = Result("disk full, room made by hand", {**parameters, "method": "null"})
-    size = len(picture(seed, PICTURE))
+    size = len(image(seed, IMAGE))
     # Room for everything twice over: the filler decides when it is full.
     megabytes = 24 + 2 * frames_ * size // MB
     with (
@@ -56,7 +56,7 @@ def disk(
     ):
         filler = data / "filler"
         plant.start_agent()
-        stream = frames(frames_, seed, size=PICTURE)
+        stream = frames(frames_, seed, size=IMAGE)
         waited: list[float] = []
         with Producer(plant.broker.url, stream, limit=0) as producer:
             for fill in range(fills):
@@ -79,8 +79,8 @@ def disk(
         result.figures["seconds until the disk was full"] = [round(one, 1) for one in waited]
         result.figures["times that storage was waited for"] = plant.agent.said("waiting for storage")
         missing = _missing_files(plant)
-        result.figures["rows whose picture is not whole"] = missing
-        result.check("every picture of a row is on the disk, whole", missing == 0)
+        result.figures["rows whose image is not whole"] = missing
+        result.check("every image of a row is on the disk, whole", missing == 0)
         if not result.passed:
             result.notes.append(plant.agent.log_tail)
     return result.end()
@@ -89,14 +89,14 @@ def disk(
 def disk_retention(
     folder: Path, *, database: Kind = "sqlite", frames_: int = 2000, times: float = 2.0, seed: int = 1
 ) -> Result:
-    """Pictures of ``times`` what the file system holds; nobody helps, the agent makes room for itself.
+    """Images of ``times`` what the file system holds; nobody helps, the agent makes room for itself.
 
     Raises:
         NotHereError: no file system can be mounted here.
     """
-    parameters = {"database": database, "frames": frames_, "pictures are": f"{times:g} disks", "seed": seed}
+    parameters = {"database": database, "frames": frames_, "images are": f"{times:g} disks", "seed": seed}
     result = Result("disk full, room made by retention", {**parameters, "method": "null"})
-    size = len(picture(seed, PICTURE))
+    size = len(image(seed, IMAGE))
     # The rows and their log take room too, and are never let go of.
     megabytes = int((frames_ * size / times + frames_ * ROW) / MB) + LOG_MB
     with (
@@ -104,7 +104,7 @@ def disk_retention(
         Plant(folder / "plant", database, data=data) as plant,
     ):
         plant.start_agent()
-        with Producer(plant.broker.url, frames(frames_, seed, size=PICTURE)) as producer:
+        with Producer(plant.broker.url, frames(frames_, seed, size=IMAGE)) as producer:
             plant.wait_told(frames_)
             result.check("the camera got rid of all its frames", producer.done)
             result.check("the agent lived through it", plant.agent.alive)
@@ -113,11 +113,11 @@ def disk_retention(
         with Database(plant.database.url) as opened, opened.read() as connection:
             sql = "SELECT count(*) FROM inspection WHERE image_path IS NULL"
             without = int(connection.exec_driver_sql(sql).scalar_one())
-        result.figures["rows that let go of their picture"] = without
+        result.figures["rows that let go of their image"] = without
         result.figures["times that storage was waited for"] = plant.agent.said("waiting for storage")
-        result.figures["rows whose picture is not whole"] = _missing_files(plant)
-        result.check("some pictures went, and not all", 0 < without < frames_)
-        result.check("every picture of a row is on the disk, whole", _missing_files(plant) == 0)
+        result.figures["rows whose image is not whole"] = _missing_files(plant)
+        result.check("some images went, and not all", 0 < without < frames_)
+        result.check("every image of a row is on the disk, whole", _missing_files(plant) == 0)
         if not result.passed:
             result.notes.append(plant.agent.log_tail)
     return result.end()
@@ -178,7 +178,7 @@ def _grows(plant: Plant, before: int) -> bool:
 
 
 def _missing_files(plant: Plant) -> int:
-    """Rows that name a picture which is missing or differs from its name, the digest."""
+    """Rows that name an image which is missing or differs from its name, the digest."""
     media = MediaFolder(plant.media)
     with Database(plant.database.url) as database, database.read() as connection:
         paths = list(

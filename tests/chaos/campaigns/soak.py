@@ -15,9 +15,9 @@ from tests.chaos.producer import Producer
 from tests.chaos.result import Result
 
 SIZE = 32
-"""Side of the pictures in pixels."""
+"""Side of the images in pixels."""
 REPEAT_EVERY = 4
-"""Each fourth frame shows the empty belt, always the same picture."""
+"""Each fourth frame shows the empty belt, always the same image."""
 AHEAD = 400
 """How far the camera is ahead of the customer, at most: a camera in step with its line."""
 SAMPLES = 100
@@ -51,7 +51,7 @@ def soak(
         tolerance: by which share the size of the database may differ from that of the first frames (5,000,
             or half of them if that is less), extrapolated.
     """
-    parameters = {"database": database, "frames": frames_, "repeated pictures": f"1 in {REPEAT_EVERY}"}
+    parameters = {"database": database, "frames": frames_, "repeated images": f"1 in {REPEAT_EVERY}"}
     result = Result("soak", {**parameters, "seed": seed, "method": "null"})
     with Plant(folder, database, persistence=False, inspection={"max_batch": 32}) as plant:
         plant.start_agent()
@@ -72,7 +72,7 @@ def soak(
         stored = sum(file.stat().st_size for file in plant.media.rglob("*.jpg"))
         result.figures |= {"media bytes": stored, "media bytes computed": ledger.bytes}
         result.figures["frames per second"] = round(frames_ / samples[-1].at_s, 1)
-        result.check("media: exactly the bytes of the different pictures", stored == ledger.bytes)
+        result.check("media: exactly the bytes of the different images", stored == ledger.bytes)
         result.check("the same threads before and after", set(threads) <= set(after))
         if not result.passed:
             result.notes.append(plant.agent.log_tail)
@@ -80,7 +80,7 @@ def soak(
 
 
 class _Ledger:
-    """The frames, and the bytes of the different pictures among them."""
+    """The frames, and the bytes of the different images among them."""
 
     def __init__(self, source: Iterator[Message]) -> None:
         self._source = source

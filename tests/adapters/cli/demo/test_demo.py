@@ -32,7 +32,7 @@ def test_a_demonstration_and_another_one_beside_it(sightline: CommandLine) -> No
     with Image.open("var/demo/contact_sheet.png") as sheet:
         assert sheet.width > 600
 
-    # With --keep the history grows, and the enrolled products need no second enrolment.
+    # With --keep the history grows, and the enrolled products need no second enrollment.
     sightline(*quick, "--keep")
     again = json.loads(Path("var/demo/summary.json").read_text())
     assert (again["frames"], again["verdicts"], again["lost"], again["duplicated"]) == (24, 24, 0, 0)

@@ -49,7 +49,7 @@ def test_a_shot_carries_its_truth() -> None:
         assert shot.encoded.startswith(b"\xff\xd8")
 
 
-def test_the_same_seed_gives_the_same_pictures_and_another_one_does_not() -> None:
+def test_the_same_seed_gives_the_same_images_and_another_one_does_not() -> None:
     first, again, other = (next(make_plan(30, seed).cameras[0].shots()).encoded for seed in (1, 1, 2))
     assert first == again
     assert first != other

@@ -109,10 +109,10 @@ def _same_size() -> list[Image]:
 def test_boxes_scores_and_phrases_are_those_of_transformers(detector: GroundingDino, folder: Path) -> None:
     from transformers import AutoProcessor, GroundingDinoForObjectDetection
 
-    (picture, _) = _same_size()
+    (image, _) = _same_size()
     processor = AutoProcessor.from_pretrained(folder)
     model = GroundingDinoForObjectDetection.from_pretrained(folder).eval()
-    inputs = processor(images=picture, text="deep scratch. dent.", return_tensors="pt")
+    inputs = processor(images=image, text="deep scratch. dent.", return_tensors="pt")
     with torch.inference_mode():
         outputs = model(**inputs)
     scores = outputs.logits.sigmoid().amax(-1)[0]
@@ -123,7 +123,7 @@ def test_boxes_scores_and_phrases_are_those_of_transformers(detector: GroundingD
     )
     order = torch.argsort(expected["scores"], descending=True, stable=True)
     (found,) = detector.detect(
-        [picture], [["Deep Scratch", "dent"]], box_threshold=threshold, text_threshold=token_threshold
+        [image], [["Deep Scratch", "dent"]], box_threshold=threshold, text_threshold=token_threshold
     )
     assert 0 < len(found.scores) < 20
     np.testing.assert_allclose(found.scores, expected["scores"][order].numpy(), atol=1e-6)
@@ -135,20 +135,18 @@ def test_boxes_scores_and_phrases_are_those_of_transformers(detector: GroundingD
 
 
 def test_a_batch_of_two_equals_two_batches_of_one(detector: GroundingDino) -> None:
-    pictures, phrases = _same_size(), [["scratch"], ["deep dent", "crack on a gear", "hole"]]
-    both = detector.detect(pictures, phrases, **LOW)
+    images, phrases = _same_size(), [["scratch"], ["deep dent", "crack on a gear", "hole"]]
+    both = detector.detect(images, phrases, **LOW)
     for index, together in enumerate(both):
-        (alone,) = detector.detect([pictures[index]], [phrases[index]], **LOW)
+        (alone,) = detector.detect([images[index]], [phrases[index]], **LOW)
         assert len(alone.scores) == 20
         np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)
         np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-2)
         assert together.phrases == alone.phrases
 
 
-def test_pictures_of_different_sizes_keep_their_places(
-    detector: GroundingDino, pictures: list[Image]
-) -> None:
-    three = [pictures[0], pictures[1], pictures[0]]
+def test_images_of_different_sizes_keep_their_places(detector: GroundingDino, images: list[Image]) -> None:
+    three = [images[0], images[1], images[0]]
     first, second, third = detector.detect(three, [["dent"]] * 3, **LOW)
     np.testing.assert_allclose(first.boxes, third.boxes, atol=1e-2)
     assert not np.allclose(first.boxes, second.boxes, atol=1e-2)
@@ -175,8 +173,8 @@ def test_a_long_caption_is_split_and_never_cut(detector: GroundingDino) -> None:
         first = after.split(".")[0]
         assert len(detector._tokenizer(f"{before} {first}.")["input_ids"]) > TOKEN_LIMIT
 
-    picture = _same_size()[0]
-    (found,) = detector.detect([picture], [phrases], **LOW)
+    image = _same_size()[0]
+    (found,) = detector.detect([image], [phrases], **LOW)
     assert len(found.scores) == 20 * len(captions)
     assert (np.diff(found.scores) <= 0).all()
 
@@ -215,8 +213,8 @@ def test_no_phrases_and_no_box_above_the_threshold(detector: GroundingDino) -> N
     assert detector.detect([], [], **LOW) == []
 
 
-def test_wrong_pictures_are_refused(detector: GroundingDino) -> None:
-    with pytest.raises(ModelError, match="RGB pictures"):
+def test_wrong_images_are_refused(detector: GroundingDino) -> None:
+    with pytest.raises(ModelError, match="RGB images"):
         detector.detect([np.zeros((8, 8), np.uint8)], [["dent"]], **LOW)
     with pytest.raises(ModelError, match="each needs one"):
         detector.detect(_same_size(), [["dent"]], **LOW)
@@ -228,7 +226,7 @@ def test_in_half_precision(folder: Path, detector: GroundingDino) -> None:
     assert found.boxes.dtype == np.float32
     assert len(found.scores) == 20
     assert half.digest == detector.digest
-    # Positions are not rounded with the matrix products: eight bits would leave 256 places in a picture.
+    # Positions are not rounded with the matrix products: eight bits would leave 256 places in an image.
     (exact,) = detector.detect(_same_size()[:1], [["dent"]], **LOW)
     nearest = [np.abs(exact.boxes - box).max(axis=1).min() for box in found.boxes]
     assert np.median(nearest) < 0.005 * 72

@@ -58,7 +58,7 @@ def sam(checkpoint: Path) -> Sam:
 
 
 @pytest.fixture(scope="module")
-def picture() -> Image:
+def image() -> Image:
     return np.random.default_rng(4).integers(0, 256, (30, 50, 3), dtype=np.uint8)
 
 
@@ -67,14 +67,14 @@ BOXES = np.array([[2, 3, 20, 25], [10, 0, 50, 30], [30, 5, 44, 12]], dtype=np.fl
 
 @pytest.mark.parametrize("points", [None, np.array([[5, 5], [30, 9], [40, 8]], dtype=np.float32)])
 def test_masks_are_those_of_segment_anythings_own_predictor(
-    sam: Sam, checkpoint: Path, picture: Image, points: np.ndarray | None
+    sam: Sam, checkpoint: Path, image: Image, points: np.ndarray | None
 ) -> None:
     from segment_anything import SamPredictor
 
     model = small().eval()
     model.load_state_dict(torch.load(checkpoint, weights_only=True))
     predictor = SamPredictor(model)
-    predictor.set_image(picture)
+    predictor.set_image(image)
     expected = [
         predictor.predict(
             box=box,
@@ -84,7 +84,7 @@ def test_masks_are_those_of_segment_anythings_own_predictor(
         )[0][0]
         for index, box in enumerate(BOXES)
     ]
-    masks = sam.segment(picture, BOXES, points)
+    masks = sam.segment(image, BOXES, points)
     assert masks.shape == (3, 30, 50)
     assert masks.dtype == np.bool_
     assert 0 < masks.mean() < 1
@@ -92,9 +92,9 @@ def test_masks_are_those_of_segment_anythings_own_predictor(
     assert np.mean(masks != np.stack(expected)) < 0.001
 
 
-def test_boxes_in_small_batches_equal_boxes_together(checkpoint: Path, picture: Image) -> None:
+def test_boxes_in_small_batches_equal_boxes_together(checkpoint: Path, image: Image) -> None:
     together, alone = _load(checkpoint), _load(checkpoint, batch=1)
-    assert np.mean(together.segment(picture, BOXES) != alone.segment(picture, BOXES)) < 0.001
+    assert np.mean(together.segment(image, BOXES) != alone.segment(image, BOXES)) < 0.001
 
 
 def _count_embeddings(sam: Sam) -> list[int]:
@@ -103,51 +103,51 @@ def _count_embeddings(sam: Sam) -> list[int]:
     return calls
 
 
-def test_a_picture_is_embedded_once_and_again_when_its_buffer_changes(sam: Sam, picture: Image) -> None:
+def test_a_image_is_embedded_once_and_again_when_its_buffer_changes(sam: Sam, image: Image) -> None:
     calls = _count_embeddings(sam)
-    buffer = picture.copy()
+    buffer = image.copy()
     first = sam.segment(buffer, BOXES)
-    assert np.array_equal(sam.segment(picture, BOXES[:1])[0], first[0])
+    assert np.array_equal(sam.segment(image, BOXES[:1])[0], first[0])
     assert len(calls) == 1
     buffer[:] = 255 - buffer
     sam.segment(buffer, BOXES)
     assert len(calls) == 2
 
 
-def test_no_boxes_ask_for_nothing(sam: Sam, picture: Image) -> None:
+def test_no_boxes_ask_for_nothing(sam: Sam, image: Image) -> None:
     calls = _count_embeddings(sam)
-    assert sam.segment(picture, np.zeros((0, 4), np.float32)).shape == (0, 30, 50)
+    assert sam.segment(image, np.zeros((0, 4), np.float32)).shape == (0, 30, 50)
     outside = np.array([[60, 40, 70, 50], [5, 5, 5, 9]], dtype=np.float32)
-    assert not sam.segment(picture, outside).any()
+    assert not sam.segment(image, outside).any()
     assert not calls
 
 
-def test_boxes_are_clamped_to_the_picture(sam: Sam, picture: Image) -> None:
+def test_boxes_are_clamped_to_the_image(sam: Sam, image: Image) -> None:
     beyond = np.array([[-20, -5, 20, 25], [90, 90, 99, 99], [30, 5, 400, 12]], dtype=np.float32)
     inside = np.array([[0, 0, 20, 25], [0, 0, 50, 30], [30, 5, 50, 12]], dtype=np.float32)
-    masks, expected = sam.segment(picture, beyond), sam.segment(picture, inside)
+    masks, expected = sam.segment(image, beyond), sam.segment(image, inside)
     assert np.array_equal(masks[[0, 2]], expected[[0, 2]])
     assert not masks[1].any()
 
 
-def test_a_turned_or_mirrored_view_of_a_picture(sam: Sam, picture: Image) -> None:
-    mirrored = picture[:, ::-1]
+def test_a_turned_or_mirrored_view_of_a_image(sam: Sam, image: Image) -> None:
+    mirrored = image[:, ::-1]
     assert np.array_equal(sam.segment(mirrored, BOXES), sam.segment(mirrored.copy(), BOXES))
 
 
-def test_in_half_precision(checkpoint: Path, sam: Sam, picture: Image) -> None:
+def test_in_half_precision(checkpoint: Path, sam: Sam, image: Image) -> None:
     half = _load(checkpoint, dtype=torch.bfloat16)
     assert half.digest == sam.digest
-    assert np.mean(half.segment(picture, BOXES) != sam.segment(picture, BOXES)) < 0.2
+    assert np.mean(half.segment(image, BOXES) != sam.segment(image, BOXES)) < 0.2
 
 
-def test_what_cannot_be_used_is_refused(checkpoint: Path, sam: Sam, picture: Image, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_refused(checkpoint: Path, sam: Sam, image: Image, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="finite"):
-        sam.segment(picture, np.array([[0, 0, np.nan, 4]], dtype=np.float32))
+        sam.segment(image, np.array([[0, 0, np.nan, 4]], dtype=np.float32))
     with pytest.raises(ModelError, match="each needs one"):
-        sam.segment(picture, BOXES, np.zeros((1, 2), np.float32))
+        sam.segment(image, BOXES, np.zeros((1, 2), np.float32))
     with pytest.raises(ModelError, match="RGB"):
-        sam.segment(picture[:, :, 0], BOXES)
+        sam.segment(image[:, :, 0], BOXES)
     with pytest.raises(ModelError, match="vit_b, vit_l, vit_h"):
         Sam("vit_g", checkpoint)
     with pytest.raises(ModelError, match="sightline models pull"):

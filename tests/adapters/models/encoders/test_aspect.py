@@ -1,4 +1,4 @@
-"""Pictures that keep their aspect ratio, as AnomalyDINO shows them (METHODS section 8.1)."""
+"""Images that keep their aspect ratio, as AnomalyDINO shows them (METHODS section 8.1)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent.domain.recipe import Recipe, Reference
 from agent.methods import build_method
 
 
-def picture(height: int, width: int, seed: int = 0) -> Image:
+def drawn(height: int, width: int, seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -39,19 +39,19 @@ def picture(height: int, width: int, seed: int = 0) -> Image:
 def test_the_shorter_side_is_the_size_and_the_rest_is_cut_to_whole_patches(
     shape: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    assert tuple(resize_keeping_aspect(picture(*shape), 56, 14, "bicubic").shape) == (3, *expected)
+    assert tuple(resize_keeping_aspect(drawn(*shape), 56, 14, "bicubic").shape) == (3, *expected)
 
 
 def test_the_cut_is_at_the_right_and_at_the_bottom() -> None:
-    image = picture(100, 149)
+    image = drawn(100, 149)
     whole = torch.from_numpy(image).permute(2, 0, 1)[None]
     resized = F.interpolate(whole, (56, 83), mode="bicubic", antialias=True)[0]
     assert torch.equal(resize_keeping_aspect(image, 56, 14, "bicubic"), resized[:, :56, :70])
 
 
-def test_pictures_of_other_shapes_do_not_share_a_batch() -> None:
+def test_images_of_other_shapes_do_not_share_a_batch() -> None:
     device = torch.device("cpu")
-    both = [picture(40, 40), picture(40, 80)]
+    both = [drawn(40, 40), drawn(40, 80)]
     with pytest.raises(ModelError, match="only where it is the same"):
         prepare(both, 56, IMAGENET_PREPROCESSING, device, torch.float32, keep_aspect=14)
     assert prepare(both, 56, IMAGENET_PREPROCESSING, device, torch.float32).shape == (2, 3, 56, 56)
@@ -73,12 +73,12 @@ def dino(tmp_path_factory: pytest.TempPathFactory) -> tuple[TimmBackbone, Any]:
         return TimmBackbone("vit_small_patch14_dinov2", path, IMAGENET_PREPROCESSING), network
 
 
-def test_dinov2_tokens_of_a_wide_picture(dino: tuple[TimmBackbone, Any]) -> None:
+def test_dinov2_tokens_of_a_wide_image(dino: tuple[TimmBackbone, Any]) -> None:
     backbone, network = dino
-    (tokens,) = backbone.encode_patches([picture(60, 100)], 56, keep_aspect=True)
+    (tokens,) = backbone.encode_patches([drawn(60, 100)], 56, keep_aspect=True)
     assert tokens.shape == (1, 4, 6, 24)
     batch = prepare(
-        [picture(60, 100)], 56, IMAGENET_PREPROCESSING, torch.device("cpu"), torch.float32, keep_aspect=14
+        [drawn(60, 100)], 56, IMAGENET_PREPROCESSING, torch.device("cpu"), torch.float32, keep_aspect=14
     )
     with torch.inference_mode():
         expected = network.forward_features(batch)[:, 1:]
@@ -86,8 +86,8 @@ def test_dinov2_tokens_of_a_wide_picture(dino: tuple[TimmBackbone, Any]) -> None
 
 
 def test_clip_keeps_the_aspect_too(vit: OpenClipEncoder, convolutional: OpenClipEncoder) -> None:
-    assert vit.encode_patches([picture(40, 64)], 40, keep_aspect=True)[0].shape[1:3] == (5, 8)
-    depths = convolutional.encode_patches([picture(40, 80)], 64, keep_aspect=True)
+    assert vit.encode_patches([drawn(40, 64)], 40, keep_aspect=True)[0].shape[1:3] == (5, 8)
+    depths = convolutional.encode_patches([drawn(40, 80)], 64, keep_aspect=True)
     assert [tuple(depth.shape[1:3]) for depth in depths] == [(8, 16), (4, 8)]
 
 
@@ -113,7 +113,7 @@ def test_methods_of_words_run_on_a_vision_transformer(
     parameters = {"winclip": {"size": 40}, "fade": {"scales": [32, 40]}}[name]
     method = build_method(name, vit, parameters=parameters)  # type: ignore[arg-type]
     recipe = Recipe("A", "part", compositional_ensemble("part"), name)
-    scored = method.score([picture(40, 64)], [method.prepare(recipe, ())])[0]
+    scored = method.score([drawn(40, 64)], [method.prepare(recipe, ())])[0]
     assert 0.0 <= scored.score <= 1.0
     assert scored.anomaly_map is not None
     assert torch.isfinite(scored.anomaly_map).all()

@@ -31,22 +31,22 @@ def weights(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
-def test_features_are_those_of_timm(network: Any, weights: Path, pictures: list[Image]) -> None:
+def test_features_are_those_of_timm(network: Any, weights: Path, images: list[Image]) -> None:
     backbone = TimmBackbone("mobilenetv2_035", weights, SIGNED_PREPROCESSING, strides=(16, 8))
-    batch = prepare(pictures, 64, SIGNED_PREPROCESSING, torch.device("cpu"), torch.float32)
+    batch = prepare(images, 64, SIGNED_PREPROCESSING, torch.device("cpu"), torch.float32)
     with torch.inference_mode():
         expected = network.forward_intermediates(batch, intermediates_only=True)
-    sixteen, eight = backbone.encode_patches(pictures, 64)
+    sixteen, eight = backbone.encode_patches(images, 64)
     assert torch.allclose(eight, recentre(expected[2], backbone._lags[1]).permute(0, 2, 3, 1), atol=1e-5)
     assert torch.allclose(sixteen, recentre(expected[3], backbone._lags[0]).permute(0, 2, 3, 1), atol=1e-5)
     assert backbone.name == "timm:mobilenetv2_035"
     assert len(backbone.digest) == 64
 
 
-def test_a_batch_of_two_equals_two_batches_of_one(weights: Path, pictures: list[Image]) -> None:
+def test_a_batch_of_two_equals_two_batches_of_one(weights: Path, images: list[Image]) -> None:
     backbone = TimmBackbone("mobilenetv2_035", weights)
-    both = backbone.encode_patches(pictures, 64)
-    alone = [backbone.encode_patches([picture], 64) for picture in pictures]
+    both = backbone.encode_patches(images, 64)
+    alone = [backbone.encode_patches([image], 64) for image in images]
     for index, depth in enumerate(both):
         assert torch.allclose(depth, torch.cat([one[index] for one in alone]), rtol=1e-4, atol=1e-4)
 
@@ -78,23 +78,23 @@ def test_unknown_names_strides_and_digests_are_refused(weights: Path) -> None:
         TimmBackbone("mobilenetv2_035", weights, sha256="f" * 64)
 
 
-def test_a_transformer_gives_normalised_tokens_at_any_size(tmp_path: Path, pictures: list[Image]) -> None:
+def test_a_transformer_gives_normalised_tokens_at_any_size(tmp_path: Path, images: list[Image]) -> None:
     torch.manual_seed(6)
     network: Any = timm.create_model("test_vit", pretrained=False, dynamic_img_size=True).eval()
     path = tmp_path / "test_vit.safetensors"
     save_file(network.state_dict(), path)
     backbone = TimmBackbone("test_vit", path, IMAGENET_PREPROCESSING)
-    (tokens,) = backbone.encode_patches(pictures, 100)  # rounded to 96, a multiple of its patch of 16
-    batch = prepare(pictures, 96, IMAGENET_PREPROCESSING, torch.device("cpu"), torch.float32)
+    (tokens,) = backbone.encode_patches(images, 100)  # rounded to 96, a multiple of its patch of 16
+    batch = prepare(images, 96, IMAGENET_PREPROCESSING, torch.device("cpu"), torch.float32)
     with torch.inference_mode():
         expected = network.forward_features(batch)[:, network.num_prefix_tokens :]
     assert tokens.shape[:3] == (2, 6, 6)
     assert torch.allclose(tokens.flatten(1, 2), expected, atol=1e-5)
 
 
-def test_by_name_through_the_registry(weights: Path, tmp_path: Path, pictures: list[Image]) -> None:
+def test_by_name_through_the_registry(weights: Path, tmp_path: Path, images: list[Image]) -> None:
     backbone = load_backbone("timm:mobilenetv2_035", tmp_path, {"mobilenetv2_035": str(weights)})
-    assert len(backbone.encode_patches(pictures, 64)) == 2
+    assert len(backbone.encode_patches(images, 64)) == 2
     with pytest.raises(ModelError, match="sightline models pull"):
         load_backbone("timm:mobilenetv2_035", tmp_path)
     with pytest.raises(ModelError, match="there is no such file"):

@@ -21,7 +21,7 @@ def averaging(kernel: int, stride: int, padding: int) -> nn.Conv2d:
 
 def test_symmetric_padding_looks_before_the_middle() -> None:
     layer = averaging(3, 8, 1)
-    (lag,) = lags(lambda picture: [layer(picture)], torch.zeros(1))
+    (lag,) = lags(lambda image: [layer(image)], torch.zeros(1))
     assert lag == pytest.approx(7 / 16, abs=HALF_STEP)
 
 
@@ -29,13 +29,13 @@ def test_padding_as_tensorflow_does_it_looks_behind_the_middle() -> None:
     # Nothing before, everything after: a kernel of 5 at stride 4 is centred half a pixel behind.
     layer = averaging(5, 4, 0)
     padded = nn.Sequential(nn.ZeroPad2d((0, 4, 0, 4)), layer)
-    (lag,) = lags(lambda picture: [padded(picture)], torch.zeros(1))
+    (lag,) = lags(lambda image: [padded(image)], torch.zeros(1))
     assert lag == pytest.approx(-1 / 8, abs=HALF_STEP)
 
 
 def test_patches_that_do_not_overlap_lie_in_their_middle() -> None:
     layer = averaging(8, 8, 0)
-    assert lags(lambda picture: [layer(picture)], torch.zeros(1)) == (0.0,)
+    assert lags(lambda image: [layer(image)], torch.zeros(1)) == (0.0,)
 
 
 @pytest.mark.parametrize(("name", "sign"), [("mobilenetv2_035", 1), ("tf_efficientnet_lite0", -1)])
@@ -61,7 +61,7 @@ def test_recentring_is_linear_between_neighbours_and_repeats_the_border() -> Non
 
 def test_a_ramp_reads_in_the_middle_of_each_cell() -> None:
     layer = averaging(3, 8, 1)
-    (lag,) = lags(lambda picture: [layer(picture)], torch.zeros(1))
+    (lag,) = lags(lambda image: [layer(image)], torch.zeros(1))
     ramp = torch.arange(64.0).expand(1, 3, 64, 64)
     cells = recentre(layer(ramp), lag)[0, 0, 2, 1:-1] / 27.0
     assert torch.allclose(cells, torch.arange(1, 7) * 8.0 + 3.5, atol=8 * HALF_STEP)

@@ -26,8 +26,8 @@ def encoder(request: pytest.FixtureRequest) -> OpenClipEncoder:
     return request.getfixturevalue(request.param)
 
 
-def test_embeddings_have_unit_length(encoder: OpenClipEncoder, pictures: list[Image]) -> None:
-    features = encoder.encode_images(pictures, 64)
+def test_embeddings_have_unit_length(encoder: OpenClipEncoder, images: list[Image]) -> None:
+    features = encoder.encode_images(images, 64)
     texts = encoder.encode_texts(["a photo of a gear", "a damaged gear", "x " * 100])
     assert features.image.shape == (2, encoder.dimensions)
     assert texts.shape == (3, encoder.dimensions)
@@ -37,9 +37,9 @@ def test_embeddings_have_unit_length(encoder: OpenClipEncoder, pictures: list[Im
     assert len(encoder.digest) == 64
 
 
-def test_a_batch_of_two_equals_two_batches_of_one(encoder: OpenClipEncoder, pictures: list[Image]) -> None:
-    both = encoder.encode_images(pictures, 64)
-    alone = [encoder.encode_images([picture], 64) for picture in pictures]
+def test_a_batch_of_two_equals_two_batches_of_one(encoder: OpenClipEncoder, images: list[Image]) -> None:
+    both = encoder.encode_images(images, 64)
+    alone = [encoder.encode_images([image], 64) for image in images]
     for name in ("image", "patches"):
         assert torch.allclose(
             getattr(both, name), torch.cat([getattr(one, name) for one in alone]), atol=1e-5
@@ -49,33 +49,33 @@ def test_a_batch_of_two_equals_two_batches_of_one(encoder: OpenClipEncoder, pict
     assert not torch.allclose(both.image[0], both.image[1], atol=1e-3)
 
 
-def test_five_pictures_keep_their_order_and_each_its_own_features(
-    encoder: OpenClipEncoder, pictures: list[Image]
+def test_five_images_keep_their_order_and_each_its_own_features(
+    encoder: OpenClipEncoder, images: list[Image]
 ) -> None:
     """On a processor a convolutional network takes few of them at once."""
-    first, second = pictures
+    first, second = images
     shown = [first, second, second, first, second]
-    features, two = encoder.encode_images(shown, 64), encoder.encode_images(pictures, 64)
+    features, two = encoder.encode_images(shown, 64), encoder.encode_images(images, 64)
     for found, wanted in ((features.image, two.image), (features.patches, two.patches)):
         assert torch.allclose(found, wanted[[0, 1, 1, 0, 1]], atol=1e-5)
     for found, wanted in zip(encoder.encode_patches(shown, 64), two.depths, strict=True):
         assert torch.allclose(found, wanted[[0, 1, 1, 0, 1]], rtol=1e-4, atol=1e-4)
 
 
-def test_patches_alone_are_the_depths(encoder: OpenClipEncoder, pictures: list[Image]) -> None:
-    expected = encoder.encode_images(pictures, 64).depths
-    for own, wanted in zip(encoder.encode_patches(pictures, 64), expected, strict=True):
+def test_patches_alone_are_the_depths(encoder: OpenClipEncoder, images: list[Image]) -> None:
+    expected = encoder.encode_images(images, 64).depths
+    for own, wanted in zip(encoder.encode_patches(images, 64), expected, strict=True):
         assert torch.allclose(own, wanted, atol=1e-5)
 
 
-def test_global_embeddings_equal_open_clips_own(encoder: OpenClipEncoder, pictures: list[Image]) -> None:
+def test_global_embeddings_equal_open_clips_own(encoder: OpenClipEncoder, images: list[Image]) -> None:
     size = 32 if encoder.name == "small-vit" else 64
-    batch = prepare(pictures, size, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
+    batch = prepare(images, size, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
     with torch.inference_mode():
         expected = encoder._model.encode_image(batch, normalize=True)
         tokens = open_clip.SimpleTokenizer(context_length=16)(["a gear", "two gears"])
         text = encoder._model.encode_text(tokens, normalize=True)
-    assert torch.allclose(encoder.encode_images(pictures, size).image, expected, atol=1e-5)
+    assert torch.allclose(encoder.encode_images(images, size).image, expected, atol=1e-5)
     assert torch.allclose(encoder.encode_texts(["a gear", "two gears"]), text, atol=1e-6)
 
 
@@ -89,54 +89,54 @@ def test_texts_without_their_padding_are_what_they_are_with_it(encoder: OpenClip
     assert torch.allclose(encoder.encode_texts(texts[:2]), wanted[:2], atol=1e-6)
 
 
-def test_depth_shapes(vit: OpenClipEncoder, convolutional: OpenClipEncoder, pictures: list[Image]) -> None:
-    of_vit = vit.encode_images(pictures, 64)
+def test_depth_shapes(vit: OpenClipEncoder, convolutional: OpenClipEncoder, images: list[Image]) -> None:
+    of_vit = vit.encode_images(images, 64)
     assert [tuple(depth.shape) for depth in of_vit.depths] == [(2, 8, 8, 32)] * 2
     assert of_vit.patches.shape == (2, 8, 8, 24)
-    of_convolutional = convolutional.encode_images(pictures, 64)
+    of_convolutional = convolutional.encode_images(images, 64)
     assert [tuple(depth.shape[1:3]) for depth in of_convolutional.depths] == [(8, 8), (4, 4)]
     assert of_convolutional.patches.shape == (2, 2, 2, 24)
 
 
-def test_a_transformer_gives_projected_tokens(vit_files: Files, pictures: list[Image]) -> None:
+def test_a_transformer_gives_projected_tokens(vit_files: Files, images: list[Image]) -> None:
     encoder = OpenClipEncoder(*vit_files, CLIP_PREPROCESSING)
-    (depth,) = encoder.encode_patches(pictures, 32)
+    (depth,) = encoder.encode_patches(images, 32)
     assert depth.shape == (2, 4, 4, 24)
-    patches = encoder.encode_images(pictures, 32).patches
+    patches = encoder.encode_images(images, 32).patches
     assert not torch.allclose(F.normalize(depth, dim=-1), patches, atol=1e-2), "GEM and plain tokens differ"
 
 
 def test_convolutional_patches_are_the_global_head_at_each_place(
-    convolutional: OpenClipEncoder, pictures: list[Image]
+    convolutional: OpenClipEncoder, images: list[Image]
 ) -> None:
     trunk = convolutional._model.visual.trunk
-    batch = prepare(pictures, 64, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
+    batch = prepare(images, 64, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
     with torch.inference_mode():
         last = trunk.forward_features(batch)
         place = last[1, :, 1, 0]
         expected = F.normalize(trunk.classifier(torch.cat([place, place])), dim=0)
-    assert torch.allclose(convolutional.encode_images(pictures, 64).patches[1, 1, 0], expected, atol=1e-5)
+    assert torch.allclose(convolutional.encode_images(images, 64).patches[1, 1, 0], expected, atol=1e-5)
 
 
-def test_an_output_stride_refines_the_patches_only(convolutional_files: Files, pictures: list[Image]) -> None:
+def test_an_output_stride_refines_the_patches_only(convolutional_files: Files, images: list[Image]) -> None:
     coarse = OpenClipEncoder(*convolutional_files, CLIP_PREPROCESSING)
     dense = OpenClipEncoder(*convolutional_files, CLIP_PREPROCESSING, output_stride=16)
-    a, b = coarse.encode_images(pictures, 64), dense.encode_images(pictures, 64)
+    a, b = coarse.encode_images(images, 64), dense.encode_images(images, 64)
     assert b.patches.shape[1:3] == (4, 4)
     for own, wanted in zip(b.depths, a.depths, strict=True):
         assert torch.equal(own, wanted)
 
 
 def test_weights_of_half_precision_and_pytorch_files(
-    vit_files: Files, tmp_path: Path, pictures: list[Image]
+    vit_files: Files, tmp_path: Path, images: list[Image]
 ) -> None:
     state = load_file(str(vit_files[1]))
     half, pickled = tmp_path / "half.safetensors", tmp_path / "model.pt"
     save_file({key: value.half() for key, value in state.items()}, half)
     torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, pickled)
-    exact = OpenClipEncoder(*vit_files, CLIP_PREPROCESSING).encode_images(pictures, 32).image
+    exact = OpenClipEncoder(*vit_files, CLIP_PREPROCESSING).encode_images(images, 32).image
     for path, tolerance in ((pickled, 0.0), (half, 5e-3)):
-        own = OpenClipEncoder(vit_files[0], path, CLIP_PREPROCESSING).encode_images(pictures, 32).image
+        own = OpenClipEncoder(vit_files[0], path, CLIP_PREPROCESSING).encode_images(images, 32).image
         assert own.dtype == torch.float32
         assert torch.allclose(own, exact, atol=tolerance)
 

@@ -20,7 +20,7 @@ TRUE_NAME = "ViT-B-16-plus-240"
 
 
 def _slow_attention(attention: torch.nn.MultiheadAttention, tokens: torch.Tensor) -> torch.Tensor:
-    """One picture, (T, C): every head and projection by itself, with explicit score matrices."""
+    """One image, (T, C): every head and projection by itself, with explicit score matrices."""
     width, heads = tokens.shape[1], attention.num_heads
     head = width // heads
     beta = sum(float(token.norm()) for token in tokens) / len(tokens) / head**0.5
@@ -55,9 +55,9 @@ def _slow_block(block: Any, stream: torch.Tensor) -> torch.Tensor:
     return after
 
 
-def _slow_patches(model: OpenClipEncoder, picture: Image, size: int) -> torch.Tensor:
+def _slow_patches(model: OpenClipEncoder, image: Image, size: int) -> torch.Tensor:
     visual = model._model.visual
-    batch = prepare([picture], size, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
+    batch = prepare([image], size, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
     grid = size // visual.patch_size[0]
     tokens = visual.conv1(batch)[0].flatten(1).T
     table = position_table(visual.positional_embedding, visual.grid_size, (grid, grid))
@@ -74,10 +74,10 @@ def _slow_patches(model: OpenClipEncoder, picture: Image, size: int) -> torch.Te
 
 
 @pytest.mark.parametrize("size", [32, 56])
-def test_patches_equal_a_slow_reference(vit: OpenClipEncoder, pictures: list[Image], size: int) -> None:
-    fast = vit.encode_images(pictures, size).patches
+def test_patches_equal_a_slow_reference(vit: OpenClipEncoder, images: list[Image], size: int) -> None:
+    fast = vit.encode_images(images, size).patches
     with torch.inference_mode():
-        slow = torch.stack([_slow_patches(vit, picture, size) for picture in pictures])
+        slow = torch.stack([_slow_patches(vit, image, size) for image in images])
     assert (fast - slow).abs().max() < 1e-5
 
 
@@ -118,23 +118,23 @@ def test_the_true_tower_equals_a_slow_reference(
     assert spread > 1e-3, "patches that are all alike would agree whatever GEM did"
 
 
-def test_as_many_tokens_as_at_896_through_a_narrow_tower(vit: OpenClipEncoder, pictures: list[Image]) -> None:
+def test_as_many_tokens_as_at_896_through_a_narrow_tower(vit: OpenClipEncoder, images: list[Image]) -> None:
     """3137 tokens through two plain blocks and six of GEM, of four heads each."""
-    fast = vit.encode_images(pictures[:1], 448).patches
+    fast = vit.encode_images(images[:1], 448).patches
     assert fast.shape == (1, 56, 56, 24)
     with torch.inference_mode():
-        slow = _slow_patches(vit, pictures[0], 448)
+        slow = _slow_patches(vit, images[0], 448)
     assert (fast[0] - slow).abs().max() < 1e-4
 
 
 @pytest.mark.slow
-def test_two_pictures_through_the_true_tower_equal_one_by_one(
+def test_two_images_through_the_true_tower_equal_one_by_one(
     true_tower: OpenClipEncoder, photograph: Image
 ) -> None:
-    pictures = [photograph, photograph[::-1, ::-1].copy()]
-    both = true_tower.encode_images(pictures, 240)
-    for index, picture in enumerate(pictures):
-        alone = true_tower.encode_images([picture], 240)
+    images = [photograph, photograph[::-1, ::-1].copy()]
+    both = true_tower.encode_images(images, 240)
+    for index, image in enumerate(images):
+        alone = true_tower.encode_images([image], 240)
         assert (both.image[index] - alone.image[0]).abs().max() < 1e-5
         assert (both.patches[index] - alone.patches[0]).abs().max() < 1e-5
         depth = F.normalize(both.depths[0][index], dim=-1) - F.normalize(alone.depths[0][0], dim=-1)

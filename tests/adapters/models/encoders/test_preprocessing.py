@@ -1,4 +1,4 @@
-"""Pictures to batches."""
+"""Images to batches."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize(("height", "width"), [(300, 120), (20, 33), (64, 64)])
 def test_resizing_is_pillows_antialiased_bicubic(height: int, width: int) -> None:
-    picture = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    expected = np.asarray(PIL.Image.fromarray(picture).resize((64, 64), PIL.Image.Resampling.BICUBIC))
-    own = resize(picture, 64).permute(1, 2, 0).numpy()
+    image = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    expected = np.asarray(PIL.Image.fromarray(image).resize((64, 64), PIL.Image.Resampling.BICUBIC))
+    own = resize(image, 64).permute(1, 2, 0).numpy()
     assert own.dtype == np.uint8
     assert np.abs(own.astype(int) - expected).max() <= 2
 
 
 def test_range_and_order_of_channels() -> None:
-    picture = np.zeros((8, 8, 3), np.uint8)
-    picture[..., 0] = 255
-    batch = prepare([picture], 4, SIGNED_PREPROCESSING, CPU, torch.float32)
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[..., 0] = 255
+    batch = prepare([image], 4, SIGNED_PREPROCESSING, CPU, torch.float32)
     assert batch.shape == (1, 3, 4, 4)
     assert torch.equal(batch[0, :, 0, 0], torch.tensor([1.0, -1.0, -1.0]))
 
 
-def test_views_and_read_only_pictures_are_taken() -> None:
-    picture = np.random.default_rng(2).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    picture.flags.writeable = False
-    flipped = picture[:, ::-1]
+def test_views_and_read_only_images_are_taken() -> None:
+    image = np.random.default_rng(2).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    image.flags.writeable = False
+    flipped = image[:, ::-1]
     assert torch.equal(resize(flipped, 20), resize(np.ascontiguousarray(flipped), 20))
-    assert torch.equal(resize(picture, 10), resize(picture.copy(), 10))
+    assert torch.equal(resize(image, 10), resize(image.copy(), 10))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4), (0, 8, 3)])

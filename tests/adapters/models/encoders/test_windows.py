@@ -21,11 +21,11 @@ PROMPTS = PromptSet(("a good part", "a fine part"), ("a broken part", "scratched
 
 
 class Slow:
-    """One picture, one window at a time, straight from the equations."""
+    """One image, one window at a time, straight from the equations."""
 
-    def __init__(self, model: OpenClipEncoder, picture: Image) -> None:
+    def __init__(self, model: OpenClipEncoder, image: Image) -> None:
         self._visual = model._model.visual
-        batch = prepare([picture], SIZE, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
+        batch = prepare([image], SIZE, CLIP_PREPROCESSING, torch.device("cpu"), torch.float32)
         patches = self._visual.conv1(batch)[0]
         self.side = patches.shape[1]
         table = self._visual.positional_embedding
@@ -96,8 +96,8 @@ def test_windows_of_a_small_grid_by_hand() -> None:
 def test_embeddings_equal_a_slow_reference(vit: OpenClipEncoder, photographs: list[Image]) -> None:
     fast = vit.encode_windows(photographs[:2], SIZE, (2, 3))
     with torch.inference_mode():
-        for i, picture in enumerate(photographs[:2]):
-            slow = Slow(vit, picture)
+        for i, image in enumerate(photographs[:2]):
+            slow = Slow(vit, image)
             torch.testing.assert_close(fast.image[i], slow.image, rtol=0, atol=1e-5)
             for window, k in zip(fast.windows, (2, 3), strict=True):
                 wanted = torch.stack(list(slow.windows[k].values()))
@@ -154,6 +154,6 @@ def test_the_method_without_and_with_references(vit: OpenClipEncoder, photograph
     torch.testing.assert_close(few.anomaly_map, (language_map + vision_map) / 2.0, rtol=0, atol=1e-4)
 
 
-def test_a_tower_without_patches_is_refused(convolutional: OpenClipEncoder, pictures: list[Image]) -> None:
+def test_a_tower_without_patches_is_refused(convolutional: OpenClipEncoder, images: list[Image]) -> None:
     with pytest.raises(ModelError, match="no vision transformer"):
-        convolutional.encode_windows(pictures, 64, (2,))
+        convolutional.encode_windows(images, 64, (2,))

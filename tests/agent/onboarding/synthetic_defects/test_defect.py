@@ -54,7 +54,7 @@ def test_every_kind_lies_on_the_product_and_changes_nothing_else(kind: str, seed
 
 @given(seed=st.integers(0, 2**40))
 @settings(max_examples=10, deadline=None)
-def test_the_same_seed_draws_the_same_picture(seed: int) -> None:
+def test_the_same_seed_draws_the_same_image(seed: int) -> None:
     image, _ = product()
     one, other = add_defect(image, seed), add_defect(image, seed)
     assert (one.image == other.image).all()

@@ -20,11 +20,11 @@ def test_products_are_told_from_what_they_lie_on() -> None:
     shares = []
     for index, family in enumerate(FAMILIES):
         for seed in (SEED + index, SEED + 100 + index):
-            picture = draw(Product.create(family, seed), Station.fixed(seed + 50), seed)
-            found = estimate_foreground(picture.image)
-            assert found.shape == picture.silhouette.shape
-            assert (found & picture.silhouette).sum() / found.sum() > 0.85, f"{family}: on the product"
-            shares.append((found & picture.silhouette).sum() / picture.silhouette.sum())
+            image = draw(Product.create(family, seed), Station.fixed(seed + 50), seed)
+            found = estimate_foreground(image.image)
+            assert found.shape == image.silhouette.shape
+            assert (found & image.silhouette).sum() / found.sum() > 0.85, f"{family}: on the product"
+            shares.append((found & image.silhouette).sum() / image.silhouette.sum())
     assert np.mean(shares) > 0.9, "and most of it"
 
 
