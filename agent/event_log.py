@@ -1,4 +1,4 @@
-"""Notices: what the line has to tell beside its frames, written once storage answers."""
+"""EventLog: the one way for events and their alerts into the history and out to people."""
 
 from __future__ import annotations
 
@@ -6,115 +6,190 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from agent.domain.errors import StorageError
+from agent.domain.errors import StorageError, TransportError
 from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.ports import History, MessageComposer, OutboxMessage
+from agent.ports.history import History
+from agent.ports.sinks import OutboxMessage, PublishTicket, Sink
 from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 
-MOST_EVENTS = 64
+CAPACITY = 4096
+"""Events that wait for storage. Beyond it the oldest is dropped, counted and reported."""
 MOST_CAMERAS = 256
 SUMMARY_EVERY_S = 10.0
-"""Frames without a row of their own are told of together, not more often than this."""
+"""Frames without a row of their own are summed up, at most this often."""
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    event: Event
+    alerts: tuple[OutboxMessage, ...]
+    tickets: list[PublishTicket | None] = field(default_factory=list)
+    """Of alerts that went out directly while storage refused; one for each alert, or empty."""
+
+    def unsent(self) -> tuple[OutboxMessage, ...]:
+        """Alerts that nobody has acknowledged: they go into the outbox with the event."""
+        if not self.tickets:
+            return self.alerts
+        pairs = zip(self.alerts, self.tickets, strict=True)
+        return tuple(alert for alert, ticket in pairs if ticket is None or not ticket.wait(0.0))
 
 
 class EventLog:
-    """Events with their alerts, and counts of frames that got no row of their own. Telling never blocks."""
+    """Stores events, each in one transaction with its alerts on every sink.
+
+    One policy for all of them. :meth:`report` logs the sentence at once, never blocks and never raises. The
+    event is stored by :meth:`flush`, which the recording stage calls between batches, and retried until it
+    is stored. At most :data:`CAPACITY` events wait; if more come, the oldest is dropped and counted as
+    ``events_lost``. While storage refuses, alerts do not wait with their events: they go straight to the
+    sinks of ``direct``, and out of the outbox only if nobody acknowledged them.
+
+    Args:
+        history: where events are stored.
+        sinks: compose the alerts.
+        direct: those of the sinks whose ``publish`` does not block and may be called from any thread.
+    """
 
     def __init__(
         self,
         history: History,
-        announcer: MessageComposer,
+        sinks: Sequence[Sink],
         counters: Counters,
         *,
+        direct: Sequence[Sink] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._history = history
-        self._announcer = announcer
+        self._sinks = tuple(sinks)
+        self._direct = {sink.name: sink for sink in direct}
         self._counters = counters
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._events: deque[tuple[Event, Camera | None]] = deque()
-        self._lost: Counter[tuple[Camera | None, str, str]] = Counter()
+        self._flushing = threading.Lock()
+        self._waiting: deque[_Entry] = deque()
+        self._unrecorded: Counter[tuple[Camera | None, str, str]] = Counter()
         self._next_summary = 0.0
+        self._overflowed = False
 
-    def tell(self, kind: str, message: str, camera: Camera | None = None, severity: str = "error") -> None:
-        """An event row; where a camera is concerned, an alert on its topic too."""
-        name = None if camera is None else str(camera)
-        event = Event(kind, message, self._clock(), camera=name, severity=severity)
-        with self._lock:
-            if len(self._events) >= MOST_EVENTS:
-                self._events.popleft()
-                self._counters.add("events_lost")
-            self._events.append((event, camera))
+    def report(self, event: Event, *, alert: Camera | None = None) -> None:
+        """Log an event and have it stored. Never blocks, never raises; any thread may call.
 
-    def lost(self, camera: Camera, why: str, *, frame: bool = True) -> None:
-        """A frame, or another message, of ``camera`` gets no row of its own; a row that sums up follows."""
+        Args:
+            event: what happened.
+            alert: on whose topic people are alerted too; None: an event alone (also in shadow mode).
+        """
+        fields = about(event.camera, sku=event.sku)
+        logger.log(_LEVELS[event.severity], "%s", event.message, extra=fields)
+        self._enqueue(event, alert)
+
+    def report_unrecorded(self, camera: Camera, why: str, *, frame: bool = True) -> None:
+        """A frame, or another message, of ``camera`` gets no row of its own; an event that sums up follows."""
         if frame:
             self._counters.add("frames_unrecorded")
         what = "frames" if frame else "messages"
         with self._lock:
             # Anybody may invent cameras.
-            known = len(self._lost) < MOST_CAMERAS or (camera, what, why) in self._lost
-            self._lost[camera if known else None, what, why] += 1
+            known = len(self._unrecorded) < MOST_CAMERAS or (camera, what, why) in self._unrecorded
+            self._unrecorded[camera if known else None, what, why] += 1
+
+    def store(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
+        """Store an event now: for whoever acknowledges a delivery by it, and must not do so before.
+
+        Raises:
+            StorageError: nothing was stored; the delivery stays unacknowledged and is handled again.
+        """
+        fields = about(event.camera, sku=event.sku)
+        self._history.record_event(event, messages)
+        logger.log(_LEVELS[event.severity], "%s", event.message, extra=fields)
 
     def flush(self, *, everything: bool = False) -> None:
-        """Write what there is to tell. Raises StorageError; what was not written is kept."""
+        """Store what waits, in its order.
+
+        Args:
+            everything: sum up unrecorded frames now, however short the time since the last sum.
+
+        Raises:
+            StorageError: what was not stored is kept; call again. Its alerts went out directly.
+        """
         self._sum_up(everything)
-        while True:
-            with self._lock:
-                if not self._events:
-                    return
-                event, camera = self._events.popleft()
-            try:
-                self._write(event, camera)
-            except StorageError:
+        with self._flushing:  # two threads would store one event twice
+            while True:
                 with self._lock:
-                    self._events.appendleft((event, camera))
-                raise
+                    if not self._waiting:
+                        self._overflowed = False
+                        return
+                    entry = self._waiting[0]
+                try:
+                    self._history.record_event(entry.event, entry.unsent())
+                except StorageError:
+                    self._publish_directly()
+                    raise
+                with self._lock:
+                    if self._waiting and self._waiting[0] is entry:  # else it was dropped meanwhile
+                        self._waiting.popleft()
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._events) + len(self._lost)
+            return len(self._waiting) + len(self._unrecorded)
 
-    def _write(self, event: Event, camera: Camera | None) -> None:
+    def _enqueue(self, event: Event, camera: Camera | None) -> None:
         alerts: tuple[OutboxMessage, ...] = ()
         if camera is not None:
-            alerts = (
-                self._announcer.alert(camera, event.kind, event.message, event.at, severity=event.severity),
-            )
-        self._history.announce(event, alerts)
+            alerts = tuple(one for sink in self._sinks for one in sink.compose_alert(event, camera))
+        with self._lock:
+            self._waiting.append(_Entry(event, alerts))
+            dropped = self._waiting.popleft() if len(self._waiting) > CAPACITY else None
+            first, self._overflowed = not self._overflowed, self._overflowed or dropped is not None
+        if dropped is not None:
+            self._counters.add("events_lost")
+            if first:
+                logger.error(
+                    "more than %d events wait for storage: the oldest are dropped, counted as events_lost",
+                    CAPACITY,
+                )
+
+    def _publish_directly(self) -> None:
+        with self._lock:
+            entries = list(self._waiting)
+        for entry in entries:
+            if not entry.tickets:
+                entry.tickets = [None] * len(entry.alerts)
+            for index, alert in enumerate(entry.alerts):
+                sink, ticket = self._direct.get(alert.sink), entry.tickets[index]
+                if sink is None or (ticket is not None and not ticket.failed):
+                    continue
+                try:
+                    entry.tickets[index] = sink.publish(alert)
+                except TransportError as error:
+                    logger.debug("an alert waits for its event: %s", error)
+                    return
 
     def _sum_up(self, everything: bool) -> None:
         now = self._monotonic()
         with self._lock:
-            if not self._lost or (now < self._next_summary and not everything):
+            if not self._unrecorded or (now < self._next_summary and not everything):
                 return
-            lost, self._lost = self._lost, Counter()
+            unrecorded, self._unrecorded = self._unrecorded, Counter()
             self._next_summary = now + SUMMARY_EVERY_S
-        for (camera, what, why), count in lost.items():
+        for (camera, what, why), count in unrecorded.items():
             whose = str(camera) if camera is not None else "further cameras"
-            message = f"{count} {what} of {whose} have no row of their own: {why}"
-            logger.warning("%s", message, extra=about(camera))
-            self._keep(
+            self.report(
                 Event(
                     f"{what}-unrecorded",
-                    message,
+                    f"{count} {what} of {whose} have no row of their own: {why}",
                     self._clock(),
                     camera=None if camera is None else whose,
                     details={what: count},
                     severity="warning",
                 )
             )
-
-    def _keep(self, event: Event) -> None:
-        # Not bounded by MOST_EVENTS: at most one for each camera counted, and written at once.
-        with self._lock:
-            self._events.append((event, None))

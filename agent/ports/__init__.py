@@ -4,7 +4,7 @@ Adapters and storage implement them; :mod:`agent.app` is the one place that puts
 """
 
 from agent.ports.disk import Disks
-from agent.ports.history import Entry, History, Outbox, OutboxMessage, RecipeBook, StoredMessage
+from agent.ports.history import Entry, History, Outbox, RecipeBook, StoredMessage
 from agent.ports.language import Brief, Description, PromptWriter
 from agent.ports.media import FrameDecoder, ImageCodec, MediaStore
 from agent.ports.models import (
@@ -24,7 +24,8 @@ from agent.ports.recipes import Images, RecipeCodec, RecipeFile, ReferenceEntry
 from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import RecordedFrame, Samples
 from agent.ports.scheduling import Scheduler
-from agent.ports.transport import MessageComposer, MessageParser, Publisher, PublishTicket, Transport
+from agent.ports.sinks import OutboxMessage, PublishTicket, Sink
+from agent.ports.transport import MessageParser, Transport
 
 __all__ = [
     "Brief",
@@ -40,7 +41,6 @@ __all__ = [
     "ImageTextEncoder",
     "Images",
     "MediaStore",
-    "MessageComposer",
     "MessageParser",
     "OnboardingClaims",
     "OnboardingRecord",
@@ -51,7 +51,6 @@ __all__ = [
     "PromptWriter",
     "Pruned",
     "PublishTicket",
-    "Publisher",
     "RecipeBook",
     "RecipeCodec",
     "RecipeFile",
@@ -61,6 +60,7 @@ __all__ = [
     "Samples",
     "Scheduler",
     "Segmenter",
+    "Sink",
     "StoredMessage",
     "Tagger",
     "Transport",

@@ -10,19 +10,7 @@ from agent.domain.events import Event
 from agent.domain.frame import Camera, FrameIdentity, Job
 from agent.domain.inspection import Feedback, Inspection
 from agent.domain.recipe import Recipe, RecipeListing, Reference
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
-    """A message that goes out after the commit, at least once (QoS 1)."""
-
-    kind: str
-    """``verdict``, ``mask``, ``alert`` or ``reply``."""
-    topic: str
-    payload: bytes
-    content_type: str = "application/json"
-    retain: bool = False
-    correlation_data: bytes | None = None
+from agent.ports.sinks import OutboxMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +23,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """An outbox row that was not yet acknowledged by the broker."""
+    """An outbox row that was not yet acknowledged by its receiver."""
 
     id: int
     message: OutboxMessage
@@ -67,10 +55,8 @@ class History(Protocol):
         """
         ...
 
-    def record_event(self, event: Event) -> None: ...
-
-    def announce(self, event: Event, messages: Sequence[OutboxMessage]) -> None:
-        """An event and the messages that tell of it, in one transaction. Raises StorageError."""
+    def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
+        """An event and the messages about it, in one transaction. Raises StorageError."""
         ...
 
     def record_feedback(self, feedback: Feedback) -> bool:
@@ -79,18 +65,27 @@ class History(Protocol):
 
 
 class Outbox(Protocol):
-    """Messages written with the history and not yet acknowledged by the broker."""
+    """Messages written with the history and not yet acknowledged by their receivers."""
 
-    def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
+    def pending(
+        self, limit: int, excluding: Collection[int] = (), *, sink: str | None = None
+    ) -> Sequence[StoredMessage]:
         """The oldest first, without those whose ids are given: they were handed over already.
 
         By id and not "after the last one": on PostgreSQL a smaller number may be committed after a larger.
+
+        Args:
+            limit: at most so many.
+            excluding: ids to leave out.
+            sink: messages of this sink alone; None: of all.
         """
         ...
 
     def mark_sent(self, ids: Sequence[int]) -> None: ...
 
-    def depth(self) -> int: ...
+    def depth(self, *, sink: str | None = None) -> int:
+        """How many messages wait."""
+        ...
 
 
 class RecipeBook(Protocol):
