@@ -135,12 +135,8 @@ class SqlHistory:
         before = [row.sequence for row in rows if told is not None and row.inspected_at <= told]
         return [*before[:1], *reversed(later)]
 
-    def record_event(self, event: Event) -> None:
-        """One row in ``event``. Raises StorageError."""
-        self.announce(event, ())
-
-    def announce(self, event: Event, messages: Sequence[OutboxMessage]) -> None:
-        """An event and its messages in one transaction. Raises StorageError."""
+    def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
+        """One row in ``event`` and its messages, in one transaction. Raises StorageError."""
         row = {
             "kind": event.kind,
             "severity": event.severity,
@@ -292,8 +288,9 @@ def _outbox_row(
     return {
         "agent_id": agent_id,
         "inspection_id": inspection_id,
+        "sink": message.sink,
         "kind": message.kind,
-        "topic": message.topic,
+        "destination": message.destination,
         "payload": message.payload,
         "content_type": message.content_type,
         "retain": message.retain,

@@ -1,8 +1,8 @@
-"""Messages that wait for the broker's acknowledgement."""
+"""SqlOutbox: messages that wait for the acknowledgement of their receivers."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, and_, func, select, update
@@ -13,7 +13,7 @@ from storage.schema import outbox
 
 
 class SqlOutbox:
-    """:class:`agent.ports.Outbox`: written by :class:`storage.history.SqlHistory`, drained from here.
+    """:class:`agent.ports.Outbox`: written by :class:`storage.history.SqlHistory`, published from here.
 
     Args:
         database: upgraded to the newest schema.
@@ -24,9 +24,11 @@ class SqlOutbox:
         self._database = database
         self._agent_id = agent_id
 
-    def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
+    def pending(
+        self, limit: int, excluding: Collection[int] = (), *, sink: str | None = None
+    ) -> Sequence[StoredMessage]:
         """Up to ``limit`` messages, the oldest first, without those of ``excluding``. Raises StorageError."""
-        query = select(outbox).where(self._is_pending()).order_by(outbox.c.id).limit(limit)
+        query = select(outbox).where(self._is_pending(sink)).order_by(outbox.c.id).limit(limit)
         if excluding:
             query = query.where(outbox.c.id.not_in(excluding))
         with self._database.read() as connection:
@@ -34,8 +36,9 @@ class SqlOutbox:
                 StoredMessage(
                     id=row.id,
                     message=OutboxMessage(
+                        sink=row.sink,
                         kind=row.kind,
-                        topic=row.topic,
+                        destination=row.destination,
                         payload=row.payload,
                         content_type=row.content_type,
                         retain=row.retain,
@@ -61,18 +64,30 @@ class SqlOutbox:
         with self._database.write() as connection:
             connection.execute(statement)
 
-    def depth(self) -> int:
+    def depth(self, *, sink: str | None = None) -> int:
         """How many messages wait. Raises StorageError."""
-        query = select(func.count()).select_from(outbox).where(self._is_pending())
+        query = select(func.count()).select_from(outbox).where(self._is_pending(sink))
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
 
-    def waiting(self) -> tuple[int, datetime | None]:
-        """How many messages wait, and when the oldest was written. Raises StorageError."""
-        count = select(func.count()).select_from(outbox).where(self._is_pending())
-        oldest = select(outbox.c.created_at).where(self._is_pending()).order_by(outbox.c.id).limit(1)
-        with self._database.read() as connection:
-            return connection.execute(count).scalar_one(), connection.execute(oldest).scalar_one_or_none()
+    def backlog(self) -> Mapping[str, tuple[int, datetime]]:
+        """For each sink that has messages waiting: how many, and when the oldest was written.
 
-    def _is_pending(self) -> ColumnElement[bool]:
-        return and_(outbox.c.sent_at.is_(None), outbox.c.agent_id == self._agent_id)
+        Raises StorageError.
+        """
+        # The oldest is found by its number: its time stands behind the payloads, which are not read.
+        oldest = (
+            select(outbox.c.sink, func.count().label("waiting"), func.min(outbox.c.id).label("oldest"))
+            .where(self._is_pending())
+            .group_by(outbox.c.sink)
+            .subquery()
+        )
+        query = select(oldest.c.sink, oldest.c.waiting, outbox.c.created_at).join(
+            outbox, outbox.c.id == oldest.c.oldest
+        )
+        with self._database.read() as connection:
+            return {row.sink: (row.waiting, row.created_at) for row in connection.execute(query)}
+
+    def _is_pending(self, sink: str | None = None) -> ColumnElement[bool]:
+        pending = and_(outbox.c.sent_at.is_(None), outbox.c.agent_id == self._agent_id)
+        return pending if sink is None else and_(outbox.c.sink == sink, pending)

@@ -112,7 +112,7 @@ class SqlRecipeBook:
                 "origin": recipe.origin,
                 "note": recipe.note,
                 "parent_version": recipe.parent,
-                "audition": None if recipe.audition is None else dict(recipe.audition),
+                "prompt_selection": None if recipe.prompt_selection is None else dict(recipe.prompt_selection),
                 "margin": recipe.margin,
             }
             identifier = connection.execute(

@@ -149,7 +149,7 @@ def load(connection: Connection, query: Select[Any]) -> Recipe | None:
             origin=row.origin,
             note=row.note,
             parent=row.parent_version,
-            audition=row.audition,
+            prompt_selection=row.prompt_selection,
         )
     except (ValueError, KeyError, TypeError, RecipeError) as error:
         # Not a StorageError: no waiting mends this, and other SKUs go on.

@@ -83,8 +83,8 @@ recipe = Table(
     Column("origin", String(16), nullable=False, server_default=text("'template'")),
     Column("note", CleanText),
     Column("parent_version", Integer),
-    Column("audition", JSON(none_as_null=True)),
-    Column("margin", Double),  # stands in `audition` too; here for people who ask in SQL
+    Column("prompt_selection", JSON(none_as_null=True)),
+    Column("margin", Double),  # stands in `prompt_selection` too; here for people who ask in SQL
     UniqueConstraint("sku", "version"),
     CheckConstraint("version >= 1", name="version"),
 )
@@ -251,7 +251,8 @@ outbox = Table(
     Column("agent_id", CleanText, nullable=False),
     Column("inspection_id", Name, nullable=False),  # for tracing; empty: of none. Pruning leaves it
     Column("kind", CleanText, nullable=False),
-    Column("topic", CleanText, nullable=False),
+    Column("sink", CleanText, nullable=False, server_default=text("'mqtt'")),
+    Column("destination", CleanText, nullable=False),  # a topic, or the name of a webhook
     Column("payload", LargeBinary),  # dropped once sent: masks would fill the database a second time
     Column("content_type", CleanText, nullable=False),
     Column("retain", Boolean, nullable=False),
@@ -259,9 +260,9 @@ outbox = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("sent_at", UtcDateTime),
     CheckConstraint("payload IS NOT NULL OR sent_at IS NOT NULL", name="payload"),
-    Index("ix_outbox_pending", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    Index("ix_outbox_pending", "sink", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
     Index(None, "sent_at"),
-    sqlite_autoincrement=True,  # a number is never given twice, so a late PUBACK cannot mark another row
+    sqlite_autoincrement=True,  # a number is never given twice, so a late acknowledgement cannot mark another row
 )
 
 event = Table(

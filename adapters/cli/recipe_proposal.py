@@ -97,7 +97,7 @@ def _apply(store: Store, recipe: Recipe, proposal: Proposal) -> Recipe | None:
         origin="person",
         note=note,
         parent=recipe.version,
-        audition=None,
+        prompt_selection=None,
         id=None,
         version=0,
     )

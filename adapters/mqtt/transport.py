@@ -118,7 +118,7 @@ class MqttTransport:
         """Hand over with QoS 1. Raises TransportError: not connected, queue full, or too large."""
         return self._link.publish(
             Outgoing(
-                message.topic,
+                message.destination,
                 message.payload,
                 retain=message.retain,
                 content_type=message.content_type,

@@ -20,7 +20,7 @@ Parameter = float | int | bool | str | list[int] | list[float]
 ORIGINS = (
     "template",  # the words that any product gets, before anybody knew better
     "ollama",  # a language model wrote the words
-    "audition",  # the words that won when they were tried against others
+    "prompt-selection",  # the words that won when they were tried against others
     "enrollment",  # references were taken up
     "recalibration",  # the same recipe with a threshold from more parts
     "import",  # a file that a person wrote or edited
@@ -63,7 +63,7 @@ class Recipe:
     """The reason in a sentence, such as why the template's words stand in."""
     parent: int | None = None
     """The version of the same SKU that this one was made from."""
-    audition: Mapping[str, Any] | None = None
+    prompt_selection: Mapping[str, Any] | None = None
     """How its words did when they were tried, as JSON holds it; ``margin`` says by how much they won."""
 
     def __post_init__(self) -> None:
@@ -81,8 +81,8 @@ class Recipe:
 
     @property
     def margin(self) -> float | None:
-        """By how much its words won their audition; None where there was none."""
-        margin = (self.audition or {}).get("margin")
+        """By how much its words won their selection; None if they were not tried."""
+        margin = (self.prompt_selection or {}).get("margin")
         return float(margin) if isinstance(margin, int | float) and math.isfinite(margin) else None
 
 

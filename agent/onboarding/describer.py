@@ -79,7 +79,7 @@ class Describer:
             raise
         with self._lock:
             self._described[sku] = description
-        self._on_recipes("audition", sku, partial(self._try, sku, description))
+        self._on_recipes("prompt-selection", sku, partial(self._try, sku, description))
 
     def _brief(self, sku: str) -> Brief:
         office = self._office
@@ -176,12 +176,12 @@ class Describer:
                 active,
                 prompts=chosen.prompts,
                 noun=self._noun(sku, description) if template else description.noun,
-                origin=chosen.name if chosen.name in ORIGINS else "audition",
+                origin=chosen.name if chosen.name in ORIGINS else "prompt-selection",
                 note=result.reason,
-                audition=result.as_record(),
+                prompt_selection=result.as_record(),
             )
             self._enrolling.activate_new(draft)
-        self._office.tell("audition", f"prompts of {sku!r}: {result.reason}", sku)
+        self._office.tell("prompt-selection", f"prompts of {sku!r}: {result.reason}", sku)
         self._done(sku, result.reason)
 
     def _keep(
@@ -194,7 +194,7 @@ class Describer:
             noun=description.noun,
             origin="ollama",
             note="; ".join((note, *description.notes)),
-            audition=result.as_record() if result is not None else None,
+            prompt_selection=result.as_record() if result is not None else None,
             calibration=None,
             id=None,
             version=0,

@@ -65,7 +65,9 @@ def same_content(one: Recipe, other: Recipe) -> bool:
 
 def _content(recipe: Recipe) -> Recipe:
     images = tuple(replace(reference, path="") for reference in recipe.references)
-    return replace(recipe, references=images, id=None, version=0, origin="import", parent=None, audition=None)
+    return replace(
+        recipe, references=images, id=None, version=0, origin="import", parent=None, prompt_selection=None
+    )
 
 
 def _sentence(changed: Sequence[str]) -> str:

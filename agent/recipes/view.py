@@ -29,7 +29,7 @@ def shown(recipe: Recipe, *, active: bool) -> dict[str, Any]:
         "origin": recipe.origin,
         "note": recipe.note,
         "parent": recipe.parent,
-        "audition": None if recipe.audition is None else dict(recipe.audition),
+        "prompt_selection": None if recipe.prompt_selection is None else dict(recipe.prompt_selection),
         "calibration": None
         if calibration is None
         else {

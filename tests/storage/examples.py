@@ -43,7 +43,8 @@ def defect(index: int = 1, label: str = "scratch") -> Defect:
 
 
 def message(payload: bytes = b"{}", **fields: Any) -> OutboxMessage:
-    return OutboxMessage("verdict", "factory/line-1/cam-a/verdict", payload, **fields)
+    given = {"sink": "mqtt", "kind": "verdict", "destination": "factory/line-1/cam-a/verdict", **fields}
+    return OutboxMessage(payload=payload, **given)
 
 
 def entry(frame_id: str = "f-1", verdict: Verdict = Verdict.PASS, **fields: Any) -> Entry:

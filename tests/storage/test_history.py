@@ -260,10 +260,10 @@ def test_an_event_and_its_messages_are_written_together_or_not_at_all(
 ) -> None:
     event = Event("command", "recipe.list: done", NOON)
     reply = replace(message(), kind="reply", correlation_data=b"7")
-    history.announce(event, (reply,))
+    history.record_event(event, (reply,))
     assert [stored.message for stored in outbox.pending(9)] == [reply]
     with pytest.raises(StorageError):
-        history.announce(replace(event, severity="fatal"), (reply,))
+        history.record_event(replace(event, severity="fatal"), (reply,))
     with pytest.raises(StorageError):
-        history.announce(event, (replace(reply, topic=None),))  # type: ignore[arg-type]
+        history.record_event(event, (replace(reply, destination=None),))  # type: ignore[arg-type]
     assert (outbox.depth(), count(database, "event")) == (1, 1)

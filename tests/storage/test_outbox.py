@@ -61,18 +61,33 @@ def test_what_one_process_left_the_next_one_finds(database_url: str) -> None:
         assert SqlOutbox(database, agent_id="cell-7").depth() == 1
 
 
-def test_how_many_wait_and_for_how_long(history: SqlHistory, outbox: SqlOutbox) -> None:
-    assert outbox.waiting() == (0, None)
+def test_each_sink_has_an_order_of_its_own(history: SqlHistory, outbox: SqlOutbox) -> None:
+    mqtt, hook = message(b"1"), message(b"2", sink="webhook:mes", destination="mes")
+    history.record([Entry(inspected("a"), (mqtt, hook)), Entry(inspected("b"), (hook,))])
+    assert [stored.message for stored in outbox.pending(9, sink="mqtt")] == [mqtt]
+    first, second = outbox.pending(9, sink="webhook:mes")
+    assert [first.message, second.message] == [hook, hook]
+    assert [one.id for one in outbox.pending(9, (first.id,), sink="webhook:mes")] == [second.id]
+    depths = [outbox.depth(sink=sink) for sink in ("mqtt", "webhook:mes", "webhook:gone")]
+    assert (depths, outbox.depth()) == ([1, 2, 0], 3)
+    assert list(outbox.pending(9, sink="webhook:gone")) == []
+
+
+def test_how_many_wait_at_each_sink_and_since_when(
+    database: Database, history: SqlHistory, outbox: SqlOutbox
+) -> None:
+    assert outbox.backlog() == {}
     before = datetime.now(UTC)
     history.record([entry("a")])
     between = datetime.now(UTC)
-    history.record([entry("b")])
-    count, oldest = outbox.waiting()
-    assert count == outbox.depth() == 2
-    assert oldest is not None
-    assert before <= oldest <= between
-    outbox.mark_sent([outbox.pending(1)[0].id])
-    count, oldest = outbox.waiting()
-    assert count == 1
-    assert oldest is not None
-    assert oldest >= between
+    hook = message(sink="webhook:mes", destination="mes")
+    history.record([Entry(inspected("b"), (message(), hook)), Entry(inspected("c"), (hook,))])
+    found = outbox.backlog()
+    assert {sink: count for sink, (count, _) in found.items()} == {"mqtt": 2, "webhook:mes": 2}
+    assert before <= found["mqtt"][1] <= between <= found["webhook:mes"][1]
+    assert SqlOutbox(database, agent_id="cell-8").backlog() == {}
+    outbox.mark_sent([outbox.pending(1, sink="mqtt")[0].id])
+    count, oldest = outbox.backlog()["mqtt"]
+    assert (count, oldest >= between) == (1, True)
+    outbox.mark_sent([one.id for one in outbox.pending(9, sink="webhook:mes")])
+    assert list(outbox.backlog()) == ["mqtt"]

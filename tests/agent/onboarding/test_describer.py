@@ -81,14 +81,14 @@ def test_a_new_product_is_described_and_its_words_are_tried(start: Start) -> Non
     assert written
     recipe = written[0]
     assert recipe is not None
-    assert recipe.audition is not None
-    assert [one["name"] for one in recipe.audition["candidates"]] == ["template", "ollama", "both"]
+    assert recipe.prompt_selection is not None
+    assert [one["name"] for one in recipe.prompt_selection["candidates"]] == ["template", "ollama", "both"]
     assert recipe.prompts.provenance["model"] == ollama.chats[0].body["model"]
     assert recipe.parent == 1
-    chosen, active = recipe.audition["chosen"], plant.rooms.book.active("A")
+    chosen, active = recipe.prompt_selection["chosen"], plant.rooms.book.active("A")
     assert active is not None
     assert (active.prompts.source is PromptSource.TEMPLATE) == (chosen == "template")
-    assert "audition" in plant.events()
+    assert "prompt-selection" in plant.events()
 
 
 BAD: dict[str, tuple[Reply, str]] = {
