@@ -1,7 +1,8 @@
-"""Frames, where they come from, and the job that a camera is running."""
+"""Frame, Delivery and Job: what a camera sends, where it comes from, and what its line produces."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,13 @@ Image = NDArray[np.uint8]
 """An RGB image, shape (H, W, 3), 8 bits a channel."""
 
 MAX_SKU = 255
-"""Longest SKU in characters (PEERS section 3, identifiers)."""
+"""Longest SKU in characters: a limit of Sightline's own, which the database is made for."""
+
+SUFFIX_OF = {"image/jpeg": ".jpg", "image/png": ".png"}
+"""The suffix of a file by its media type: what cameras send and the media folder keeps."""
+
+MEDIA_TYPE_OF = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
+"""The media type of a file by its suffix in lower case."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,23 +69,23 @@ class Delivery:
     response_topic: str | None = None
     correlation_data: bytes | None = None
     redelivered: bool = False
-    """The broker's DUP flag: the same message may have been delivered before."""
+    """The DUP flag of MQTT: the same message may have been delivered before."""
     retained: bool = False
     guaranteed: bool = False
     """QoS 1: the broker keeps the message until it is acknowledged, and those behind it wait."""
     acknowledge: Callable[[], None] = _nothing
-    """Tells the broker that it may forget the message; idempotent, callable from any thread."""
+    """Lets the broker forget the message. Idempotent, callable from any thread."""
     stale: Callable[[], bool] = _never
-    """Whether its connection is gone: acknowledging has no effect any more, and the broker delivers the
+    """Whether its connection is gone. Then an acknowledgement has no effect, and the broker delivers the
     message again. Callable from any thread."""
     arrived: float = field(default_factory=time.monotonic, compare=False)
-    """When it came, on the monotonic clock: how long it waited is told by this, whatever the wall clock
-    does. ``received_at`` is for people."""
+    """When it came, on the monotonic clock. Waiting times are measured from here, because the wall clock may
+    be set. ``received_at`` is for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a camera's line is producing now (the retained ``sku`` topic)."""
+    """What the production line of a camera is producing now (the retained ``sku`` topic)."""
 
     sku: str
     name: str | None = None
@@ -91,25 +98,35 @@ class Job:
             raise ValueError(f"a SKU has 1 to {MAX_SKU} characters, this one has {len(self.sku)}")
 
 
+def derived_frame_id(camera: Camera, payload: bytes) -> str:
+    """The id of a frame that names none: equal bytes of one camera have one id.
+
+    ``h-`` and the first 24 hexadecimal digits of sha256 over camera and payload.
+    """
+    digest = hashlib.sha256(str(camera).encode() + b"\0")
+    digest.update(payload)
+    return f"h-{digest.hexdigest()[:24]}"
+
+
 @dataclass(frozen=True, slots=True)
 class FrameIdentity:
-    """Whose image this is. ``(camera, frame_id)`` is unique in the history."""
+    """Which frame an image belongs to. ``(camera, frame_id)`` is unique in the history."""
 
     camera: Camera
     frame_id: str
     sku: str | None = None
-    """None where the message names none: the camera's current job decides."""
+    """None if the message names none: the camera's current job decides."""
     part_id: str | None = None
     captured_at: datetime | None = None
     content_derived: bool = False
-    """The frame named no id; ``frame_id`` was derived from its bytes, so equal images share it."""
+    """True if the frame named no id. ``frame_id`` was derived from its bytes, so equal images share it."""
     sequence: int | None = None
-    """The camera's own running number, where it sends one."""
+    """The camera's own running number, if it sends one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded image with its identity and the bytes it came as."""
+    """One decoded image with its identity and the bytes that it came as."""
 
     identity: FrameIdentity
     image: Image

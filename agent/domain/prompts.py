@@ -10,6 +10,10 @@ from enum import StrEnum
 from agent.domain.errors import RecipeError
 
 
+GENERIC_NOUN = "object"
+"""What a product is called until somebody names it, and the noun of the map's descriptions (METHODS 1.3)."""
+
+
 class PromptSource(StrEnum):
     """Who wrote a prompt set."""
 
@@ -118,14 +122,3 @@ def combine(*sets: PromptSet) -> PromptSet:
         source=sets[-1].source,
         provenance=dict(sets[-1].provenance),
     )
-
-
-GENERIC_NOUN = "object"
-"""The noun of the map's descriptions, whatever the product (METHODS 1.3), and of products nobody named."""
-
-
-GENERIC_NOUN = "object"
-"""What a product is called until somebody names it."""
-
-
-GENERIC_NOUN = "object"
