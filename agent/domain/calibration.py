@@ -1,4 +1,4 @@
-"""TODO."""
+"""Calibration: the threshold of one recipe, and how it was set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 MINIMUM_SAMPLES = 8
-"""Below this many good parts the deviation of their scores says too little to judge by."""
+"""With fewer good parts, the deviation of their scores is too uncertain to judge by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +19,18 @@ class Calibration:
     """Scores from here up to ``threshold`` are inside the margin and go to REVIEW."""
     samples: int
     false_alarm_rate: float
-    """The rate of good parts above ``threshold`` that was aimed at."""
+    """The target: the rate of good parts above ``threshold``."""
     source: str
-    """How it was set, for the row and for people: ``leave-one-out of 16 references``."""
+    """How it was set, for the row and for people. Example: ``leave-one-out of 16 references``."""
     map_threshold: float | None = None
     """Pixels of the anomaly map above this belong to a defect; None: the method's default."""
     scorer: str | None = None
-    """Fingerprint of the method, its parameters and the weights that gave the scores: a threshold
-    means nothing for others."""
+    """Fingerprint of the method, its parameters and the weights that gave the scores. The threshold
+    does not apply to the scores of another one."""
     log_mean: float | None = None
-    """Mean of the natural logarithms of the samples' scores: what is usual, to see drift by."""
+    """Mean of the natural logarithms of the samples' scores: the usual score, which drift is measured from."""
     log_deviation: float | None = None
-    """Their standard deviation."""
+    """Standard deviation of the same logarithms."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and math.isfinite(self.review_below)):

@@ -1,4 +1,4 @@
-"""The exceptions of Sightline. Each message is one clear sentence that says what to do."""
+"""SightlineError and its subclasses. Each message is one clear sentence that names the remedy."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ConfigurationError(SightlineError):
 
 
 class FrameError(SightlineError):
-    """A delivery on a frame topic that holds no usable image.
+    """A delivery on a frame topic without a usable image.
 
-    ``identity`` is as much as could be read of whose frame it was, so that it still ends as one row.
+    ``identity`` holds what could be read of the frame's origin, so that the frame still ends as one row.
     """
 
     def __init__(self, reason: str, identity: FrameIdentity) -> None:
@@ -29,7 +29,7 @@ class FrameError(SightlineError):
 
 
 class MessageError(SightlineError):
-    """A delivery that is no frame (job, feedback) and cannot be understood."""
+    """A delivery other than a frame (a job, feedback) that cannot be understood."""
 
 
 class ModelError(SightlineError):
@@ -53,14 +53,14 @@ class TransportError(SightlineError):
 
 
 class UndeliverableError(TransportError):
-    """A message that this broker will never take, too large for it for instance."""
+    """A message that its receiver will never take, for instance because it is too large."""
 
 
 class WriterError(SightlineError):
-    """The language model gave no usable prompts; the message says why, for the row of the recipe.
+    """The language model gave no usable prompts. The message is the reason, for the row of the recipe.
 
-    ``again`` says whether a later try may do better without more knowledge of the product (the model was
-    away, not pulled yet, slow or wordless), or a person has to say what the product is.
+    ``again``: True if a later try may succeed as it is (the model was away, not pulled yet, slow, or
+    returned nothing). False if a person first has to describe the product.
     """
 
     def __init__(self, reason: str, *, again: bool = True) -> None:

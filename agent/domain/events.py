@@ -1,4 +1,4 @@
-"""TODO."""
+"""Event: something that happened and deserves a row of its own, such as bad input or a change of job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth a row that is no inspection: bad input, skipped work, a job change."""
+    """Something worth a row that is not an inspection: bad input, skipped work, a change of job."""
 
     kind: str
     message: str

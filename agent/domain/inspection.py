@@ -1,4 +1,4 @@
-"""Inspections: all that is known of one judged frame, one row of history."""
+"""Inspection: all that is known of one judged frame, one row of the history; and Feedback on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class RecipeStamp:
-    """Which recipe judged, as the row and the verdict tell it."""
+    """Which recipe judged, as the row and the verdict message name it."""
 
     id: int | None
     version: int
@@ -57,7 +57,10 @@ class MediaPaths:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One frame, judged. The fields are those of the verdict message (DESIGN section 4)."""
+    """One frame, judged.
+
+    The fields are those of the verdict message. ``sightline config schema --verdict`` prints its JSON Schema.
+    """
 
     inspection_id: str
     identity: FrameIdentity
@@ -80,7 +83,7 @@ class Inspection:
     timings: Timings = field(default_factory=Timings)
     media: MediaPaths = field(default_factory=MediaPaths)
     size: tuple[int, int] | None = None
-    """(width, height) of the frame in pixels; None where it could not be decoded."""
+    """(width, height) of the frame in pixels; None if it could not be decoded."""
 
     def __post_init__(self) -> None:
         if self.score is not None and not math.isfinite(self.score):
@@ -89,7 +92,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """An operator's word on an inspection."""
+    """An operator's judgement of an inspection."""
 
     truth: str
     """``good`` or ``defective``."""
@@ -97,7 +100,7 @@ class Feedback:
     inspection_id: str | None = None
     frame_id: str | None = None
     camera: str | None = None
-    """``site/line/camera``, to find the frame where only its id is named."""
+    """``site/line/camera``, to find the frame if only its id is named."""
     by: str | None = None
     note: str | None = None
 

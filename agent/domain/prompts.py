@@ -1,4 +1,4 @@
-"""Prompt sets: what a good and a defective product look like, in words."""
+"""PromptSet: what a good and a defective product look like, in words; WinCLIP's compositional ensemble."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.domain.errors import RecipeError
-
 
 GENERIC_NOUN = "object"
 """What a product is called until somebody names it, and the noun of the map's descriptions (METHODS 1.3)."""
@@ -29,7 +28,7 @@ class NamedDefect:
     name: str
     phrases: tuple[str, ...]
     severity: str = ""
-    """How bad it is, in the words of whoever named it (``minor``, ``critical``); empty: unknown."""
+    """How bad it is, in the words of whoever named it (``minor``, ``critical``). Empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class PromptSet:
     defects: tuple[NamedDefect, ...] = ()
     source: PromptSource = PromptSource.TEMPLATE
     provenance: dict[str, str] = field(default_factory=dict)
-    """Model, model digest, seed, instruction hash: whatever explains the text."""
+    """What explains the text: model, model digest, seed, hash of the instruction."""
 
     def __post_init__(self) -> None:
         if not self.normal or not self.anomalous:
@@ -90,7 +89,7 @@ COMMON_DEFECTS = (
     NamedDefect("misprint", ("a misprint", "smeared print", "a wrong or missing letter")),
     NamedDefect("discolouration", ("discolouration", "a wrong colour", "a faded spot")),
 )
-"""Defects that any product may have: labels for a region where nobody named better ones."""
+"""Defects that any product may have: labels for a region if nobody named better ones."""
 
 
 def compositional_ensemble(noun: str) -> PromptSet:
@@ -111,7 +110,7 @@ def compositional_ensemble(noun: str) -> PromptSet:
 
 
 def combine(*sets: PromptSet) -> PromptSet:
-    """The descriptions of all sets, duplicates kept: FADE's mean counts them (METHODS section 1.3).
+    """The descriptions of all sets. Duplicates stay, since FADE's mean counts them (METHODS section 1.3).
 
     Defects, source and provenance are those of the last set.
     """

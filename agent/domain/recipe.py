@@ -1,4 +1,4 @@
-"""Recipes: how one SKU is inspected."""
+"""Recipe: how one SKU is inspected; its references, its listing and its digests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from agent.domain.prompts import GENERIC_NOUN, PromptSet, compositional_ensemble
 Parameter = float | int | bool | str | list[int] | list[float]
 
 ORIGINS = (
-    "template",  # the words that any product gets, before anybody knew better
+    "template",  # the words that any product gets as long as nobody described it
     "ollama",  # a language model wrote the words
-    "prompt-selection",  # the words that won when they were tried against others
-    "enrollment",  # references were taken up
-    "recalibration",  # the same recipe with a threshold from more parts
+    "prompt-selection",  # these words won when candidates were tried against each other
+    "enrollment",  # references were added
+    "recalibration",  # the same recipe, its threshold set from more parts
     "import",  # a file that a person wrote or edited
     "person",  # a person's choice, such as a threshold that feedback proposed
 )
@@ -31,13 +31,13 @@ ORIGINS = (
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A photograph of a good part, kept as a media file."""
+    """An image of a good part, kept as a media file."""
 
     sha256: str
     path: str
     """Relative to the media folder."""
     name: str
-    """What a person calls it: the file it was enrolled from, or the frame id."""
+    """For people: the file that it was enrolled from, or the frame id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class Recipe:
     origin: str = "template"
     """Why this version was written, one of :data:`ORIGINS`."""
     note: str | None = None
-    """The reason in a sentence, such as why the template's words stand in."""
+    """The reason in a sentence, for instance why the template's words stand in."""
     parent: int | None = None
     """The version of the same SKU that this one was made from."""
     prompt_selection: Mapping[str, Any] | None = None
-    """How its words did when they were tried, as JSON holds it; ``margin`` says by how much they won."""
+    """How its words did when they were tried, in JSON's types. ``margin``: by how much they won."""
 
     def __post_init__(self) -> None:
         if not self.sku or len(self.sku) > MAX_SKU:
@@ -98,7 +98,7 @@ class RecipeListing:
     prompt_source: str
     shots: int
     threshold: float | None
-    """None where the version is not calibrated."""
+    """None if the version is not calibrated."""
     origin: str
     note: str | None
     parent: int | None
@@ -108,7 +108,7 @@ class RecipeListing:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """The parts of a recipe, each as the beginning of its sha256, to see later which were edited."""
+    """The parts of a recipe, each as the beginning of its sha256. They show later which part was edited."""
 
     noun: str
     method: str

@@ -1,4 +1,4 @@
-"""From a score to a verdict."""
+"""Verdict, and decide(): from a score to a verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent.domain.calibration import MINIMUM_SAMPLES, Calibration
 
 
 class Verdict(StrEnum):
-    """What an inspection ends as."""
+    """The result of an inspection."""
 
     PASS = "PASS"  # noqa: S105 - a verdict, not a password
     FAIL = "FAIL"
@@ -20,15 +20,15 @@ class Verdict(StrEnum):
 def decide(score: float, calibration: Calibration | None, samples: int = 0) -> tuple[Verdict, str]:
     """The verdict on a finite ``score`` and the sentence that explains it.
 
-    ``samples`` is the number of good parts known so far; it is named where they are too few.
+    ``samples`` is the number of good parts known so far. The sentence names it if they are too few.
     """
     if calibration is None:
         missing = max(0, MINIMUM_SAMPLES - samples)
         if missing:
             needed = "1 more good part is" if missing == 1 else f"{missing} more good parts are"
             return Verdict.REVIEW, f"the recipe is not calibrated; {needed} needed"
-        # Enough parts and yet no threshold: it was set with what no longer scores (agent/recipes/cache.py), and a
-        # new one is on its way (agent/onboarding/rescoring.py).
+        # Enough parts and yet no threshold: another scorer set it (agent/recipes/cache.py), and a new one
+        # is on its way (agent/onboarding/rescoring.py).
         return Verdict.REVIEW, (
             "the recipe is not calibrated for this model and its parameters; a threshold is being set from "
             "its references"

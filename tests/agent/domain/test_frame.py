@@ -1,4 +1,4 @@
-"""The nouns of a frame."""
+"""Frames, jobs and deliveries validate themselves."""
 
 from __future__ import annotations
 

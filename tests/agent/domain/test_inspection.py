@@ -16,12 +16,12 @@ IDENTITY = FrameIdentity(Camera("plant", "line-1", "top"), "f-1")
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
-def test_a_score_that_is_no_number_cannot_become_a_row(score: float) -> None:
+def test_a_score_that_is_not_finite_cannot_become_a_row(score: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         Inspection("i", IDENTITY, "A", Verdict.FAIL, "", NOW, NOW, score=score)
 
 
-def test_an_inspection_without_score_says_so() -> None:
+def test_an_inspection_may_have_no_score() -> None:
     inspection = Inspection("i", IDENTITY, None, Verdict.ERROR, "unreadable", NOW, NOW)
     assert (inspection.score, inspection.size, inspection.defects) == (None, None, ())
     assert not inspection.calibrated

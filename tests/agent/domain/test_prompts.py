@@ -1,4 +1,4 @@
-"""WinCLIP's compositional ensemble and what prompt sets promise (METHODS section 2)."""
+"""WinCLIP's compositional ensemble and the rules of prompt sets (METHODS section 2)."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_a_prompt_set_needs_both_sides(normal: tuple[str, ...], anomalous: tuple
 
 def test_the_digest_covers_the_words_and_nothing_else() -> None:
     base = PromptSet(("good",), ("bad",), (NamedDefect("dent", ("a dent",)),))
-    told = dataclasses.replace(base, source=PromptSource.MANUAL, provenance={"by": "somebody"})
-    assert base.digest == told.digest
+    relabelled = dataclasses.replace(base, source=PromptSource.MANUAL, provenance={"by": "somebody"})
+    assert base.digest == relabelled.digest
     others = [
         dataclasses.replace(base, normal=("good", "fine")),
         dataclasses.replace(base, anomalous=("worse",)),

@@ -18,7 +18,7 @@ def test_a_new_recipe_is_not_stored_and_has_no_references() -> None:
 
 
 def test_shots_counts_references() -> None:
-    references = tuple(Reference(str(i), f"{i}.png", f"photo {i}") for i in range(3))
+    references = tuple(Reference(str(i), f"{i}.png", f"part {i}") for i in range(3))
     assert Recipe("B-1", "bolt", PROMPTS, "sightline", references=references).shots == 3
 
 

@@ -29,7 +29,7 @@ CALIBRATION = Calibration(threshold=0.5, review_below=0.4, samples=16, false_ala
         (7.0, Verdict.FAIL),
     ],
 )
-def test_the_borders_belong_to_the_better_side(score: float, verdict: Verdict) -> None:
+def test_the_limits_belong_to_the_better_side(score: float, verdict: Verdict) -> None:
     assert decide(score, CALIBRATION)[0] is verdict
 
 
@@ -49,7 +49,7 @@ def test_the_reason_names_score_and_threshold() -> None:
         (100, STALE),
     ],
 )
-def test_without_calibration_a_person_decides_and_hears_what_is_missing(samples: int, reason: str) -> None:
+def test_without_calibration_a_person_decides_and_the_reason_names_what_is_missing(samples: int, reason: str) -> None:
     assert decide(0.9, None, samples) == (Verdict.REVIEW, reason)
 
 
