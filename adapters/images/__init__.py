@@ -1,1 +1,1 @@
-"""Images: payloads to frames within limits, masks and overlays to files."""
+"""Images: payloads to frames within limits, masks and overlays to files. Imports nothing of MQTT."""

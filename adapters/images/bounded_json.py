@@ -1,4 +1,4 @@
-"""JSON from outside, within limits that are checked before it is parsed."""
+"""``load_object``: JSON from outside, within limits that are checked before it is parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.errors import MessageError
 
 MAX_DEPTH = 32
-"""Levels of objects and lists in one another; no message of ours needs five."""
+"""Nested objects and lists; no message of the agent needs five."""
 MAX_VALUES = 20_000
 """Values, keys and strings in one message, commas and colons counted."""
 MAX_DIGITS = 400
@@ -20,7 +20,7 @@ _NOTHING_ELSE = bytes(set(range(256)) - set(_STRUCTURE))
 
 
 class _RefusedError(ValueError):
-    """Why a text that may be JSON is not read."""
+    """Why a text that may be JSON is not parsed."""
 
 
 def load_object(payload: bytes) -> dict[str, Any]:
@@ -36,33 +36,33 @@ def load_object(payload: bytes) -> dict[str, Any]:
             payload.decode("utf-8-sig"),
             parse_int=_whole,
             parse_float=_finite,
-            parse_constant=_no_number,
+            parse_constant=_refuse_constant,
             object_pairs_hook=_unique,
         )
     except _RefusedError as error:
-        raise MessageError(f"the payload is no JSON that is read here: {error}") from None
+        raise MessageError(f"the payload is not JSON that the agent reads: {error}") from None
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise MessageError("the payload is no JSON") from None
+        raise MessageError("the payload is not JSON") from None
     if not isinstance(found, dict):
-        raise MessageError("the payload is JSON, but no object")
+        raise MessageError("the payload is JSON, but not an object")
     return found
 
 
 def _check_shape(payload: bytes) -> None:
-    """At the speed of memory, an image in base64 included.
+    """Check depth and number of values at the speed of memory, an image in base64 included.
 
-    What is outside of strings is found by their quotes alone. Up to the first error of the JSON, where the
-    parser stops, that is exact; beyond it nobody looks.
+    Quotes alone separate strings from structure. That is exact up to the first error of the JSON, where the
+    parser stops; nothing reads beyond it.
     """
     if b"\\" in payload:
         payload = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
     if payload.count(b'"') > 2 * MAX_VALUES:
         raise _RefusedError(f"it holds more than {MAX_VALUES:,} values")
-    outside = b"".join(payload.split(b'"')[::2]).translate(None, _NOTHING_ELSE)
-    if len(outside) > 2 * MAX_VALUES:
+    structure = b"".join(payload.split(b'"')[::2]).translate(None, _NOTHING_ELSE)
+    if len(structure) > 2 * MAX_VALUES:
         raise _RefusedError(f"it holds more than {MAX_VALUES:,} values")
     depth = 0
-    for sign in outside:
+    for sign in structure:
         if sign in b"[{":
             depth += 1
             if depth > MAX_DEPTH:
@@ -86,14 +86,14 @@ def _finite(text: str) -> float:
     return number
 
 
-def _no_number(text: str) -> float:
-    raise _RefusedError(f"{text} is no number in JSON")
+def _refuse_constant(text: str) -> float:
+    raise _RefusedError(f"{text} is not a number in JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _RefusedError(f"the key {key[:40]!r} stands twice")
+            raise _RefusedError(f"the key {key[:40]!r} occurs twice")
         found[key] = value
     return found

@@ -1,4 +1,4 @@
-"""Images to files and back (agent.ports.ImageCodec)."""
+"""``CvImageCodec``: images to files and back with OpenCV, behind :class:`agent.ports.ImageCodec`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _OVERLAY_QUALITY = 88
 
 
 class ImageError(SightlineError):
-    """A file that holds no image, or an image that cannot be written."""
+    """A file without an image, or an image that cannot be written."""
 
 
 class CvImageCodec:
-    """OpenCV's codecs behind the agent's port."""
+    """Decodes JPEG and PNG; encodes masks and overlays."""
 
     def __init__(self, max_pixels: int = 100_000_000, pixels: PixelReader | None = None) -> None:
         """``pixels`` decodes images in place of this process."""

@@ -1,6 +1,6 @@
-"""The decoder's own process: one image after the other, until the agent is gone.
+"""``main`` of the decode process: one image after the other, until the agent is gone.
 
-It imports nothing but numpy and OpenCV, and is started by :mod:`adapters.images.worker`.
+:mod:`adapters.images.worker` starts it. It imports nothing but numpy and OpenCV.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from adapters.images.canvas import Canvas, open_canvas
-from adapters.images.channel import ANSWER, READY, REQUEST
+from adapters.images.channel import ANSWER, READY, REQUEST, Canvas, open_canvas
 from adapters.images.header import Header, HeaderError
 from adapters.images.pixels import NO_MEMORY, decode_bgr
 from agent.domain.frame import Image
@@ -26,18 +25,18 @@ from agent.domain.frame import Image
 _LOG_BYTES = 1_000_000
 _GRACE_S = 2.0
 _PADDING = 64
-_TOLD = re.compile(r"(Corrupt JPEG data: [^\n]*|Premature end of JPEG file[^\n]*)")
+_COMPLAINT = re.compile(r"(Corrupt JPEG data: [^\n]*|Premature end of JPEG file[^\n]*)")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd([0-79])")
 
 Decode = Callable[[bytes, int], tuple[Header, Image]]
 
 
-def damage(told: str) -> str | None:
-    """What libjpeg complained of, where it filled an image in that is not all there; None: no harm.
+def damage(log: str) -> str | None:
+    """What libjpeg complained of when it filled in missing parts of an image; None if nothing is missing.
 
-    A few bytes more than needed, before a restart or at the end, are how some cameras pad.
+    Some cameras pad with a few bytes before a restart or at the end; that does no harm.
     """
-    found = _TOLD.search(told)
+    found = _COMPLAINT.search(log)
     if found is None:
         return None
     padding = _EXTRANEOUS.search(found[0])
@@ -47,24 +46,24 @@ def damage(told: str) -> str | None:
 
 
 class Log:
-    """What the codecs write to the standard error: they have no other way to say that data are missing."""
+    """Standard error of this process: the codecs report missing data only there."""
 
     def __init__(self) -> None:
         self._descriptor = open_canvas()
         os.dup2(self._descriptor, 2)
 
     def take(self) -> str:
-        """All since the last time."""
-        told = os.pread(self._descriptor, _LOG_BYTES, 0)
-        if told:
+        """All text since the last call."""
+        text = os.pread(self._descriptor, _LOG_BYTES, 0)
+        if text:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-        return told.decode("utf-8", "replace")
+        return text.decode("utf-8", "replace")
 
 
 def main(channel: int, canvas: int, decode: Decode = decode_bgr) -> None:
     """Serve the socket ``channel`` until it is closed; ``canvas`` is where pixels go."""
-    _settle()
+    _prepare_process()
     with socket.socket(fileno=channel) as agent:
         agent.sendall(READY)
         log, shared = Log(), Canvas(canvas)
@@ -74,22 +73,22 @@ def main(channel: int, canvas: int, decode: Decode = decode_bgr) -> None:
             content = _read(agent, length)
             if content is None:
                 break
-            # Should the agent be gone by then, nobody else would end a decoder that hangs.
+            # If the agent dies meanwhile, nothing else would end a decoder that hangs.
             signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_S)
             with _memory(memory):
                 answer = _answer(bytes(content), max_pixels, decode, log, shared)
-            del content  # a large one is not kept until the next comes
+            del content  # frees a large one before the next request
             signal.setitimer(signal.ITIMER_REAL, 0)
             agent.sendall(answer)
 
 
-def _settle() -> None:
-    """The agent decides when this process ends: not the terminal, not systemd, which stop the agent."""
+def _prepare_process() -> None:
+    """Ignore signals: the terminal and systemd stop the agent, and the agent ends this process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError):  # Linux alone; without it the agent may be chosen in its place
+    with contextlib.suppress(OSError):  # Linux only: the kernel should kill this process before the agent
         Path("/proc/self/oom_score_adj").write_text("900")
     cv2.setNumThreads(1)
 
@@ -109,11 +108,11 @@ def _answer(content: bytes, max_pixels: int, decode: Decode, log: Log, shared: C
         return _refusal(str(error))
     except MemoryError:
         return _refusal(NO_MEMORY)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this image's, whose row tells it
+    except Exception as error:  # noqa: BLE001 - this image's row records it
         return _refusal(f"the image cannot be decoded: {type(error).__name__}: {error}")
     finally:
         log.take()
-        shared.forget()
+        shared.unmap()
 
 
 def _refusal(reason: str) -> bytes:
@@ -123,9 +122,9 @@ def _refusal(reason: str) -> bytes:
 
 @contextlib.contextmanager
 def _memory(budget: int) -> Iterator[None]:
-    """So much more address space than now."""
+    """Limit the address space to ``budget`` bytes more than now."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    with contextlib.suppress(OSError, ValueError):  # macOS has the limit and does not keep it
+    with contextlib.suppress(OSError, ValueError):  # macOS has the limit but does not enforce it
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + budget
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
@@ -137,7 +136,7 @@ def _memory(budget: int) -> Iterator[None]:
 
 
 def _read(agent: socket.socket, length: int) -> bytearray | None:
-    """Exactly so many bytes; None where the agent is gone."""
+    """Exactly ``length`` bytes; None if the agent is gone."""
     content = bytearray(length)
     view, got = memoryview(content), 0
     while got < length:

@@ -1,4 +1,4 @@
-"""Payloads of frame topics to frames (agent.ports.FrameDecoder)."""
+"""``PayloadDecoder``: payloads of frame topics to frames, behind :class:`agent.ports.FrameDecoder`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from adapters.images.header import HeaderError, media_type
 from adapters.images.identity import read_identity
 from adapters.images.image_ref import ImageReferenceError, ReferenceReader
 from adapters.images.pixels import PixelReader, pixel_reader
-from adapters.mqtt.codec import IMAGE_KEYS
 from agent.domain.errors import FrameError, MessageError
 from agent.domain.frame import Camera, Delivery, Frame, FrameIdentity
 from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 
+IMAGE_KEYS = ("image", "image_base64", "img", "data", "frame")
+"""Names under which cameras send a base64 image, the contract's own first."""
+
 _JSON_OVERHEAD = 64 * 1024
 _WHITE = b" \t\r\n"
-_MOST_TOLD = 1_000
-"""Cameras of which oddities are logged, once each; all are counted."""
+_MAX_LOGGED = 1_000
+"""Pairs of camera and oddity that are logged, once each; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameLimits:
-    """What is decoded at most, and where references may lead."""
+    """What is decoded at most, and which references are followed."""
 
     max_bytes: int = 20_000_000
     max_pixels: int = 100_000_000
@@ -41,13 +43,13 @@ class FrameLimits:
 
 
 class _RefusedError(ValueError):
-    """Why a delivery is no frame, before its identity is attached."""
+    """Why a delivery is not a frame, before its identity is attached."""
 
 
 class PayloadDecoder:
-    """The three forms of a frame (DESIGN section 4): raw JPEG or PNG with MQTT 5 user properties, JSON
-    with base64, JSON with a path or URL. Whatever comes, only FrameError is raised, and it always carries
-    a frame id.
+    """Decodes the three forms of a frame (README, "Subscribe"): raw JPEG or PNG with MQTT 5 user
+    properties, JSON with base64, JSON with a path or URL. Whatever the payload is, only FrameError is
+    raised, and it always carries a frame id.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class PayloadDecoder:
         self._references = ReferenceReader(
             limits.max_bytes, limits.allowed_roots, limits.allowed_hosts, limits.timeout_s
         )
-        self._told: set[tuple[Camera, str]] = set()
+        self._logged: set[tuple[Camera, str]] = set()
 
     def identify(self, delivery: Delivery) -> FrameIdentity:
         """Whose frame this is, without decoding the image; never raises."""
@@ -95,7 +97,7 @@ class PayloadDecoder:
         return Frame(identity, image, content, header.media_type, delivery.received_at)
 
     def _open(self, delivery: Delivery) -> tuple[bytes, Mapping[str, Any]]:
-        """The image's bytes, empty where JSON holds them, and the fields that name it."""
+        """The image's bytes, empty if JSON holds them, and the fields that name it."""
         payload = delivery.payload
         if not payload:
             raise _RefusedError("the payload is empty")
@@ -111,7 +113,7 @@ class PayloadDecoder:
                 return b"", {**delivery.properties, **load_object(payload)}
             except MessageError as error:
                 raise _RefusedError(str(error)) from None
-        return payload, delivery.properties  # the header says in words what it is instead
+        return payload, delivery.properties  # read_header names what it is instead
 
     def _image(self, fields: Mapping[str, Any]) -> bytes:
         for key in IMAGE_KEYS:
@@ -134,7 +136,7 @@ class PayloadDecoder:
         try:
             content = base64.b64decode(text.encode("ascii").translate(None, _WHITE), validate=True)
         except (binascii.Error, ValueError):
-            raise _RefusedError(f"{key} is no valid base64") from None
+            raise _RefusedError(f"{key} is not valid base64") from None
         if not content:
             raise _RefusedError(f"{key} is empty")
         return content
@@ -151,8 +153,8 @@ class PayloadDecoder:
         """Count what was ignored; log it once for each camera."""
         for name, sentence in oddities.items():
             self._counters.add(name)
-            if (camera, name) not in self._told and len(self._told) < _MOST_TOLD:
-                self._told.add((camera, name))
+            if (camera, name) not in self._logged and len(self._logged) < _MAX_LOGGED:
+                self._logged.add((camera, name))
                 logger.warning(
                     "%s: %s; its frames are judged all the same", camera, sentence, extra=about(camera)
                 )

@@ -1,4 +1,4 @@
-"""Sizes from the first bytes, and whether the file is all there, before anything is decoded."""
+"""``read_header`` and ``check_complete``: an image's size and whether its file is whole, without decoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JPEG = "image/jpeg"
 PNG = "image/png"
 
 MAX_SCANS = 100
-"""Each scan of a progressive JPEG goes over all of the image; encoders make about ten."""
+"""Each scan of a progressive JPEG passes over the whole image; encoders make about ten."""
 _MAX_SEGMENTS = 2_000
 _MAX_CHUNKS = 100_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -26,7 +26,7 @@ _OTHERS = {
     b"%PDF": "a PDF",
     b"\x00\x00\x00": "an MP4, HEIF or AVIF",
 }
-# Start of frame: all of C0-CF but DHT (C4), JPG (C8) and DAC (CC). ITU-T T.81 table B.1.
+# Start of frame: all of C0-CF except DHT (C4), JPG (C8) and DAC (CC). ITU-T T.81 table B.1.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FILL = re.compile(rb"\xff+")
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD9)))
@@ -36,12 +36,12 @@ _NO_MARKER[[0x00, 0xFF, *range(0xD0, 0xD8)]] = True
 
 
 class HeaderError(ValueError):
-    """No image that we read, or not all of it."""
+    """Not an image that we read, or not all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the first bytes tell."""
+    """Type and size that the first bytes claim."""
 
     media_type: str
     width: int
@@ -67,7 +67,8 @@ def read_header(content: bytes) -> Header:
     if kind == JPEG:
         return _jpeg_header(content)
     other = next((name for magic, name in _OTHERS.items() if content.startswith(magic)), None)
-    raise HeaderError(f"the image is {other}; send JPEG or PNG" if other else "the payload is no JPEG or PNG")
+    found = f"the image is {other}; send JPEG or PNG" if other else "the payload is not JPEG or PNG"
+    raise HeaderError(found)
 
 
 def admit(content: bytes, max_pixels: int) -> Header:
@@ -82,8 +83,8 @@ def admit(content: bytes, max_pixels: int) -> Header:
 
 
 def check_complete(content: bytes, header: Header) -> None:
-    """Raises HeaderError where the file ends too early, has more parts than a camera writes, is animated
-    or, in a PNG, where a chunk is damaged."""
+    """Raises HeaderError if the file ends too early, has more parts than a camera writes, is animated,
+    or is a PNG with a damaged chunk."""
     if header.media_type == PNG:
         _check_png(content)
     else:
@@ -187,7 +188,7 @@ def _check_jpeg(content: bytes) -> None:
 
 
 def _marker_positions(content: bytes) -> NDArray[np.intp]:
-    """Where FF is followed by something that makes it a marker; within segments these may be mere data."""
+    """Positions of FF followed by a byte that makes it a marker; within segments these may be mere data."""
     octets = np.frombuffer(content, np.uint8)
     candidates = np.flatnonzero(octets[:-1] == 0xFF)
     return candidates[~_NO_MARKER[octets[candidates + 1]]]

@@ -1,54 +1,45 @@
-"""Whose image a message is: read leniently, so that even a bad frame has an identity."""
+"""``read_identity``: whose image a message holds, read so that even a bad frame has an identity."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.mqtt.codec import parse_time
-from agent.domain.frame import MAX_SKU, Delivery, FrameIdentity
+from agent.domain.frame import MAX_SKU, Delivery, FrameIdentity, derived_frame_id
 
 MAX_IDENTIFIER = 255
 MAX_IDENTIFIER_BYTES = 500
 """Longest frame id and part id in characters and in UTF-8, as the columns of the history."""
 MAX_SEQUENCE = 2**63 - 1
 FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-"""What every database and every time zone can hold."""
+"""Times that every database and every time zone can represent."""
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
-"""A camera's clock outside of OLDEST and so far ahead of the receipt was never set."""
+"""A camera's clock before OLDEST, or more than AHEAD after the receipt, was never set."""
 
 _EPOCH_LIMIT_S = 1e11
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An identity, and what was wrong with what it was read from."""
+    """An identity, and what was wrong with the fields that it was read from."""
 
     identity: FrameIdentity
     complaint: str | None = None
-    """Why the frame cannot be judged under this identity; None where it can."""
+    """Why the frame cannot be judged under this identity; None if it can."""
     oddities: Mapping[str, str] = field(default_factory=dict)
-    """What was ignored or is hard to believe, by the counter that counts it; none of it fails a frame."""
+    """What was ignored or is implausible, by the name of its counter; none of it fails a frame."""
 
 
 class UnreadableError(ValueError):
-    """A field that is not what it should be."""
-
-
-def derived_id(delivery: Delivery) -> str:
-    """``h-`` and the first 24 hexadecimal digits of sha256 over camera and payload."""
-    digest = hashlib.sha256(str(delivery.camera).encode() + b"\0")
-    digest.update(delivery.payload)
-    return f"h-{digest.hexdigest()[:24]}"
+    """A field of the wrong type, length or characters."""
 
 
 def read_identity(delivery: Delivery, fields: Mapping[str, Any]) -> Reading:
-    """As much as can be read. A wrong clock or running number loses no frame; a wrong id or SKU does,
-    for it might name another part or product."""
+    """Read as much as possible. A wrong clock or sequence number fails no frame; a wrong id or SKU does,
+    for it may name another part or product."""
     complaints: list[str] = []
     oddities: dict[str, str] = {}
 
@@ -64,7 +55,7 @@ def read_identity(delivery: Delivery, fields: Mapping[str, Any]) -> Reading:
     part_id = text("part_id", MAX_IDENTIFIER)
     identity = FrameIdentity(
         camera=delivery.camera,
-        frame_id=frame_id if frame_id is not None else derived_id(delivery),
+        frame_id=frame_id if frame_id is not None else derived_frame_id(delivery.camera, delivery.payload),
         sku=sku,
         part_id=part_id,
         captured_at=_captured_at(fields.get("captured_at"), delivery.received_at, oddities),
@@ -93,17 +84,29 @@ def _text(name: str, value: object, longest: int) -> str | None:
 
 
 def _captured_at(value: object, received_at: datetime, oddities: dict[str, str]) -> datetime | None:
-    """As the camera says it, however hard to believe; None where it says none that a calendar knows."""
+    """As the camera claims it, however implausible; None if no calendar knows it."""
     try:
         time = _time(value)
         if time is not None and not FIRST <= time < LAST:
-            raise ValueError("is no time that a calendar knows")
+            raise ValueError("is not a time that a calendar knows")
     except ValueError as error:
         oddities["captured_at_unusable"] = f"its captured_at {error}"
         return None
     if time is not None and (time < OLDEST or time - received_at > AHEAD):
         oddities["captured_at_implausible"] = f"its clock says {time.isoformat()}; set it"
     return time
+
+
+def parse_time(text: str) -> datetime:
+    """A time in RFC 3339, taken as UTC if it names no zone. Raises ValueError."""
+    if len(text) > 64:
+        raise ValueError("this is not a time")
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        shown = text[:40]
+        raise ValueError(f"{shown!r} is not a time; send RFC 3339, such as 2026-11-20T10:00:00Z") from None
 
 
 def _time(value: object) -> datetime | None:
@@ -113,21 +116,21 @@ def _time(value: object) -> datetime | None:
     if isinstance(value, str):
         return parse_time(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("is no time; send RFC 3339, such as 2026-11-20T10:00:00Z")
+        raise ValueError("is not a time; send RFC 3339, such as 2026-11-20T10:00:00Z")
     try:
         seconds = value / 1000 if abs(value) >= _EPOCH_LIMIT_S else float(value)
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError, ValueError):
-        raise ValueError("is no time that a calendar knows") from None
+        raise ValueError("is not a time that a calendar knows") from None
 
 
 def _sequence(value: object, oddities: dict[str, str]) -> int | None:
-    """The camera's running number; a user property brings it as text."""
+    """The camera's sequence number; a user property carries it as text."""
     if value is None or value == "":
         return None
     if isinstance(value, str) and len(value) <= 19 and value.isascii() and value.isdigit():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQUENCE:
         return value
-    oddities["sequence_unusable"] = "its sequence is no whole number from 0 to 2^63 - 1"
+    oddities["sequence_unusable"] = "its sequence is not a whole number from 0 to 2^63 - 1"
     return None

@@ -1,4 +1,4 @@
-"""Images that a message names instead of holding: files of allowed folders, URLs of allowed hosts."""
+"""``ReferenceReader``: images that a message names, as files in allowed folders or URLs of allowed hosts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from adapters.images.fetching import Fetcher, FetchError
 from adapters.images.hosts import AllowedHosts
 
-_MISSING = "the file of image_ref does not exist or is no regular file"
+_MISSING = "the file of image_ref does not exist or is not a regular file"
 _OUTSIDE = "the file of image_ref lies outside frames.allowed_roots"
 
 
 class ImageReferenceError(ValueError):
-    """The reference may not be followed, or leads to nothing."""
+    """The reference is not allowed, or nothing is there."""
 
 
 class ReferenceReader:
     """Reads references within allowed roots and hosts, up to ``max_bytes``; nothing is allowed by default.
 
-    A path is taken as it is written: nothing in it is decoded or expanded. It is opened part by part, so
-    that no link that appears after the check leads elsewhere, and only where it is a regular file.
+    A path is taken literally: nothing in it is decoded or expanded. It is opened part by part, so that a
+    link that appears after the check cannot lead elsewhere. Only a regular file is opened.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ def _open_inside(root: Path, path: Path) -> int:
             below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
             os.close(here)
             here = below
-        # Looked at before it is opened: opening a device may already do something.
+        # Checked before it is opened: opening a device may already have an effect.
         if not stat.S_ISREG(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
             raise ImageReferenceError(_MISSING)
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=here)

@@ -1,4 +1,4 @@
-"""The image that people look at: defects marked on the frame, the verdict in a band below."""
+"""``draw_overlay``: the image that people look at, with defects marked and the verdict in a band below."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VERDICT_COLOURS: dict[Verdict, Colour] = {
     Verdict.ERROR: (108, 52, 131),
     Verdict.SKIPPED: (90, 98, 104),
 }
-# Distinct on metal, cloth and wood alike, and for people who see red and green alike (Okabe and Ito).
+# Distinct on metal, cloth and wood, also for people who confuse red and green (Okabe and Ito).
 DEFECT_COLOURS: tuple[Colour, ...] = (
     (230, 60, 30),
     (0, 150, 230),
@@ -88,7 +88,7 @@ def _colour(index: int) -> Colour:
 
 
 def _mark(canvas: Image, labels: NDArray[np.uint8], defects: Sequence[Defect], thickness: int) -> None:
-    """Tint each defect and draw its outline, light under colour, so that it shows on any ground."""
+    """Tint each defect and draw its outline, light under colour, so that it is visible on any surface."""
     for defect in defects:
         area = (labels == defect.index).astype(np.uint8)
         if not area.any():
@@ -130,7 +130,7 @@ def _label(
     unit: int,
     taken: Sequence[Box],
 ) -> Box:
-    """A small plate above the defect, or wherever near it is room. Returns its box."""
+    """Draw a small plate above the defect, or in the first free place near it. Returns its box."""
     font = _font(unit)
     pad = max(2, unit // 4)
     text = _fit(draw, f"{defect.index} {defect.label}", font, size[0] - 4 * pad)

@@ -1,4 +1,4 @@
-"""Files to RGB pixels, within limits."""
+"""``decode_pixels``: files to RGB pixels, within limits. The decode process imports this alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PixelReader = Callable[[bytes], tuple[Header, Image]]
 
 
 def pixel_reader(max_pixels: int) -> PixelReader:
-    """The one that decodes in this process."""
+    """The reader that decodes in this process."""
     return lambda content: decode_pixels(content, max_pixels)
 
 
@@ -32,7 +32,7 @@ def decode_pixels(content: bytes, max_pixels: int) -> tuple[Header, Image]:
 
 
 def decode_bgr(content: bytes, max_pixels: int) -> tuple[Header, Image]:
-    """As decode_pixels, in the order in which OpenCV decodes twice as fast."""
+    """As decode_pixels, but BGR: OpenCV decodes to that order twice as fast."""
     header = admit(content, max_pixels)
     check_complete(content, header)
     try:

@@ -1,4 +1,4 @@
-"""Decoding in a process of its own: an image that hangs, crashes or fills the decoder ends as one error."""
+"""``DecodeWorker``: decodes in a process of its own; an image that hangs or crashes it is one error."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from adapters.images.canvas import Canvas, open_canvas
-from adapters.images.channel import ANSWER, READY, REQUEST
+from adapters.images.channel import ANSWER, READY, REQUEST, Canvas, open_canvas
 from adapters.images.header import Header, HeaderError, admit
 from agent.domain.frame import Image
 from agent.telemetry import Counters
@@ -38,7 +37,7 @@ _ENTRY = "adapters.images.decode_child"
 _ROOT = str(Path(__file__).resolve().parents[2])
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _SETTINGS = {
-    # Freed memory is used for the next image, up to about 20 megapixels: its pages cost as much as it.
+    # Keep freed memory for the next image, up to about 20 megapixels: mapping its pages anew costs as much.
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "134217728",
     "OPENBLAS_NUM_THREADS": "1",
@@ -47,19 +46,19 @@ _SETTINGS = {
 
 
 class _DiedError(Exception):
-    """The decoder is gone; ``outside`` says that it may not have been the image's doing."""
+    """The decoder is gone; ``killed`` means that the image may not be the cause."""
 
-    def __init__(self, reason: str, *, outside: bool = False) -> None:
+    def __init__(self, reason: str, *, killed: bool = False) -> None:
         super().__init__(reason)
-        self.outside = outside
+        self.killed = killed
 
 
 class DecodeWorker:
-    """Decodes one image at a time in a child, which is killed and replaced when it does not answer.
+    """Decodes one image at a time in a child process, which it kills and replaces if it does not answer.
 
-    Callable from any thread; the child is started by the first call or by :meth:`start`, and ends by
-    itself where this process does. Its start is no fork of this process: it inherits neither sockets nor
-    databases, nor the environment with its passwords.
+    Callable from any thread. The first call or :meth:`start` starts the child, which ends by itself when
+    this process ends. The child is not a fork: it inherits no sockets, no databases and no passwords from
+    the environment.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class DecodeWorker:
         *,
         entry: str = _ENTRY,
     ) -> None:
-        """``entry`` names the module whose ``main`` serves the channel; tests bring worse ones."""
+        """``entry`` names the module whose ``main`` serves the channel; tests pass ones that misbehave."""
         self._max_pixels = max_pixels
         self._timeout_s = timeout_s
         self._counters = counters if counters is not None else Counters()
@@ -80,13 +79,13 @@ class DecodeWorker:
 
     @staticmethod
     def supported() -> bool:
-        """Whether this system has what it takes; Windows has not."""
+        """Whether this system can run the child; Windows cannot."""
         return os.name == "posix"
 
     def start(self) -> None:
-        """Start the child, so that the first frame does not wait for it. A failure is told with it."""
+        """Start the child, so that the first frame does not wait for it. That frame reports a failure."""
         with self._lock, contextlib.suppress(_DiedError):
-            self._living()
+            self._running_child()
 
     def __call__(self, content: bytes) -> tuple[Header, Image]:
         """Header and (H, W, 3) uint8 RGB image of a whole JPEG or PNG. Raises HeaderError."""
@@ -95,15 +94,15 @@ class DecodeWorker:
             try:
                 return header, self._decode(content, header)
             except _DiedError as error:
-                if not error.outside:
+                if not error.killed:
                     raise HeaderError(str(error)) from None
-            try:  # another process may have killed the decoder: this image is not to blame yet
+            try:  # once more: another process may have killed the decoder
                 return header, self._decode(content, header)
             except _DiedError as error:
                 raise HeaderError(str(error)) from None
 
     def close(self) -> None:
-        """End the child. A later call would start another."""
+        """End the child. A later call starts another."""
         with self._lock:
             if self._child is not None:
                 self._child.close()
@@ -111,7 +110,7 @@ class DecodeWorker:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id; None where none runs."""
+        """The child's process id; None if none runs."""
         child = self._child
         return None if child is None else child.pid
 
@@ -124,21 +123,21 @@ class DecodeWorker:
         self.close()
 
     def _decode(self, content: bytes, header: Header) -> Image:
-        child = self._living()
+        child = self._running_child()
         try:
             return child.decode(content, header, self._max_pixels, self._timeout_s)
         except HeaderError:
             raise
         except _DiedError as error:
-            self._bury(child, str(error))
+            self._discard(child, str(error))
             raise
         except BaseException:
-            self._bury(child, "it was interrupted")  # half an answer may be under way
+            self._discard(child, "it was interrupted")  # half an answer may be under way
             raise
 
-    def _living(self) -> _Child:
+    def _running_child(self) -> _Child:
         if self._child is not None and not self._child.alive:
-            self._bury(self._child, "it died between two images")
+            self._discard(self._child, "it died between two images")
         if self._child is None:
             try:
                 self._child = _Child(self._entry)
@@ -151,7 +150,7 @@ class DecodeWorker:
                 ) from None
         return self._child
 
-    def _bury(self, child: _Child, reason: str) -> None:
+    def _discard(self, child: _Child, reason: str) -> None:
         child.close(kill=True)
         self._child = None
         self._counters.add("decoder_restarts")
@@ -159,7 +158,7 @@ class DecodeWorker:
 
 
 class _Child:
-    """One process, its socket and the memory it shares with us."""
+    """One child process, its socket and the memory it shares with this one."""
 
     def __init__(self, entry: str) -> None:
         """Raises OSError."""
@@ -175,7 +174,7 @@ class _Child:
                     stdout=subprocess.DEVNULL,
                     pass_fds=shared,
                     env=_environment(),
-                    start_new_session=True,  # the terminal's Ctrl-C is for the agent, which drains first
+                    start_new_session=True,  # Ctrl-C is for the agent, which drains first
                 )
             except BaseException:
                 self._close_files()
@@ -225,7 +224,7 @@ class _Child:
         return image
 
     def close(self, *, kill: bool = False) -> None:
-        """End the process, at once or as soon as it sees that its socket is closed."""
+        """End the process: at once with ``kill``, else as soon as it notices that its socket is closed."""
         self._close_files()
         if kill:
             self._process.kill()
@@ -245,7 +244,7 @@ class _Child:
         except subprocess.TimeoutExpired:
             return _DiedError("the decoder does not answer any more")
         if code == -signal.SIGKILL:
-            return _DiedError("the decoder was killed twice while it decoded the image", outside=True)
+            return _DiedError("the decoder was killed twice while it decoded the image", killed=True)
         name = signal.Signals(-code).name if code < 0 else f"code {code}"
         return _DiedError(f"the image made the decoder crash ({name}); it is damaged or malicious")
 
@@ -265,7 +264,7 @@ class _Child:
 
 
 def _command(entry: str, shared: Sequence[int]) -> list[str]:
-    """Isolated from the folder and the environment it is started in; modules are found where ours are."""
+    """Isolated from the current folder and the environment; modules are found as in this process."""
     path = [_ROOT, *(os.path.abspath(folder) for folder in sys.path)]  # noqa: PTH100 - "" is this folder
     return [sys.executable, "-I", "-c", _BOOT, *map(str, shared), entry, *path]
 

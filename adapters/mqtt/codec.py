@@ -20,8 +20,6 @@ from agent.domain.errors import MessageError
 from agent.domain.frame import MAX_SKU, Delivery, Job
 from agent.domain.inspection import Defect, Feedback, Inspection
 
-IMAGE_KEYS = ("image", "image_base64", "img", "data", "frame")
-"""Names under which cameras send a base64 image, the contract's own first."""
 MAX_TEXT = 4_000
 """Longest free text (names, descriptions, notes) in characters."""
 
@@ -30,18 +28,6 @@ def rfc3339(time: datetime) -> str:
     """UTC with milliseconds and ``Z`` (RFC 3339). Times without a zone are taken as UTC."""
     aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def parse_time(text: str) -> datetime:
-    """A time in RFC 3339, without a zone taken as UTC. Raises ValueError."""
-    if len(text) > 64:
-        raise ValueError("this is no time")
-    try:
-        time = datetime.fromisoformat(text.strip())
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        shown = text[:40]
-        raise ValueError(f"{shown!r} is no time; send RFC 3339, such as 2026-11-20T10:00:00Z") from None
 
 
 def check_printable(text: str) -> str:

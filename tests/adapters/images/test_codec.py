@@ -40,13 +40,13 @@ def test_a_mask_keeps_every_label() -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.int64)])
-def test_what_is_no_mask(wrong: Any) -> None:
+def test_what_is_not_a_mask(wrong: Any) -> None:
     with pytest.raises(ImageError, match="a mask is"):
         CODEC.encode_mask(wrong)
 
 
-def test_decode_says_what_is_wrong() -> None:
-    with pytest.raises(ImageError, match="no JPEG or PNG"):
+def test_decode_names_what_is_wrong() -> None:
+    with pytest.raises(ImageError, match="not JPEG or PNG"):
         CODEC.decode(b"hello")
 
 

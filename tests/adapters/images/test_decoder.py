@@ -128,57 +128,57 @@ def test_without_an_id_equal_images_share_a_derived_one() -> None:
     ],
 )
 def test_capture_times(given_time: Any, expected: Any) -> None:
-    assert decode(message(image=b64(PNG), captured_at=given_time)).identity.captured_at == expected
+    assert decode(message(image=b64(PNG), captured_at=sent_time)).identity.captured_at == expected
 
 
 @pytest.mark.parametrize(
-    "said", ["yesterday", "", 1e300, -1e300, True, ["now"], "2026-11-20T25:00:00Z", "9" * 99]
+    "sent", ["yesterday", "", 1e300, -1e300, True, ["now"], "2026-11-20T25:00:00Z", "9" * 99]
 )
-def test_a_capture_time_that_is_none_loses_no_frame(said: Any) -> None:
+def test_an_unusable_capture_time_loses_no_frame(sent: Any) -> None:
     counters = Counters()
     decoder = PayloadDecoder(counters=counters)
-    frame = decoder.decode(delivery(message(image=b64(PNG), captured_at=said)))
+    frame = decoder.decode(delivery(message(image=b64(PNG), captured_at=sent)))
     assert frame.identity.captured_at is None
-    assert counters.get("captured_at_unusable") == (0 if said == "" else 1)
+    assert counters.get("captured_at_unusable") == (0 if sent == "" else 1)
 
 
 @pytest.mark.parametrize(
-    ("said", "wrong"),
+    ("sent", "wrong"),
     [
         ("1970-01-01T00:00:07Z", True), ("1999-12-31T23:59:59Z", True), ("2000-01-01T00:00:00Z", False),
         ("2026-11-21T10:00:00Z", False), ("2026-11-21T10:00:01Z", True), ("2099-01-01T00:00:00Z", True),
         (7, True),
     ],
 )  # fmt: skip
-def test_a_clock_that_is_wrong_is_kept_as_said_and_told_once(
-    said: Any, wrong: bool, caplog: pytest.LogCaptureFixture
+def test_a_clock_that_is_wrong_is_kept_as_sent_and_logged_once(
+    sent: Any, wrong: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     counters = Counters()
     decoder = PayloadDecoder(counters=counters)
     for _ in range(3):
-        frame = decoder.decode(delivery(message(image=b64(PNG), captured_at=said)))
+        frame = decoder.decode(delivery(message(image=b64(PNG), captured_at=sent)))
         assert frame.identity.captured_at is not None
     assert counters.get("captured_at_implausible") == (3 if wrong else 0)
     assert len(caplog.records) == (1 if wrong else 0)
 
 
 @pytest.mark.parametrize(
-    ("said", "number"),
+    ("sent", "number"),
     [
         *[(0, 0), ("0", 0), (7, 7), ("0007", 7), (2**63 - 1, 2**63 - 1), (str(2**63 - 1), 2**63 - 1)],
         *[(None, None), ("", None)],
     ],
 )
-def test_the_camera_may_number_its_frames(said: Any, number: int | None) -> None:
-    assert decode(message(image=b64(PNG), sequence=said)).identity.sequence == number
-    if isinstance(said, str):
-        assert decode(PNG, properties={"sequence": said}).identity.sequence == number
+def test_the_camera_may_number_its_frames(sent: Any, number: int | None) -> None:
+    assert decode(message(image=b64(PNG), sequence=sent)).identity.sequence == number
+    if isinstance(sent, str):
+        assert decode(PNG, properties={"sequence": sent}).identity.sequence == number
 
 
-@pytest.mark.parametrize("said", [-1, 2**63, "9" * 400, "1e3", "²", "٣", 1.5, True, [1], "x", " 7"])
-def test_a_number_that_is_none_is_ignored_and_counted(said: Any) -> None:
+@pytest.mark.parametrize("sent", [-1, 2**63, "9" * 400, "1e3", "²", "٣", 1.5, True, [1], "x", " 7"])
+def test_an_unusable_sequence_is_ignored_and_counted(sent: Any) -> None:
     counters = Counters()
-    one = delivery(message(image=b64(PNG), sequence=said, frame_id="f"))
+    one = delivery(message(image=b64(PNG), sequence=sent, frame_id="f"))
     identity = PayloadDecoder(counters=counters).decode(one).identity
     assert (identity.frame_id, identity.sequence) == ("f", None)
     assert counters.get("sequence_unusable") == 1
@@ -308,7 +308,7 @@ def huge_png(width: int = 40_000, height: int = 40_000) -> bytes:
     ("payload", "word"),
     [
         (b"", "empty"),
-        (b"hello", "no JPEG or PNG"),
+        (b"hello", "not JPEG or PNG"),
         (b"GIF89a" + bytes(50), "a GIF"),
         (huge_png(), "40,000 x 40,000"),
         (huge_png(0, 5), "zero"),
@@ -319,12 +319,12 @@ def huge_png(width: int = 40_000, height: int = 40_000) -> bytes:
         (PNG[:100] + b"\0\0\0" + PNG[103:], "damaged"),
         (JPEG[: len(JPEG) // 2], "truncated"),
         (b"{}", "no image"),
-        (b"{", "no JSON"),
-        (b"{" * 100_000, "no JSON"),
+        (b"{", "not JSON"),
+        (b"{" * 100_000, "not JSON"),
         (message(image=7), "base64 string"),
-        (message(image="%%%"), "no valid base64"),
+        (message(image="%%%"), "not valid base64"),
         (message(image=""), "is empty"),
-        (message(image=b64(b"hello")), "no JPEG or PNG"),
+        (message(image=b64(b"hello")), "not JPEG or PNG"),
         (message(image=b64(JPEG[:-40])), "truncated"),
         (message(image_ref=7), "path or URL"),
         (message(image_ref=""), "image_ref"),
@@ -336,7 +336,7 @@ def huge_png(width: int = 40_000, height: int = 40_000) -> bytes:
         (message(image=b64(PNG), part_id="\ud800"), "cannot be printed"),
     ],
 )  # fmt: skip
-def test_refusals_say_why(payload: bytes, word: str) -> None:
+def test_refusals_give_the_reason(payload: bytes, word: str) -> None:
     assert word in refusal(payload).reason
 
 

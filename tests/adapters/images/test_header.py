@@ -1,4 +1,4 @@
-"""Headers that lie and files that cost: told before, or instead of, decoding."""
+"""Headers that lie and files that cost: refused before, or instead of, decoding."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_fill_bytes_are_skipped_at_once() -> None:
 
 @pytest.mark.skipif(not DecodeWorker.supported(), reason="needs the decoder's own process")
 def test_what_inflates_costs_little_and_the_image_is_read_all_the_same() -> None:
-    """Chunks of a few kB that inflate to 60 MB: they are no pixels, and nobody asked for them."""
+    """Chunks of a few kB that inflate to 60 MB: they are not pixels, and nothing needs them."""
     expected = decode_pixels(PNG, MANY)[1]
     with DecodeWorker(MANY) as worker:
         worker.start()

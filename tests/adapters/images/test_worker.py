@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from adapters.images.canvas import KEPT
+from adapters.images.channel import KEPT
 from adapters.images.codec import CvImageCodec, ImageError
 from adapters.images.decode_child import damage
 from adapters.images.decoder import PayloadDecoder
@@ -115,7 +115,7 @@ def test_refusals_are_the_same(good: DecodeWorker) -> None:
     assert np.array_equal(CvImageCodec(MANY, good).decode(PNG), decode_pixels(PNG, MANY)[1])
 
 
-def test_a_jpeg_that_lost_its_middle_is_no_image(good: DecodeWorker) -> None:
+def test_a_jpeg_that_lost_its_middle_is_not_an_image(good: DecodeWorker) -> None:
     at = len(JPEG) // 2
     broken = JPEG[:at] + JPEG[at + 400 :]
     decode_pixels(broken, MANY)  # the end is there: only libjpeg notices, and grey fills the gap
@@ -123,7 +123,7 @@ def test_a_jpeg_that_lost_its_middle_is_no_image(good: DecodeWorker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "missing"),
+    ("log", "missing"),
     [
         ("", False),
         ("libpng warning: iCCP: known incorrect sRGB profile", False),
@@ -136,8 +136,8 @@ def test_a_jpeg_that_lost_its_middle_is_no_image(good: DecodeWorker) -> None:
         ("x\nPremature end of JPEG file\n", True),
     ],
 )
-def test_what_libjpeg_complains_of(told: str, missing: bool) -> None:
-    assert (damage(told) is not None) is missing
+def test_what_libjpeg_complains_of(log: str, missing: bool) -> None:
+    assert (damage(log) is not None) is missing
 
 
 def test_threads_take_turns(good: DecodeWorker) -> None:
@@ -150,7 +150,7 @@ def test_threads_take_turns(good: DecodeWorker) -> None:
 # ---------------------------------------------------------------------------------------- bad images
 
 
-def test_a_image_that_hangs_ends_as_one_error(counters: Counters) -> None:
+def test_an_image_that_hangs_ends_as_one_error(counters: Counters) -> None:
     with DecodeWorker(MANY, 0.5, counters, entry=BAD) as worker:
         worker.start()
         before = pid_of(worker)
@@ -170,7 +170,7 @@ def test_a_image_that_hangs_ends_as_one_error(counters: Counters) -> None:
         ("shrink", "another size"),
     ],
 )
-def test_a_image_that_ends_the_decoder_is_one_error(
+def test_an_image_that_ends_the_decoder_is_one_error(
     bad: DecodeWorker, counters: Counters, wish: str, word: str
 ) -> None:
     before = pid_of(bad)
@@ -181,7 +181,7 @@ def test_a_image_that_ends_the_decoder_is_one_error(
 
 
 @pytest.mark.parametrize(("wish", "word"), [("exhaust", "memory"), ("fail", "RuntimeError: of its own")])
-def test_a_image_that_fails_leaves_the_decoder_alive(
+def test_an_image_that_fails_leaves_the_decoder_alive(
     bad: DecodeWorker, counters: Counters, wish: str, word: str
 ) -> None:
     before = bad.pid
@@ -207,7 +207,7 @@ def test_what_the_codecs_print_is_bounded(bad: DecodeWorker, capfd: pytest.Captu
     assert capfd.readouterr().err == ""
 
 
-def test_a_frame_says_why_and_its_neighbours_are_decoded(counters: Counters) -> None:
+def test_a_frame_names_the_reason_and_its_neighbours_are_decoded(counters: Counters) -> None:
     with DecodeWorker(MANY, 20.0, counters, entry=BAD) as worker:
         decoder = PayloadDecoder(pixels=worker, counters=counters)
         with pytest.raises(FrameError, match="crash") as caught:
@@ -216,7 +216,7 @@ def test_a_frame_says_why_and_its_neighbours_are_decoded(counters: Counters) -> 
         assert decoder.decode(delivery(PNG)).width == 90
 
 
-def test_a_decoder_that_cannot_be_started_is_said(counters: Counters) -> None:
+def test_a_decoder_that_cannot_be_started_is_reported(counters: Counters) -> None:
     with DecodeWorker(MANY, 20.0, counters, entry="adapters.images.no_such_module") as worker:
         worker.start()
         assert "cannot be started" in refusal(worker, JPEG)

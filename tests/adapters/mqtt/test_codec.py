@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.images.identity import parse_time
 from adapters.mqtt.codec import (
     JsonMessageParser,
     VerdictMessage,
     alert_schema,
-    parse_time,
     rfc3339,
     verdict_schema,
 )
@@ -187,15 +187,15 @@ def test_feedback() -> None:
 @pytest.mark.parametrize(
     ("payload", "word"),
     [
-        (b"M8", "no JSON"),
-        (b"[1]", "no object"),
+        (b"M8", "not JSON"),
+        (b"[1]", "not an object"),
         (b"{}", "sku"),
         (b'{"sku": ""}', "sku"),
         (b'{"sku": true}', "sku"),
         (b'{"sku": "a\\u0000b"}', "printed"),
         (json.dumps({"sku": "x" * 300}).encode(), "255"),
-        (b"\xff\xfe{}", "no JSON"),
-        (b"[" * 60_000, "no JSON"),
+        (b"\xff\xfe{}", "not JSON"),
+        (b"[" * 60_000, "not JSON"),
         (b" " * 70_000, "at most"),
     ],
 )

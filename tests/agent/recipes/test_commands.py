@@ -141,8 +141,8 @@ def test_what_is_exported_is_imported_once(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("payload", "told"),
     [
-        (b"", "no JSON"),
-        (b"[1]", "no object"),
+        (b"", "not JSON"),
+        (b"[1]", "not an object"),
         (b"{}", "there is no command without a name; known are recipe.list"),
         (b'{"command": "recipe.delete"}', "there is no command 'recipe.delete'"),
         (b'{"command": ["x"]}', "there is no command ['x']"),
