@@ -128,7 +128,7 @@ def test_without_an_id_equal_images_share_a_derived_one() -> None:
     ],
 )
 def test_capture_times(given_time: Any, expected: Any) -> None:
-    assert decode(message(image=b64(PNG), captured_at=sent_time)).identity.captured_at == expected
+    assert decode(message(image=b64(PNG), captured_at=given_time)).identity.captured_at == expected
 
 
 @pytest.mark.parametrize(
