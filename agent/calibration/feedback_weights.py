@@ -1,4 +1,4 @@
-"""What people's answers on judged frames, and their silence, tell of which frames are good."""
+"""weigh_feedback(): how likely each judged frame is good, from operators' answers and their absence."""
 
 from __future__ import annotations
 
@@ -12,46 +12,51 @@ from agent.calibration.threshold import CalibrationPolicy, Floats, log_scores
 from agent.ports.samples import JudgedScore
 
 PRESUMPTION = 1.0
-"""How many answers it takes to outweigh that a frame on which nobody gave a word is good; in simulations one
-and three do not differ by more than chance."""
+"""How many answers outweigh the presumption that an unanswered frame is good. In simulations one and three do
+not differ by more than chance."""
 
 LEAST_ANSWERS, ENOUGH_ANSWERS = 0.25, 0.75
-"""Shares of the frames shown to people that they answered: below the first, the answers tell nothing of
-the silent ones; from the second on, all that answers can."""
+"""Shares of the frames shown to people that they answered. Below the first, the answers do not count for the
+unanswered frames; from the second on, they count in full."""
 
-FEW_SILENT = 1.0 / 3.0
-"""Silent frames up to this share of the good ones that are shown in any case cannot change much."""
+FEW_UNANSWERED = 1.0 / 3.0
+"""Up to this share of the good frames that are shown in any case, unanswered frames cannot change much."""
 
 _Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedScores:
-    """Log scores of good frames, each with how much of one it is."""
+    """Log scores of judged frames, each with the weight by which it counts as a good one."""
 
     logs: Floats
     weights: Floats
     """0 to 1."""
-    judged: int
-    """How many frames that is from."""
+    frames: int
+    """How many frames have a weight."""
     called_good: int
-    """How many of them people have called good."""
+    """How many of them people called good."""
 
 
-def tell(frames: Sequence[JudgedScore], policy: CalibrationPolicy) -> WeightedScores:
-    """Weigh frames that were selected by a threshold: the higher the score, the likelier people saw it.
+def weigh_feedback(frames: Sequence[JudgedScore], policy: CalibrationPolicy) -> WeightedScores:
+    """Weigh frames that a threshold selected: the higher the score, the likelier people saw the frame.
 
-    People are asked only about what was shown, so good frames that they confirmed are the highest of all and
-    no sample of good parts; together with the frames that passed they are one. A frame called good counts 1,
-    one called defective 0. For a silent one the answers on frames of its score speak, and without any it is
-    presumed good (:func:`_share_of_good`): so defects that passed unnoticed lose their weight once the margin
-    has come down to them.
+    People are asked only about frames that were shown. So the good frames that they confirmed have the
+    highest scores of all, and are not a sample of good parts. Together with the frames that passed they are
+    one.
 
-    How much the frames of a version count is how far their tail is told (:func:`_completeness`). Passed
-    frames alone end at the threshold: one set from them would creep down from version to version. Nor does
-    silence ever raise a threshold: a silent frame that no answers speak for counts as no higher than the
-    threshold in force. Frames of an uncalibrated recipe are selected by nothing, so there the answers alone
-    count. Every number is a share of frames or a score: nothing depends on the unit of scores.
+    - A frame called good counts 1, one called defective 0.
+    - An unanswered frame counts by the answers on frames of its score; without any, it is presumed good
+      (:func:`_share_of_good`). So defects that passed unnoticed lose their weight once the margin has come
+      down to them.
+    - The frames of a version count by how completely its shown frames are known (:func:`_completeness`).
+      Passed frames alone end at the threshold: a threshold set from them would creep down from version to
+      version.
+    - Missing answers never raise a threshold: an unanswered frame without answers on its score counts as no
+      higher than the threshold in force.
+    - No threshold selected the frames of an uncalibrated recipe, so there the answers alone count.
+
+    Every number is a share of frames or a score: nothing depends on the unit of scores.
     """
     logs = log_scores([one.score for one in frames])
     passed = np.array([one.passed for one in frames], dtype=bool)
@@ -62,11 +67,11 @@ def tell(frames: Sequence[JudgedScore], policy: CalibrationPolicy) -> WeightedSc
     version = np.unique([one.recipe_version for one in frames], return_inverse=True)[1].reshape(-1)
 
     selected = _Tally.of(passed, answered, good, calibrated, np.zeros_like(version))
-    habit = _habit(selected, policy.review_rate)
+    balance = _answer_balance(selected, policy.review_rate)
     each = _Tally.of(passed, answered, good, calibrated, version)
-    trust = (_told_by_answers(each) * habit)[version]
-    complete = _completeness(each, habit, policy.review_rate)[version]
-    overall = _completeness(selected, habit, policy.review_rate)[0] if len(frames) else 0.0
+    trust = (_answer_coverage(each) * balance)[version]
+    complete = _completeness(each, balance, policy.review_rate)[version]
+    overall = _completeness(selected, balance, policy.review_rate)[0] if len(frames) else 0.0
 
     share = _share_of_good(logs, good, answered & ~passed)
     weights = np.where(passed, 1.0 - overall * (1.0 - share), trust * share)
@@ -84,7 +89,7 @@ def tell(frames: Sequence[JudgedScore], policy: CalibrationPolicy) -> WeightedSc
 
 @dataclass(frozen=True, slots=True)
 class _Tally:
-    """Numbers of frames of each version, of calibrated ones alone."""
+    """Numbers of frames of each calibrated version."""
 
     frames: Floats
     shown: Floats
@@ -109,69 +114,70 @@ class _Tally:
         )
 
     @property
-    def silent(self) -> Floats:
+    def unanswered(self) -> Floats:
         return self.shown - self.good - self.defective
 
     @property
-    def answers(self) -> Floats:
+    def answer_rate(self) -> Floats:
         """The share of shown frames that people answered."""
         return (self.good + self.defective) / np.maximum(self.shown, 1.0)
 
 
-def _told_by_answers(tally: _Tally) -> Floats:
-    told: Floats = np.clip((tally.answers - LEAST_ANSWERS) / (ENOUGH_ANSWERS - LEAST_ANSWERS), 0.0, 1.0)
-    return told
+def _answer_coverage(tally: _Tally) -> Floats:
+    """How far answers may count for unanswered frames, 0 to 1, by their number."""
+    share: Floats = np.clip((tally.answer_rate - LEAST_ANSWERS) / (ENOUGH_ANSWERS - LEAST_ANSWERS), 0.0, 1.0)
+    return share
 
 
-def _completeness(tally: _Tally, habit: float, review_rate: float) -> Floats:
-    """How completely what was shown is told, 0 to 1.
+def _completeness(tally: _Tally, balance: float, review_rate: float) -> Floats:
+    """How completely the shown frames are known, 0 to 1.
 
-    Either by the answers, or because the silent frames are few beside the good ones: as many as the margin
-    aims at, or as people confirmed. Where nothing was shown, nothing is missing.
+    They are known by the answers; or because the unanswered frames are few beside the good ones: beside as
+    many as the margin aims at, or as people confirmed. If nothing was shown, nothing is missing.
     """
     certain = np.maximum(np.maximum(review_rate * tally.frames, tally.good), 1e-9)
-    by_number = (1.0 - tally.silent / certain) / (1.0 - FEW_SILENT)
-    told: Floats = np.clip(np.maximum(_told_by_answers(tally) * habit, by_number), 0.0, 1.0)
-    return told
+    by_number = (1.0 - tally.unanswered / certain) / (1.0 - FEW_UNANSWERED)
+    known: Floats = np.clip(np.maximum(_answer_coverage(tally) * balance, by_number), 0.0, 1.0)
+    return known
 
 
-def _habit(tally: _Tally, review_rate: float) -> float:
-    """Whether answers speak for silent frames, 0 to 1: people who only confirm what is good, or only what is
-    defective, would have the others counted as the same.
+def _answer_balance(tally: _Tally, review_rate: float) -> float:
+    """Whether the answers are balanced enough to count for unanswered frames, 0 to 1.
 
-    Of the good frames that the margin aims to show, and of the shown ones beyond these and their own
-    scatter, as large a share should have been answered as of all; half of that is enough.
+    People who only confirm what is good, or only what is defective, would have the others counted as the
+    same. Of the good frames that the margin aims to show, as large a share should have been answered as of
+    all; likewise of the shown frames beyond these and their own scatter. Half of that share is enough.
     """
     if len(tally.frames) == 0:
         return 0.0
     aimed = review_rate * float(tally.frames[0])
     beyond = max(0.0, float(tally.shown[0]) - aimed - 2.0 * aimed**0.5)
-    answers, habit = float(tally.answers[0]), 1.0
-    for found, expected in ((tally.good[0], answers * aimed), (tally.defective[0], answers * beyond)):
+    rate, balance = float(tally.answer_rate[0]), 1.0
+    for found, expected in ((tally.good[0], rate * aimed), (tally.defective[0], rate * beyond)):
         if expected > 0.0:
-            habit *= min(1.0, 2.0 * float(found) / expected)
-    return habit
+            balance *= min(1.0, 2.0 * float(found) / expected)
+    return balance
 
 
 def _share_of_good(logs: Floats, good: _Flags, asked: _Flags) -> Floats:
-    """The share of good frames among those of each score, from answers on frames that were shown.
+    """The share of good frames among those of each score, from the answers on shown frames.
 
-    Isotonic regression (Ayer et al. 1955) of the answers, since the higher a score is, the rarer the part is
-    good; each of its blocks against :data:`PRESUMPTION`. Below the lowest answer: 1.
+    Isotonic regression (Ayer et al. 1955) of the answers: the higher a score, the rarer the part is good.
+    Each block is weighed against :data:`PRESUMPTION`. Below the lowest answer the share is 1.
     """
     lowest, hits, counts = _blocks(logs[asked], good[asked])
     if len(lowest) == 0:
         return np.ones_like(logs)
     block = np.searchsorted(lowest, logs, side="right") - 1
     share = (PRESUMPTION + hits[block]) / (PRESUMPTION + counts[block])
-    spoken: Floats = np.where(block >= 0, share, 1.0)
-    return spoken
+    known: Floats = np.where(block >= 0, share, 1.0)
+    return known
 
 
 def _blocks(logs: Floats, good: _Flags) -> tuple[Floats, Floats, Floats]:
     """Pool adjacent violators of a falling share: lowest log score, good ones and number of each block."""
     blocks: list[list[float]] = []
-    for index in np.lexsort((good, logs)):  # of equal scores the good ones last, so that they are pooled
+    for index in np.lexsort((good, logs)):  # of equal scores the good ones last, so they are pooled
         blocks.append([float(logs[index]), float(good[index]), 1.0])
         while len(blocks) > 1 and blocks[-2][1] * blocks[-1][2] <= blocks[-1][1] * blocks[-2][2]:
             _, hits, count = blocks.pop()

@@ -1,4 +1,4 @@
-"""What feedback says of a threshold: arithmetic on recorded scores, nothing is inspected again."""
+"""propose(): a threshold that fits the feedback better. Arithmetic on recorded scores, no new inspection."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from agent.domain.prompts import PromptSet
 from agent.domain.verdict import Verdict, decide
 
 ESCAPE_COST = 10.0
-"""How many false alarms one escaped defect is worth, unless a person says otherwise."""
+"""How many false alarms one escaped defect costs by default."""
 
 FEW = 10
-"""Words of people below this many are little to move a threshold by."""
+"""With feedback on fewer frames, the advice is to collect more first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Recorded:
 
     score: float
     truth: str | None = None
-    """``good``, ``defective``, or None where nobody has said."""
+    """``good``, ``defective``, or None without feedback."""
     note: str | None = None
-    """What the person wrote beside it."""
+    """The person's remark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a threshold makes of the frames with feedback."""
+    """What a threshold does to the frames with feedback."""
 
     false_alarms: int
     """Good, yet FAIL."""
@@ -44,10 +44,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A threshold that fits the feedback better, with what it would change."""
+    """A threshold that fits the feedback better, and what it would change."""
 
     calibration: Calibration | None
-    """The proposed one; None where feedback gives no reason to move."""
+    """The proposed one; None if feedback gives no reason to move the threshold."""
     before: Effect
     after: Effect
     good: int
@@ -56,9 +56,9 @@ class Proposal:
     recorded: int
     """All recorded frames with scores that can be compared."""
     changed: int
-    """Of ``recorded``, how many would get another verdict."""
+    """How many of ``recorded`` would get another verdict."""
     auroc: float | None
-    """How well the scores part good from defective by feedback; None without both."""
+    """How well the scores separate good from defective by feedback; None without both."""
     advice: tuple[str, ...]
 
     @property
@@ -76,12 +76,12 @@ def propose(
 ) -> Proposal:
     """The threshold with the least cost on the frames that people judged.
 
-    Cost is ``escape_cost`` for each escape and 1 for each false alarm; between equals, fewer frames in
-    REVIEW, then the least change. Candidates lie halfway between a judged score and the next recorded
-    one, so a threshold never sits on a frame that it decides. The margin keeps its width in proportion.
+    Cost is ``escape_cost`` for each escape and 1 for each false alarm. Between equals, fewer frames in REVIEW
+    win, then the least change. Candidates lie halfway between a judged score and the next recorded one, so a
+    threshold is never equal to a score that it decides. The margin keeps its width in proportion.
 
     Args:
-        recorded: frames scored alike (same method, words, references and weights); finite scores.
+        recorded: frames scored alike (same method, words, references and weights), with finite scores.
         calibration: the one in force.
         escape_cost: at least 0.
 
@@ -101,13 +101,13 @@ def propose(
         money = escape_cost * found.escapes + found.false_alarms
         return money, found.reviews, abs(candidate.threshold - calibration.threshold)
 
-    best = min((moved(calibration, t) for t in _candidates(recorded, calibration)), key=cost)
+    best = min((with_threshold(calibration, t) for t in _candidates(recorded, calibration)), key=cost)
     # A threshold moves for the sake of verdicts on parts, never only to spare people work.
     better = cost(best)[0] < cost(calibration)[0]
     proposed = best if better else None
     after = _effect(good, bad, best) if better else before
     return Proposal(
-        calibration=None if proposed is None else _sourced(proposed, len(judged)),
+        calibration=None if proposed is None else _with_source(proposed, len(judged)),
         before=before,
         after=after,
         good=len(good),
@@ -120,13 +120,13 @@ def propose(
 
 
 def effect(judged: Iterable[Recorded], calibration: Calibration) -> Effect:
-    """Verdicts of ``calibration`` against what people said (:func:`agent.domain.verdict.decide`)."""
+    """Verdicts of ``calibration`` (:func:`agent.domain.verdict.decide`) against the feedback of people."""
     judged = list(judged)
     return _effect(_scores(judged, "good"), _scores(judged, "defective"), calibration)
 
 
 def _effect(good: Sequence[float], bad: Sequence[float], calibration: Calibration) -> Effect:
-    """The same from sorted scores, for thousands of candidates."""
+    """The same from sorted scores, fast enough for thousands of candidates."""
     false_alarms = len(good) - bisect_right(good, calibration.threshold)
     escapes = bisect_right(bad, calibration.review_below)
     caught = len(bad) - bisect_right(bad, calibration.threshold)
@@ -134,14 +134,14 @@ def _effect(good: Sequence[float], bad: Sequence[float], calibration: Calibratio
     return Effect(false_alarms, escapes, len(good) + len(bad) - false_alarms - escapes - caught - passed)
 
 
-def moved(calibration: Calibration, threshold: float) -> Calibration:
+def with_threshold(calibration: Calibration, threshold: float) -> Calibration:
     """The same calibration at another threshold, its margin as wide in proportion."""
     old, below = calibration.threshold, calibration.review_below
     if threshold == old:
         return calibration
     moved_below = threshold - (old - below)
     if old > 0.0 and threshold > 0.0:
-        # Not the width times a ratio of thresholds: that of a tiny one is more than a float holds.
+        # Not the width times a ratio of thresholds: the ratio to a tiny one exceeds a float.
         in_proportion = threshold * (below / old)
         moved_below = in_proportion if math.isfinite(in_proportion) else moved_below
     lowest = -sys.float_info.max
@@ -178,7 +178,7 @@ def _between(low: float, high: float) -> float:
     return middle if low <= middle < high else low
 
 
-def _sourced(calibration: Calibration, judged: int) -> Calibration:
+def _with_source(calibration: Calibration, judged: int) -> Calibration:
     base = calibration.source.partition(", moved by feedback")[0]
     return replace(calibration, source=f"{base}, moved by feedback on {judged} frames")
 
@@ -227,7 +227,7 @@ def _advice(judged: Sequence[Recorded], calibration: Calibration, prompts: Promp
 
 
 def _unnamed(judged: Sequence[Recorded], calibration: Calibration, prompts: PromptSet) -> list[str]:
-    """Notes beside defects that were not found, where no prompt has a word of them."""
+    """Remarks on missed defects that share no word with any prompt."""
     known = {
         word for defect in prompts.defects for text in (defect.name, *defect.phrases) for word in _words(text)
     }

@@ -1,4 +1,4 @@
-"""From the scores of good parts to a threshold."""
+"""calibrate(): from the scores of good parts to a threshold; CalibrationPolicy and PredictionBound."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from agent.domain.calibration import MINIMUM_SAMPLES, Calibration
 
 Floats = NDArray[np.float64]
 
-
 USUAL_SKEWNESS = 0.7
-"""Skewness of the log scores of good parts where nothing is known of them: a score is the mean of a frame's
+"""Skewness of the log scores of good parts if nothing is known of them. A score is the mean of a frame's
 highest distances, and extremes have a longer tail on the right than a normal distribution. Products of
 families that ``sightline trial calibration`` does not judge by had 0.74 in the mean, with a deviation of
 0.39."""
 
 SKEWNESS_WEIGHT = 40
-"""How many parts' word that is worth: where skewness varies by 0.39 from product to product and a sample of n
-tells it to ``sqrt(6 / n)``, the best estimate weighs them so (``6 / 0.39**2``)."""
+"""How many parts that skewness counts as. Skewness varies by 0.39 from product to product, and a sample of n
+gives it to ``sqrt(6 / n)``, so the best estimate weighs them like this (``6 / 0.39**2``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPolicy:
-    """What a factory asks of a threshold."""
+    """What a factory requires of a threshold."""
 
     false_alarm_rate: float = 0.01
     """Share of good parts allowed above the threshold, in (0, 0.5)."""
     review_factor: float = 3.0
-    """Scores that ``review_factor * false_alarm_rate`` of good parts would exceed, yet under the
-    threshold, are left to a person."""
+    """Scores below the threshold that ``review_factor * false_alarm_rate`` of good parts would exceed are
+    left to a person."""
     minimum_samples: int = MINIMUM_SAMPLES
 
     def __post_init__(self) -> None:
@@ -57,18 +56,18 @@ def calibrate(
     map_threshold: float | None = None,
     scorer: str | None = None,
 ) -> Calibration | None:
-    """Threshold from scores of good parts; None where there are too few of them.
+    """Threshold from scores of good parts; None if there are too few of them.
 
-    The next good part's log score is predicted from n earlier ones: with normal log scores it lies above
+    The next good part's log score is predicted from n earlier ones. With normal log scores it lies above
     ``mean + s * t(n-1, 1-q) * sqrt(1 + 1/n)`` with probability q exactly, however small n is (the one-sided
-    Student prediction bound). Logs, because scores are positive distances whose deviation grows with them.
-    Log scores of good parts are skewed to the right, so the quantile grows by ``(z(1-q)^2 - 1) / 6`` times
-    their skewness (the first term of Cornish and Fisher 1938); see :class:`PredictionBound`.
+    Student prediction bound). Logarithms, because scores are positive distances whose deviation grows with
+    them. Log scores of good parts are skewed to the right, so the quantile grows by ``(z(1-q)^2 - 1) / 6``
+    times their skewness (the first term of Cornish and Fisher 1938); see :class:`PredictionBound`.
 
-    A maximum would depend on the luckiest or unluckiest part, and an empirical 99 % quantile needs a hundred
-    of them. The rate holds for products together. That of a single one depends on which parts it was
-    calibrated from: twenty tell their deviation to a sixth, which is a factor of two or three in the rate,
-    whatever the method. With more good parts it comes closer.
+    A maximum would depend on a single part, and an empirical 99 % quantile needs a hundred of them. The rate
+    holds for products together. That of a single product depends on the parts it was calibrated from: twenty
+    parts give their deviation to a sixth, which is a factor of two or three in the rate, whatever the method.
+    With more good parts it comes closer.
 
     Args:
         scores: positive scores of good parts that the recipe has not memorised (leave-one-out).
@@ -91,7 +90,7 @@ def calibrate(
 
 
 def log_scores(scores: Sequence[float]) -> Floats:
-    """Natural logarithms, of 1e-9 at least. Raises ValueError where a score is no finite number."""
+    """Natural logarithms, of 1e-9 at least. Raises ValueError if a score is not finite."""
     values = np.asarray(scores, dtype=np.float64)
     if not np.isfinite(values).all():
         raise ValueError("every calibration score must be a finite number")
@@ -100,21 +99,21 @@ def log_scores(scores: Sequence[float]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class PredictionBound:
-    """What log scores of later good parts stay below; see :func:`calibrate`."""
+    """The bound below which log scores of later good parts stay; see :func:`calibrate`."""
 
     centre: float
     spread: float
     skewness: float
     count: float
-    """How many values of equal weight tell as much."""
+    """How many values of equal weight are worth as much."""
 
     @classmethod
     def of(cls, logs: Floats, weights: Floats | None = None) -> PredictionBound:
-        """From the moments of at least two log scores, each with its weight (1 where none are given).
+        """From the moments of at least two log scores, each with its weight (1 if none are given).
 
-        Skewness is at least 0: what the sample shows, drawn towards :data:`USUAL_SKEWNESS`. The sample's is
-        the adjusted coefficient of Fisher and Pearson (Joanes and Gill 1998, G1); few values, or equal ones,
-        do not show any. Weighted values count as Kish's effective number of them (1965, section 11.7).
+        Skewness is at least 0: that of the sample, drawn towards :data:`USUAL_SKEWNESS`. The sample's is the
+        adjusted coefficient of Fisher and Pearson (Joanes and Gill 1998, G1). Few values, or equal ones, do
+        not show any. Weighted values count as Kish's effective number of them (1965, section 11.7).
         """
         weights = np.ones_like(logs) if weights is None else weights
         total = float(weights.sum())

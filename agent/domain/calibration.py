@@ -28,7 +28,8 @@ class Calibration:
     """Fingerprint of the method, its parameters and the weights that gave the scores. The threshold
     does not apply to the scores of another one."""
     log_mean: float | None = None
-    """Mean of the natural logarithms of the samples' scores: the usual score, which drift is measured from."""
+    """Mean of the natural logarithms of the samples' scores: the usual level, from which drift is
+    measured."""
     log_deviation: float | None = None
     """Standard deviation of the same logarithms."""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.calibration.proposal import Effect, Recorded, auroc, effect, moved, propose
+from agent.calibration.proposal import Effect, Recorded, auroc, effect, propose, with_threshold
 from agent.domain.calibration import Calibration
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.verdict import Verdict, decide
@@ -128,10 +128,10 @@ def test_the_order_of_frames_does_not_matter(recorded: list[Recorded], calibrati
 
 @given(calibrations, scores)
 def test_the_margin_never_leaves_the_threshold(calibration: Calibration, threshold: float) -> None:
-    new = moved(calibration, threshold)
+    new = with_threshold(calibration, threshold)
     assert new.threshold == threshold
     assert new.review_below <= threshold
-    assert moved(calibration, calibration.threshold).threshold == calibration.threshold
+    assert with_threshold(calibration, calibration.threshold).threshold == calibration.threshold
 
 
 @given(st.lists(scores, max_size=12), st.lists(scores, max_size=12))

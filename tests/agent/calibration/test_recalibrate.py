@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.calibration.feedback_weights import tell
-from agent.calibration.recalibrate import GoodScores, from_what, good_scores, recalibrate
+from agent.calibration.feedback_weights import weigh_feedback
+from agent.calibration.recalibrate import GoodScores, describe_sources, good_scores, recalibrate
 from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.calibration import Calibration
 from agent.ports.samples import JudgedScore
@@ -75,15 +75,15 @@ class Factory:
             defective = random.random(size) < self.defects
             for score, is_bad in zip(np.where(defective, bad, good), defective, strict=True):
                 frames.append(self._judged(float(score), not is_bad, in_force, version))
-            made = recalibrate(references, tell(frames, POLICY), POLICY, before=in_force)
+            made = recalibrate(references, weigh_feedback(frames, POLICY), POLICY, before=in_force)
             if made is not None:
                 in_force, version = made, version + 1
             yield in_force
 
     def _judged(self, score: float, good: bool, in_force: Calibration, version: int) -> JudgedScore:
         passed = score <= in_force.review_below
-        word = good if not passed and self.answers(good) else None
-        return JudgedScore(score, passed, word, version, in_force.threshold)
+        truth = good if not passed and self.answers(good) else None
+        return JudgedScore(score, passed, truth, version, in_force.threshold)
 
     def realised(self, calibration: Calibration) -> float:
         """The share of good parts above its threshold."""
@@ -141,7 +141,7 @@ def test_escapes_that_follow_the_margin_do_not_push_it_up(gap: float) -> None:
                 frames.append(
                     JudgedScore(score, passed, None if passed else True, version, in_force.threshold)
                 )
-            in_force = recalibrate(references, tell(frames, POLICY), POLICY)
+            in_force = recalibrate(references, weigh_feedback(frames, POLICY), POLICY)
             assert in_force is not None
             thresholds.append(in_force.threshold)
         right = math.exp(0.3 * 2.326)
@@ -151,9 +151,7 @@ def test_escapes_that_follow_the_margin_do_not_push_it_up(gap: float) -> None:
 
 @pytest.mark.parametrize("only", [True, False])
 @pytest.mark.parametrize("defects", [0.02, 0.2])
-def test_people_who_only_ever_say_one_thing_do_not_carry_the_threshold_off(
-    only: bool, defects: float
-) -> None:
+def test_one_sided_answers_do_not_carry_the_threshold_off(only: bool, defects: float) -> None:
     for seed in range(3):
         factory = Factory(seed=seed, defects=defects, answers=lambda good: good is only)
         rates = factory.rates(16)
@@ -167,9 +165,9 @@ def test_one_confirmed_frame_that_scores_highest_of_all_moves_little() -> None:
     passed = [
         JudgedScore(one, True, None, 1, 3.0) for one in lognormal(np.random.default_rng(2), 200).tolist()
     ]
-    alone = recalibrate(references, tell(passed, POLICY), POLICY)
+    alone = recalibrate(references, weigh_feedback(passed, POLICY), POLICY)
     outlier = JudgedScore(20.0, False, True, 1, 3.0)
-    together = recalibrate(references, tell([*passed, outlier], POLICY), POLICY)
+    together = recalibrate(references, weigh_feedback([*passed, outlier], POLICY), POLICY)
     assert alone is not None
     assert together is not None
     assert alone.threshold < together.threshold < 1.5 * alone.threshold
@@ -178,7 +176,7 @@ def test_one_confirmed_frame_that_scores_highest_of_all_moves_little() -> None:
 def test_references_alone_give_the_prediction_bound() -> None:
     references = gamma(np.random.default_rng(3), 20).tolist()
     first = calibrate(references, POLICY, source="")
-    made = recalibrate(references, tell([], POLICY), POLICY)
+    made = recalibrate(references, weigh_feedback([], POLICY), POLICY)
     assert first is not None
     assert made is not None
     assert made.threshold == pytest.approx(first.threshold, rel=1e-6)
@@ -192,34 +190,36 @@ def test_references_alone_give_the_prediction_bound() -> None:
 def test_production_counts_more_than_references_that_score_otherwise() -> None:
     random = np.random.default_rng(4)
     low, frames = (0.5 * lognormal(random, 20)).tolist(), lognormal(random, 600).tolist()
-    made = recalibrate(low, tell([JudgedScore(one, True, None, 1, 9.0) for one in frames], POLICY), POLICY)
+    made = recalibrate(
+        low, weigh_feedback([JudgedScore(one, True, None, 1, 9.0) for one in frames], POLICY), POLICY
+    )
     assert made is not None
     assert Factory().realised(made) == pytest.approx(0.01, rel=0.7)
 
 
 def test_frames_alone_are_enough_and_too_few_parts_are_not() -> None:
     frames = [JudgedScore(0.1 * index, False, True, 1, None) for index in range(1, 9)]
-    made = recalibrate([], tell(frames, POLICY), POLICY)
+    made = recalibrate([], weigh_feedback(frames, POLICY), POLICY)
     assert made is not None
     assert (made.samples, made.source[:30]) == (8, "from 0 references and 8 judged")
-    assert recalibrate([], tell(frames[:7], POLICY), POLICY) is None
-    assert recalibrate([], tell([], POLICY), POLICY) is None
+    assert recalibrate([], weigh_feedback(frames[:7], POLICY), POLICY) is None
+    assert recalibrate([], weigh_feedback([], POLICY), POLICY) is None
 
 
 def test_a_threshold_stands_within_its_own_error() -> None:
     random = np.random.default_rng(5)
     references = lognormal(random, 20).tolist()
     frames = [JudgedScore(one, True, None, 1, 9.0) for one in lognormal(random, 500).tolist()]
-    found = good_scores(references, tell(frames, POLICY))
+    found = good_scores(references, weigh_feedback(frames, POLICY))
     assert found is not None
     new = found.quantile(0.01)
     assert found.allows(new, 0.01)
     assert not found.allows(1.5 * new, 0.01)
     assert not found.allows(0.7 * new, 0.01)
     before = replace(Calibration(new, new, 20, 0.01, ""), map_threshold=0.5)
-    assert recalibrate(references, tell(frames, POLICY), POLICY, before=before) is None
+    assert recalibrate(references, weigh_feedback(frames, POLICY), POLICY, before=before) is None
     high = replace(before, threshold=1.5 * new)
-    renewed = recalibrate(references, tell(frames, POLICY), POLICY, before=high)
+    renewed = recalibrate(references, weigh_feedback(frames, POLICY), POLICY, before=high)
     assert renewed is not None
     assert (renewed.threshold, renewed.map_threshold) == (new, 0.5)
 
@@ -232,10 +232,10 @@ def test_versions_are_few_once_the_rate_is_right() -> None:
         assert sum(changes[20:]) <= 2
 
 
-def test_what_a_threshold_is_from_in_a_sentence() -> None:
+def test_the_sources_of_a_threshold_in_a_sentence() -> None:
     frames = [JudgedScore(1.0, True, None, 1, 2.0)] * 3 + [JudgedScore(1.9, False, True, 1, 2.0)]
-    said = from_what(20, tell(frames, POLICY))
-    assert said == "from 20 references and 4 judged frames, 1 of which people called good"
+    sentence = describe_sources(20, weigh_feedback(frames, POLICY))
+    assert sentence == "from 20 references and 4 judged frames, 1 of which people called good"
 
 
 scores = st.lists(st.floats(1e-3, 1e3), min_size=8, max_size=30)
@@ -253,7 +253,7 @@ judged = st.lists(
 
 
 def estimate(references: list[float], frames: list[JudgedScore]) -> GoodScores:
-    found = good_scores(references, tell(frames, POLICY))
+    found = good_scores(references, weigh_feedback(frames, POLICY))
     assert found is not None
     return found
 
@@ -273,7 +273,7 @@ def test_a_threshold_is_finite_and_above_its_margin(
     references: list[float], frames: list[JudgedScore], rate: float
 ) -> None:
     policy = CalibrationPolicy(rate)
-    made = recalibrate(references, tell(frames, policy), policy)
+    made = recalibrate(references, weigh_feedback(frames, policy), policy)
     assert made is not None
     assert math.isfinite(made.threshold)
     assert 0.0 < made.review_below <= made.threshold

@@ -1,4 +1,4 @@
-"""Thresholds from good parts: what the Student prediction bound promises, and its edges."""
+"""Thresholds from good parts: the Student prediction bound and its limits."""
 
 from __future__ import annotations
 

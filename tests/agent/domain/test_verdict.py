@@ -49,7 +49,7 @@ def test_the_reason_names_score_and_threshold() -> None:
         (100, STALE),
     ],
 )
-def test_without_calibration_a_person_decides_and_the_reason_names_what_is_missing(samples: int, reason: str) -> None:
+def test_without_calibration_the_reason_names_what_is_missing(samples: int, reason: str) -> None:
     assert decide(0.9, None, samples) == (Verdict.REVIEW, reason)
 
 
