@@ -112,7 +112,9 @@ class SqlRecipeBook:
                 "origin": recipe.origin,
                 "note": recipe.note,
                 "parent_version": recipe.parent,
-                "prompt_selection": None if recipe.prompt_selection is None else dict(recipe.prompt_selection),
+                "prompt_selection": None
+                if recipe.prompt_selection is None
+                else dict(recipe.prompt_selection),
                 "margin": recipe.margin,
             }
             identifier = connection.execute(

@@ -262,7 +262,7 @@ outbox = Table(
     CheckConstraint("payload IS NOT NULL OR sent_at IS NOT NULL", name="payload"),
     Index("ix_outbox_pending", "sink", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
     Index(None, "sent_at"),
-    sqlite_autoincrement=True,  # a number is never given twice, so a late acknowledgement cannot mark another row
+    sqlite_autoincrement=True,  # a number is never given twice, so a late PUBACK marks no other row
 )
 
 event = Table(

@@ -15,6 +15,8 @@ from agent.ports import Entry, OutboxMessage
 
 CAMERA = Camera("factory", "line-1", "cam-a")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+REVISION = "0004"
+"""The newest."""
 
 
 def identity(frame_id: str = "f-1", camera: Camera = CAMERA, **fields: Any) -> FrameIdentity:

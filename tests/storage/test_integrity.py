@@ -14,7 +14,7 @@ import pytest
 
 from agent.domain.errors import StorageError
 from storage import Database, SqlHistory, check, integrity, prepare, upgrade
-from tests.storage.examples import entry
+from tests.storage.examples import REVISION, entry
 
 PAGE = 4096
 
@@ -107,7 +107,7 @@ def test_a_whole_file_with_a_log_of_a_killed_agent_is_well(history: Path) -> Non
         SqlHistory(database, agent_id="a", agent_version="1").record([entry("f-last")])
         for suffix in ("", "-wal"):
             shutil.copy(f"{history}{suffix}", f"{killed}{suffix}")
-    assert prepare(url(killed)) == "0003"
+    assert prepare(url(killed)) == REVISION
     with closing(sqlite3.connect(killed)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM inspection").fetchone() == (301,)
 
@@ -150,7 +150,7 @@ def test_where_there_is_no_history_yet_one_is_made(tmp_path: Path, content: byte
     path = tmp_path / "history.db"
     if content is not None:
         path.write_bytes(content)
-    assert prepare(url(path)) == "0003"
+    assert prepare(url(path)) == REVISION
 
 
 def test_a_table_that_somebody_dropped_stops_the_start(history: Path) -> None:

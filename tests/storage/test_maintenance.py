@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, inspect, text
 from agent.domain.errors import StorageError
 from storage import Database, SqlHistory, backup, check, schema, upgrade
 from storage.views import VIEWS
-from tests.storage.examples import entry
+from tests.storage.examples import REVISION, entry
 
 TABLES = {
     *("sku", "recipe", "prompt_set", "reference", "calibration"),
@@ -22,8 +22,8 @@ TABLES = {
 
 def test_an_upgrade_makes_the_tables_and_the_views(empty_url: str) -> None:
     assert check(empty_url) != []
-    assert upgrade(empty_url) == "0003"
-    assert upgrade(empty_url) == "0003"
+    assert upgrade(empty_url) == REVISION
+    assert upgrade(empty_url) == REVISION
     assert check(empty_url) == []
     with Database(empty_url) as database, database.read() as connection:
         inspector = inspect(connection)
@@ -71,7 +71,7 @@ def test_two_processes_may_upgrade_at_once(empty_url: str) -> None:
     for process in processes:
         output, errors = process.communicate(timeout=60)
         results.append((process.returncode, output.strip(), errors))
-    assert results == [(0, "0003", "")] * 2
+    assert results == [(0, REVISION, "")] * 2
     assert check(empty_url) == []
 
 

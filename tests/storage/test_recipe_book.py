@@ -140,7 +140,10 @@ def test_words_that_differ_in_severity_only_are_kept_apart(book: SqlRecipeBook, 
 def test_a_version_tells_why_it_was_written(book: SqlRecipeBook, database: Database) -> None:
     first = book.add(bolt_recipe(note="Ollama did not answer within 60 s"))
     tried_words = {"margin": 0.125, "winner": "template", "auroc": {"template": 0.9, "ollama": 0.775}}
-    second = book.add(bolt_recipe(origin="prompt-selection", parent=first.version, prompt_selection=tried_words), activate=False)
+    second = book.add(
+        bolt_recipe(origin="prompt-selection", parent=first.version, prompt_selection=tried_words),
+        activate=False,
+    )
     assert book.get("bolt", 2) == second
     kept, tried = book.listing("bolt")
     assert (kept.origin, kept.note, kept.parent, kept.margin) == (
@@ -148,7 +151,9 @@ def test_a_version_tells_why_it_was_written(book: SqlRecipeBook, database: Datab
     )  # fmt: skip
     assert (tried.active, tried.origin, tried.parent, tried.margin) == (False, "prompt-selection", 1, 0.125)
     with database.read() as connection:  # none is SQL's NULL, not JSON's null
-        found = connection.execute(text("SELECT prompt_selection IS NULL, margin FROM recipe ORDER BY version")).all()
+        found = connection.execute(
+            text("SELECT prompt_selection IS NULL, margin FROM recipe ORDER BY version")
+        ).all()
     assert [tuple(row) for row in found] == [(True, None), (False, 0.125)]
 
 

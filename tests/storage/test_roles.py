@@ -14,7 +14,7 @@ from psycopg import errors, sql
 from storage import Database, SqlHistory, check, upgrade
 from storage.views import VIEWS
 from tests.fixtures.postgresql import PostgresqlServer
-from tests.storage.examples import entry
+from tests.storage.examples import REVISION, entry
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "postgresql"
 TABLES = ["inspection", "defect", "feedback", "outbox", "event", "recipe", "reference", "sku"]
@@ -85,7 +85,7 @@ def refused(url: str, statement: str) -> bool:
 
 def test_the_agent_makes_and_keeps_its_history_without_any_other_right(agent_url: str) -> None:
     assert check(agent_url) == []
-    assert upgrade(agent_url) == "0003"
+    assert upgrade(agent_url) == REVISION
     for statement in (
         "CREATE ROLE intruder",
         "CREATE DATABASE another",
@@ -136,7 +136,7 @@ def test_the_viewer_still_reads_after_an_upgrade(house: House, agent_url: str) -
         connection.execute("DROP INDEX ix_inspection_overlay_path")
         connection.execute("ALTER TABLE inspection RENAME sequence TO gone")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
-    assert upgrade(agent_url) == "0003"
+    assert upgrade(agent_url) == REVISION
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT sequence FROM inspection_history").fetchall() == [(None,)]
     assert refused(url, "SELECT * FROM sightline_agent.inspection")
