@@ -21,7 +21,6 @@ from adapters.cli.models import models_commands
 from adapters.cli.prompts import prompt_commands
 from adapters.cli.recipe import recipe_commands
 from adapters.cli.run import run
-from adapters.lab.studies import trial_commands
 from agent import __version__
 
 _HELP = """
@@ -66,7 +65,6 @@ def application() -> typer.Typer:
     app.command(rich_help_panel="In the factory")(feedback)
     app.command(rich_help_panel="Care")(evaluate)
     app.command(rich_help_panel="Care")(bench)
-    app.add_typer(trial_commands, name="trial", rich_help_panel="Care")
     app.add_typer(models_commands, name="models", rich_help_panel="Care")
     app.add_typer(recipe_commands, name="recipe", rich_help_panel="Care")
     app.add_typer(prompt_commands, name="prompts", rich_help_panel="Care")

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from adapters.evaluation.pixels import PixelHistogram, Scale
-from adapters.lab.evaluation.trial import Sample, Trial
+from adapters.lab.evaluation.trials import Sample, Trial
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, generic_recipe

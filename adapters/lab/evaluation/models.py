@@ -1,22 +1,21 @@
-"""The models of an evaluation: the checkpoint, the same architecture untrained, and the teacher."""
+"""``Models``: what an evaluation measures, and the models it is measured beside: untrained, and a teacher."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.lab.evaluation.aims import MODEL, TEACHER
-from adapters.lab.evaluation.controls import HAND_MADE, RANDOM, Outlier, random_encoder
-from adapters.lab.evaluation.descriptors import HandMade
-from adapters.lab.evaluation.files import Files
+import torch
+
 from adapters.lab.evaluation.judging import AsTheAgent, OncePerBatch
-from adapters.lab.evaluation.neighbours import Neighbours
-from adapters.lab.evaluation.trial import Scorer
-from adapters.lab.training.student import ARCHITECTURE
+from adapters.lab.evaluation.report import MODEL, TEACHER
+from adapters.lab.evaluation.scorers import HAND_MADE, RANDOM, HandMade, Neighbours, Outlier
+from adapters.lab.evaluation.trials import Scorer
+from adapters.lab.training.networks import ARCHITECTURE
 from adapters.models.encoders.backbone import TimmBackbone
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.normalisation import Preprocessing
+from adapters.models.encoders.normalisation import SIGNED_PREPROCESSING, Preprocessing
 from adapters.models.registry import BUNDLED, KNOWN, bundled_folder
 from adapters.models.weights.catalogue import TIMM_PREFIX, timm_network
 from adapters.models.weights.local import sha256_of
@@ -26,8 +25,35 @@ RANDOM_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """What the measured model is loaded from."""
+
+    architecture: Path
+    checkpoint: Path | None
+    """None: random weights."""
+    output_stride: int | None = None
+
+    def encoder(self, name: str | None = None) -> OpenClipEncoder:
+        """Raises ModelError: a file is missing, damaged or of another architecture."""
+        return OpenClipEncoder(
+            self.architecture,
+            self.checkpoint,
+            SIGNED_PREPROCESSING,
+            name=name,
+            output_stride=self.output_stride,
+        )
+
+
+def random_encoder(files: Files, seed: int) -> OpenClipEncoder:
+    """The measured architecture with random weights, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return replace(files, checkpoint=None).encoder(RANDOM)
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
-    """What is measured and what it is measured beside."""
+    """The checkpoint, and the teacher if there is one."""
 
     files: Files
     tiny: OpenClipEncoder
@@ -48,7 +74,7 @@ class Models:
 
     @property
     def teacher_title(self) -> str:
-        """What its row is called."""
+        """The title of its row."""
         name = "" if self.teacher is None else self.teacher.name.removeprefix(TIMM_PREFIX)
         return TEACHER if name == ARCHITECTURE else name
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters.lab.evaluation.files import Files
 from adapters.lab.evaluation.judging import method_of, recipe_of, side_in_force
-from adapters.lab.evaluation.trial import SIZE
+from adapters.lab.evaluation.models import Files
+from adapters.lab.evaluation.trials import SIZE
+from adapters.lab.machine import load_average
 from adapters.lab.training.dataset import RESERVED_SEED
-from adapters.lab.training.machine import load_average
 from adapters.simulator import Product, Station, draw
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from adapters.lab.evaluation.judging import method_of, recipe_of, scored
-from adapters.lab.evaluation.trial import Trial
+from adapters.lab.evaluation.trials import Trial
 from adapters.simulator import FAMILIES
 from adapters.simulator.captions import SYNONYMS
 from agent.domain.prompts import GENERIC_NOUN, TEMPLATES, NamedDefect, PromptSet

@@ -1,4 +1,4 @@
-"""The study of thresholds: calibrated from a few good parts, then judged on many."""
+"""``calibrate_on_products``: thresholds set from a few good parts, then judged on many."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student_t
+
 from adapters.cli.evaluate import machine
 from adapters.cli.references import pose_policy
 from adapters.cli.screen import number
-from adapters.lab.studies.answers import AIM, Played, play
-from adapters.lab.studies.attainable import attainable
-from adapters.lab.studies.products import DEFECTIVE, GOOD, SAMPLES, TrialProduct
-from adapters.lab.studies.progress import Progress
-from adapters.lab.studies.report import Report, interval, percent
+from adapters.lab.studies.feedback import AIM, Played, play
+from adapters.lab.studies.products import DEFECTIVE, GOOD, SAMPLES, StudyProduct
+from adapters.lab.studies.report import Progress, Report, interval, percent
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
@@ -25,6 +27,25 @@ from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared
 from config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What every study works with."""
+
+    inspector: Inspector
+    settings: Settings
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """So many parts of each product."""
+
+    references: int
+    good: int
+    """Judged afterwards."""
+    defective: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +73,35 @@ class Row:
 
 
 def calibrate_on_products(
-    inspector: Inspector,
-    settings: Settings,
-    products: Sequence[TrialProduct],
-    samples: int,
-    good: int,
-    defective: int,
-    progress: Progress,
-    answers: int | None = None,
+    study: Study, products: Sequence[StudyProduct], counts: Counts, answers: int | None = None
 ) -> list[Row]:
-    """Enroll ``samples`` good parts of each product, then judge others.
+    """Enroll good parts of each product, then judge others.
 
     Args:
         answers: seed of the order in which operators also see the same frames and answer; None: they do not.
     """
     rows = []
     for one in products:
-        drawn = list(progress.follow(one.parts(SAMPLES, samples), f"{one.name}: samples", samples))
-        made = enrolled(inspector, settings, one.name, one.product.noun, drawn)
+        drawn = one.parts(SAMPLES, counts.references)
+        made = enrolled(
+            study,
+            one.name,
+            one.product.noun,
+            list(study.progress.follow(drawn, f"{one.name}: samples", counts.references)),
+        )
         recipe = made.recipe
-        found = [
-            scores(
-                inspector,
-                made.prepared,
-                progress.follow(one.parts(first, count, defective=bad), f"{one.name}: {what}", count),
-                settings.inspection.max_batch,
-            )
-            for what, first, count, bad in (
-                ("good", GOOD, good, False),
-                ("defective", DEFECTIVE, defective, True),
-            )
-        ]
-        counts = [verdicts(each, recipe.calibration, recipe.shots) for each in found]
+        good = study.progress.follow(one.parts(GOOD, counts.good), f"{one.name}: good", counts.good)
+        bad = one.parts(DEFECTIVE, counts.defective, defective=True)
+        bad = study.progress.follow(bad, f"{one.name}: defective", counts.defective)
+        found = [scores(study, made.prepared, images) for images in (good, bad)]
+        judged = [verdicts(each, recipe.calibration, recipe.shots) for each in found]
         played = None
         if answers is not None:
-            played = play(made.scores, recipe.calibration, found[0], found[1], policy_of(settings), answers)
+            policy = policy_of(study.settings)
+            played = play(made.scores, recipe.calibration, found[0], found[1], policy, answers)
         name = f"{one.name} (family unseen)" if one.unseen else one.name
-        rows.append(Row(name, samples, recipe.calibration, counts[0], counts[1], played))
-        progress.say(" ".join(_cells(rows[-1])))
+        rows.append(Row(name, counts.references, recipe.calibration, judged[0], judged[1], played))
+        study.progress.note(" ".join(_cells(rows[-1])))
     return rows
 
 
@@ -98,26 +110,25 @@ def policy_of(settings: Settings) -> CalibrationPolicy:
     return CalibrationPolicy(settings.inspection.false_alarm_rate, settings.inspection.review_factor)
 
 
-def enrolled(
-    inspector: Inspector, settings: Settings, sku: str, noun: str, images: Sequence[Image]
-) -> Enrolled:
+def enrolled(study: Study, sku: str, noun: str, images: Sequence[Image]) -> Enrolled:
     """The recipe as enrollment makes it, ready to judge."""
-    draft = trial_recipe(sku, settings.inspection.method, noun, len(images))
-    return enroll(inspector, draft, images, policy=policy_of(settings), pose=pose_policy(settings))
+    settings = study.settings
+    draft = study_recipe(sku, settings.inspection.method, noun, len(images))
+    return enroll(study.inspector, draft, images, policy=policy_of(settings), pose=pose_policy(settings))
 
 
-def trial_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:
+def study_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:
     """The template's recipe with so many references that are stored nowhere."""
     references = tuple(Reference(f"{index:064x}", f"{index}.png", str(index)) for index in range(shots))
     return replace(generic_recipe(sku, method, noun), references=references)
 
 
-def scores(inspector: Inspector, prepared: Prepared, images: Iterable[Image], batch: int) -> list[float]:
+def scores(study: Study, prepared: Prepared, images: Iterable[Image]) -> list[float]:
     """The score of each, in their order."""
     return [
         scored.score
-        for part in batches(images, batch)
-        for scored in inspector.score(part, [prepared] * len(part))
+        for part in batches(images, study.settings.inspection.max_batch)
+        for scored in study.inspector.score(part, [prepared] * len(part))
     ]
 
 
@@ -166,7 +177,7 @@ def report_of(rows: Sequence[Row], title: str, settings: Settings) -> Report:
         *dict.fromkeys(f"threshold: {row.calibration.source}" for row in rows if row.calibration),
     ]
     figures = {
-        "trial": "calibration",
+        "study": "calibration",
         "title": title,
         "profile": settings.agent.profile,
         "method": settings.inspection.method,
@@ -225,3 +236,43 @@ def _figures(row: Row) -> dict[str, Any]:
         "caught": caught / defective if defective else None,
         "caught_interval": list(interval(caught, defective)),
     }
+
+
+# ------------------------------------------------------------------------------------ what can be attained
+
+
+_DRAWS = 100_000
+_FACTORS = np.linspace(-1.0, 1.0, 101)
+
+
+@dataclass(frozen=True, slots=True)
+class Attainable:
+    """Shares of products whose realised rate lies inside the aim, were their log scores exactly normal."""
+
+    prediction_bound: float
+    """With the bound that the agent uses, which keeps the rate in the mean over products."""
+    best: float
+    """With the ``mean + k * deviation`` whose ``k`` serves this aim best, whatever its rate in the mean."""
+
+
+def attainable(samples: int, rate: float, low: float, high: float) -> Attainable:
+    """Draws mean and deviation of ``samples`` normal values many times and computes each realised rate.
+
+    Args:
+        samples: good parts that a threshold is set from, at least 2.
+        rate: the rate asked for, in (0, 0.5).
+        low: lowest rate inside the aim.
+        high: highest rate inside the aim.
+    """
+    random = np.random.default_rng(0)
+    mean = random.standard_normal(_DRAWS) / np.sqrt(samples)
+    deviation = np.sqrt(random.chisquare(samples - 1, _DRAWS) / (samples - 1))
+
+    def inside(factor: float) -> float:
+        realised = norm.sf(mean + factor * deviation)
+        return float(np.mean((realised >= low) & (realised <= high)))
+
+    bound = float(student_t.ppf(1.0 - rate, samples - 1) * np.sqrt(1.0 + 1.0 / samples))
+    around = float(norm.isf(rate))
+    best = max(inside(around + offset) for offset in _FACTORS)
+    return Attainable(inside(bound), max(best, inside(bound)))

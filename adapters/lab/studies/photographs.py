@@ -1,22 +1,17 @@
-"""The study of thresholds on photographs, of which there are few good parts."""
+"""``calibrate_on_photographs``: the study of thresholds on photographs, of which there are few good parts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from adapters.lab.studies.calibration import Row, enrolled, scores, verdicts
-from adapters.lab.studies.progress import Progress
+from adapters.evaluation.dataset import Category
+from adapters.evaluation.formats import FORMATS
+from adapters.lab.studies.calibration import Row, Study, enrolled, scores, verdicts
 from agent.domain.errors import ConfigurationError, SightlineError
 from agent.domain.frame import Image
-from agent.inference.inspector import Inspector
 from agent.ports import ImageCodec
-from config import Settings
-
-if TYPE_CHECKING:
-    from adapters.evaluation.dataset import Category
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +46,15 @@ def splits(category: Category, folds: int) -> list[Split]:
 
 
 def calibrate_on_photographs(
-    inspector: Inspector,
-    settings: Settings,
-    dataset: str,
-    root: Path,
-    folds: int,
-    codec: ImageCodec,
-    progress: Progress,
+    study: Study, dataset: str, root: Path, folds: int, codec: ImageCodec
 ) -> list[Row]:
-    """Each category of a dataset, its verdicts summed over the splits."""
-    from adapters.evaluation.formats import FORMATS
-
+    """Each category of a dataset, its verdicts summed over the splits. Raises ConfigurationError."""
     if dataset not in FORMATS:
         raise ConfigurationError(f"there is no dataset format {dataset!r}; known are {', '.join(FORMATS)}")
-    return [
-        _category(inspector, settings, category, folds, codec, progress)
-        for category in FORMATS[dataset](root)
-    ]
+    return [_category(study, category, folds, codec) for category in FORMATS[dataset](root)]
 
 
-def _category(
-    inspector: Inspector,
-    settings: Settings,
-    category: Category,
-    folds: int,
-    codec: ImageCodec,
-    progress: Progress,
-) -> Row:
+def _category(study: Study, category: Category, folds: int, codec: ImageCodec) -> Row:
     noun = category.noun or category.name.replace("_", " ")
     defective = tuple(sample.path for sample in category.test if sample.defect is not None)
     good, bad = Counter[str](), Counter[str]()
@@ -86,15 +63,15 @@ def _category(
     for index, split in enumerate(made, start=1):
         what = f"{category.name}, split {index} of {len(made)}"
         images = [read(path, codec) for path in split.samples]
-        made_of = enrolled(inspector, settings, category.name, noun, images)
+        made_of = enrolled(study, category.name, noun, images)
         calibration = made_of.recipe.calibration
         for paths, counts in ((split.good, good), (defective, bad)):
-            loaded = (read(path, codec) for path in progress.follow(paths, what, len(paths)))
-            found = scores(inspector, made_of.prepared, loaded, settings.inspection.max_batch)
+            loaded = (read(path, codec) for path in study.progress.follow(paths, what, len(paths)))
+            found = scores(study, made_of.prepared, loaded)
             counts.update(verdicts(found, calibration, made_of.recipe.shots))
         fewest = min(fewest or len(images), len(images))
     row = Row(category.name, fewest, calibration if len(made) == 1 else None, _all(good), _all(bad))
-    progress.say(f"{row.name}: {row.false_alarms} false alarms, {row.caught} caught")
+    study.progress.note(f"{row.name}: {row.false_alarms} false alarms, {row.caught} caught")
     return row
 
 

@@ -1,4 +1,4 @@
-"""The ten products of the trials: one station each, parts by number."""
+"""``StudyProduct``: the ten products of the studies, one station each, parts by number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAMPLES, GOOD, DEFECTIVE = 10_000, 100_000, 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class TrialProduct:
+class StudyProduct:
     """A product on its station."""
 
     product: Product
@@ -55,11 +55,11 @@ class TrialProduct:
             yield draw(self.product, self.station, number, defect=defect, size=self.size).image
 
 
-def trial_products(seed: int, size: int) -> list[TrialProduct]:
+def study_products(seed: int, size: int) -> list[StudyProduct]:
     """The ten, in their order; another ``seed`` gives others of the same families."""
     base = _BASE + _STRIDE * seed
     return [
-        TrialProduct(
+        StudyProduct(
             Product.create(family, base + index), Station.fixed(base + _STATIONS + index), base, size
         )
         for index, family in enumerate(TEN)

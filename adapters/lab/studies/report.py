@@ -1,21 +1,60 @@
-"""A trial's figures as a table on the screen, in Markdown and in JSON."""
+"""``Report`` and ``Progress``: a study's figures as a table, in Markdown and JSON, and how far it is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.text import Text
 from scipy.stats import beta
 
-from adapters.cli.screen import table
+from adapters.cli.screen import stderr, table
+
+T = TypeVar("T")
+
+
+class Progress:
+    """A bar on stderr; a line for each product if that is not a terminal."""
+
+    def __init__(self) -> None:
+        self._console = stderr()
+        self._bar = Bar(
+            TextColumn("[dim]{task.description}[/]"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def follow(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
+        """The items, counted as they are taken."""
+        self._bar.update(self._task, description=what, total=total, completed=0)
+        for item in items:
+            yield item
+            self._bar.advance(self._task)
+
+    def note(self, line: str) -> None:
+        """Print a line about what is done."""
+        self._console.print(line, markup=False, highlight=False, style="dim", soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is said of a trial."""
+    """All that a study reports."""
 
     title: str
     columns: Sequence[str]
@@ -60,5 +99,5 @@ def interval(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float
 
 
 def percent(share: float | None, digits: int = 2) -> str:
-    """``1.05 %``; a dash where there is none."""
+    """``1.05 %``; a dash for None."""
     return "-" if share is None else f"{100 * share:.{digits}f} %"

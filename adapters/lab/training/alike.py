@@ -1,15 +1,15 @@
-"""Few-shot features: patches of good parts of one product alike, those of a defect unlike.
+"""``teach_alike``: few-shot features, by which good parts of one product are alike and defects are not.
 
-What a nearest neighbour needs is learned with a nearest neighbour: the parts of one product at one station
-are references for each other, turned as enrollment turns them where parts lie loosely, and the places of a
-defect have to lie farther from them than the oddest place of any good part. Held by the teacher's features on
-the same images and on abstract ones, so that what is learned of drawn parts costs little elsewhere. The
-trunk up to stride 4 is frozen and computed once.
+What a nearest neighbour needs is learned with a nearest neighbour. The parts of one product at one station
+are references for each other, turned as enrollment turns them if parts lie loosely. The places of a defect
+have to lie farther from them than the oddest place of any good part. The teacher's features on the same
+images and on abstract ones hold the rest in place, so that what is learned of drawn parts costs little
+elsewhere. The trunk up to stride 4 is frozen and computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,11 @@ from torch.nn import functional as F
 from adapters.lab.training.dataset import colour_jitter
 from adapters.lab.training.distill import advance, cosine_rate, decay_groups, depth_losses, set_rate
 from adapters.lab.training.linepool import LinePool
+from adapters.lab.training.networks import COMPARED, Teacher, device_of, to_network
 from adapters.lab.training.progress import Progress
-from adapters.lab.training.student import COMPARED, device_of, to_network
-from adapters.lab.training.teacher import Teacher
-from adapters.lab.training.turned import turned_places
 from agent.domain.errors import ConfigurationError
 from agent.methods.memory import join_depths
+from agent.methods.variants import evenly_spaced, rotated
 
 FROZEN = 2
 """Stages 0 and 1: stride 4."""
@@ -119,7 +118,7 @@ def depths_of(trunk: Any, features: torch.Tensor, first: int = FROZEN) -> list[t
 def cache_tables(
     trunk: Any, teacher: Teacher, line: LinePool, leaves: NDArray[np.uint8], folder: Path, seed: int
 ) -> Tables:
-    """Compute both tables, or read them where they were computed before."""
+    """Compute both tables, or read those that were computed before."""
     return Tables(
         _table(trunk, teacher, line.images, folder / "line", colour_groups(line), seed),
         _table(trunk, teacher, leaves[:LEAVES], folder / "leaves", None, seed),
@@ -194,7 +193,7 @@ class Oddness:
     good: torch.Tensor
     """(n,) of places without a defect."""
     defect: torch.Tensor
-    """(m,) of those that a defect covers; empty where none shows."""
+    """(m,) of those that a defect covers; empty if none is visible."""
 
     @property
     def oddest_good(self) -> torch.Tensor:
@@ -300,7 +299,7 @@ def _held(
 def _turned(
     trunk: Any, line: LinePool, rows: Sequence[int], colours: NDArray[np.int64], settings: AlikeSettings
 ) -> dict[int, torch.Tensor]:
-    """By row, the turned places of good parts that lie loosely; see :func:`turned_places`."""
+    """By row, the :func:`turned_places` of good parts that lie loosely."""
     of_product = len(rows) // settings.groups
     found: dict[int, torch.Tensor] = {}
     for first in range(0, len(rows), of_product):
@@ -354,3 +353,39 @@ def episodes(
             parts.append(oddness(query, references, coverage, visible=visible))
         losses.append(alike_loss(parts, settings))
     return torch.stack(losses).mean()
+
+
+# ------------------------------------------------------------------------------------ turned references
+
+
+Coloured = Callable[[torch.Tensor], torch.Tensor]
+"""(B, 3, H, W) levels in [0, 1] to the same in other colours."""
+Depths = Callable[[torch.Tensor], list[torch.Tensor]]
+"""What a network takes, to its features (B, C, h, w) of each depth."""
+
+
+@torch.no_grad()
+def turned_places(
+    depths: Depths, line: LinePool, rows: Sequence[int], coloured: Coloured, directions: int
+) -> list[torch.Tensor]:
+    """The places of images in all directions but their own, as enrollment memorises loose parts.
+
+    Turning an image turns its light as well, which a part that is laid down otherwise does not do. Features
+    can learn what is left between the two only if training turns references as well.
+
+    Args:
+        rows: numbers of images of the line.
+        coloured: the same colours for all of them.
+        directions: as many as enrollment takes, their own among them.
+
+    Returns:
+        For each image ((directions - 1) h w, C) unit vectors, without gradients.
+    """
+    angles = evenly_spaced(directions)[1:]
+    images = [torch.from_numpy(rotated(line.images[row], angle).copy()) for row in rows for angle in angles]
+    if not images:
+        return [torch.empty(0) for _ in rows]
+    batch = to_network(coloured(torch.stack(images).permute(0, 3, 1, 2).float() / 255))
+    found = depths(batch.contiguous(memory_format=torch.channels_last))
+    joined = join_depths([depth.permute(0, 2, 3, 1) for depth in found], smoothing=1)
+    return list(joined.reshape(len(rows), -1, joined.shape[-1]))

@@ -1,4 +1,4 @@
-"""Pools of drawn images on disk, and seeded random crops of them in batches."""
+"""``render_pool`` and ``batches``: drawn images on disk, and seeded random crops of them."""
 
 from __future__ import annotations
 

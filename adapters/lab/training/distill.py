@@ -1,6 +1,6 @@
-"""Phase A: a random network learns to give the features of a pretrained one on drawn images.
+"""``distill``: a random network learns to give the features of a pretrained one on drawn images.
 
-Where teacher and student have the same architecture, each inverted-residual block has a counterpart. In the
+If teacher and student have the same architecture, each inverted-residual block has a counterpart. In the
 first steps every student block is fed with the teacher's input of that block (block-wise distillation: 17
 shallow problems that converge within hundreds of steps); afterwards the student runs on its own features,
 its errors included, and is led end to end. Any other teacher leads it end to end from the first step, at the
@@ -22,24 +22,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from adapters.lab.training.dataset import batches, colour_jitter, mix
-from adapters.lab.training.progress import Progress
-from adapters.lab.training.student import (
+from adapters.lab.training.networks import (
     COMPARED,
+    Teacher,
+    Twin,
     blocks_of,
     compared,
     device_of,
     stage_ends,
     to_network,
 )
-from adapters.lab.training.teacher import Teacher, Twin
+from adapters.lab.training.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class DistillSettings:
-    """How long and how hard phase A trains."""
+    """How long and how hard a student is led."""
 
     forced_steps: int = 450
-    """Block by block, where the teacher has such blocks."""
+    """Block by block, if the teacher has such blocks."""
     steps: int = 1500
     batch: int = 32
     size: int = 112
@@ -157,7 +158,7 @@ class BlockByBlock:
         self._weights = [3.0 if index in marked else 1.0 for index in range(len(self._pupils))]
 
     def loss(self, images: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        """See :class:`Lead`. After the first steps the student runs on its own features."""
+        """After the first steps the student runs on its own features."""
         forced = step < self._settings.forced_steps
         last = self._ends[self._settings.free_stages - 1] + 1
         running = self._pupils if forced else self._pupils[:last]
@@ -182,7 +183,7 @@ class DepthByDepth:
                     _begin(block, mean, deviation)
 
     def loss(self, images: torch.Tensor, step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        """See :class:`Lead`."""
+        """Over the compared depths."""
         losses = depth_losses(compared(self._student, images), self._teacher.depths(images), self._deviations)
         shown = zip(COMPARED, losses, strict=True)
         return torch.stack(losses).mean(), {f"stage {stage}": float(loss.detach()) for stage, loss in shown}

@@ -1,6 +1,4 @@
-"""Images of the simulated line for training: pairs of the same part without and with a defect, masks
-and words.
-"""
+"""``LinePool``: drawn images for training, pairs of one part without and with a defect, masks and words."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.lab.machine import simulator_digest
 from adapters.lab.training.dataset import RESERVED_SEED
-from adapters.lab.training.machine import simulator_digest
 from adapters.simulator import FAMILIES, HELD_OUT, Product, Station, captions, draw, random_defect
 
 SIZE = 256
@@ -24,8 +22,8 @@ MASK_SIZE = 64
 CAPTIONS = 8
 Mode = Literal["fixed", "loose", "varied"]
 STATIONS: tuple[Mode, ...] = ("fixed", "fixed", "loose", "varied", "fixed", "loose", "varied")
-"""Modes of the stations, in turn: most products stand in a fixture, the others lie as they fall, or are seen
-under another light, before another background and with another camera every time."""
+"""Modes of the stations, in turn: most products stand in a fixture. The others lie as they fall, or every
+image has another light, background and camera."""
 PARTS = 3
 """Parts drawn of one product at one station."""
 
@@ -73,7 +71,7 @@ def _product(pair: int) -> tuple[int, int]:
 
 
 def _station(family: int, number: int) -> Station:
-    """Where a product is seen."""
+    """Where the camera sees a product."""
     mode = STATIONS[(number + family) % len(STATIONS)]
     return Station(number * len(TRAINED) + family, mode)
 
@@ -84,9 +82,8 @@ def pool_folder(pools: Path, pairs: int) -> Path:
 
 
 def line_pool(folder: Path, pairs: int) -> LinePool:
-    """Draw the first ``pairs`` pairs, or read them where they were drawn before. A function of the number
-    alone.
-    """
+    """Draw the first ``pairs`` pairs, or read those that were drawn before; a function of the number
+    alone."""
     index = folder / "records.json"
     if not index.exists():
         _render(folder, pairs)
@@ -127,7 +124,7 @@ def _pair(pair: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8], Record]
         image = draw(product, station, pair, defect=kind, size=SIZE)
         covered = image.mask.astype(np.float32) * 255
         mask = np.ceil(cv2.resize(covered, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_AREA))
-        told = captions(image, rng, CAPTIONS)
-        record = Record(product.family, product.noun, kind, told, station.mode, image.visibility)
+        texts = captions(image, rng, CAPTIONS)
+        record = Record(product.family, product.noun, kind, texts, station.mode, image.visibility)
         found.append((image.image, mask.astype(np.uint8), record))
     return found

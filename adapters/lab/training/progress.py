@@ -1,4 +1,4 @@
-"""A stage of training on disk: its curve, and a checkpoint that it goes on from where it was cut short."""
+"""``Progress``: a stage of training on disk, with its curve and the checkpoint that it goes on from."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Progress:
     def __init__(
         self, folder: Path, name: str, model: nn.Module, optimiser: torch.optim.Optimizer, settings: object
     ) -> None:
-        """Take up the checkpoint in ``folder``, where there is one.
+        """Take up the checkpoint in ``folder``, if there is one.
 
         Raises:
             ConfigurationError: it was made with other settings.
@@ -74,7 +74,7 @@ class Progress:
         yield from range(self.first, count)
 
     def done(self, step: int, count: int, losses: Mapping[str, float]) -> None:
-        """Note the losses of a step that is through; write curve and checkpoint where it is time."""
+        """Note the losses of a finished step; write curve and checkpoint when they are due."""
         for key, value in losses.items():
             self._running[key] = _MEMORY * self._running.get(key, value) + (1 - _MEMORY) * value
         last = step == count - 1

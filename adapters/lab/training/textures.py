@@ -1,4 +1,4 @@
-"""Abstract drawn images: dead leaves, coloured noise, stripes and glyphs under light, blur and grain.
+"""``dead_leaves``: abstract drawn images of shapes, noise, stripes and glyphs under light, blur and grain.
 
 Features of a photograph's backbone are learned from the statistics of edges, textures and shading, not from
 objects; dead-leaves images have these statistics (Lee, Mumford & Huang 2001; Baradad et al. 2021,

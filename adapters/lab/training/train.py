@@ -1,15 +1,15 @@
 """The training command: ``python -m adapters.lab.training.train all --teacher FILE --out DIR``.
 
 The teacher is the file's MobileNetV2, or with ``--teacher-architecture NAME`` whatever timm network a person
-has weights of (:mod:`adapters.lab.training.teacher`).
+has weights of (:mod:`adapters.lab.training.networks`).
 
 Stages, in order: ``pools`` (draw the images), ``trunk`` (a random network is led to the teacher's features
 on abstract images), ``refine`` (the same on abstract images and those of the simulated line), ``alike``
 (good parts of one product alike, defects unlike), ``words`` (captions, states and masks of the simulated
 line) and ``export`` (half precision, digest). ``all`` runs them one after the other; each can be run by
 itself and reads what the one before left in the output folder. With ``--start FILE`` a bundled model of
-before takes the place of ``trunk``, and the words go on from its words; ``--refine 0`` and ``--alike 0``
-leave these two out, and where no stage is left that a teacher leads, none is asked for.
+before takes the place of ``trunk``, and the words go on from its words. ``--refine 0`` and ``--alike 0``
+leave these two out. If no stage is left that a teacher leads, no teacher is needed.
 
 A stage that is cut short goes on from its last checkpoint when the same command is given again; its curve
 lies beside it (``NAME.curve.jsonl``). Steps, seeds and the number of threads are fixed and nothing depends on
@@ -38,13 +38,18 @@ from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 
+from adapters.lab.machine import processor, simulator_digest, versions
 from adapters.lab.training.alike import AlikeSettings, cache_tables, teach_alike
 from adapters.lab.training.dataset import Image, render_pool
 from adapters.lab.training.distill import DistillSettings, distill
 from adapters.lab.training.linepool import LinePool, line_pool, pool_folder
-from adapters.lab.training.machine import processor, simulator_digest, versions
-from adapters.lab.training.student import ARCHITECTURE, channels_of
-from adapters.lab.training.teacher import Teacher, add_teacher_options, load_teacher
+from adapters.lab.training.networks import (
+    ARCHITECTURE,
+    Teacher,
+    add_teacher_options,
+    channels_of,
+    load_teacher,
+)
 from adapters.lab.training.textures import dead_leaves
 from adapters.lab.training.words import WordsSettings, build, cache, frozen_part, teach_words
 from adapters.models.device import pick_device
@@ -204,7 +209,7 @@ def _leaves(arguments: argparse.Namespace) -> NDArray[np.uint8]:
 
 
 def leaves_pool(folder: Path, count: int) -> NDArray[np.uint8]:
-    """(count, 192, 192, 3) abstract images, drawn where they are not there yet."""
+    """(count, 192, 192, 3) abstract images, drawn if they are not there yet."""
     return render_pool(folder / f"leaves-{LEAVES_SIZE}-{count}.npy", count, LEAVES_SIZE, _draw_leaves)
 
 

@@ -1,8 +1,8 @@
-"""Phase B: the last stages learn words, on features that phase A has made and that stay as they are.
+"""``teach_words``: the last stages, the projection and the text tower learn words.
 
-The trunk up to stride 16 is frozen, so the few-shot features remain the distilled ones; its output is
-computed once for every image of the pool (every other pair in other colours). Trained are the stages
-after it, the projection and the text tower.
+The trunk up to stride 16 is frozen, so the few-shot features stay as they are. Its output is computed once
+for every image of the pool, every other pair in other colours. The losses compare images and places with
+words.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from adapters.lab.training import contrast
 from adapters.lab.training.dataset import colour_jitter_together, shown_at
 from adapters.lab.training.distill import advance, cosine_rate, decay_groups, set_rate
 from adapters.lab.training.linepool import LinePool
+from adapters.lab.training.networks import device_of, to_network
 from adapters.lab.training.progress import Progress
-from adapters.lab.training.student import device_of, to_network
 from adapters.models.encoders.clip import build_model, read_architecture
 from adapters.models.encoders.towers import densify
 from adapters.models.registry import KNOWN, bundled_folder
@@ -39,7 +38,7 @@ KINDS = tuple(SYNONYMS)
 
 @dataclass(frozen=True, slots=True)
 class WordsSettings:
-    """How long and how hard phase B trains."""
+    """How long and how hard words are taught."""
 
     steps: int = 1000
     pairs: int = 10
@@ -202,7 +201,7 @@ def draw_phrases(rng: np.random.Generator) -> list[str]:
 
 
 class Words:
-    """The text side of one step: everything that the step says, encoded in one pass."""
+    """The text side of one step: all of its texts, encoded in one pass."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model, self._tokenizer = model, tokenizer
@@ -224,9 +223,9 @@ def step_loss(
     records = [pool.records[index] for index in batch.chosen]
     nouns = [*sorted({record.noun for record in records}), "object"]
     prompts = [draw_prompts(noun, settings.prompts, rng) for noun in nouns]
-    said = [text for normal, anomalous in prompts for text in (*normal, *anomalous)]
-    embedded = words.encode([*batch.captions, *draw_phrases(rng), *said])
-    captions, phrases, states = embedded.split([len(records), len(KINDS), len(said)])
+    spoken = [text for normal, anomalous in prompts for text in (*normal, *anomalous)]
+    embedded = words.encode([*batch.captions, *draw_phrases(rng), *spoken])
+    captions, phrases, states = embedded.split([len(records), len(KINDS), len(spoken)])
     means = states.view(len(nouns), 2, settings.prompts, -1).mean(2)
     directions = means[:, 1] - means[:, 0]
     # Half of the images are asked about by their own noun, half as "object".
@@ -248,7 +247,7 @@ def step_loss(
         device=images.device,
     )
     # A window without the defect does not deserve the caption of a defective image.
-    told = torch.tensor(
+    fitting = torch.tensor(
         [(record.defect is not None) == flag for record, flag in zip(records, state, strict=True)],
         device=images.device,
     )
@@ -257,11 +256,11 @@ def step_loss(
         for record, flag in zip(records, state, strict=True)
     ]
     losses = {
-        "caption": contrast.caption_loss(images[told], captions[told], scale, same[told][:, told]),
-        "state": contrast.state_loss(images, direction, scale, batch.defective),
-        "dense": contrast.dense_loss(patches, direction, scale, batch.coverage),
-        "peak": contrast.peak_loss(patches, direction, scale, batch.defective),
-        "name": contrast.naming_loss(patches, phrases, scale, batch.coverage, kinds),
+        "caption": caption_loss(images[fitting], captions[fitting], scale, same[fitting][:, fitting]),
+        "state": state_loss(images, direction, scale, batch.defective),
+        "dense": dense_loss(patches, direction, scale, batch.coverage),
+        "peak": peak_loss(patches, direction, scale, batch.defective),
+        "name": naming_loss(patches, phrases, scale, batch.coverage, kinds),
     }
     weights = {"caption": 0.5, "state": 1.0, "dense": 1.0, "peak": 0.5, "name": 0.2}
     nothing = torch.zeros((), device=images.device)
@@ -310,3 +309,74 @@ def frozen_part(trunk: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Of a trunk's weights those that words leave as they are, named as in the whole model."""
     early = ("conv_stem", "bn1", *(f"blocks.{stage}." for stage in range(FROZEN_STAGES)))
     return {f"visual.trunk.{key}": value for key, value in trunk.items() if key.startswith(early)}
+
+
+# ------------------------------------------------------------------------------------ losses
+
+
+def caption_loss(
+    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, same: torch.Tensor
+) -> torch.Tensor:
+    """Symmetric contrast (Radford et al. 2021) of (B, D) unit embeddings.
+
+    ``same`` (B, B) marks pairs that are true of each other too (same family, same state): they are no
+    negatives. The same part in the other state is one, the hardest.
+    """
+    logits = scale * images @ texts.T
+    others = same & ~torch.eye(len(images), dtype=torch.bool, device=images.device)
+    logits = logits.masked_fill(others, -1e4)
+    target = torch.arange(len(images), device=images.device)
+    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
+
+
+def state_loss(
+    images: torch.Tensor, direction: torch.Tensor, scale: torch.Tensor, defective: torch.Tensor
+) -> torch.Tensor:
+    """Binary cross-entropy of FADE's image score: sigmoid(scale f.(h_a - h_n)); direction (B, D)."""
+    return F.binary_cross_entropy_with_logits(scale * (images * direction).sum(-1), defective)
+
+
+def dense_loss(
+    patches: torch.Tensor, direction: torch.Tensor, scale: torch.Tensor, coverage: torch.Tensor
+) -> torch.Tensor:
+    """Places against words under the exact mask.
+
+    patches (B, h, w, D) of unit length, direction (B, D), coverage (B, h, w) in [0, 1] by the defect.
+    Positives are places with at least 3 % of defect, places with less are left out; both kinds weigh the
+    same, and the most anomalous-looking 2 % of good places once more.
+    """
+    logits = scale * torch.einsum("bhwd,bd->bhw", patches, direction)
+    positive, negative = coverage >= 0.03, coverage == 0
+    loss = F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
+    of_good = loss[negative]
+    hardest = of_good.topk(max(1, len(of_good) // 50)).values
+    total = of_good.mean() + hardest.mean()
+    return total + loss[positive].mean() if positive.any() else total
+
+
+def peak_loss(
+    patches: torch.Tensor, direction: torch.Tensor, scale: torch.Tensor, defective: torch.Tensor
+) -> torch.Tensor:
+    """Binary cross-entropy of the most anomalous places of an image (mean of the largest 1 %)."""
+    logits = scale * torch.einsum("bhwd,bd->bhw", patches, direction).flatten(1)
+    peak = logits.topk(max(1, logits.shape[1] // 100), dim=1).values.mean(1)
+    return F.binary_cross_entropy_with_logits(peak, defective)
+
+
+def naming_loss(
+    patches: torch.Tensor,
+    phrases: torch.Tensor,
+    scale: torch.Tensor,
+    coverage: torch.Tensor,
+    kinds: Sequence[int],
+) -> torch.Tensor:
+    """The mean embedding under the mask against one phrase (K, D) of each kind of defect; kinds: B
+    indices, -1 for none.
+    """
+    weight = coverage / coverage.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    region = F.normalize(torch.einsum("bhwd,bhw->bd", patches, weight), dim=-1)
+    target = torch.tensor(list(kinds), device=patches.device)
+    known = target >= 0
+    if not known.any():
+        return patches.sum() * 0
+    return F.cross_entropy(scale * region[known] @ phrases.T, target[known])

@@ -1,4 +1,4 @@
-"""``sightline trial`` as people call it, with a method that compares pixels, and the parts it is made of."""
+"""The studies as people call them, with a method that compares pixels, and the parts they are made of."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.evaluation.dataset import Category, Sample
-from adapters.lab.studies.answers import AIM, SETTLED, STAGES, Played, Share, answers_report, play
-from adapters.lab.studies.attainable import attainable
-from adapters.lab.studies.calibration import batches
+from adapters.lab.studies.calibration import attainable, batches
+from adapters.lab.studies.feedback import AIM, SETTLED, STAGES, Played, Share, answers_report, play
 from adapters.lab.studies.photographs import splits
-from adapters.lab.studies.products import DEFECTIVE, GOOD, SAMPLES, TEN, trial_products
-from adapters.lab.studies.prompt_sets import STAND_INS, specific
+from adapters.lab.studies.products import DEFECTIVE, GOOD, SAMPLES, TEN, study_products
+from adapters.lab.studies.prompts import STAND_INS, specific
 from adapters.lab.studies.report import interval, percent
 from adapters.simulator import HELD_OUT
 from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.errors import ConfigurationError
-from tests.adapters.cli.conftest import CommandLine
 from tests.adapters.cli.test_evaluate import write_category
+from tests.adapters.lab.conftest import Studies
 
 SHORT = ("--products", "2", "--samples", "9", "--good", "6", "--defective", "4", "--size", "64")
 
 
-def test_calibration_on_products(sightline: CommandLine) -> None:
-    result = sightline("trial", "calibration", *SHORT, "--json", "out/c.json", "--markdown", "out/c.md")
-    figures = json.loads((sightline.folder / "out/c.json").read_text())
-    assert figures["trial"] == "calibration"
+def test_calibration_on_products(study: Studies) -> None:
+    result = study("calibration", *SHORT, "--json", "out/c.json", "--markdown", "out/c.md")
+    figures = json.loads((study.folder / "out/c.json").read_text())
+    assert figures["study"] == "calibration"
     assert list(figures["products"]) == ["screw (family unseen)", "connector (family unseen)"]
     for product in figures["products"].values():
         assert (sum(product["good"].values()), sum(product["defective"].values())) == (6, 4)
@@ -41,31 +40,31 @@ def test_calibration_on_products(sightline: CommandLine) -> None:
     assert figures["all"]["good"]["FAIL"] == sum(one["good"]["FAIL"] for one in figures["products"].values())
     assert figures["aim"] == pytest.approx([AIM[0] * 0.01, AIM[1] * 0.01])
     assert "all together" in result.output
-    table = (sightline.folder / "out/c.md").read_text()
+    table = (study.folder / "out/c.md").read_text()
     assert table.count("\n| ") == 2 + 2
     assert "asked for: 1.00 % false alarms" in table
 
 
-def test_the_same_seed_gives_the_same_figures_and_another_one_other_products(sightline: CommandLine) -> None:
+def test_the_same_seed_gives_the_same_figures_and_another_one_other_products(study: Studies) -> None:
     for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
-        sightline("trial", "calibration", *SHORT, "--seed", seed, "--json", f"{name}.json")
-    one, same, other = (json.loads((sightline.folder / f"{name}.json").read_text()) for name in "abc")
+        study("calibration", *SHORT, "--seed", seed, "--json", f"{name}.json")
+    one, same, other = (json.loads((study.folder / f"{name}.json").read_text()) for name in "abc")
     assert one == same
     assert one["products"] != other["products"]
 
 
-def test_too_few_parts_leave_everything_to_a_person(sightline: CommandLine) -> None:
-    sightline("trial", "calibration", *SHORT[:2], "--samples", "3", *SHORT[4:], "--json", "c.json")
-    figures = json.loads((sightline.folder / "c.json").read_text())
+def test_too_few_parts_leave_everything_to_a_person(study: Studies) -> None:
+    study("calibration", *SHORT[:2], "--samples", "3", *SHORT[4:], "--json", "c.json")
+    figures = json.loads((study.folder / "c.json").read_text())
     for product in figures["products"].values():
         assert product["threshold"] is None
         assert product["good"] == {"PASS": 0, "REVIEW": 6, "FAIL": 0}
 
 
-def test_calibration_with_answers_adds_a_table_and_changes_nothing_else(sightline: CommandLine) -> None:
-    sightline("trial", "calibration", *SHORT, "--json", "a.json", "--markdown", "a.md")
-    result = sightline("trial", "calibration", *SHORT, "--answers", "--json", "b.json", "--markdown", "b.md")
-    plain, figures = (json.loads((sightline.folder / name).read_text()) for name in ("a.json", "b.json"))
+def test_calibration_with_answers_adds_a_table_and_changes_nothing_else(study: Studies) -> None:
+    study("calibration", *SHORT, "--json", "a.json", "--markdown", "a.md")
+    result = study("calibration", *SHORT, "--answers", "--json", "b.json", "--markdown", "b.md")
+    plain, figures = (json.loads((study.folder / name).read_text()) for name in ("a.json", "b.json"))
     answers = figures.pop("answers")
     assert figures == plain
     assert list(answers["products"]) == list(plain["products"])
@@ -73,14 +72,14 @@ def test_calibration_with_answers_adds_a_table_and_changes_nothing_else(sightlin
         assert product["thresholds"] == [plain["products"][name]["threshold"]], "ten frames are no stage"
         assert product["alarms"] == {"hits": plain["products"][name]["good"]["FAIL"], "of": 6}
         assert (product["alarms_settled"]["of"], product["false_alarm_rate_settled"]) == (0, None)
-    before, after = ((sightline.folder / name).read_text() for name in ("a.md", "b.md"))
+    before, after = ((study.folder / name).read_text() for name in ("a.md", "b.md"))
     assert after.startswith(before + "\n## with operators who answer\n")
     assert "with operators who answer" in result.output
 
 
-def test_answers_need_drawn_products(sightline: CommandLine) -> None:
+def test_answers_need_drawn_products(study: Studies) -> None:
     arguments = ("--answers", "--dataset", "mvtec", "--root", ".")
-    assert "leave out --dataset" in sightline("trial", "calibration", *arguments, code=1).stderr
+    assert "leave out --dataset" in study("calibration", *arguments, code=1).stderr
 
 
 POLICY = CalibrationPolicy(0.01)
@@ -143,43 +142,43 @@ def test_twenty_parts_cannot_bring_nine_of_ten_products_into_the_aim() -> None:
 
 
 @pytest.mark.parametrize(("folds", "good"), [("0", 3), ("2", 7)])
-def test_calibration_on_photographs(sightline: CommandLine, tmp_path: Path, folds: str, good: int) -> None:
+def test_calibration_on_photographs(study: Studies, tmp_path: Path, folds: str, good: int) -> None:
     write_category(tmp_path / "data", "gear")
-    sightline(
-        *("trial", "calibration", "--dataset", "mvtec", "--root", str(tmp_path / "data"), "--folds", folds),
+    study(
+        *("calibration", "--dataset", "mvtec", "--root", str(tmp_path / "data"), "--folds", folds),
         *("--json", "c.json"),
     )
-    figures = json.loads((sightline.folder / "c.json").read_text())["products"]["gear"]
+    figures = json.loads((study.folder / "c.json").read_text())["products"]["gear"]
     assert sum(figures["good"].values()) == good, "each good part once"
     assert sum(figures["defective"].values()) == 3 * max(1, int(folds))
 
 
-def test_a_dataset_needs_its_folder(sightline: CommandLine) -> None:
-    assert "--root belong together" in sightline("trial", "calibration", "--dataset", "mvtec", code=1).stderr
-    wrong = sightline("trial", "calibration", "--dataset", "mvtek", "--root", ".", code=1)
+def test_a_dataset_needs_its_folder(study: Studies) -> None:
+    assert "--root belong together" in study("calibration", "--dataset", "mvtec", code=1).stderr
+    wrong = study("calibration", "--dataset", "mvtek", "--root", ".", code=1)
     assert "no dataset format 'mvtek'" in wrong.stderr
 
 
 @pytest.mark.parametrize("shots", ["0", "3"])
-def test_audition_on_products(sightline: CommandLine, shots: str) -> None:
-    result = sightline(
-        *("trial", "audition", "--products", "1", "--frames", "3", "--copies", "1", "--good", "3"),
+def test_prompt_selection_on_products(study: Studies, shots: str) -> None:
+    result = study(
+        *("prompts", "--products", "1", "--frames", "3", "--copies", "1", "--good", "3"),
         *("--defective", "3", "--size", "64", "--shots", shots, "--json", "a.json", "--markdown", "a.md"),
     )
-    figures = json.loads((sightline.folder / "a.json").read_text())
-    assert [one["stand_in"] for one in figures["auditions"]] == list(STAND_INS)
-    for one in figures["auditions"]:
-        assert one["audition"]["chosen"] == "template", "pixels do not read: all words are equal"
+    figures = json.loads((study.folder / "a.json").read_text())
+    assert [one["stand_in"] for one in figures["selections"]] == list(STAND_INS)
+    for one in figures["selections"]:
+        assert one["selection"]["chosen"] == "template", "pixels do not read: all words are equal"
         assert (one["regret"], one["gain"], one["right"]) == (0.0, 0.0, True)
         assert set(one["truth"]) == {"template", one["stand_in"], f"template + {one['stand_in']}"}
-        assert one["audition"]["references"] == int(shots)
+        assert one["selection"]["references"] == int(shots)
     assert figures["right"] == 3
     assert "no language model took part" in result.output
-    assert "altogether: right 3 of 3" in (sightline.folder / "a.md").read_text()
+    assert "altogether: right 3 of 3" in (study.folder / "a.md").read_text()
 
 
 def test_the_ten_are_new_and_their_parts_are_told_apart() -> None:
-    products = trial_products(0, 64)
+    products = study_products(0, 64)
     assert tuple(one.name for one in products) == TEN
     assert {one.name for one in products if one.unseen} == HELD_OUT & set(TEN)
     assert all(one.product.seed >= 1_000_000 for one in products)

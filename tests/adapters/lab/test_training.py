@@ -12,11 +12,10 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from adapters.lab.training import contrast
+from adapters.lab.training import words
 from adapters.lab.training.dataset import batches, colour_jitter_together, render_pool, shown_at
 from adapters.lab.training.distill import DistillSettings, distill, distillation_loss, teacher_statistics
-from adapters.lab.training.student import blocks_of, stage_ends, to_network
-from adapters.lab.training.teacher import Twin
+from adapters.lab.training.networks import Twin, blocks_of, stage_ends, to_network
 from adapters.lab.training.textures import dead_leaves
 from adapters.lab.training.words import WordsSettings, draw_batches
 from adapters.models.encoders.preprocessing import resize
@@ -145,9 +144,9 @@ def test_dense_loss_rewards_places_under_the_mask(direction: torch.Tensor) -> No
     undecided = right.clone()
     undecided[1, 0, 0, 0] = 1.0
     scale = torch.tensor(10.0)
-    good = contrast.dense_loss(right, direction, scale, coverage)
-    assert good < 0.01 < contrast.dense_loss(-right, direction, scale, coverage)
-    assert torch.equal(good, contrast.dense_loss(undecided, direction, scale, coverage))
+    good = words.dense_loss(right, direction, scale, coverage)
+    assert good < 0.01 < words.dense_loss(-right, direction, scale, coverage)
+    assert torch.equal(good, words.dense_loss(undecided, direction, scale, coverage))
 
 
 def test_caption_loss_leaves_out_captions_that_are_true_too() -> None:
@@ -156,16 +155,14 @@ def test_caption_loss_leaves_out_captions_that_are_true_too() -> None:
     nothing, same = torch.eye(3, dtype=torch.bool), torch.eye(3, dtype=torch.bool)
     same[:2, :2] = True
     scale = torch.tensor(5.0)
-    assert contrast.caption_loss(images, texts, scale, same) < contrast.caption_loss(
-        images, texts, scale, nothing
-    )
+    assert words.caption_loss(images, texts, scale, same) < words.caption_loss(images, texts, scale, nothing)
 
 
 def test_naming_loss_ignores_good_images() -> None:
     patches = F.normalize(torch.randn(2, 2, 2, 4, generator=torch.Generator().manual_seed(0)), dim=-1)
     phrases, scale = torch.eye(4), torch.tensor(3.0)
     coverage = torch.zeros(2, 2, 2)
-    assert float(contrast.naming_loss(patches, phrases, scale, coverage, [-1, -1])) == 0
+    assert float(words.naming_loss(patches, phrases, scale, coverage, [-1, -1])) == 0
     coverage[1, 0, 1] = 1
-    losses = [float(contrast.naming_loss(patches, phrases, scale, coverage, [-1, kind])) for kind in range(4)]
+    losses = [float(words.naming_loss(patches, phrases, scale, coverage, [-1, kind])) for kind in range(4)]
     assert int(np.argmin(losses)) == int(patches[1, 0, 1].argmax())

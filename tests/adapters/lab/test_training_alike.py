@@ -27,8 +27,7 @@ from adapters.lab.training.alike import (
     teach_alike,
 )
 from adapters.lab.training.linepool import LinePool
-from adapters.lab.training.student import ARCHITECTURE, COMPARED
-from adapters.lab.training.teacher import Twin
+from adapters.lab.training.networks import ARCHITECTURE, COMPARED, Twin
 from adapters.lab.training.textures import dead_leaves
 from adapters.lab.training.train import RESULT, started, trunk_of
 from adapters.models.registry import bundled_folder

@@ -11,13 +11,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from adapters.lab.evaluation import photographs, products
-from adapters.lab.evaluation.controls import MEDIAN, NEAREST, Outlier, random_encoder
-from adapters.lab.evaluation.descriptors import HandMade
+from adapters.lab.evaluation import trials
 from adapters.lab.evaluation.figures import Figure, auroc, over_images, over_products, wins
-from adapters.lab.evaluation.files import Files
-from adapters.lab.evaluation.neighbours import Neighbours
-from adapters.lab.evaluation.trial import Draw, Sample, Scorer, Trial, measure
+from adapters.lab.evaluation.models import Files, random_encoder
+from adapters.lab.evaluation.scorers import MEDIAN, NEAREST, HandMade, Neighbours, Outlier
+from adapters.lab.evaluation.trials import Draw, Sample, Scorer, Trial, measure
 from adapters.lab.evaluation.words import labelled, naming, wrong_nouns
 from adapters.lab.training.dataset import RESERVED_SEED
 from adapters.simulator import FAMILIES, HELD_OUT
@@ -41,10 +39,10 @@ def _plain(level: int) -> Image:
 
 
 def test_products_have_seeds_that_training_never_uses() -> None:
-    sizes = products.Sizes(products=2, images=1, families=("leather", "screw"))
-    drawn = list(products.trials(sizes))
+    sizes = trials.Sizes(products=2, images=1, families=("leather", "screw"))
+    drawn = list(trials.drawn_trials(sizes))
     assert [trial.key for trial in drawn] == [
-        f"{family} {station} {RESERVED_SEED + products.SPAN + variant}"
+        f"{family} {station} {RESERVED_SEED + trials.SPAN + variant}"
         for variant in (0, 1)
         for family in ("leather", "screw")
         for station in ("fixed", "loose")
@@ -55,7 +53,7 @@ def test_products_have_seeds_that_training_never_uses() -> None:
 
 def test_a_trial_depends_on_its_seed_alone() -> None:
     def images(seed: int) -> list[Sample]:
-        return list(products.trial_of("leather", 0, "loose", products.Sizes(1, 1, seed)).images())
+        return list(trials.trial_of("leather", 0, "loose", trials.Sizes(1, 1, seed)).images())
 
     first, again, other = images(0), images(0), images(1)
     assert [sample.kind is None for sample in first] == [True, False]
@@ -68,24 +66,24 @@ def test_a_trial_depends_on_its_seed_alone() -> None:
 @pytest.mark.parametrize("count", [1, 5, 12])
 def test_defects_take_turns_from_one_product_to_the_next(count: int) -> None:
     kinds = ("crack", "dent", "hole")
-    turns = [kind for variant in range(3) for kind in products.defects_in_turn(kinds, count, variant)]
+    turns = [kind for variant in range(3) for kind in trials.defects_in_turn(kinds, count, variant)]
     assert turns == [kinds[index % 3] for index in range(3 * count)]
 
 
 def test_families_are_told_apart() -> None:
-    found = products.groups(list(FAMILIES))
+    found = trials.groups(list(FAMILIES))
     assert set(found["held out"]) == HELD_OUT
     assert [*found["trained"], *found["held out"]] != []
     assert set(found["trained"]) == set(FAMILIES) - HELD_OUT
 
 
 def test_draws_of_photographs_are_nested_and_no_larger_than_what_is_there() -> None:
-    draws = photographs.nested_draws(6, 3, 0)
+    draws = trials.nested_draws(6, 3, 0)
     assert [draw.shots for draw in draws] == [1, 1, 1, 4, 4, 4]
     for one, four in zip(draws[:3], draws[3:], strict=True):
         assert one.references == four.references[:1]
-    assert draws == photographs.nested_draws(6, 3, 0)
-    assert draws != photographs.nested_draws(6, 3, 1)
+    assert draws == trials.nested_draws(6, 3, 0)
+    assert draws != trials.nested_draws(6, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +91,7 @@ def test_draws_of_photographs_are_nested_and_no_larger_than_what_is_there() -> N
     [("cubes", "cube"), ("metal_nut", "metal nut"), ("glass", "glass"), ("cookie", "cookie")],
 )
 def test_folders_have_nouns(name: str, noun: str) -> None:
-    assert photographs.noun_of(name) == noun
+    assert trials.noun_of(name) == noun
 
 
 def test_words_name_the_defect_and_never_the_products_own_noun_for_a_wrong_one() -> None:
@@ -232,7 +230,7 @@ def test_random_weights_follow_from_the_seed_and_leave_the_global_stream_alone(
 )
 def test_sizes_that_measure_nothing_are_refused(sizes: dict[str, int], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
-        products.Sizes(**sizes)  # type: ignore[arg-type]
+        trials.Sizes(**sizes)  # type: ignore[arg-type]
 
 
 def test_a_trial_gives_its_images_in_batches_without_holding_them() -> None:

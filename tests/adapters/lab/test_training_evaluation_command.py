@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from adapters.lab.evaluation import speed
-from adapters.lab.evaluation.command import INTERRUPTED, Evaluation, main
-from adapters.lab.evaluation.files import Files
+from adapters.lab.evaluation.__main__ import INTERRUPTED, Evaluation, main
+from adapters.lab.evaluation.models import Files
 from agent.domain.errors import ModelError
 from agent.ports import ImageTextEncoder
 

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from adapters.lab.evaluation.aims import HELD, Aim, aims
-from adapters.lab.evaluation.controls import WITHOUT_TEACHER
-from adapters.lab.evaluation.family_tables import defect_table, family_tables
 from adapters.lab.evaluation.figures import Figure
-from adapters.lab.evaluation.photograph_tables import photograph_figure, photograph_tables
 from adapters.lab.evaluation.record import Record
-from adapters.lab.evaluation.report import report, summary
-from adapters.lab.evaluation.tables import Row, Table
-from adapters.lab.evaluation.word_tables import (
+from adapters.lab.evaluation.report import HELD, Aim, aims, report, summary
+from adapters.lab.evaluation.scorers import WITHOUT_TEACHER
+from adapters.lab.evaluation.tables import (
+    Row,
+    Table,
+    defect_table,
+    family_tables,
     named_right,
+    photograph_figure,
+    photograph_tables,
     true_over_other,
     word_figure,
     word_tables,

@@ -20,9 +20,8 @@ from adapters.lab.training import progress
 from adapters.lab.training.alike import AlikeSettings, cache_tables, teach_alike
 from adapters.lab.training.distill import DistillSettings, advance, distill
 from adapters.lab.training.linepool import LinePool
+from adapters.lab.training.networks import ARCHITECTURE, Twin
 from adapters.lab.training.progress import Progress
-from adapters.lab.training.student import ARCHITECTURE
-from adapters.lab.training.teacher import Twin
 from adapters.lab.training.textures import dead_leaves
 from adapters.lab.training.train import RESULT, started, trunk_of
 from adapters.lab.training.words import WordsSettings, build, cache, teach_words

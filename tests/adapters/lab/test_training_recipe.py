@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from adapters.lab.training import train
 from adapters.lab.training.linepool import PARTS, TRAINED
-from adapters.lab.training.student import ARCHITECTURE
+from adapters.lab.training.networks import ARCHITECTURE
 from adapters.lab.training.train import RESULT
 from adapters.lab.training.words import FROZEN_STAGES
 from adapters.models.registry import bundled_folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from adapters.lab.training import progress, scaling
+from adapters.lab.training import progress
 from adapters.lab.training.distill import DistillSettings, distill
-from adapters.lab.training.student import ARCHITECTURE, STRIDES, channels_of, compared
-from adapters.lab.training.teacher import (
+from adapters.lab.training.networks import (
+    ARCHITECTURE,
+    STRIDES,
     Foreign,
     Teacher,
     Twin,
+    channels_of,
+    compared,
     fit,
     load_teacher,
     raw_maps,
@@ -246,16 +248,6 @@ def test_a_map_of_another_teacher_is_refused(leaves: NDArray[np.uint8], tmp_path
     path = tmp_path / "test_resnet-0.safetensors"
     with pytest.raises(ConfigurationError, match="choose another --out"):
         _load("test_resnet", path, leaves, tmp_path, preprocessing=IMAGENET_PREPROCESSING)
-
-
-def test_scaling_ends_with_a_sentence_before_anything_is_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    places = ["--teacher", tmp_path / "nothing.safetensors", "--out", tmp_path, "--pools", tmp_path / "pools"]
-    monkeypatch.setattr(sys, "argv", ["scaling", *map(str, places)])
-    with pytest.raises(SystemExit, match=r"scaling: there is no weights file .*nothing\.safetensors"):
-        scaling.main()
-    assert not (tmp_path / "pools").exists()
 
 
 def test_without_images_nothing_can_be_fitted(tmp_path: Path) -> None:

@@ -11,12 +11,18 @@ import pytest
 import timm
 import torch
 
-from adapters.lab.training.alike import FROZEN, AlikeSettings, cache_tables, depths_of, early, teach_alike
+from adapters.lab.training.alike import (
+    FROZEN,
+    AlikeSettings,
+    cache_tables,
+    depths_of,
+    early,
+    teach_alike,
+    turned_places,
+)
 from adapters.lab.training.linepool import LinePool
-from adapters.lab.training.student import ARCHITECTURE
-from adapters.lab.training.teacher import Twin
+from adapters.lab.training.networks import ARCHITECTURE, Twin
 from adapters.lab.training.textures import dead_leaves
-from adapters.lab.training.turned import turned_places
 from agent.methods.memory import join_depths
 from agent.methods.variants import variants
 from tests.adapters.lab.toy_products import toy_line

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.lab.studies.reference_study import COPIES
 from adapters.simulator import Product, Station, draw
 from agent.domain.frame import Image
 from agent.enrollment.near_duplicates import ImageSimilarity
 from agent.enrollment.selection import LEAST_FOR_OUTLIERS, SelectionPolicy, find_duplicates, select, unusual
+from tests.support.copies import COPIES
 
 CHECKED = 1_000_000
 """Limits were chosen on seeds below."""

@@ -1,4 +1,4 @@
-"""The study of thresholds goes on: the same frames in production, and operators who answer."""
+"""``play``: the frames of the calibration study in production, with operators who answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from adapters.cli.screen import number
 from adapters.lab.studies.report import Report, interval, percent
-from agent.calibration.feedback_weights import tell
+from agent.calibration.feedback_weights import weigh_feedback
 from agent.calibration.recalibrate import recalibrate
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.calibration import Calibration
@@ -19,10 +19,10 @@ from agent.domain.verdict import Verdict, decide
 from agent.ports.samples import JudgedScore
 
 STAGES = (250, 500, 1000, 1500)
-"""After so many frames the threshold is set anew where that is due."""
+"""After so many frames the agent looks at the threshold again."""
 
 SETTLED = 500
-"""Frames after these are counted by themselves: what a line sees once its answers have told."""
+"""Frames after these are also counted by themselves: what a line sees once answers have had an effect."""
 
 AIM = (0.3, 3.0)
 """A product is where it should be when it realises between these multiples of the rate asked for."""
@@ -37,7 +37,7 @@ class Share:
 
     @property
     def share(self) -> float | None:
-        """None where there were none."""
+        """None if there were none."""
         return self.hits / self.of if self.of else None
 
     def __add__(self, other: Share) -> Share:
@@ -84,7 +84,7 @@ def play(
     in_force, thresholds = calibration, [calibration.threshold if calibration else None]
     for index, is_good in enumerate(truth):
         if index in STAGES:
-            renewed = recalibrate(references, tell(judged, policy), policy, before=in_force)
+            renewed = recalibrate(references, weigh_feedback(judged, policy), policy, before=in_force)
             if renewed is not None:
                 in_force = renewed
                 thresholds.append(renewed.threshold)
@@ -110,7 +110,7 @@ def _share(failed: Sequence[bool], truth: Sequence[bool], which: bool) -> Share:
 
 
 def answers_report(played: Mapping[str, Played], rate: float) -> Report:
-    """The second table of the calibration trial."""
+    """The second table of the calibration study."""
     low, high = AIM[0] * rate, AIM[1] * rate
     later = f"from {SETTLED + 1}"
     columns = ("product", "first threshold", "last threshold", "false alarms", f"alarms {later}",
@@ -128,11 +128,11 @@ def answers_report(played: Mapping[str, Played], rate: float) -> Report:
         together(lambda one: one.caught_settled),
         sum(one.answers for one in every),
     )
-    all_inside, all_said = _inside([one.alarms for one in every], low, high)
-    settled_inside, settled_said = _inside([one.alarms_settled for one in every], low, high)
+    all_inside, all_sentence = _inside([one.alarms for one in every], low, high)
+    settled_inside, settled_sentence = _inside([one.alarms_settled for one in every], low, high)
     notes = [
-        f"asked for: {percent(rate)} false alarms; {all_said}",
-        f"from frame {SETTLED + 1} on: {settled_said}",
+        f"asked for: {percent(rate)} false alarms; {all_sentence}",
+        f"from frame {SETTLED + 1} on: {settled_sentence}",
         "good and defective frames in one random order, each judged by the threshold in force; operators "
         "answer every FAIL and REVIEW; the threshold is looked at after "
         f"{', '.join(map(str, STAGES))} frames and stands where it is within its own error",

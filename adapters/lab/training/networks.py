@@ -1,10 +1,11 @@
-"""Who leads the student: a pretrained network of its own architecture, or any other that timm builds.
+"""Student and ``Teacher``: the network that is trained, and the pretrained one that leads it.
 
-A :class:`Twin` has a counterpart for each of the student's blocks. A :class:`Foreign` teacher only has maps
-at about the same strides, of other channels; a fixed linear map takes them to the student's. That is no layer
-to be trained and thrown away (the regressor of FitNets, Romero et al. 2015): references are compared by inner
-products of unit vectors, and no other linear map into so few channels keeps inner products as well (Eckart
-and Young 1936). What the student learns are then the teacher's comparisons themselves.
+The student is the trunk of the bundled model. A :class:`Twin` is of the same architecture and has a
+counterpart for each of its blocks. A :class:`Foreign` teacher is any other network that timm builds. It has
+maps at about the same strides, of other channels; a fixed linear map takes them to the student's. That map is
+not a layer to be trained and thrown away (the regressor of FitNets, Romero et al. 2015). References are
+compared by inner products of unit vectors, and no other linear map into so few channels keeps inner products
+as well (Eckart and Young 1936). The student so learns the teacher's comparisons themselves.
 """
 
 from __future__ import annotations
@@ -19,15 +20,56 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional as F
 
-from adapters.lab.training.student import ARCHITECTURE, STRIDES, compared
 from adapters.models.encoders.backbone import TimmBackbone, create_trunk
-from adapters.models.encoders.depths import is_transformer, reductions
+from adapters.models.encoders.depths import is_transformer, reductions, stages_at, take_stages
 from adapters.models.encoders.normalisation import PREPROCESSINGS, SIGNED_PREPROCESSING, Preprocessing
 from adapters.models.weights.catalogue import TIMM_PREFIX, timm_network
 from adapters.models.weights.local import load_into, load_state, sha256_of
 from agent.domain.errors import ConfigurationError, ModelError
+
+ARCHITECTURE = "mobilenetv2_100"
+COMPARED = (2, 4)
+"""Stages whose outputs are compared with references."""
+STRIDES = (8, 16)
+"""Theirs."""
+
+
+def blocks_of(trunk: Any) -> list[nn.Module]:
+    """Stem and inverted-residual blocks in order, each a map from features to features."""
+    stem = nn.Sequential(trunk.conv_stem, trunk.bn1)
+    return [stem, *(block for stage in trunk.blocks for block in stage)]
+
+
+def stage_ends(trunk: Any) -> list[int]:
+    """Index into :func:`blocks_of` of the last block of each stage."""
+    return np.cumsum([len(stage) for stage in trunk.blocks]).tolist()
+
+
+def channels_of(trunk: Any) -> list[int]:
+    """After the stages that are compared with references."""
+    return [int(trunk.feature_info[stage]["num_chs"]) for stage in stages_at(trunk, STRIDES)]
+
+
+def compared(trunk: Any, images: torch.Tensor) -> list[torch.Tensor]:
+    """(B, C_i, h_i, w_i) after the stages that are compared with references, of images in [0, 1]."""
+    return take_stages(trunk, to_network(images), stages_at(trunk, STRIDES))
+
+
+def to_network(images: torch.Tensor) -> torch.Tensor:
+    """[0, 1] to the student's [-1, 1], channels last."""
+    return (images * 2 - 1).to(memory_format=torch.channels_last)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights lie."""
+    return next(model.parameters()).device
+
+
+# ------------------------------------------------------------------------------------ the teacher
+
 
 FITTED = 256
 """Drawn images of each pool that the map to the student's channels is fitted on."""
@@ -35,7 +77,7 @@ _BATCH = 16
 
 Images = NDArray[np.uint8]
 Drawn = Callable[[], Iterable[Images]]
-"""Gives pools of drawn images, (N, H, W, 3) each; asked only where something has to be fitted."""
+"""Gives pools of drawn images, (N, H, W, 3) each; called only if a map has to be fitted."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +103,7 @@ class Twin:
 
     @torch.no_grad()
     def depths(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """See :class:`Teacher`: its own features, as they are."""
+        """Its own features, as they are."""
         return compared(self.network, images)
 
 
@@ -75,7 +117,7 @@ class Foreign:
 
     @torch.no_grad()
     def depths(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """See :class:`Teacher`."""
+        """Its maps in the student's channels."""
         pairs = zip(raw_maps(self.backbone, images), self._matrices, strict=True)
         return [F.conv2d(maps, matrix.to(maps)[:, :, None, None]) for maps, matrix in pairs]
 
@@ -112,7 +154,7 @@ def raw_maps(backbone: TimmBackbone, images: torch.Tensor) -> list[torch.Tensor]
 
 
 def _on(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Means where the grid is coarser; between cells where it is finer (networks that do not pad)."""
+    """Means if the grid is coarser; between cells if it is finer (networks that do not pad)."""
     if maps.shape[2] < grid[0] or maps.shape[3] < grid[1]:
         return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
     return F.adaptive_avg_pool2d(maps, grid)
@@ -166,7 +208,7 @@ def second_moments(backbone: TimmBackbone, pools: Iterable[Images], device: str)
 
 
 def add_teacher_options(parser: argparse.ArgumentParser) -> None:
-    """What a command that takes ``--teacher FILE`` has to be told of any other than MobileNetV2."""
+    """Options that describe a ``--teacher FILE`` of another architecture than MobileNetV2."""
     parser.add_argument(
         "--teacher-architecture",
         default=ARCHITECTURE,
@@ -189,7 +231,6 @@ def load_teacher(
     *,
     preprocessing: Preprocessing | None = None,
     device: str = "cpu",
-    by_depths: bool = False,
 ) -> Teacher:
     """The pretrained network in a local file, frozen, on a device.
 
@@ -199,7 +240,6 @@ def load_teacher(
         drawn: images to fit a foreign teacher's channels on.
         record: where the fitted map is kept: all stages of one training take the same.
         preprocessing: None for what the catalogue or timm says of the name.
-        by_depths: take the student's own architecture for any other, to tell what blocks are worth.
 
     Raises:
         ModelError: the file is missing, damaged or of another architecture, which timm has to know and which
@@ -209,7 +249,7 @@ def load_teacher(
     name, known = timm_network(name)
     shown = preprocessing or known
     twin = name.partition(".")[0] == ARCHITECTURE and shown == SIGNED_PREPROCESSING
-    if twin and not by_depths:
+    if twin:
         network = timm.create_model(ARCHITECTURE, pretrained=False)
         load_into(network, load_state(path), path, ARCHITECTURE)
         return Twin(network.to(device), sha256_of(path), name)

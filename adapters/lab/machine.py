@@ -1,4 +1,4 @@
-"""What figures were measured and weights were trained on, and by which versions."""
+"""The machine and versions that figures were measured and weights were trained with."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def load_average() -> float | None:
-    """How many processes wanted a core in the last minute; None where the system does not tell."""
+    """How many processes wanted a core in the last minute; None if the system does not know."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
