@@ -131,11 +131,11 @@ def test_the_viewer_reads_the_views_and_nothing_else(house: House, agent_url: st
 def test_the_viewer_still_reads_after_an_upgrade(house: House, agent_url: str) -> None:
     url = house.open_to_viewers()
     with psycopg.connect(agent_url) as connection:  # as the views of an older version, a revision behind
-        connection.execute("DROP INDEX ix_inspection_media, ix_reference_path")
-        connection.execute("DROP INDEX ix_inspection_image_path, ix_inspection_mask_path")
-        connection.execute("DROP INDEX ix_inspection_overlay_path")
-        connection.execute("ALTER TABLE inspection RENAME sequence TO gone")
-        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+        connection.execute("ALTER TABLE outbox DROP sink")  # and with it its index
+        connection.execute("ALTER TABLE outbox RENAME destination TO topic")
+        connection.execute("CREATE INDEX ix_outbox_pending ON outbox (id) WHERE sent_at IS NULL")
+        connection.execute("ALTER TABLE recipe RENAME prompt_selection TO audition")
+        connection.execute("UPDATE alembic_version SET version_num = '0003'")
     assert upgrade(agent_url) == REVISION
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT sequence FROM inspection_history").fetchall() == [(None,)]
