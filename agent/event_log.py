@@ -93,7 +93,7 @@ class EventLog:
         self._enqueue(event, alert)
 
     def report_unrecorded(self, camera: Camera, why: str, *, frame: bool = True) -> None:
-        """A frame, or another message, of ``camera`` gets no row of its own; an event that sums up follows."""
+        """A frame, or another message, of ``camera`` gets no row of its own; an event sums them up."""
         if frame:
             self._counters.add("frames_unrecorded")
         what = "frames" if frame else "messages"
@@ -132,11 +132,28 @@ class EventLog:
                 try:
                     self._history.record_event(entry.event, entry.unsent())
                 except StorageError:
-                    self._publish_directly()
+                    self.alert_directly()
                     raise
                 with self._lock:
                     if self._waiting and self._waiting[0] is entry:  # else it was dropped meanwhile
                         self._waiting.popleft()
+
+    def alert_directly(self) -> None:
+        """Publish the alerts of events that wait, because storage refuses; each once. Never raises."""
+        with self._lock:
+            entries = list(self._waiting)
+        for entry in entries:
+            if not entry.tickets:
+                entry.tickets = [None] * len(entry.alerts)
+            for index, alert in enumerate(entry.alerts):
+                sink, ticket = self._direct.get(alert.sink), entry.tickets[index]
+                if sink is None or (ticket is not None and not ticket.failed):
+                    continue
+                try:
+                    entry.tickets[index] = sink.publish(alert)
+                except TransportError as error:
+                    logger.debug("an alert waits for its event: %s", error)
+                    return
 
     def __len__(self) -> int:
         with self._lock:
@@ -157,22 +174,6 @@ class EventLog:
                     "more than %d events wait for storage: the oldest are dropped, counted as events_lost",
                     CAPACITY,
                 )
-
-    def _publish_directly(self) -> None:
-        with self._lock:
-            entries = list(self._waiting)
-        for entry in entries:
-            if not entry.tickets:
-                entry.tickets = [None] * len(entry.alerts)
-            for index, alert in enumerate(entry.alerts):
-                sink, ticket = self._direct.get(alert.sink), entry.tickets[index]
-                if sink is None or (ticket is not None and not ticket.failed):
-                    continue
-                try:
-                    entry.tickets[index] = sink.publish(alert)
-                except TransportError as error:
-                    logger.debug("an alert waits for its event: %s", error)
-                    return
 
     def _sum_up(self, everything: bool) -> None:
         now = self._monotonic()

@@ -1,4 +1,4 @@
-"""Ending things that may not end."""
+"""Backoff: growing pauses between attempts; run_with_timeout: an action that may not end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,31 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 
-def run_with_timeout(timeout_s: float, action: Callable[[], None], what: str) -> bool:
-    """Do ``action`` in a thread of its own; False where it has not ended after ``timeout_s`` seconds.
+class Backoff:
+    """Pauses in seconds, each twice as long as the one before, up to a longest. Not thread-safe."""
 
-    It is left behind then, and said in the log. What it raises in time is raised here.
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._next_s = first_s
+        self.failures = 0
+        """Since the last success."""
+
+    def failed(self) -> float:
+        """How long to wait after one more failure."""
+        pause_s, self._next_s = self._next_s, min(self._longest_s, 2.0 * self._next_s)
+        self.failures += 1
+        return pause_s
+
+    def succeeded(self) -> None:
+        """The next pause is the first again."""
+        self._next_s, self.failures = self._first_s, 0
+
+
+def run_with_timeout(timeout_s: float, action: Callable[[], None], what: str) -> bool:
+    """Do ``action`` in a thread of its own; False if it has not ended after ``timeout_s`` seconds.
+
+    It is left behind then, and the log names it. What it raises in time is raised here.
     """
     raised: list[BaseException] = []
 

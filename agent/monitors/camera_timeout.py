@@ -1,21 +1,24 @@
-"""Cameras that fall silent, and are heard again."""
+"""CameraTimeoutMonitor: reports cameras that stop sending, and a broker that is away."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sized
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent.domain.errors import StorageError
+from agent.domain.camera_rules import CameraRulebook
 from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind
-from agent.ports import History, MessageComposer, OutboxMessage
+from agent.event_log import EventLog
+from agent.ports import Transport
 from agent.telemetry import Counters
 
 MOST_CAMERAS = 1_024
+CHECK_EVERY_S = 5.0
+AWAY_AFTER_S = 30.0
+"""A connection that is lost for longer is worth an event of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class CameraTimeout:
 
     def sentence(self) -> str:
         """For people."""
-        long = spoken(self.seconds)
+        long = duration_in_words(self.seconds)
         if not self.silent:
             return f"{self.camera} is heard again after {long} of silence"
         if not self.ever_heard:
@@ -44,23 +47,22 @@ class CameraTimeout:
 class TimeoutDetector:
     """Measures how long each camera has sent nothing. Not thread-safe.
 
-    Its clock stands still while the agent itself cannot hear: time without a connection is no camera's
+    Its clock stands still while the agent itself cannot hear: time without a connection is not a camera's
     silence.
     """
 
-    def __init__(self, limit_s: Callable[[Camera], float], expected: Iterable[Camera] = ()) -> None:
-        """``limit_s``: after how many seconds a camera counts as silent, 0: never. ``expected`` cameras are
-        watched from the start, all others from their first frame."""
-        self._limit_s = limit_s
+    def __init__(self, rules: CameraRulebook, site: str = "") -> None:
+        """Cameras of ``site`` that the rules name are watched from the start, others once they send."""
+        self._rules = rules
         self._listened_s = 0.0
         self._checked_at: float | None = None
-        self._last: dict[Camera, float] = dict.fromkeys(expected, 0.0)
+        self._last: dict[Camera, float] = dict.fromkeys(rules.cameras(site), 0.0)
         self._mute = set(self._last)
         """Never heard."""
         self._silent: set[Camera] = set()
 
     def heard(self, camera: Camera) -> CameraTimeout | None:
-        """A frame came; the change where the camera had been told silent."""
+        """A frame came; the change if the camera counted as silent."""
         now = self._listened_s
         before = self._last.get(camera, now)
         self._mute.discard(camera)
@@ -76,7 +78,7 @@ class TimeoutDetector:
         return camera in self._last
 
     def check(self, now: float, *, listening: bool) -> list[CameraTimeout]:
-        """Who has fallen silent since the last check, each told once a silence.
+        """Who has fallen silent since the last check, each once a silence.
 
         Args:
             now: seconds of a clock that only goes forward.
@@ -88,14 +90,14 @@ class TimeoutDetector:
         return [change for camera in self._last if (change := self._change(camera)) is not None]
 
     def _change(self, camera: Camera) -> CameraTimeout | None:
-        limit, quiet = self._limit_s(camera), self._listened_s - self._last[camera]
+        limit, quiet = self._rules.of(camera).timeout_s, self._listened_s - self._last[camera]
         if not limit or quiet < limit or camera in self._silent:
             return None
         self._silent.add(camera)
         return CameraTimeout(camera, silent=True, seconds=quiet, ever_heard=camera not in self._mute)
 
 
-def spoken(seconds: float) -> str:
+def duration_in_words(seconds: float) -> str:
     """A length of time in words: ``45 s``, ``10 min``, ``7 h 30 min``."""
     whole = round(seconds)
     if whole < 60:
@@ -107,61 +109,36 @@ def spoken(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-logger = logging.getLogger(__name__)
-
-CHECK_EVERY_S = 5.0
-AWAY_AFTER_S = 30.0
-"""A connection that is lost for longer is worth an event of its own."""
-_MOST_UNTOLD = 4_096
-
-
-def _never(camera: Camera) -> float:
-    return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class CameraTimeoutOptions:
-    """What the watch needs of the configuration."""
-
-    after_s: Callable[[Camera], float] = _never
-    """Seconds without a frame until a camera counts as silent; 0: never."""
-    expected: tuple[Camera, ...] = field(default=())
-    """Cameras that the configuration names: they are missed even where they never sent anything."""
-
-
 class CameraTimeoutMonitor:
-    """Hears every frame as it comes in, and tells of cameras that stopped sending.
+    """Notes every frame as it comes in, and reports cameras that stopped sending.
 
-    A broker that is away is no camera's fault: its absence is told instead. Neither is a line that
-    stands still and leaves frames with the broker.
+    A broker that is away is not a camera's fault: its absence is reported instead. Neither is a pipeline that
+    stands still and leaves frames with the broker. Runs on the schedule, beside the pipeline.
     """
 
     def __init__(
         self,
-        options: CameraTimeoutOptions,
-        history: History,
-        announcer: MessageComposer,
+        rules: CameraRulebook,
+        site: str,
+        events: EventLog,
         counters: Counters,
         *,
-        connected: Callable[[], bool],
-        waiting: Callable[[], int] = lambda: 0,
-        shadow: Callable[[Camera], bool] = lambda camera: False,
+        transport: Transport,
+        ingress: Sized,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``waiting``: deliveries that came and were not yet looked at."""
-        self._monitor = TimeoutDetector(options.after_s, options.expected)
-        self._history = history
-        self._announcer = announcer
+        """``ingress``: deliveries that came and that nobody has looked at yet."""
+        self._detector = TimeoutDetector(rules, site)
+        self._rules = rules
+        self._events = events
         self._counters = counters
-        self._connected = connected
-        self._waiting = waiting
-        self._shadow = shadow
+        self._transport = transport
+        self._ingress = ingress
         self._clock = clock
         self._heard = False
         self._hearing = False
         self._away_since: float | None = None
-        self._away_told = False
-        self._untold: list[tuple[Event, tuple[OutboxMessage, ...]]] = []
+        self._away_reported = False
         self._lock = threading.Lock()
 
     def hear(self, delivery: Delivery) -> None:
@@ -170,71 +147,51 @@ class CameraTimeoutMonitor:
             return
         with self._lock:
             self._heard = True
-            change = self._monitor.heard(delivery.camera)
-            if not self._monitor.watches(delivery.camera):
+            change = self._detector.heard(delivery.camera)
+            if not self._detector.watches(delivery.camera):
                 self._counters.add("cameras_unwatched")
-            if change is not None:
-                self._keep(change)
+        if change is not None:
+            self._report(change)
 
     def check(self) -> None:
-        """Look who is silent and tell it. Runs every CHECK_EVERY_S seconds."""
-        now, connected = self._clock(), self._connected()
+        """Find out who is silent. Runs every CHECK_EVERY_S seconds."""
+        now, connected = self._clock(), self._transport.connected
         with self._lock:
-            # What came since the last check tells that frames are taken, however many still wait.
-            hearing = connected and (self._heard or self._waiting() == 0)
+            # What came since the last check shows that frames are taken, however many still wait.
+            hearing = connected and (self._heard or not len(self._ingress))
             listened, self._hearing, self._heard = hearing and self._hearing, hearing, False
-            for change in self._monitor.check(now, listening=listened):
-                self._keep(change)
-        self._watch_connection(now, connected)
-        self._write()
+            changes = self._detector.check(now, listening=listened)
+        for change in changes:
+            self._report(change)
+        self._check_connection(now, connected=connected)
 
-    def _keep(self, change: CameraTimeout) -> None:
-        camera, at, kind = change.camera, datetime.now(UTC), "silent" if change.silent else "heard"
-        severity = "warning" if change.silent else "info"
-        details: dict[str, str | int | float | None] = {"seconds": round(change.seconds, 1)}
-        sentence = change.sentence()
-        event = Event(kind, sentence, at, camera=str(camera), details=details, severity=severity)
-        alert = self._announcer.alert(camera, kind, sentence, at, severity=severity)
-        self._queue(event, () if self._shadow(camera) else (alert,))
+    def _report(self, change: CameraTimeout) -> None:
+        camera = change.camera
+        event = Event(
+            "silent" if change.silent else "heard",
+            change.sentence(),
+            datetime.now(UTC),
+            camera=str(camera),
+            details={"seconds": round(change.seconds, 1)},
+            severity="warning" if change.silent else "info",
+        )
+        self._events.report(event, alert=None if self._rules.of(camera).shadow else camera)
         self._counters.add("cameras_silent" if change.silent else "cameras_heard_again")
 
-    def _watch_connection(self, now: float, connected: bool) -> None:
+    def _check_connection(self, now: float, *, connected: bool) -> None:
         if connected:
-            if self._away_told and self._away_since is not None:
-                sentence = f"the connection to the broker is back after {spoken(now - self._away_since)}"
-                self._queue(Event("broker-back", sentence, datetime.now(UTC)), ())
-            self._away_since, self._away_told = None, False
+            if self._away_reported and self._away_since is not None:
+                away = duration_in_words(now - self._away_since)
+                sentence = f"the connection to the broker is back after {away}"
+                self._events.report(Event("broker-back", sentence, datetime.now(UTC)))
+            self._away_since, self._away_reported = None, False
             return
         if self._away_since is None:
             self._away_since = now
-        if not self._away_told and now - self._away_since >= AWAY_AFTER_S:
-            self._away_told = True
+        if not self._away_reported and now - self._away_since >= AWAY_AFTER_S:
+            self._away_reported = True
+            away = duration_in_words(now - self._away_since)
             sentence = (
-                f"there is no connection to the broker for {spoken(now - self._away_since)}; no camera is "
-                "called silent meanwhile"
+                f"there is no connection to the broker for {away}; no camera counts as silent meanwhile"
             )
-            self._queue(Event("broker-away", sentence, datetime.now(UTC), severity="error"), ())
-
-    def _queue(self, event: Event, messages: tuple[OutboxMessage, ...]) -> None:
-        if len(self._untold) >= _MOST_UNTOLD:
-            self._counters.add("events_lost")
-            logger.error("%s (too many events wait for the database)", event.message)
-            return
-        self._untold.append((event, messages))
-
-    def _write(self) -> None:
-        while self._untold:
-            event, messages = self._untold[0]
-            try:
-                self._history.announce(event, messages)
-            except StorageError as error:
-                logger.error("%s (told once the event can be written: %s)", event.message, error)
-                return
-            del self._untold[0]
-            level = logging.INFO if event.severity == "info" else logging.WARNING
-            logger.log(level, "%s", event.message, extra={"camera": event.camera})
-
-
-def configured(site: str, names: Iterable[str]) -> tuple[Camera, ...]:
-    """``LINE/CAMERA`` of a configuration as cameras of ``site``."""
-    return tuple(Camera(site, *name.split("/", 1)) for name in names)
+            self._events.report(Event("broker-away", sentence, datetime.now(UTC), severity="error"))

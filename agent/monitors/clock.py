@@ -1,4 +1,4 @@
-"""Is the date to be believed? Asked before anything is deleted for its age."""
+"""ClockGuard: whether the date can be believed before anything is deleted for its age."""
 
 from __future__ import annotations
 

@@ -1,31 +1,21 @@
-"""How full a disk is, and when that is told."""
+"""DiskSpaceMonitor: reports a disk that fills up, and lets images go where room is needed."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from agent.domain.errors import StorageError, TransportError
+from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera
 from agent.domain.verdict import Verdict
+from agent.event_log import EventLog
 from agent.monitors.retention import details, sentence
-from agent.ports import (
-    Disks,
-    History,
-    MessageComposer,
-    OutboxMessage,
-    Pruned,
-    Publisher,
-    PublishTicket,
-    Retention,
-    Scheduler,
-)
+from agent.ports import Disks, Pruned, Retention, Scheduler
 from agent.ports.disk import Space
 from agent.telemetry import Counters
 
@@ -42,7 +32,7 @@ _QUIET_LOOKS = 6
 
 
 class DiskState(StrEnum):
-    """What is told of a disk, each once."""
+    """What is reported of a disk, each once."""
 
     OK = "disk-recovered"
     LOW = "disk-low"
@@ -76,7 +66,7 @@ class DiskPolicy:
 
 
 class DiskStateTracker:
-    """The state of one disk: it gets worse step by step and better only as a whole, so nothing is told twice.
+    """The state of one disk. It gets worse by steps and better only as a whole: nothing is reported twice.
 
     A disk that refuses although it has room (it lacks names for files, or there is a quota) is believed well
     only after some quiet looks.
@@ -106,40 +96,24 @@ class DiskStateTracker:
         return self.state if self.state is not before else None
 
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 AT_ONCE_S = 0.5
 """After a refused write; many of them come together, and are one look."""
 GRACE = timedelta(minutes=1)
-_MOST_UNTOLD = 16
 _PATIENCE_S = 5.0
 
 _SEVERITY = {DiskState.OK: "info", DiskState.LOW: "warning", DiskState.FULL: "error"}
 
 
-@dataclass(slots=True)
-class _News:
-    """An event that the history does not have yet, and its alert."""
-
-    event: Event
-    alert: OutboxMessage
-    ticket: PublishTicket | None = None
-
-    @property
-    def sent(self) -> bool:
-        return self.ticket is not None and self.ticket.wait(0.0)
-
-
 @dataclass(frozen=True, slots=True)
 class DiskParts:
-    """What the watch needs."""
+    """What the monitor works with."""
 
     disks: Disks
     retention: Retention
-    history: History
-    publisher: Publisher
-    announcer: MessageComposer
+    events: EventLog
     schedule: Scheduler
     counters: Counters
     agent: Camera
@@ -147,10 +121,9 @@ class DiskParts:
 
 
 class DiskSpaceMonitor:
-    """Looks at the disks, tells of each change once, and lets images go where room is needed.
+    """Looks at the disks, reports each change once, and lets images go where room is needed.
 
-    Nothing is written by it that needs room it does not have: while the history refuses, alerts
-    are published directly, and their events follow once it answers.
+    The event log publishes an alert directly while the history refuses it for lack of room.
     """
 
     def __init__(
@@ -165,8 +138,7 @@ class DiskSpaceMonitor:
         self._policy = policy
         self._grace = grace
         self._clock = clock
-        self._monitors: dict[str, DiskStateTracker] = {}
-        self._news: deque[_News] = deque()
+        self._trackers: dict[str, DiskStateTracker] = {}
         self._released = Pruned()
         self._helpless = False
         self._trouble = ""
@@ -185,7 +157,7 @@ class DiskSpaceMonitor:
     @property
     def state(self) -> DiskState:
         """The worst state of any disk."""
-        states = {monitor.state for monitor in list(self._monitors.values())}
+        states = {tracker.state for tracker in list(self._trackers.values())}
         return next((one for one in (DiskState.FULL, DiskState.LOW) if one in states), DiskState.OK)
 
     def start(self) -> None:
@@ -194,14 +166,14 @@ class DiskSpaceMonitor:
         self._parts.schedule.every("disk", EVERY_S, self)
 
     def stop(self) -> None:
-        """End a release that is under way, and tell what was not told yet; a look that hangs is left."""
+        """End a release that is under way and report it; a look that hangs is left."""
         self._stopped.set()
         if not self._looking.acquire(timeout=_PATIENCE_S):
-            _log.warning("disk: a look hangs; what it would tell is lost")
+            logger.warning("disk: a look hangs; what it released is not reported")
             return
         try:
-            self._report()
-            self._tell()
+            self._report_released()
+            self._store()
         finally:
             self._looking.release()
 
@@ -223,7 +195,7 @@ class DiskSpaceMonitor:
             self._refused.clear()
             try:
                 self._look_and_act(refused=refused)
-                self._tell()
+                self._store()
             finally:
                 self._looker = None
 
@@ -241,24 +213,24 @@ class DiskSpaceMonitor:
             self._parts.counters.add("disk_watch_failed")
             known, self._trouble = self._trouble, str(error)
             level = logging.DEBUG if known == self._trouble else logging.WARNING
-            _log.log(level, "disk: %s; it is tried again", error)
+            logger.log(level, "disk: %s; it is tried again", error)
 
     def _look(self, *, refused: bool = False) -> None:
         self._spaces = tuple(self._parts.disks.spaces())
         fullest = min(self._spaces, key=lambda space: space.free / max(1, space.total))
         for space in self._spaces:
-            monitor = self._monitors.setdefault(space.name, DiskStateTracker(self._policy))
-            change = monitor.look(space, refused=refused and space is fullest)
+            tracker = self._trackers.setdefault(space.name, DiskStateTracker(self._policy))
+            change = tracker.look(space, refused=refused and space is fullest)
             if change is not None:
                 self._changed(space, change)
 
     def _state(self, name: str) -> DiskState:
-        monitor = self._monitors.get(name)
-        return DiskState.OK if monitor is None else monitor.state
+        tracker = self._trackers.get(name)
+        return DiskState.OK if tracker is None else tracker.state
 
     def _changed(self, space: Space, state: DiskState) -> None:
         if state is DiskState.OK:
-            self._report()
+            self._report_released()
             self._helpless = False
         what = {
             DiskState.OK: "has room again",
@@ -272,8 +244,7 @@ class DiskSpaceMonitor:
             message += "; the oldest images go, those of failed parts last"
         elif state is not DiskState.OK:
             message += "; make room, nothing is deleted there"
-        _log.log(logging.INFO if state is DiskState.OK else logging.ERROR, "%s", message)
-        self._add(state.value, message, _SEVERITY[state], {"free": space.free, "total": space.total})
+        self._report(state.value, message, _SEVERITY[state], {"free": space.free, "total": space.total})
 
     # ------------------------------------------------------------------------------------ making room
 
@@ -283,11 +254,11 @@ class DiskSpaceMonitor:
             disks.take_ballast()
 
     def _make_room(self, *, refused: bool) -> None:
-        """Up to the goal; at least one chunk where a write was refused, whatever the disk says of itself:
+        """Up to the goal; at least one chunk if a write was refused, whatever the disk says of itself:
         it may lack names for files, or its owner may have a quota."""
         parts = self._parts
         if self._state("media") is DiskState.FULL and parts.disks.drop_ballast():
-            self._tell()  # while there is room for it
+            self._store()  # while there is room for it
         if not self._policy.reserve:
             return
         asked = 0
@@ -304,49 +275,35 @@ class DiskSpaceMonitor:
         self._released += released
         if released:
             parts.counters.add("images_released", released.files)
-            _log.warning("disk: %s, before their time", sentence(released))
+            logger.warning("disk: %s, before their time", sentence(released))
         self._look()
         if self._state("media") is DiskState.OK:
             self._refused.clear()  # what was refused meanwhile now finds room, and is tried again
         elif not released and not self._helpless:
             self._helpless = True
-            _log.error(
+            logger.error(
                 "disk: no image is left that may go; the disk is full of the history itself, of references,"
                 " or of what is not the agent's: make room, or give it a larger disk"
             )
 
-    def _report(self) -> None:
-        """What was released since the last time is one event."""
+    # ------------------------------------------------------------------------------------- reporting
+
+    def _report_released(self) -> None:
+        """What was released since the last report is one event."""
         released, self._released = self._released, Pruned()
         if released:
             message = f"to make room, {sentence(released)}, before their time"
-            self._add("emergency-retention", message, "warning", details(released))
+            self._report("emergency-retention", message, "warning", details(released))
 
-    # ------------------------------------------------------------------------------------- telling
-
-    def _add(
+    def _report(
         self, kind: str, message: str, severity: str, numbers: dict[str, str | int | float | None]
     ) -> None:
-        now, agent = self._clock(), self._parts.agent
-        event = Event(kind, message, now, details=numbers, severity=severity)
-        alert = self._parts.announcer.alert(agent, kind, message, now, severity=severity)
-        self._news.append(_News(event, alert))
-        if len(self._news) > _MOST_UNTOLD:
-            self._parts.counters.add("events_lost")
-            self._news.popleft()
+        event = Event(kind, message, self._clock(), details=numbers, severity=severity)
+        self._parts.events.report(event, alert=self._parts.agent)
 
-    def _tell(self) -> None:
-        while self._news:
-            news = self._news[0]
-            try:
-                self._parts.history.announce(news.event, () if news.sent else (news.alert,))
-            except StorageError as error:
-                _log.debug("%s waits for the history: %s", news.event.kind, error)
-                break
-            self._news.popleft()
-        for news in self._news:
-            if news.ticket is None or news.ticket.failed:
-                try:
-                    news.ticket = self._parts.publisher.publish(news.alert)
-                except TransportError as error:
-                    _log.debug("%s waits for the connection: %s", news.event.kind, error)
+    def _store(self) -> None:
+        """Store what was reported, now; a history that refuses gets it later."""
+        try:
+            self._parts.events.flush()
+        except StorageError as error:
+            logger.debug("the events of the disk wait for the history: %s", error)

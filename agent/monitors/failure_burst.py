@@ -1,19 +1,15 @@
-"""Bursts: many failed parts within a few frames are one trouble, not many."""
+"""FailureBurstMonitor: reports many failed parts within a few frames as one trouble."""
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict, deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.inspection import Inspection
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict
-from agent.ports import History, MessageComposer
-from agent.telemetry import Counters, about
+from agent.event_log import EventLog
 
 MOST_PAIRS = 4_096
 
@@ -55,8 +51,8 @@ class _Window:
 class BurstDetector:
     """Counts fails by camera and product. Not thread-safe.
 
-    A burst is told when it begins and when at most half as many fails are left in the window, so that a
-    share around the limit is not told again and again. Pairs beyond MOST_PAIRS: the one that was longest
+    A burst is reported when it begins and when at most half as many fails are left in the window, so that a
+    share around the limit is not reported again and again. Pairs beyond MOST_PAIRS: the one that was longest
     without a frame is forgotten.
     """
 
@@ -87,55 +83,36 @@ class BurstDetector:
         return window
 
 
-logger = logging.getLogger(__name__)
-
 _JUDGED = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.REVIEW})
 
 
 class FailureBurstMonitor:
-    """Feeds recorded verdicts to the monitor, and its findings to history and alerts.
+    """Feeds recorded verdicts to the detector, and reports what it finds.
 
-    Runs on the recording thread, after the rows are written, as :class:`agent.monitors.score_drift.ScoreDriftMonitor`.
-    Frames that nobody judged (ERROR, SKIPPED) count neither way.
+    Runs on the recording thread, after the rows are written. Frames that nobody judged (ERROR, SKIPPED) count
+    neither way.
     """
 
-    def __init__(
-        self, monitor: BurstDetector, history: History, announcer: MessageComposer, counters: Counters
-    ) -> None:
-        self._monitor = monitor
-        self._history = history
-        self._announcer = announcer
-        self._counters = counters
+    def __init__(self, policy: BurstPolicy, events: EventLog) -> None:
+        self._detector = BurstDetector(policy)
+        self._events = events
 
-    def observe(self, recorded: Iterable[tuple[Inspection, Recipe | None]]) -> None:
-        """Inspections as they were written, in their order."""
-        for inspection, _ in recorded:
-            if inspection.verdict in _JUDGED and inspection.sku is not None:
-                self._observe(inspection, inspection.sku)
-
-    def _observe(self, inspection: Inspection, sku: str) -> None:
-        camera = inspection.identity.camera
+    def observe(self, inspection: Inspection, recipe: Recipe | None) -> None:
+        """An inspection as it was recorded; in the order of the rows."""
+        if inspection.verdict not in _JUDGED or inspection.sku is None:
+            return
+        camera, sku = inspection.identity.camera, inspection.sku
         failed = inspection.verdict is Verdict.FAIL
-        change = self._monitor.observe(str(camera), sku, failed=failed)
+        change = self._detector.observe(str(camera), sku, failed=failed)
         if change is None:
             return
-        kind, severity = ("burst", "error") if change.began else ("burst-over", "info")
-        sentence, at = change.sentence(str(camera), sku), inspection.inspected_at
         event = Event(
-            kind,
-            sentence,
-            at,
+            "burst" if change.began else "burst-over",
+            change.sentence(str(camera), sku),
+            inspection.inspected_at,
             camera=str(camera),
             sku=sku,
             details={"fails": change.fails, "frames": change.frames},
-            severity=severity,
+            severity="error" if change.began else "info",
         )
-        alert = self._announcer.alert(camera, kind, sentence, at, severity=severity, sku=sku)
-        fields = about(camera, sku=sku)
-        try:
-            self._history.announce(event, () if inspection.shadow else (alert,))
-        except StorageError as error:
-            self._counters.add("events_lost")
-            logger.error("%s (the event could not be written: %s)", sentence, error, extra=fields)
-        else:
-            logger.log(logging.WARNING if change.began else logging.INFO, "%s", sentence, extra=fields)
+        self._events.report(event, alert=None if inspection.shadow else camera)

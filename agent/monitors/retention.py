@@ -1,4 +1,4 @@
-"""The hourly retention of one agent."""
+"""RetentionTask: deletes hourly what is older than its keep, if the date can be believed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from agent.app.options import keep_by_verdict
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
+from agent.event_log import EventLog
 from agent.monitors.clock import ClockGuard
-from agent.ports import History, Pruned, Retention
+from agent.ports import Pruned, Retention
 from agent.telemetry import Counters
-from config import Settings
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_AFTER_S = 300.0
 EVERY_S = 3600.0
@@ -32,27 +31,21 @@ class Keep:
     sent: timedelta | None = None
     """What was sent and when."""
 
-    @classmethod
-    def of(cls, settings: Settings) -> Keep:
-        """As configured."""
-        rows = settings.database.keep
-        return cls(keep_by_verdict(settings), rows.events, rows.sent)
-
 
 class RetentionTask:
-    """Prunes when the schedule says so and the date is believed, and tells of it in log and history."""
+    """Prunes when the schedule says so and the date is believed, and reports it."""
 
     def __init__(
         self,
         retention: Retention,
-        history: History,
+        events: EventLog,
         keep: Keep,
         counters: Counters,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         guard: ClockGuard | None = None,
     ) -> None:
         self._retention = retention
-        self._history = history
+        self._events = events
         self._keep = keep
         self._counters = counters
         self._clock = clock
@@ -72,38 +65,30 @@ class RetentionTask:
                 self._prune(now)
         except StorageError as error:
             self._counters.add("retention_failed")
-            _log.warning("retention: %s; it is tried again in an hour", error)
+            logger.warning("retention: %s; it is tried again in an hour", error)
 
     def _doubts(self, now: datetime) -> bool:
-        """Whether the date is doubted; told once."""
+        """Whether the date is doubted; reported once."""
         reason = self._guard.doubt(self._retention.newest_before)
-        told, self._doubted = self._doubted, reason is not None
-        if reason is None:
-            return False
-        if not told:
+        before, self._doubted = self._doubted, reason is not None
+        if reason is not None and not before:
             message = (
                 f"{reason}: either the line stood still or the date {now:%Y-%m-%d} is wrong. Nothing is"
                 " deleted for its age before two days of running; set the clock if it is wrong"
             )
-            _log.warning("retention: %s", message)
-            self._doubted = False  # where the event is refused, it is told again
-            self._history.record_event(Event("date-doubted", message, now, severity="warning"))
-            self._doubted = True
-        return True
+            self._events.report(Event("date-doubted", message, now, severity="warning"))
+        return reason is not None
 
     def _prune(self, now: datetime) -> None:
         keep, stop = self._keep, self._stopped.is_set
         pruned = self._retention.prune(now, keep.media, stop=stop)
         pruned += self._retention.prune_rows(now, keep.events, keep.sent, stop=stop)
         if not pruned:
-            _log.debug("retention: nothing is older than its keep")
+            logger.debug("retention: nothing is older than its keep")
             return
-        message = sentence(pruned)
-        _log.info("retention: %s", message)
         severity = "warning" if pruned.failed else "info"
-        self._history.record_event(
-            Event("retention", message, now, details=details(pruned), severity=severity)
-        )
+        event = Event("retention", sentence(pruned), now, details=details(pruned), severity=severity)
+        self._events.report(event)
 
 
 def sentence(pruned: Pruned) -> str:

@@ -1,8 +1,7 @@
-"""Drift: whether the scores of passed frames are still those that the recipe was calibrated with."""
+"""ScoreDriftMonitor: reports scores of passed frames that leave what the recipe was calibrated with."""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
@@ -11,13 +10,11 @@ from enum import StrEnum
 
 from scipy.special import ndtri, stdtr
 
-from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.inspection import Inspection
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict
-from agent.ports import History, MessageComposer
-from agent.telemetry import Counters, about
+from agent.event_log import EventLog
 
 _MOST_DEVIATIONS = 3.0
 """A frame counts for no more than this: one odd part is no drift."""
@@ -38,7 +35,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DriftPolicy:
-    """How soon drift is told, and how rarely without cause."""
+    """How soon drift is reported, and how rarely without cause."""
 
     shift: float = 1.0
     """The shift that is found soonest, in deviations of good parts' log scores."""
@@ -49,7 +46,7 @@ class DriftPolicy:
     minimum_frames: int = 20
     """Without a calibration's samples so many frames are only learnt from."""
     failures_in_a_row: int = 30
-    """So many frames of which none passes are told as drift: a change so sudden leaves no passed frame to
+    """So many frames of which none passes are drift: a change so sudden leaves no passed frame to
     see it by."""
 
     def __post_init__(self) -> None:
@@ -97,7 +94,7 @@ class DriftChange:
     drifted: bool
     direction: Direction
     frames: int
-    """Frames since the change set in, as far as can be told."""
+    """Frames since the change set in, as far as is known."""
     usual: float
     """Geometric mean of the scores that are usual."""
     now: float
@@ -179,7 +176,7 @@ class DriftDetector:
             return None
         self._drifted = Direction.HIGHER
         self._sides[Direction.HIGHER].raise_to(self._limit)
-        return self._told(True, Direction.HIGHER, self._failed)
+        return self._change_to(True, Direction.HIGHER, self._failed)
 
     def _deviate(self, value: float) -> float:
         usual = self._usual
@@ -193,16 +190,16 @@ class DriftDetector:
             side = self._sides[self._drifted]
             if side.total > 0.0:
                 return None
-            change = self._told(False, self._drifted, side.since_highest)
+            change = self._change_to(False, self._drifted, side.since_highest)
             self._drifted = None
             return change
         for direction, side in self._sides.items():
             if side.total > self._limit:
                 self._drifted = direction
-                return self._told(True, direction, side.since_zero)
+                return self._change_to(True, direction, side.since_zero)
         return None
 
-    def _told(self, drifted: bool, direction: Direction, run: _Moments) -> DriftChange:
+    def _change_to(self, drifted: bool, direction: Direction, run: _Moments) -> DriftChange:
         usual = self._usual.mean if self._usual.count else run.mean
         return DriftChange(drifted, direction, run.count, math.exp(usual), math.exp(run.mean))
 
@@ -296,7 +293,7 @@ class _Side:
         self.since_highest.add(value)
 
     def raise_to(self, total: float) -> None:
-        """A change that was told in another way lasts until the sum has come down from here."""
+        """A change that was reported in another way lasts until the sum has come down from here."""
         self.total = self._highest = max(self.total, total)
         self.since_highest = _Moments()
 
@@ -305,47 +302,34 @@ def _log(score: float) -> float:
     return math.log(max(score, 1e-9))
 
 
-logger = logging.getLogger(__name__)
-
-
 class ScoreDriftMonitor:
-    """Feeds recorded inspections to the monitor, and its findings to history and alerts.
+    """Feeds recorded inspections to the detectors, and reports scores that drift, by camera and product.
 
-    Runs on the recording thread, after the rows are written: a finding that storage refuses costs an event,
-    which is counted, and never a frame.
+    Runs on the recording thread, after the rows are written.
     """
 
-    def __init__(
-        self, monitor: DriftTracker, history: History, announcer: MessageComposer, counters: Counters
-    ) -> None:
-        self._monitor = monitor
-        self._history = history
-        self._announcer = announcer
-        self._counters = counters
+    def __init__(self, policy: DriftPolicy, events: EventLog) -> None:
+        self._tracker = DriftTracker(policy)
+        self._events = events
 
-    def observe(self, recorded: Iterable[tuple[Inspection, Recipe | None]]) -> None:
-        """Inspections as they were written, in their order."""
-        for inspection, recipe in recorded:
-            if recipe is None or inspection.score is None or recipe.calibration is None:
-                continue  # without a threshold nothing was judged good
-            change = self._monitor.observe(
-                str(inspection.identity.camera),
-                recipe.sku,
-                recipe.version,
-                inspection.score,
-                passed=inspection.verdict is Verdict.PASS,
-                baseline=_baseline(recipe),
-            )
-            if change is not None:
-                self._tell(change, inspection, recipe.sku)
-
-    def _tell(self, change: DriftChange, inspection: Inspection, sku: str) -> None:
-        camera = inspection.identity.camera
-        sentence = change.sentence(str(camera), sku)
-        kind, severity = ("drift", "warning") if change.drifted else ("drift-over", "info")
+    def observe(self, inspection: Inspection, recipe: Recipe | None) -> None:
+        """An inspection as it was recorded, and the recipe that judged it; in the order of the rows."""
+        if recipe is None or inspection.score is None or recipe.calibration is None:
+            return  # without a threshold nothing was judged good
+        camera, sku = inspection.identity.camera, recipe.sku
+        change = self._tracker.observe(
+            str(camera),
+            sku,
+            recipe.version,
+            inspection.score,
+            passed=inspection.verdict is Verdict.PASS,
+            baseline=_baseline(recipe),
+        )
+        if change is None:
+            return
         event = Event(
-            kind,
-            sentence,
+            "drift" if change.drifted else "drift-over",
+            change.sentence(str(camera), sku),
             inspection.inspected_at,
             camera=str(camera),
             sku=sku,
@@ -355,18 +339,9 @@ class ScoreDriftMonitor:
                 "usual": change.usual,
                 "now": change.now,
             },
-            severity=severity,
+            severity="warning" if change.drifted else "info",
         )
-        alert = self._announcer.alert(camera, kind, sentence, event.at, severity=severity, sku=sku)
-        messages = () if inspection.shadow else (alert,)
-        fields = about(camera, sku=sku)
-        try:
-            self._history.announce(event, messages)
-        except StorageError as error:
-            self._counters.add("events_lost")
-            logger.error("%s (the event could not be written: %s)", sentence, error, extra=fields)
-        else:
-            logger.log(logging.WARNING if change.drifted else logging.INFO, "%s", sentence, extra=fields)
+        self._events.report(event, alert=None if inspection.shadow else camera)
 
 
 def _baseline(recipe: Recipe) -> Baseline | None:

@@ -1,8 +1,7 @@
-"""Running numbers of cameras: which frames never came, and where a camera began to count anew."""
+"""SequenceGapMonitor: reports frames that never came, by the running numbers of each camera."""
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -12,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from agent.domain.errors import StorageError
+from agent.domain.camera_rules import CameraRulebook
 from agent.domain.events import Event
 from agent.domain.frame import Camera, FrameIdentity
-from agent.ports import History, MessageComposer, OutboxMessage
-from agent.telemetry import Counters, about
+from agent.event_log import EventLog
+from agent.ports import History
+from agent.telemetry import Counters
 
 WINDOW = 1_000
 """A number so far behind the newest is no late frame any more: the camera counts anew."""
@@ -67,7 +67,7 @@ class SequencePolicy:
     patience_s: float = 10.0
     """Frames are noted by several threads: so long a missing number may still turn up."""
     pause_s: float = 60.0
-    """A camera that loses frames all the time is told of so often, each time with all that it lost."""
+    """A camera that loses frames all the time is reported so often, each time with all that it lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Restart:
     last: int
     first: int
     times: int = 1
-    """How often since it was last told; ``last`` and ``first`` are of the latest."""
+    """How often since the last report; ``last`` and ``first`` are of the latest."""
 
     def sentence(self) -> str:
         """For people."""
@@ -137,8 +137,8 @@ class _Series:
     named: list[tuple[int, int]] = field(default_factory=list)
     restarts: int = 0
     restarted: tuple[int, int] = (0, 0)
-    gap_told: float | None = None
-    restart_told: float | None = None
+    gap_reported: float | None = None
+    restart_reported: float | None = None
 
     def note(self, number: int, now: float, patience_s: float) -> None:
         if not self.begun:
@@ -237,19 +237,19 @@ class _Series:
             else:
                 waiting.append(one)
         self.missing = waiting
-        if self.given_up and (final or _pause_over(self.gap_told, now, policy)):
+        if self.given_up and (final or _pause_over(self.gap_reported, now, policy)):
             yield Gap(camera, self.given_up, tuple(self.named))
-            self.given_up, self.named, self.gap_told = 0, [], now
-        if self.restarts and (final or _pause_over(self.restart_told, now, policy)):
+            self.given_up, self.named, self.gap_reported = 0, [], now
+        if self.restarts and (final or _pause_over(self.restart_reported, now, policy)):
             yield Restart(camera, *self.restarted, self.restarts)
-            self.restarts, self.restart_told = 0, now
+            self.restarts, self.restart_reported = 0, now
 
 
 class SequenceTracker:
     """Follows the running numbers of many cameras. Not thread-safe; times are seconds of one clock.
 
-    What is told: numbers that did not come within the policy's patience, whatever came twice or out of order
-    meanwhile. What is not: frames that were lost around a restart of the camera, or before its first frame.
+    Numbers that did not come within the policy's patience are reported, whatever came twice or out of order
+    meanwhile. Not reported: frames that were lost around a restart of the camera, or before its first frame.
     """
 
     def __init__(self, policy: SequencePolicy | None = None) -> None:
@@ -260,10 +260,10 @@ class SequenceTracker:
         """Whether the camera was met."""
         return camera in self._series
 
-    def meet(self, camera: str, numbers: Iterable[int], now: float) -> bool:
+    def begin(self, camera: str, numbers: Iterable[int], now: float) -> bool:
         """Begin with a camera: ``numbers`` are its newest frames of before, the oldest first.
 
-        What is missing among them may be told; a restart among them was. False where MOST_CAMERAS are known.
+        What is missing among them may be reported; a restart among them was. False beyond MOST_CAMERAS.
         """
         if len(self._series) >= MOST_CAMERAS:
             return False
@@ -278,7 +278,7 @@ class SequenceTracker:
         self._series[camera].note(number, now, self._policy.patience_s)
 
     def due(self, now: float, *, final: bool = False) -> list[Gap | Restart]:
-        """What is to be told now; each finding is returned once. ``final``: without a pause."""
+        """What is to be reported now; each finding is returned once. ``final``: without a pause."""
         return [
             found
             for camera, series in self._series.items()
@@ -286,54 +286,49 @@ class SequenceTracker:
         ]
 
 
-def _pause_over(told: float | None, now: float, policy: SequencePolicy) -> bool:
-    return told is None or now - told >= policy.pause_s
+def _pause_over(reported: float | None, now: float, policy: SequencePolicy) -> bool:
+    return reported is None or now - reported >= policy.pause_s
 
-
-logger = logging.getLogger(__name__)
 
 REMEMBERED = 64
 """How many of the newest numbers in the history are looked at after a start."""
-_TELL_EVERY_S = 1.0
+_REPORT_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceGapOptions:
-    """What the watch needs of the configuration."""
+    """What the monitor needs of the configuration."""
 
     source: NumberSource = NumberSource.FIELD
     policy: SequencePolicy = field(default_factory=SequencePolicy)
 
 
 class SequenceGapMonitor:
-    """Notes each frame once it is the line's own, and tells what did not come.
+    """Notes each frame once the pipeline has it, and reports what did not come.
 
-    Frames are noted by the stages that understand them. Telling is for the stage that has just noted all
-    that were skipped: only then is what is missing really missing. A finding that storage refuses is kept
-    and told later.
+    Frames are noted by the stages that understand them. Reporting is for the stage that has just noted all
+    that were skipped: only then is what is missing really missing.
     """
 
     def __init__(
         self,
         options: SequenceGapOptions,
         history: History,
-        announcer: MessageComposer,
+        events: EventLog,
         counters: Counters,
+        rules: CameraRulebook,
         *,
-        shadow: Callable[[Camera], bool] = lambda camera: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
-        self._numbering = SequenceTracker(options.policy)
+        self._tracker = SequenceTracker(options.policy)
         self._history = history
-        self._announcer = announcer
+        self._events = events
         self._counters = counters
-        self._shadow = shadow
+        self._rules = rules
         self._clock = clock
         self._cameras: dict[str, Camera] = {}
-        self._untold: list[tuple[Event, Camera]] = []
-        self._refused = False
-        self._told_at = float("-inf")
+        self._reported_at = float("-inf")
         self._lock = threading.Lock()
 
     def numbered(self, identity: FrameIdentity) -> FrameIdentity:
@@ -345,15 +340,15 @@ class SequenceGapMonitor:
         if number is None:
             return identity
         with self._lock:
-            self._meet(identity.camera)
+            self._begin(identity.camera)
         return replace(identity, sequence=number)
 
-    def _meet(self, camera: Camera) -> None:
+    def _begin(self, camera: Camera) -> None:
         name = str(camera)
-        if self._numbering.knows(name):
+        if self._tracker.knows(name):
             return
         numbers = self._history.recent_sequences(camera, REMEMBERED)
-        if self._numbering.meet(name, numbers, self._clock()):
+        if self._tracker.begin(name, numbers, self._clock()):
             self._cameras[name] = camera
 
     def note(self, identity: FrameIdentity) -> None:
@@ -362,25 +357,23 @@ class SequenceGapMonitor:
         if number is None:
             return
         with self._lock:
-            if self._numbering.knows(name):
-                self._numbering.note(name, number, self._clock())
+            if self._tracker.knows(name):
+                self._tracker.note(name, number, self._clock())
             else:
                 self._counters.add("cameras_unwatched")
 
-    def tell(self, *, final: bool = False) -> None:
-        """Write and announce what is due; cheap enough to be called all the time."""
+    def report(self, *, final: bool = False) -> None:
+        """Report what is due; cheap enough to be called all the time."""
         now = self._clock()
-        if not final and now - self._told_at < _TELL_EVERY_S:
+        if not final and now - self._reported_at < _REPORT_EVERY_S:
             return
-        self._told_at = now
-        if not self._untold:
-            with self._lock:
-                found = self._numbering.due(now, final=final)
-            self._untold = [(self._event(one), self._cameras[one.camera]) for one in found]
-        while self._untold:
-            if not self._announce(*self._untold[0]):
-                return
-            del self._untold[0]
+        self._reported_at = now
+        with self._lock:
+            found = self._tracker.due(now, final=final)
+        for one in found:
+            camera = self._cameras[one.camera]
+            alarmed = isinstance(one, Gap) and not self._rules.of(camera).shadow
+            self._events.report(self._event(one), alert=camera if alarmed else None)
 
     def _event(self, found: Gap | Restart) -> Event:
         at, sentence = datetime.now(UTC), found.sentence()
@@ -394,28 +387,6 @@ class SequenceGapMonitor:
         self._counters.add("frames_missing", found.frames)
         details = {"frames": found.frames, "numbers": _numbers(found), "first": found.ranges[0][0]}
         return Event("gap", sentence, at, camera=found.camera, details=details, severity="warning")
-
-    def _announce(self, event: Event, camera: Camera) -> bool:
-        messages: tuple[OutboxMessage, ...] = ()
-        if event.kind == "gap" and not self._shadow(camera):
-            messages = (self._announcer.alert(camera, event.kind, event.message, event.at),)
-        try:
-            self._history.announce(event, messages)
-        except StorageError as error:
-            if not self._refused:
-                logger.error(
-                    "%s (told once the event can be written: %s)", event.message, error, extra=about(camera)
-                )
-            self._refused = True
-            return False
-        self._refused = False
-        logger.log(
-            logging.WARNING if event.severity == "warning" else logging.INFO,
-            "%s",
-            event.message,
-            extra={"camera": event.camera},
-        )
-        return True
 
 
 def _numbers(gap: Gap) -> str:

@@ -1,22 +1,8 @@
-"""The flow of a frame: admit, decode, inspect, record, acknowledge, announce."""
+"""The flow of a frame: decode, inspect, record, acknowledge, publish."""
 
-from agent.monitors.camera_timeout import CHECK_EVERY_S, CameraTimeoutOptions
-from agent.monitors.sequence_gaps import SequenceGapOptions
-from agent.pipeline.ingress_queue import Overload
-from agent.pipeline.monitors import MonitorOptions
+from agent.pipeline.ingress_queue import Bounds
 from agent.pipeline.pipeline import Pipeline, PipelineOptions, PipelineParts
-from agent.pipeline.recorder import RecordingOptions
 from agent.pipeline.supervisor import Supervision
+from agent.pipeline.worker import Pace
 
-__all__ = [
-    "CHECK_EVERY_S",
-    "CameraTimeoutOptions",
-    "MonitorOptions",
-    "Overload",
-    "Pipeline",
-    "PipelineOptions",
-    "PipelineParts",
-    "RecordingOptions",
-    "SequenceGapOptions",
-    "Supervision",
-]
+__all__ = ["Bounds", "Pace", "Pipeline", "PipelineOptions", "PipelineParts", "Supervision"]

@@ -1,4 +1,4 @@
-"""Frames under way: what makes a frame be judged once although it is delivered twice."""
+"""InFlight: frames under way; a frame that is delivered twice is judged once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Waiting:
 
 
 class InFlight:
-    """Which (camera, frame id) are in the line, and all deliveries that wait for each one's row."""
+    """Which (camera, frame id) are in the pipeline, and all deliveries that wait for each one's row."""
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -30,7 +30,7 @@ class InFlight:
         self._lock = threading.Lock()
 
     def enter(self, identity: FrameIdentity, delivery: Delivery) -> FrameIdentity | None:
-        """Take a frame into the line; None where it already is, or was, there.
+        """Take a frame into the pipeline; None if it already is, or was, there.
 
         A repeated delivery of a frame under way is acknowledged together with the first. One whose
         row exists is acknowledged at once. Where the camera named no id and the message is no

@@ -1,40 +1,40 @@
-"""Bounds: how much the line holds in memory, whatever comes."""
+"""IngressQueue: deliveries between network thread and decode stage; Bounds: memory of the pipeline."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from agent.domain.camera_rules import CameraRulebook, Overload
 from agent.domain.frame import Camera, Delivery, DeliveryKind
+from agent.event_log import EventLog
+from agent.pipeline.superseded import SupersededFrames
 from agent.telemetry import Counters
 
 _MIB = 1024 * 1024
 
+REFUSED = (
+    "they came without a guarantee of delivery (QoS 0) while the pipeline was full; publish with QoS 1, or "
+    "set `overload: latest`"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Beyond the bounds by count. What the broker guarantees is bounded by its window instead."""
+    """What the pipeline holds in memory at most, whatever comes.
+
+    Beyond these the bounds by count hold. What the broker guarantees is bounded by its window instead.
+    """
 
     waiting_bytes: int = 256 * _MIB
     """Payloads that wait to be decoded and that nobody would deliver again."""
     queue_bytes: int = 512 * _MIB
     """Decoded images in one queue; they have three bytes a pixel, whatever the camera sent."""
-    skips: int = 4096
+    superseded: int = 4096
     """Frames that newer ones replaced and that wait for their rows."""
-    skipped_bytes: int = 64 * _MIB
-    """Payloads of those, as far as they are still needed to tell whose they are."""
-
-
-class Overload(StrEnum):
-    """What happens to frames of a camera that come faster than they can be judged."""
-
-    WAIT = "wait"
-    """They wait; beyond the window of unacknowledged messages the broker holds them."""
-    LATEST = "latest"
-    """Only the newest waits; each one it replaces is recorded as skipped."""
+    superseded_bytes: int = 64 * _MIB
+    """Payloads of those, while they are still needed to find out whose they are."""
 
 
 class IngressQueue:
@@ -43,19 +43,21 @@ class IngressQueue:
     def __init__(
         self,
         capacity: int,
-        overload: Callable[[Camera], Overload],
-        on_superseded: Callable[[Delivery], None],
+        rules: CameraRulebook,
+        superseded: SupersededFrames,
+        events: EventLog,
         counters: Counters,
+        ending: threading.Event,
         *,
-        on_refused: Callable[[Delivery], None] = lambda delivery: None,
         most_bytes: int = Bounds().waiting_bytes,
     ) -> None:
-        """``on_superseded`` and ``on_refused`` must not block either."""
+        """``ending``: once it is set, nothing more is admitted."""
         self._capacity = capacity
-        self._overload = overload
-        self._on_superseded = on_superseded
-        self._on_refused = on_refused
+        self._rules = rules
+        self._superseded = superseded
+        self._events = events
         self._counters = counters
+        self._ending = ending
         self._most_bytes = most_bytes
         self._bytes = 0
         self._waiting: deque[Delivery] = deque()
@@ -68,7 +70,7 @@ class IngressQueue:
 
     @property
     def oldest(self) -> float | None:
-        """When the one that has waited longest came, on the monotonic clock; None where none waits."""
+        """When the one that has waited longest came, on the monotonic clock; None if none waits."""
         with self._changed:
             return min((one.arrived for one in self._waiting), default=None)
 
@@ -84,31 +86,34 @@ class IngressQueue:
         A guaranteed one is always admitted: the window of unacknowledged messages bounds how many
         there are, and one left out would hold back every acknowledgement behind it. Each connection has a
         window of its own, so those of connections that are gone make room first. Others are refused and
-        counted where the room is full. Nothing is admitted after :meth:`close`; what comes then stays
+        counted if the queue is full. Nothing is admitted after the end has begun; what comes then stays
         unacknowledged, and the broker delivers it again.
         """
-        superseded, place, refused = None, None, False
+        replaced, place, refused = None, None, False
         with self._changed:
-            if self._closed:
+            if self.closed:
                 self._counters.add("deliveries_after_close")
                 return
             latest_only = (
-                delivery.kind is DeliveryKind.FRAME and self._overload(delivery.camera) is Overload.LATEST
+                delivery.kind is DeliveryKind.FRAME
+                and self._rules.of(delivery.camera).overload is Overload.LATEST
             )
             if latest_only:
-                superseded, place = self._take_frame_of(delivery.camera)
-            if delivery.guaranteed and superseded is None:
+                replaced, place = self._take_frame_of(delivery.camera)
+            if delivery.guaranteed and replaced is None:
                 self._drop_stale()
-            refused = superseded is None and not delivery.guaranteed and self._full(len(delivery.payload))
+            refused = replaced is None and not delivery.guaranteed and self._full(len(delivery.payload))
             if not refused:
                 self._waiting.insert(len(self._waiting) if place is None else place, delivery)
                 self._bytes += len(delivery.payload)
                 self._changed.notify_all()
         if refused:
             self._counters.add("deliveries_refused")
-            self._on_refused(delivery)
-        if superseded is not None:
-            self._on_superseded(superseded)
+            self._events.report_unrecorded(
+                delivery.camera, REFUSED, frame=delivery.kind is DeliveryKind.FRAME
+            )
+        if replaced is not None:
+            self._superseded.add_delivery(replaced)
 
     def take(self, timeout_s: float) -> Delivery | None:
         """The one that has waited longest; None after ``timeout_s`` or once closed and empty."""
@@ -121,7 +126,7 @@ class IngressQueue:
             return taken
 
     def take_job_of(self, camera: Camera, timeout_s: float) -> Delivery | None:
-        """The first waiting job of ``camera``, out of turn; None where none comes in time.
+        """The first waiting job of ``camera``, out of turn; None if none comes in time.
 
         After a restart the frames that the broker held come before the retained job that they
         belong to.
@@ -152,14 +157,13 @@ class IngressQueue:
 
     @property
     def closed(self) -> bool:
-        """Whether the room admits nothing more."""
-        with self._changed:
-            return self._closed
+        """Whether the queue admits nothing more."""
+        return self._closed or self._ending.is_set()
 
     def _take_frame_of(self, camera: Camera) -> tuple[Delivery | None, int | None]:
         """The waiting frame of ``camera`` and the place that its successor takes, behind the camera's jobs.
 
-        At the end of the line it would wait anew: a fast camera would never be judged beside a backlog.
+        At the end of the queue it would wait anew: a fast camera would never be judged beside a backlog.
         """
         found, place = None, None
         for index, waiting in enumerate(self._waiting):
@@ -183,7 +187,7 @@ class IngressQueue:
         return len(self._waiting) >= self._capacity or self._bytes + size > self._most_bytes
 
     def _drop_stale(self) -> None:
-        """In a full room, what the broker delivers again anyway. One for one: so it never grows by it."""
+        """In a full queue, what the broker delivers again anyway. One for one: so it never grows by it."""
         if not self._full(0):
             return
         stale = next((waiting for waiting in self._waiting if waiting.stale()), None)

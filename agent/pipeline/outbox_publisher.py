@@ -1,4 +1,4 @@
-"""The announcing stage: the outbox goes out with QoS 1 and is marked as the broker acknowledges."""
+"""OutboxPublisher: sends the outbox of one sink and marks what its receiver acknowledged."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.domain.errors import StorageError, TransportError, UndeliverableError
 from agent.domain.events import Event
-from agent.ports import History, Outbox, Publisher, PublishTicket, StoredMessage
+from agent.domain.frame import Camera
+from agent.event_log import EventLog
+from agent.pipeline.worker import MOST_DEATHS, StageThread
+from agent.ports import Outbox, PublishTicket, Sink, StoredMessage
+from agent.ports.health import SinkState
 from agent.telemetry import Counters
+from agent.threads import Backoff
 
 logger = logging.getLogger(__name__)
 
 BATCH = 64
-RETRY_S = 1.0
-"""How long until what could not be sent is tried again."""
 SETTLE_S = 0.02
 """How often acknowledgements are looked for while some are due."""
-FAREWELL_S = 10.0
-"""How long the end waits for acknowledgements that are due."""
-_MOST_DEATHS = 2
-_MOST_REFUSALS = 3
+LAST_S = 10.0
+"""How long the end waits for what can still be sent and for acknowledgements that are due."""
+MOST_RESTING = 500
+FIRST_REST_S = 1.0
+LONGEST_REST_S = 300.0
+_MOST_STORAGE_FAILURES = 3
 """So often storage is asked to mark what was acknowledged before the end leaves it."""
 
 
@@ -36,85 +40,165 @@ class _Sent:
     """For people."""
 
 
-class OutboxPublisher:
-    """Sends what the history left in the outbox, the oldest first, until the broker has it.
+@dataclass(slots=True)
+class _Rest:
+    backoff: Backoff
+    until: float
 
-    A message is handed over once a connection: an acknowledgement that is late, because the broker's
+
+class RestingMessages:
+    """Messages that the receiver refused: each rests, twice as long each time, so that others go out.
+
+    Rights may be put right, so a refused message is tried again. How many rest is bounded, though: a frame
+    may ask for its answer where the agent may not write, and anybody may send such frames. Not thread-safe.
+    """
+
+    def __init__(self, most: int = MOST_RESTING, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._rests: dict[int, _Rest] = {}
+
+    def refused(self, number: int) -> int | None:
+        """The message was refused: how often by now; None if there is no room for it to rest."""
+        rest = self._rests.get(number)
+        if rest is None:
+            if len(self._rests) >= self._most:
+                return None
+            rest = self._rests[number] = _Rest(Backoff(FIRST_REST_S, LONGEST_REST_S), 0.0)
+        rest.until = self._clock() + rest.backoff.failed()
+        return rest.backoff.failures
+
+    def forget(self, number: int) -> None:
+        """The message has gone out, or was given up."""
+        self._rests.pop(number, None)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Messages that are not to be tried now."""
+        now = self._clock()
+        return tuple(number for number, rest in self._rests.items() if rest.until > now)
+
+
+class OutboxPublisher:
+    """Sends what stands in the outbox for one sink, the oldest first, until the receiver has it.
+
+    A message is handed over once a connection: an acknowledgement that is late, because the receiver's
     answer waits behind a window of frames, is waited for and not answered by sending again. Nor is it read
-    again meanwhile. One that the broker refuses rests, and those behind it go out. The drain may be run
+    again meanwhile. One that the receiver refuses rests, and those behind it go out. The publisher may be run
     again by another thread after one has died of something unforeseen.
     """
 
+    cameras: Sequence[Camera] = ()
+
     def __init__(
         self,
+        thread: StageThread,
+        sink: Sink,
         outbox: Outbox,
-        history: History,
-        publisher: Publisher,
+        events: EventLog,
         counters: Counters,
-        busy: Callable[[], AbstractContextManager[None]] = nullcontext,
+        ending: threading.Event,
+        agent: Camera,
     ) -> None:
-        """``busy`` is entered for each round of work, so that a supervisor sees one that does not end."""
+        """
+        Args:
+            thread: where it runs.
+            ending: once it is set, and nothing more can be sent or is due in time, the publisher ends.
+            agent: site, ``sightline`` and the agent's id: whose alerts those about the sink are.
+        """
+        self.thread = thread
+        self.sink = sink
         self._outbox = outbox
-        self._history = history
-        self._publisher = publisher
+        self._events = events
         self._counters = counters
+        self._own = Counters()
+        """Of this sink alone."""
+        self._ending = ending
+        self._agent = agent
         self._filled = threading.Event()
-        self._busy = busy
         self._under_way: dict[int, _Sent] = {}
-        self._resting = RefusalBackoff()
+        self._resting = RestingMessages()
+        retry_s = thread.pace.publish_retry_s
+        self._retry_s = retry_s
+        self._away = Backoff(retry_s, max(retry_s, sink.policy.longest_pause_s))
         self._look_again = 0.0
-        self._refused_until = 0.0
-        self._refusals = 0
+        self._away_until = 0.0
+        self._storage_away_until = 0.0
+        self._storage_failures = 0
         self._held_back = False
+        self._last_call: float | None = None
+        """When the end gives up, once it has begun."""
+        self._parked: str | None = None
         self._trying: StoredMessage | None = None
         self._deaths: dict[int, int] = {}
+
+    @property
+    def state(self) -> SinkState:
+        """As it is seen from outside."""
+        return SinkState(
+            self.sink.name,
+            self.sink.parked,
+            sent=self._own.get("messages_sent"),
+            postponed=self._own.get("publishes_postponed"),
+            undeliverable=self._own.get("messages_undeliverable"),
+        )
 
     def wake(self) -> None:
         """New messages were committed."""
         self._filled.set()
 
-    def run(self, ending: threading.Event) -> None:
-        """Drain until ``ending`` is set and nothing more can be sent or is due in time."""
+    def on_give_up(self, why: str, *, everything: bool) -> None:
+        """Nothing is lost: what was not sent stands in the outbox."""
+
+    def run(self) -> None:
+        """Publish until the end has begun and nothing more can be sent or is due in time."""
         self._count_death()
-        farewell = None
         while True:
             # Asked first: what was committed before the end is then seen by the round below.
-            last = ending.is_set()
+            last = self._ending.is_set()
+            if last and self._last_call is None:
+                self._last_call = time.monotonic() + LAST_S
             if self._filled.is_set() or last:
                 self._filled.clear()
                 self._look_again = 0.0
-            with self._busy():
-                more = self._drain_once()
-            if more:
-                continue
-            if last:
-                farewell = farewell or time.monotonic() + FAREWELL_S
-                # What is acknowledged and not marked goes out once more after the next start.
-                given_up = time.monotonic() > farewell or self._refusals >= _MOST_REFUSALS
-                if not self._under_way or given_up:
-                    return
-            self._filled.wait(SETTLE_S if self._under_way else RETRY_S)
+            more = self._round()
+            self._report_parking()
+            if last and self._may_leave(more=more):
+                return
+            if not more:
+                self._filled.wait(SETTLE_S if self._under_way else self._retry_s)
 
-    def _drain_once(self) -> bool:
+    def _may_leave(self, *, more: bool) -> bool:
+        """What is acknowledged and not marked, or not sent, goes out after the next start."""
+        if self._over() or self._storage_failures >= _MOST_STORAGE_FAILURES:
+            return True
+        return not more and not self._under_way
+
+    def _over(self) -> bool:
+        return self._last_call is not None and time.monotonic() > self._last_call
+
+    def _round(self) -> bool:
         """Whether messages went out and more may be pending."""
-        if time.monotonic() < self._refused_until:
+        if time.monotonic() < self._storage_away_until:
             return False
         try:
-            self._settle()
-            if time.monotonic() < self._look_again:
-                return False
-            # Whoever commits wakes the drain; other agents' tools on the same database do not.
-            self._look_again = time.monotonic() + RETRY_S
-            fresh = self._outbox.pending(BATCH, excluding=(*self._under_way, *self._resting.numbers))
-            self._refusals = 0
+            with self.thread.busy():
+                self._settle()
+                if time.monotonic() < max(self._look_again, self._away_until):
+                    return False
+                # Whoever commits wakes the publisher; other agents' tools on the same database do not.
+                self._look_again = time.monotonic() + self._retry_s
+                known = (*self._under_way, *self._resting.numbers)
+                fresh = self._outbox.pending(BATCH, excluding=known, sink=self.sink.name)
+            self._storage_failures = 0
             if self._publish(fresh) and len(fresh) >= BATCH:
                 self._look_again = 0.0
                 return True
         except StorageError as error:
             self._trying = None
-            self._look_again = self._refused_until = time.monotonic() + RETRY_S
-            self._refusals += 1
-            logger.warning("the outbox cannot be read or marked: %s", error)
+            self._look_again = self._storage_away_until = time.monotonic() + self._retry_s
+            self._storage_failures += 1
+            logger.warning("the outbox of %s cannot be read or marked: %s", self.sink.name, error)
         return False
 
     def _settle(self) -> None:
@@ -123,7 +207,7 @@ class OutboxPublisher:
         failed = [number for number, one in self._under_way.items() if one.ticket.failed]
         if sent:
             self._outbox.mark_sent(sent)
-            self._counters.add("messages_sent", len(sent))
+            self._count("messages_sent", len(sent))
         for number in sent:
             del self._under_way[number]
             self._resting.forget(number)
@@ -137,30 +221,40 @@ class OutboxPublisher:
         why = sent.ticket.refused
         if why is None:
             return  # the connection went; it goes out with the next one
-        if not self._resting.knows(number):
-            self._counters.add("messages_put_off")
-        if not self._resting.note(number):
+        times = self._resting.refused(number)
+        if times == 1:
+            self._count("messages_put_off")
+        most = self.sink.policy.most_refusals
+        if times is None:
             self._give_up(number, sent.what, f"{why}, as were too many others that are tried again")
+        elif most is not None and times >= most:
+            self._give_up(number, sent.what, f"{why}, {times} times")
 
     def _publish(self, messages: Sequence[StoredMessage]) -> bool:
-        """Hand over, the oldest first; False where one has to wait."""
+        """Hand over, the oldest first; False if one has to wait."""
         self._held_back = False
         for stored in messages:
+            if self._over():
+                return False
             self._trying = stored
-            what = f"a {stored.message.kind} for {stored.message.topic}"
+            what = f"a {stored.message.kind} for {stored.message.destination}"
             try:
-                if self._deaths.get(stored.id, 0) >= _MOST_DEATHS:
-                    raise UndeliverableError("the agent's announcing stage died of it twice; see its log")
-                self._under_way[stored.id] = _Sent(self._publisher.publish(stored.message), what)
+                if self._deaths.get(stored.id, 0) >= MOST_DEATHS:
+                    raise UndeliverableError("the agent's publisher died of it twice; see its log")
+                with self.thread.busy():
+                    self._under_way[stored.id] = _Sent(self.sink.publish(stored.message), what)
             except UndeliverableError as error:
                 self._give_up(stored.id, what, str(error))
-                self._resting.forget(stored.id)
                 self._deaths.pop(stored.id, None)
             except TransportError as error:
                 logger.debug("message %d stays in the outbox: %s", stored.id, error)
-                self._counters.add("publishes_postponed")
+                self._count("publishes_postponed")
                 self._trying, self._held_back = None, True
+                self._away_until = time.monotonic() + self._away.failed()
                 return False
+            else:
+                self._away.succeeded()
+                self._away_until = 0.0
         self._trying = None
         return True
 
@@ -171,55 +265,25 @@ class OutboxPublisher:
             self._trying = None
 
     def _give_up(self, number: int, what: str, why: str) -> None:
-        """It must not stand in the way of those behind it; the row of the event tells."""
-        self._counters.add("messages_undeliverable")
+        """It must not stand in the way of those behind it; an event says so."""
+        self._count("messages_undeliverable")
         message = f"{what} cannot be sent: {why}"
-        self._history.record_event(Event("undeliverable", message, datetime.now(UTC), severity="error"))
+        # Stored before it is marked: a message does not vanish without its event.
+        self._events.store(Event("undeliverable", message, datetime.now(UTC), severity="error"))
         self._outbox.mark_sent([number])
+        self._resting.forget(number)
 
+    def _report_parking(self) -> None:
+        before, self._parked = self._parked, self.sink.parked
+        if self._parked == before:
+            return
+        if self._parked is not None:
+            self._count("sinks_parked")
+            event = Event("sink-parked", self._parked, datetime.now(UTC), severity="error")
+        else:
+            event = Event("sink-back", f"{self.sink.name} is served again", datetime.now(UTC))
+        self._events.report(event, alert=self._agent)
 
-FIRST_REST_S = 1.0
-LONGEST_REST_S = 300.0
-MOST = 500
-
-
-@dataclass(slots=True)
-class _Rest:
-    until: float
-    length_s: float
-
-
-class RefusalBackoff:
-    """Which messages rest, and for how long: twice as long after each refusal. Not thread-safe.
-
-    Rights may be put right, so a refused message is tried again. How many rest is bounded, though: a frame
-    may ask for its answer where the agent may not write, and anybody may send such frames.
-    """
-
-    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
-        self._clock = clock
-        self._rests: dict[int, _Rest] = {}
-
-    def note(self, number: int) -> bool:
-        """The message was refused, once more perhaps; False where there is no room for it to rest."""
-        rest = self._rests.get(number)
-        if rest is None and len(self._rests) >= self._most:
-            return False
-        length_s = FIRST_REST_S if rest is None else min(LONGEST_REST_S, 2.0 * rest.length_s)
-        self._rests[number] = _Rest(self._clock() + length_s, length_s)
-        return True
-
-    def forget(self, number: int) -> None:
-        """The message has gone out."""
-        self._rests.pop(number, None)
-
-    def knows(self, number: int) -> bool:
-        """Whether the message was refused before."""
-        return number in self._rests
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """Messages that are not to be tried now."""
-        now = self._clock()
-        return tuple(number for number, rest in self._rests.items() if rest.until > now)
+    def _count(self, name: str, count: int = 1) -> None:
+        self._counters.add(name, count)
+        self._own.add(name, count)

@@ -1,41 +1,41 @@
-"""The line: the stages between a delivery and its acknowledgement, each in a thread of its own."""
+"""Pipeline: the stages between a delivery and its acknowledgement, each in a thread of its own."""
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import UTC, datetime
 from typing import Any
 
+from agent.domain.camera_rules import CameraRulebook
 from agent.domain.errors import StorageError
+from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind
 from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
+from agent.monitors.monitors import MonitorOptions, Monitors
 from agent.onboarding import OnboardingCoordinator
+from agent.pipeline.camera_jobs import CameraJobs
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.ingest import FrameIngest
-from agent.pipeline.ingress_queue import Bounds, IngressQueue, Overload
-from agent.pipeline.monitors import MonitorOptions, Monitors
-from agent.pipeline.outbox_publisher import FAREWELL_S, OutboxPublisher
-from agent.pipeline.recorder import Recorder, RecordingOptions
-from agent.pipeline.stage_queue import StageQueue
-from agent.pipeline.stages import POLL_S, Batcher, DecodeStage, InspectStage, Judge, RecordStage, Taken
-from agent.pipeline.superseded import Superseded, SupersededFrames
-from agent.pipeline.supervisor import SupervisedStage, Supervision, Supervisor
-from agent.pipeline.work_item import WorkItem
-from agent.pipeline.worker import StageRunner, StageThread
+from agent.pipeline.ingress_queue import Bounds, IngressQueue
+from agent.pipeline.outbox_publisher import LAST_S, OutboxPublisher
+from agent.pipeline.recorder import Recorder
+from agent.pipeline.router import MessageRouter
+from agent.pipeline.stage_queue import StageOutput, StageQueue
+from agent.pipeline.stages import Batcher, DecodeStage, InspectStage, RecordParts, RecordStage
+from agent.pipeline.superseded import SupersededFrames
+from agent.pipeline.supervisor import Shutdown, Supervision, Supervisor
+from agent.pipeline.worker import Pace, StageRunner, StageThread
 from agent.ports import (
     FrameDecoder,
     History,
     ImageCodec,
     MediaStore,
-    MessageComposer,
     MessageParser,
     Outbox,
+    Sink,
     Transport,
 )
 from agent.ports.health import PipelineState
@@ -48,35 +48,31 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 20.0
 """How long the end waits for what was admitted. With what follows it stays below the 60 s that systemd and
-containers are told to be patient."""
+containers are asked to be patient."""
 ABANDON_S = 2.0
 CLOSE_S = 8.0
-REFUSED = (
-    "they came without a guarantee of delivery (QoS 0) while the line was full; publish with QoS 1, or set "
-    "`overload: latest`"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """What the line needs of the configuration."""
+    """What the pipeline needs of the configuration."""
 
     max_batch: int = 8
     max_wait_ms: float = 20.0
     capacity: int = 256
     """Deliveries that wait to be decoded; at least the window of unacknowledged messages."""
-    overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT
-    recording: RecordingOptions = field(default_factory=RecordingOptions)
-    watch: MonitorOptions = field(default_factory=MonitorOptions)
+    rules: CameraRulebook = field(default_factory=CameraRulebook)
+    monitors: MonitorOptions = field(default_factory=MonitorOptions)
     """What is alarmed beside failed parts."""
     supervision: Supervision = field(default_factory=Supervision)
-    """What happens where a stage dies or hangs."""
+    """What happens if a stage dies or hangs."""
     bounds: Bounds = field(default_factory=Bounds)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineParts:
-    """What the line is made of; built by the application."""
+    """What the pipeline is made of; built by the application."""
 
     transport: Transport
     decoder: FrameDecoder
@@ -85,234 +81,245 @@ class PipelineParts:
     outbox: Outbox
     media: MediaStore
     codec: ImageCodec
-    announcer: MessageComposer
+    sinks: tuple[Sink, ...]
+    events: EventLog
     inspector: Inspector
-    cabinet: RecipeCache
+    recipe_cache: RecipeCache
     onboarding: OnboardingCoordinator
     counters: Counters
+    agent: Camera
+    """Site, ``sightline`` and the agent's id: whose alerts those about the agent itself are."""
     commands: Commands | None = None
     measures: Measures = field(default_factory=Measures)
 
 
 class Pipeline:
-    """Admit, decode, inspect, record, acknowledge, announce (DESIGN section 3)."""
+    """Decode, inspect, record and acknowledge, publish (agent/ARCHITECTURE.md)."""
 
     def __init__(self, parts: PipelineParts, options: PipelineOptions | None = None) -> None:
-        options = options or PipelineOptions()
         self._parts = parts
-        self._ending = threading.Event()
-        self._failed = threading.Event()
-        self._abandoned = threading.Event()
-        self._draining = threading.Event()
+        self._options = options = options or PipelineOptions()
+        self._shutdown = Shutdown(parts.events)
         self._stuck = False
-        self._notices = EventLog(parts.history, parts.announcer, parts.counters)
+        counters, bounds, rules = parts.counters, options.bounds, options.rules
         self._in_flight = InFlight(parts.history)
         # Frames that a newer one of their camera replaced, before or after they were decoded.
-        bounds = options.bounds
-        self._skips = SupersededFrames(
-            parts.decoder.identify,
-            self._in_flight.forget,
-            self._notices.lost,
-            parts.counters,
-            most=bounds.skips,
-            most_bytes=bounds.skipped_bytes,
+        self._superseded = SupersededFrames(
+            parts.decoder,
+            self._in_flight,
+            parts.events,
+            counters,
+            most=bounds.superseded,
+            most_bytes=bounds.superseded_bytes,
         )
-        self._decoded = StageQueue(
-            2 * options.max_batch, options.overload, self._skips.add_work, most_bytes=bounds.queue_bytes
-        )
-        self._judged = StageQueue(4 * options.max_batch, most_bytes=bounds.queue_bytes)
-        self.room = IngressQueue(
+        self.ingress = IngressQueue(
             options.capacity,
-            options.overload,
-            self._skips.add_delivery,
-            parts.counters,
-            on_refused=self._refused,
+            rules,
+            self._superseded,
+            parts.events,
+            counters,
+            self._shutdown.ending,
             most_bytes=bounds.waiting_bytes,
         )
-        self._watches = Monitors(
-            options.watch,
+        self._decoded = StageQueue(
+            2 * options.max_batch, rules, self._superseded, most_bytes=bounds.queue_bytes
+        )
+        self._inspected = StageQueue(4 * options.max_batch, most_bytes=bounds.queue_bytes)
+        self._monitors = Monitors(
+            options.monitors,
+            rules,
             parts.history,
-            parts.announcer,
-            parts.counters,
+            parts.events,
+            counters,
             transport=parts.transport,
-            waiting=lambda: len(self.room),
-            shadow=options.recording.shadow,
+            ingress=self.ingress,
         )
-        self._decode, self._inspect, self._record, self._announce = (
-            StageThread(name, self._ending, parts.counters)
-            for name in ("decode", "inspect", "record", "announce")
+        self._decode, self._inspect, self._record = (
+            self._thread(name) for name in ("decode", "inspect", "record")
         )
-        self._drain = OutboxPublisher(
-            parts.outbox, parts.history, parts.transport, parts.counters, self._announce.busy
-        )
-        intake = self._intake()
-        self._hands: dict[str, StageRunner[Any]] = {
-            "decode": self._decoding(intake),
-            "inspect": self._inspecting(options),
-            "record": self._recording(intake, options),
-        }
+        self._publishers = [self._publisher(sink) for sink in parts.sinks]
+        ingest, router = self._ingest()
+        self._runners: list[StageRunner[Any]] = [
+            self._decoding(router),
+            self._inspecting(),
+            self._recording(ingest),
+        ]
         self._supervisor = Supervisor(
-            self._charges(),
-            options.supervision,
-            parts.counters,
-            on_restart=self._restarted,
-            on_failure=self._fail,
+            [*self._runners, *self._publishers], options.supervision, self._shutdown, parts.events, counters
         )
 
     # ------------------------------------------------------------------------------------ its parts
 
-    def _intake(self) -> FrameIngest:
+    def _thread(self, name: str) -> StageThread:
+        return StageThread(name, self._shutdown.ending, self._parts.counters, self._options.pace)
+
+    def _publisher(self, sink: Sink) -> OutboxPublisher:
         parts = self._parts
-        return FrameIngest(
-            self.room,
-            parts.decoder,
-            parts.parser,
-            self._in_flight,
-            parts.history,
-            parts.media,
-            parts.onboarding,
-            parts.counters,
-            commands=parts.commands,
-            numbers=self._watches.numbers,
+        thread = self._thread(f"publish-{sink.name}")
+        return OutboxPublisher(
+            thread, sink, parts.outbox, parts.events, parts.counters, self._shutdown.draining, parts.agent
         )
 
-    def _decoding(self, intake: FrameIngest) -> StageRunner[Taken]:
-        stage = self._decode
-        desk = DecodeStage(stage, self.room, intake, partial(self._put, stage, self._decoded, self._inspect))
-        return StageRunner(stage, desk, self._ending.is_set, self._abandoned.is_set)
+    def _ingest(self) -> tuple[FrameIngest, MessageRouter]:
+        parts = self._parts
+        jobs = CameraJobs(
+            self.ingress,
+            parts.parser,
+            parts.onboarding,
+            parts.events,
+            parts.counters,
+            grace_s=self._options.pace.job_grace_s,
+        )
+        ingest = FrameIngest(
+            parts.decoder,
+            parts.history,
+            self._in_flight,
+            jobs,
+            parts.onboarding,
+            self._monitors.gaps,
+            parts.counters,
+        )
+        router = MessageRouter(
+            ingest,
+            jobs,
+            parts.events,
+            parts.counters,
+            parser=parts.parser,
+            decoder=parts.decoder,
+            history=parts.history,
+            media=parts.media,
+            onboarding=parts.onboarding,
+            commands=parts.commands,
+        )
+        return ingest, router
 
-    def _inspecting(self, options: PipelineOptions) -> StageRunner[WorkItem]:
-        stage, parts = self._inspect, self._parts
-        batcher = Batcher(self._decoded, options.max_batch, options.max_wait_ms)
-        judge = Judge(parts.cabinet, parts.inspector, stage.pause)
-        desk = InspectStage(batcher, judge, partial(self._put, stage, self._judged, self._record))
-        # Each stage ends once the one before it has: what was admitted is recorded.
-        return StageRunner(stage, desk, self._decode.ended.is_set, self._abandoned.is_set)
+    # Each stage ends once the one before it has: what was admitted is recorded.
 
-    def _recording(self, intake: FrameIngest, options: PipelineOptions) -> StageRunner[WorkItem | Superseded]:
-        stage, parts, over = self._record, self._parts, self._inspect.ended.is_set
+    def _decoding(self, router: MessageRouter) -> StageRunner[Any]:
+        thread, shutdown = self._decode, self._shutdown
+        output = StageOutput(thread, self._decoded, self._inspect, shutdown.abandoned, self._parts.counters)
+        stage = DecodeStage(thread, self.ingress, router, output)
+        return StageRunner(thread, stage, shutdown.ending, shutdown.abandoned)
+
+    def _inspecting(self) -> StageRunner[Any]:
+        thread, parts, options = self._inspect, self._parts, self._options
+        abandoned = self._shutdown.abandoned
+        output = StageOutput(thread, self._inspected, self._record, abandoned, parts.counters)
+        batcher = Batcher(self._decoded, options.max_batch, options.max_wait_ms, options.pace.poll_s)
+        stage = InspectStage(thread, batcher, parts.recipe_cache, parts.inspector, output)
+        return StageRunner(thread, stage, self._decode.ended, abandoned)
+
+    def _recording(self, ingest: FrameIngest) -> StageRunner[Any]:
+        thread, parts, upstream_ended = self._record, self._parts, self._inspect.ended
         recorder = Recorder(
             parts.history,
             parts.media,
             parts.codec,
-            parts.announcer,
+            parts.sinks,
             self._in_flight,
             parts.counters,
-            options=options.recording,
-            watch=self._watches,
+            rules=self._options.rules,
+            monitors=self._monitors,
             measures=parts.measures,
         )
-        desk = RecordStage(
-            stage,
-            self._judged,
-            self._skips,
-            recorder,
-            self._in_flight,
-            self._notices,
-            self._watches.numbers,
-            parts.counters,
-            identify=parts.decoder.identify,
-            known_sku=intake.known_sku,
-            recorded=self._drain.wake,
-            over=over,
+        record_parts = RecordParts(
+            inspected=self._inspected,
+            superseded=self._superseded,
+            ingest=ingest,
+            recorder=recorder,
+            gaps=self._monitors.gaps,
+            events=parts.events,
+            publishers=self._publishers,
+            counters=parts.counters,
         )
-        return StageRunner(stage, desk, over, self._abandoned.is_set)
-
-    def _charges(self) -> list[SupervisedStage]:
-        decode, inspect, record = (self._hands[name] for name in ("decode", "inspect", "record"))
-
-        def unless_it_hangs(why: str, everything: bool) -> None:
-            # A recorder that hangs does so in the database: its frames are judged, and wait for that.
-            if not everything:
-                record.give_up_held(why, everything=False)
-
-        return [
-            SupervisedStage(
-                self._decode, decode.run, lambda why, all_: decode.give_up_held(why, everything=all_)
-            ),
-            SupervisedStage(
-                self._inspect, inspect.run, lambda why, all_: inspect.give_up_held(why, everything=all_)
-            ),
-            SupervisedStage(self._record, record.run, unless_it_hangs),
-            SupervisedStage(self._announce, lambda: self._drain.run(self._draining)),
-        ]
+        stage = RecordStage(thread, record_parts, upstream_ended)
+        abandoned = self._shutdown.abandoned
+        # A recorder that hangs does so in the database: its frames are judged, and wait for that.
+        return StageRunner(thread, stage, upstream_ended, abandoned, rescues_when_hanging=False)
 
     # -------------------------------------------------------------------------------------- its life
 
     def start(self) -> None:
-        """Start the stages, then open the door."""
+        """Start the stages, then admit deliveries."""
         self._parts.onboarding.start()
         self._supervisor.start()
         self._parts.transport.start(self._admit)
 
-    def check_silence(self) -> None:
-        """Tell of cameras that stopped sending; to be called every few seconds."""
-        self._watches.camera_timeouts.check()
+    def check_cameras(self) -> None:
+        """Report cameras that stopped sending; to be called every few seconds."""
+        self._monitors.timeouts.check()
 
     def _admit(self, delivery: Delivery) -> None:
-        self._watches.camera_timeouts.hear(delivery)
+        self._monitors.timeouts.hear(delivery)
         if delivery.kind is DeliveryKind.FRAME:
             self._parts.counters.add("frames_received")
             self._parts.measures.seen(str(delivery.camera), delivery.received_at)
-        self.room.admit(delivery)
+        self.ingress.admit(delivery)
 
     def stop(self, timeout_s: float = STOP_S) -> None:
-        """Admit nothing more, finish what was admitted, send what is due, say ``stopped``.
+        """Admit nothing more, finish what was admitted, send what is due, publish ``stopped``.
 
         What is not finished after ``timeout_s`` seconds stays unacknowledged: the broker delivers it again.
         Ends in bounded time whatever hangs; see :attr:`stuck`.
         """
         deadline = time.monotonic() + timeout_s
-        self.room.close()
-        self._ending.set()
-        stages = [stage for stage in (self._decode, self._inspect, self._record) if stage.started]
-        for stage in stages:
-            stage.ended.wait(max(0.0, deadline - time.monotonic()))
-        self._abandoned.set()
+        self.ingress.close()
+        self._shutdown.ending.set()
+        stages = [one for one in (self._decode, self._inspect, self._record) if one.started]
+        for thread in stages:
+            thread.ended.wait(max(0.0, deadline - time.monotonic()))
+        self._shutdown.abandoned.set()
         deadline = time.monotonic() + ABANDON_S
-        for stage in stages:
-            stage.ended.wait(max(0.0, deadline - time.monotonic()))
-        self._count_left()
-        self._draining.set()
-        self._drain.wake()
-        if self._announce.started:
-            self._announce.ended.wait(FAREWELL_S + ABANDON_S)
+        for thread in stages:
+            thread.ended.wait(max(0.0, deadline - time.monotonic()))
+        self._report_left()
+        self._store_last_events()
+        self._stop_publishers()
         self._supervisor.stop()
         try:
-            closed = run_with_timeout(CLOSE_S, self._close_rooms, "onboarding")
-            self._stuck = not closed or any(stage.alive for stage in stages)
-        finally:  # nobody is told that it is online for ever, whatever closing has raised
+            closed = run_with_timeout(CLOSE_S, self._close_recipes, "onboarding")
+            self._stuck = not closed or any(thread.alive for thread in stages)
+        finally:  # nobody reads that it is online for ever, whatever closing has raised
             self._parts.transport.stop(final_status="offline" if self.failed else "stopped")
 
-    def _close_rooms(self) -> None:
-        """Let onboarding and cabinet finish what is under way."""
-        self._parts.onboarding.close()
-        self._parts.cabinet.close()
+    def _stop_publishers(self) -> None:
+        self._shutdown.draining.set()
+        deadline = time.monotonic() + LAST_S + ABANDON_S
+        for publisher in self._publishers:
+            publisher.wake()
+        for publisher in self._publishers:
+            if publisher.thread.started:
+                publisher.thread.ended.wait(max(0.0, deadline - time.monotonic()))
 
-    def _count_left(self) -> None:
-        """What nobody came to: the broker has it still, as far as it was told to keep it."""
-        hands = sum(len(hand) for hand in self._hands.values())
-        left = len(self.room) + len(self._decoded) + len(self._judged) + len(self._skips) + hands
+    def _close_recipes(self) -> None:
+        """Let onboarding and recipe cache finish what is under way."""
+        self._parts.onboarding.close()
+        self._parts.recipe_cache.close()
+
+    def _report_left(self) -> None:
+        """What nobody came to: the broker has it still, if it was asked to keep it."""
+        held = sum(len(runner) for runner in self._runners)
+        left = len(self.ingress) + len(self._decoded) + len(self._inspected) + len(self._superseded) + held
         if left:
             self._parts.counters.add("deliveries_left", left)
-            said = f"{left} deliveries were left at the end; the broker sends again those it guarantees"
-            logger.warning("%s", said)
-            self._notices.tell("deliveries-left", said, severity="warning")
-        self._say_last_words()
+            message = f"{left} deliveries were left at the end; the broker sends again those it guarantees"
+            event = Event("deliveries-left", message, datetime.now(UTC), severity="warning")
+            self._parts.events.report(event)
 
-    def _say_last_words(self) -> None:
-        if len(self._notices) and not self._record.left_undone:
+    def _store_last_events(self) -> None:
+        events = self._parts.events
+        if len(events) and not self._record.left_undone:
             try:
-                run_with_timeout(ABANDON_S, partial(self._notices.flush, everything=True), "the last events")
+                run_with_timeout(ABANDON_S, lambda: events.flush(everything=True), "the last events")
             except StorageError as error:
-                logger.warning("the last events cannot be written: %s", error)
-        if len(self._notices):
-            self._parts.counters.add("events_lost", len(self._notices))
+                logger.warning("the last events cannot be stored: %s", error)
+        if len(events):
+            self._parts.counters.add("events_lost", len(events))
 
     @property
     def failed(self) -> bool:
-        """Whether the line gave up; the agent should then end and be restarted."""
-        return self._failed.is_set()
+        """Whether the pipeline gave up; the agent should then end and be restarted."""
+        return self._shutdown.failed.is_set()
 
     @property
     def stuck(self) -> bool:
@@ -320,57 +327,28 @@ class Pipeline:
         return self._stuck
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the line has given up; False after ``timeout_s``."""
-        return self._failed.wait(timeout_s)
+        """Wait until the pipeline has given up; False after ``timeout_s``."""
+        return self._shutdown.failed.wait(timeout_s)
 
     def state(self) -> PipelineState:
-        """The line as it is seen from outside. Asks no database, and waits for none."""
-        stages = (self._decode, self._inspect, self._record, self._announce)
-        oldest = self.room.oldest
+        """The pipeline as it is seen from outside. Asks no database, and waits for none."""
+        threads = (self._decode, self._inspect, self._record, *(one.thread for one in self._publishers))
+        oldest = self.ingress.oldest
         return PipelineState(
-            stages=tuple(stage.state for stage in stages),
-            waiting=len(self.room),
+            stages=tuple(thread.state for thread in threads),
+            waiting=len(self.ingress),
             oldest_wait_s=None if oldest is None else time.monotonic() - oldest,
-            ready=len(self._decoded),
-            judged=len(self._judged),
-            superseded=len(self._skips),
+            decoded=len(self._decoded),
+            inspected=len(self._inspected),
+            superseded=len(self._superseded),
             in_flight=len(self._in_flight),
             failed=self.failed,
-            storage_wait=next((stage.storage_wait for stage in stages if stage.storage_wait), None),
+            storage_wait=next((thread.storage_wait for thread in threads if thread.storage_wait), None),
+            sinks=tuple(publisher.state for publisher in self._publishers),
         )
 
     @property
     def bytes_held(self) -> int:
         """Payloads and images that wait between the stages, about."""
-        queues = self._decoded.bytes_held + self._judged.bytes_held
-        return self.room.bytes_held + queues + self._skips.bytes_held
-
-    # -------------------------------------------------------------------------------------- helpers
-
-    def _put(self, stage: StageThread, target: StageQueue, consumer: StageThread, work: WorkItem) -> None:
-        """Pass a work on; where nobody takes it any more it stays unacknowledged."""
-        with stage.waiting():
-            while not (consumer.ended.is_set() or self._abandoned.is_set()):
-                try:
-                    target.put(work, timeout=POLL_S)
-                except queue.Full:
-                    continue
-                return
-        self._parts.counters.add("deliveries_left")
-
-    def _refused(self, delivery: Delivery) -> None:
-        self._notices.lost(delivery.camera, REFUSED, frame=delivery.kind is DeliveryKind.FRAME)
-
-    def _restarted(self, stage: StageThread, error: str) -> None:
-        hand = self._hands.get(stage.name)
-        cameras = hand.cameras if hand is not None else []
-        message = f"the {stage.name} stage died ({error}, see the log) and was started again"
-        self._notices.tell("stage-restarted", message, cameras[0] if cameras else None)
-
-    def _fail(self, why: str) -> None:
-        if self._failed.is_set():
-            return
-        self._notices.tell("line-failed", f"{why}; the agent ends so that it is started anew")
-        self._failed.set()
-        self.room.close()
-        self._ending.set()
+        queues = self._decoded.bytes_held + self._inspected.bytes_held
+        return self.ingress.bytes_held + queues + self._superseded.bytes_held

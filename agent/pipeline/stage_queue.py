@@ -1,15 +1,17 @@
-"""The ready queue: works between two stages."""
+"""StageQueue: work items between two stages; StageOutput: how a stage passes them on."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
 
-from agent.domain.frame import Camera
-from agent.pipeline.ingress_queue import Bounds, Overload
+from agent.domain.camera_rules import CameraRulebook, Overload
+from agent.pipeline.ingress_queue import Bounds
+from agent.pipeline.superseded import SupersededFrames
 from agent.pipeline.work_item import WorkItem
+from agent.pipeline.worker import StageThread
+from agent.telemetry import Counters
 
 
 class StageQueue:
@@ -19,22 +21,23 @@ class StageQueue:
     def __init__(
         self,
         capacity: int,
-        overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT,
-        on_superseded: Callable[[WorkItem], None] = lambda work: None,
+        rules: CameraRulebook | None = None,
+        superseded: SupersededFrames | None = None,
         *,
         most_bytes: int = Bounds().queue_bytes,
     ) -> None:
+        """Without ``superseded`` no item ever replaces another."""
         self._capacity = capacity
-        self._overload = overload
-        self._on_superseded = on_superseded
+        self._rules = rules or CameraRulebook()
+        self._superseded = superseded
         self._most_bytes = most_bytes
-        self._works: deque[WorkItem] = deque()
+        self._items: deque[WorkItem] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
         with self._changed:
-            return len(self._works)
+            return len(self._items)
 
     @property
     def bytes_held(self) -> int:
@@ -43,44 +46,76 @@ class StageQueue:
             return self._bytes
 
     def put(self, work: WorkItem, timeout: float) -> None:
-        """Let a work wait, in place of an older one of its camera where only the newest counts.
+        """Let an item wait, in place of an older one of its camera if only the newest counts.
 
         Raises:
             queue.Full: there was no room within ``timeout`` seconds.
         """
-        superseded = None
         size = work.size
         with self._changed:
-            camera = work.identity.camera
-            if work.judgement is None and self._overload(camera) is Overload.LATEST:
-                superseded = next(
-                    (w for w in self._works if w.judgement is None and w.identity.camera == camera), None
-                )
-            if superseded is not None:
+            replaced = self._replaced_by(work)
+            if replaced is not None:
                 # In its place: at the end, a fast camera would be replaced before its turn ever came.
-                self._works[self._works.index(superseded)] = work
-                self._bytes -= superseded.size
+                self._items[self._items.index(replaced)] = work
+                self._bytes -= replaced.size
             elif not self._changed.wait_for(lambda: self._room_for(size), timeout):
                 raise queue.Full
             else:
-                self._works.append(work)
+                self._items.append(work)
             self._bytes += size
             self._changed.notify_all()
-        if superseded is not None:
-            self._on_superseded(superseded)
+        if replaced is not None and self._superseded is not None:
+            self._superseded.add_work(replaced)
 
     def get(self, timeout: float) -> WorkItem:
         """The one that has waited longest. Raises queue.Empty after ``timeout`` seconds; 0 asks once."""
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._works), timeout):
+            if not self._changed.wait_for(lambda: bool(self._items), timeout):
                 raise queue.Empty
-            work = self._works.popleft()
+            work = self._items.popleft()
             self._bytes -= work.size
             self._changed.notify_all()
             return work
 
+    def _replaced_by(self, work: WorkItem) -> WorkItem | None:
+        camera = work.identity.camera
+        if self._superseded is None or work.result is not None:
+            return None
+        if self._rules.of(camera).overload is not Overload.LATEST:
+            return None
+        return next((w for w in self._items if w.result is None and w.identity.camera == camera), None)
+
     def _room_for(self, size: int) -> bool:
         # One always fits, however large: else its camera would wait for ever.
-        return not self._works or (
-            len(self._works) < self._capacity and self._bytes + size <= self._most_bytes
+        return not self._items or (
+            len(self._items) < self._capacity and self._bytes + size <= self._most_bytes
         )
+
+
+class StageOutput:
+    """The way from one stage to the next."""
+
+    def __init__(
+        self,
+        thread: StageThread,
+        target: StageQueue,
+        consumer: StageThread,
+        abandoned: threading.Event,
+        counters: Counters,
+    ) -> None:
+        self._thread = thread
+        self._target = target
+        self._consumer = consumer
+        self._abandoned = abandoned
+        self._counters = counters
+
+    def put(self, work: WorkItem) -> None:
+        """Pass an item on; if nobody takes it any more it stays unacknowledged."""
+        with self._thread.waiting():
+            while not (self._consumer.ended.is_set() or self._abandoned.is_set()):
+                try:
+                    self._target.put(work, timeout=self._thread.pace.poll_s)
+                except queue.Full:
+                    continue
+                return
+        self._counters.add("deliveries_left")

@@ -1,14 +1,16 @@
-"""Skips: frames that a newer one of their camera replaced, and whose rows are still to be written."""
+"""SupersededFrames: frames that a newer one replaced and whose rows are still to be written."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.domain.frame import Camera, Delivery, FrameIdentity
+from agent.domain.frame import Delivery, FrameIdentity
+from agent.event_log import EventLog
+from agent.pipeline.in_flight import InFlight
 from agent.pipeline.work_item import WorkItem
+from agent.ports import FrameDecoder
 from agent.telemetry import Counters
 
 WHY = (
@@ -19,7 +21,7 @@ WHY = (
 
 @dataclass(slots=True, eq=False)
 class Superseded:
-    """A replaced frame: not yet looked at, or identified, or already in the line."""
+    """A replaced frame: not yet looked at, or identified, or already in the pipeline."""
 
     delivery: Delivery
     identity: FrameIdentity | None = None
@@ -34,22 +36,22 @@ class SupersededFrames:
     """Bounded. Adding never blocks and asks nobody: it runs in the client's network thread.
 
     What the broker guarantees is kept, since its window bounds it; of connections that are gone it will come
-    again. Others are given up beyond the bounds, the oldest first, and counted for a row that sums up.
+    again. Others are given up beyond the bounds, the oldest first, and counted for an event that sums up.
     """
 
     def __init__(
         self,
-        identify: Callable[[Delivery], FrameIdentity],
-        forget: Callable[[FrameIdentity], bool],
-        lost: Callable[[Camera, str], None],
+        decoder: FrameDecoder,
+        in_flight: InFlight,
+        events: EventLog,
         counters: Counters,
         *,
         most: int,
         most_bytes: int,
     ) -> None:
-        self._identify = identify
-        self._forget = forget
-        self._lost = lost
+        self._decoder = decoder
+        self._in_flight = in_flight
+        self._events = events
         self._counters = counters
         self._most = most
         self._most_bytes = most_bytes
@@ -64,7 +66,7 @@ class SupersededFrames:
 
     @property
     def bytes_held(self) -> int:
-        """Of payloads that are still needed, to tell whose frames they are."""
+        """Of payloads that are still needed, to find out whose frames they are."""
         with self._lock:
             return self._bytes
 
@@ -93,13 +95,14 @@ class SupersededFrames:
             self._works.append(Superseded(work.delivery, work.identity, work))
             excess = list(self._works)[: max(0, len(self._works) - self._most)]
         for one in excess:
-            if not one.delivery.guaranteed and one.work is not None and self._forget(one.work.identity):
-                with self._lock:
-                    if one.gone:  # taken meanwhile
-                        continue
-                    one.gone = True
-                    self._works.remove(one)
-                self._give_up(one.delivery)
+            if one.delivery.guaranteed or one.work is None or not self._in_flight.forget(one.work.identity):
+                continue
+            with self._lock:
+                if one.gone:  # taken meanwhile
+                    continue
+                one.gone = True
+                self._works.remove(one)
+            self._give_up(one.delivery)
 
     def take(self, most: int) -> list[Superseded]:
         """The oldest, up to ``most``."""
@@ -119,7 +122,7 @@ class SupersededFrames:
         with self._lock:
             whole = [one for one in self._deliveries if one.identity is None]
         for one in whole:
-            identity, size = self._identify(one.delivery), len(one.delivery.payload)
+            identity, size = self._decoder.identify(one.delivery), len(one.delivery.payload)
             with self._lock:
                 if not one.gone:
                     one.identity = identity
@@ -130,7 +133,7 @@ class SupersededFrames:
         if delivery.stale():
             self._counters.add("deliveries_stale_dropped")
         else:
-            self._lost(delivery.camera, WHY)
+            self._events.report_unrecorded(delivery.camera, WHY)
 
 
 def _may_go(delivery: Delivery) -> bool:

@@ -1,4 +1,4 @@
-"""The supervisor: a stage that died is started again, within a budget; one that hangs ends the line."""
+"""Supervisor: starts a stage that died again, within a budget; ends the pipeline if one hangs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
 
+from agent.domain.events import Event
+from agent.domain.frame import Camera
+from agent.event_log import EventLog
 from agent.pipeline.worker import StageThread
 from agent.telemetry import Counters
 
@@ -25,25 +30,59 @@ class Supervision:
     """How patient the supervisor is."""
 
     restarts: int = 5
-    """Stages started again within ``window_s``, of all stages together, before the line gives up. With one
-    at least, a frame that a stage dies of is told apart from its neighbours."""
+    """Stages started again within ``window_s``, of all stages together, before the pipeline gives up. With
+    one at least, a frame that a stage dies of is told apart from its neighbours."""
     window_s: float = 60.0
     hang_s: float = 300.0
-    """Longest time at one piece of work until the line gives up; 0: never. Waiting for storage is none."""
+    """Longest time at one piece of work until the pipeline gives up; 0: never. Waiting for storage is not
+    work."""
 
     def __post_init__(self) -> None:
         if self.restarts < 1:
-            raise ValueError("at least one restart is needed to tell which frame a stage dies of")
+            raise ValueError("at least one restart is needed to find out which frame a stage dies of")
 
 
-@dataclass(frozen=True, slots=True)
-class SupervisedStage:
-    """A stage under supervision."""
+class SupervisedStage(Protocol):
+    """A stage under supervision: its thread and what that runs."""
 
-    stage: StageThread
-    run: Callable[[], None]
-    farewell: Callable[[str, bool], None] | None = None
-    """Gives what is in hand its rows where the stage will not run again; True: everything in hand."""
+    @property
+    def thread(self) -> StageThread: ...
+
+    @property
+    def cameras(self) -> Sequence[Camera]:
+        """Whose work is in hand."""
+        ...
+
+    def run(self) -> None:
+        """Work until nothing more can come; called again in another thread after a death."""
+        ...
+
+    def on_give_up(self, why: str, *, everything: bool) -> None:
+        """The stage will not run again: give what is in hand its rows."""
+        ...
+
+
+class Shutdown:
+    """The end of the pipeline: who asked for it, and how far it has come."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+        self.ending = threading.Event()
+        """Nothing more is admitted; what was admitted is finished."""
+        self.abandoned = threading.Event()
+        """What is not finished yet is left to the broker."""
+        self.draining = threading.Event()
+        """All rows are written: publishers send what they can and end."""
+        self.failed = threading.Event()
+        """The pipeline gave up by itself; the agent should end and be started anew."""
+
+    def fail(self, why: str) -> None:
+        """Give up; the first reason counts. Never blocks."""
+        if not self.failed.is_set():
+            message = f"{why}; the agent ends so that it is started anew"
+            self._events.report(Event("pipeline-failed", message, datetime.now(UTC), severity="error"))
+            self.failed.set()
+            self.ending.set()
 
 
 class Supervisor:
@@ -51,19 +90,17 @@ class Supervisor:
 
     def __init__(
         self,
-        charges: Sequence[SupervisedStage],
+        stages: Sequence[SupervisedStage],
         policy: Supervision,
+        shutdown: Shutdown,
+        events: EventLog,
         counters: Counters,
-        *,
-        on_restart: Callable[[StageThread, str], None],
-        on_failure: Callable[[str], None],
     ) -> None:
-        """``on_restart`` tells of a death; ``on_failure`` ends the line, with the reason. None may block."""
-        self._charges = tuple(charges)
+        self._stages = tuple(stages)
         self._policy = policy
+        self._shutdown = shutdown
+        self._events = events
         self._counters = counters
-        self._on_restart = on_restart
-        self._on_failure = on_failure
         self._look = threading.Event()
         self._stopped = threading.Event()
         self._spent: deque[float] = deque()
@@ -72,8 +109,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start all stages."""
-        for charge in self._charges:
-            charge.stage.launch(charge.run, self._look.set)
+        for stage in self._stages:
+            stage.thread.launch(stage, self._look)
         self._thread.start()
 
     def stop(self) -> None:
@@ -88,75 +125,81 @@ class Supervisor:
             while not self._stopped.is_set():
                 self._look.wait(self._nap())
                 self._look.clear()
-                for charge in self._charges:
-                    self._tend(charge)
+                for stage in self._stages:
+                    self._tend(stage)
         except Exception:
-            # A line that nobody watches must not go on as if it were watched.
-            logger.exception("the supervisor of the line died")
-            self._on_failure("its supervisor died")
+            # A pipeline that nobody watches must not go on as if it were watched.
+            logger.exception("the supervisor of the pipeline died")
+            self._shutdown.fail("its supervisor died")
 
     def _nap(self) -> float:
         due = min(self._due.values(), default=float("inf"))
         return max(0.0, min(LOOK_S, due - time.monotonic()))
 
-    def _tend(self, charge: SupervisedStage) -> None:
-        stage = charge.stage
-        if stage.given_up or stage.ended.is_set():
+    def _tend(self, stage: SupervisedStage) -> None:
+        thread = stage.thread
+        if thread.given_up or thread.ended.is_set():
             return
-        if stage.error is not None:
-            self._mourn(charge, stage.error)
+        if thread.error is not None:
+            self._restart(stage, thread.error)
             return
-        busy_s = stage.busy_s
+        busy_s = thread.busy_s
         if self._policy.hang_s and busy_s is not None and busy_s > self._policy.hang_s:
             self._counters.add("stage_hangs")
-            why = f"the {stage.name} stage of the agent did not come back within {self._policy.hang_s:g} s"
-            self._give_up(charge, why, everything=True)
+            why = f"the {thread.name} stage of the agent did not come back within {self._policy.hang_s:g} s"
+            self._give_up(stage, why, everything=True)
 
-    def _mourn(self, charge: SupervisedStage, error: BaseException) -> None:
-        stage, now = charge.stage, time.monotonic()
-        if stage.name not in self._due:
+    def _restart(self, stage: SupervisedStage, error: BaseException) -> None:
+        """Once its delay is over, if the budget allows."""
+        thread, now = stage.thread, time.monotonic()
+        if thread.name not in self._due:
             if not self._within_budget(now):
-                self._give_up(
-                    charge, f"the {stage.name} stage of the agent died of this twice", everything=False
-                )
+                why = f"the {thread.name} stage of the agent died of this twice"
+                self._give_up(stage, why, everything=False)
                 return
             delay = FIRST_DELAY_S * 2 ** len(self._spent)
             self._spent.append(now)
-            self._due[stage.name] = now + delay
+            self._due[thread.name] = now + delay
             return
-        if now < self._due[stage.name]:
+        if now < self._due[thread.name]:
             return
-        del self._due[stage.name]
-        stage.restarts += 1
+        del self._due[thread.name]
+        thread.restarts += 1
         self._counters.add("stage_restarts")
-        self._on_restart(stage, type(error).__name__)
-        stage.launch(charge.run, self._look.set)
+        self._report_restart(stage, error)
+        thread.launch(stage, self._look)
+
+    def _report_restart(self, stage: SupervisedStage, error: BaseException) -> None:
+        camera = next(iter(stage.cameras), None)
+        event = Event(
+            "stage-restarted",
+            f"the {stage.thread.name} stage died ({type(error).__name__}, see the log) and was started again",
+            datetime.now(UTC),
+            camera=None if camera is None else str(camera),
+            severity="error",
+        )
+        self._events.report(event, alert=camera)
 
     def _within_budget(self, now: float) -> bool:
         while self._spent and now - self._spent[0] > self._policy.window_s:
             self._spent.popleft()
         return len(self._spent) < self._policy.restarts
 
-    def _give_up(self, charge: SupervisedStage, why: str, *, everything: bool) -> None:
-        """End the line. The stage itself ends once its frames have got their rows."""
-        stage = charge.stage
-        logger.error("%s; the line ends so that the agent is started anew", why)
-        stage.given_up = True
-        self._due.pop(stage.name, None)
-        self._on_failure(why)
-        farewell = charge.farewell
-        if farewell is None:
-            stage.ended.set()
-            return
+    def _give_up(self, stage: SupervisedStage, why: str, *, everything: bool) -> None:
+        """End the pipeline. The stage itself ends once its frames have got their rows."""
+        thread = stage.thread
+        thread.given_up = True
+        self._due.pop(thread.name, None)
+        self._shutdown.fail(why)
 
         def last() -> None:
             try:
-                farewell(why, everything)
+                stage.on_give_up(why, everything=everything)
             except Exception:
                 # They stay unacknowledged; the broker delivers them again.
-                logger.exception("what the %s stage had in hand could not be given its rows", stage.name)
-                self._counters.add("farewells_failed")
+                logger.exception("what the %s stage had in hand could not be given its rows", thread.name)
+                self._counters.add("rescues_failed")
             finally:
-                stage.ended.set()
+                thread.ended.set()
 
-        threading.Thread(target=last, name=f"{stage.name}-farewell", daemon=True).start()
+        threading.Thread(target=last, name=f"{thread.name}-rescue", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Work: one frame on its way through the line."""
+"""WorkItem: one frame on its way through the pipeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WorkItem:
     frame: Frame | None = None
     sku: str | None = None
     prepared: Prepared | None = None
-    judgement: InspectionResult | None = None
+    result: InspectionResult | None = None
     inspection_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     admitted: float = field(default_factory=time.monotonic)
     decoded: float | None = None
@@ -34,7 +34,7 @@ class WorkItem:
     @property
     def size(self) -> int:
         """Bytes that it keeps in memory, about."""
-        frame, mask = self.frame, None if self.judgement is None else self.judgement.mask
+        frame, mask = self.frame, None if self.result is None else self.result.mask
         held = len(self.delivery.payload)
         if frame is not None:
             held += frame.image.nbytes + len(frame.encoded)
@@ -42,12 +42,12 @@ class WorkItem:
 
     def fail(self, reason: str) -> WorkItem:
         """End as ERROR without having been scored."""
-        self.judgement = InspectionResult(Verdict.ERROR, reason)
+        self.result = InspectionResult(Verdict.ERROR, reason)
         return self
 
     def skip(self) -> WorkItem:
         """End as skipped; the image is not kept."""
-        self.judgement = InspectionResult(
+        self.result = InspectionResult(
             Verdict.SKIPPED, "a newer frame of this camera came before this one could be judged"
         )
         self.frame = None

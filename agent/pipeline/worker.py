@@ -1,4 +1,4 @@
-"""A stage: a thread of the line, started again where it died, with what can be seen of it from outside."""
+"""StageThread: a thread that is started again if it dies; StageRunner: what it has in hand."""
 
 from __future__ import annotations
 
@@ -19,15 +19,41 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-STORAGE_RETRY_S = 1.0
+MOST_DEATHS = 2
+"""A piece that a thread died of this often, the last time alone in hand, is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the pipeline waits, in seconds."""
+
+    poll_s: float = 0.2
+    """For work, before a stage looks whether it should end."""
+    storage_retry_s: float = 1.0
+    """Before storage that refused is tried again."""
+    job_grace_s: float = 2.0
+    """Of the first frames without a SKU, for the retained jobs of their cameras."""
+    publish_retry_s: float = 1.0
+    """Before a sink that was away is tried again, the first time."""
+
+
+class Runnable(Protocol):
+    """What a stage thread runs."""
+
+    def run(self) -> None:
+        """Work until nothing more can come."""
+        ...
 
 
 class StageThread:
-    """One thread at a time runs it. What it has in hand stands outside of the thread and survives it."""
+    """One thread at a time runs the stage. What it has in hand stands outside of it and survives it."""
 
-    def __init__(self, name: str, ending: threading.Event, counters: Counters) -> None:
-        """``ending``: the line ends; storage is then not waited for any more."""
+    def __init__(
+        self, name: str, ending: threading.Event, counters: Counters, pace: Pace | None = None
+    ) -> None:
+        """``ending``: the pipeline ends; storage is then not waited for any more."""
         self.name = name
+        self.pace = pace or Pace()
         self.ended = threading.Event()
         """It will not run again: its work is done, or it was given up."""
         self.error: BaseException | None = None
@@ -36,27 +62,27 @@ class StageThread:
         """It is not started again, whatever becomes of its thread."""
         self.restarts = 0
         self.storage_wait: str | None = None
-        """Why storage is waited for; None where it answers."""
+        """Why storage is waited for; None if it answers."""
         self.left_undone = False
-        """Storage refused while the line ended: what was in hand stays unacknowledged."""
+        """Storage refused while the pipeline ended: what was in hand stays unacknowledged."""
         self._ending = ending
         self._counters = counters
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
 
-    def launch(self, run: Callable[[], None], died: Callable[[], None]) -> None:
-        """Start a thread that does ``run``. It has ended where that returns; else ``error`` says why not."""
+    def launch(self, work: Runnable, died: threading.Event) -> None:
+        """Start a thread that runs ``work``. It has ended if that returns; else ``error`` says why not."""
         self.error = None
 
         def main() -> None:
             try:
-                run()
+                work.run()
             except BaseException as error:
-                # The last line of defence: whatever nobody foresaw must not leave a line that looks alive.
+                # The last line of defence: an unforeseen error must not leave a pipeline that looks alive.
                 logger.exception("the %s stage died", self.name)
                 self._busy_since, self.storage_wait = None, None
                 self.error = error
-                died()
+                died.set()
             else:
                 self.ended.set()
 
@@ -75,7 +101,7 @@ class StageThread:
 
     @property
     def busy_s(self) -> float | None:
-        """Seconds at its present piece of work; None where it has none, or waits for others."""
+        """Seconds at its present piece of work; None if it has none, or waits for others."""
         since = self._busy_since
         return None if since is None else time.monotonic() - since
 
@@ -106,7 +132,7 @@ class StageThread:
             self._busy_since = time.monotonic() if was_busy else None
 
     def pause(self, error: StorageError) -> bool:
-        """Wait before storage is tried again; False where the line ends and must not wait for it.
+        """Wait before storage is tried again; False if the pipeline ends and must not wait for it.
 
         What is then left undone stays unacknowledged, so the broker delivers it again.
         """
@@ -114,11 +140,11 @@ class StageThread:
         logger.error("waiting for storage: %s", error)
         self.storage_wait = str(error)
         with self.waiting():
-            self.left_undone = self._ending.wait(STORAGE_RETRY_S)
+            self.left_undone = self._ending.wait(self.pace.storage_retry_s)
         return not self.left_undone
 
     def retried(self, action: Callable[[], T]) -> T | None:
-        """Do it once the database and the disk allow; None where the line ends before that."""
+        """Do it once the database and the disk allow; None if the pipeline ends before that."""
         while True:
             try:
                 result = action()
@@ -130,15 +156,11 @@ class StageThread:
                 return result
 
 
-MOST_DEATHS = 2
-"""A piece that a thread died of this often, the last time alone in hand, is given up."""
-
-
 class Stage(Protocol[T]):
-    """What a stage does."""
+    """What a stage does with its pieces of work."""
 
     def take(self) -> Sequence[T]:
-        """The next pieces of work; none where nothing came within a moment."""
+        """The next pieces of work; none if nothing came within a moment."""
         ...
 
     def work(self, pieces: Sequence[T]) -> None:
@@ -164,16 +186,31 @@ class _Held(Generic[T]):
 
 
 class StageRunner(Generic[T]):
-    """Runs a desk for a stage. After a death the pieces in hand are tried again, one by one."""
+    """Runs a stage in its thread. After a death the pieces in hand are tried again, one by one."""
 
     def __init__(
-        self, stage: StageThread, desk: Stage[T], over: Callable[[], bool], gone: Callable[[], bool]
+        self,
+        thread: StageThread,
+        stage: Stage[T],
+        upstream_ended: threading.Event,
+        abandoned: threading.Event,
+        *,
+        rescues_when_hanging: bool = True,
     ) -> None:
-        """``over``: nothing more can come, so what is taken no more is all; ``gone``: leave everything."""
+        """
+        Args:
+            thread: where it runs.
+            stage: what it does.
+            upstream_ended: nothing more can come; once nothing is taken any more, the stage ends.
+            abandoned: leave everything.
+            rescues_when_hanging: whether a stage that hangs gives its pieces up. One that hangs in the
+                database does not: its frames are judged, and wait for that.
+        """
+        self.thread = thread
         self._stage = stage
-        self._desk = desk
-        self._over = over
-        self._gone = gone
+        self._upstream_ended = upstream_ended
+        self._abandoned = abandoned
+        self._rescues_when_hanging = rescues_when_hanging
         self._held: list[_Held[T]] = []
 
     def __len__(self) -> int:
@@ -182,14 +219,14 @@ class StageRunner(Generic[T]):
     @property
     def cameras(self) -> list[Camera]:
         """Whose work is in hand, each once."""
-        return list(dict.fromkeys(self._desk.camera(held.piece) for held in list(self._held)))
+        return list(dict.fromkeys(self._stage.camera(held.piece) for held in list(self._held)))
 
     def run(self) -> None:
         """Work until nothing more can come. What was in hand when the thread before died comes first."""
         self._work()
-        while not self._gone() and not self._stage.left_undone:
-            over = self._over()  # asked first: what came before the end is taken below
-            pieces = self._desk.take()
+        while not self._abandoned.is_set() and not self.thread.left_undone:
+            over = self._upstream_ended.is_set()  # asked first: what came before the end is taken below
+            pieces = self._stage.take()
             if pieces:
                 self._held = [_Held(piece) for piece in pieces]
                 self._work()
@@ -197,28 +234,31 @@ class StageRunner(Generic[T]):
                 return
 
     def _work(self) -> None:
-        while self._held and not self._gone():
+        while self._held and not self._abandoned.is_set():
             # Those that a thread died with are suspects: each is tried alone.
             suspects = any(held.tries for held in self._held)
             now = self._held[:1] if suspects else list(self._held)
             for held in now:
                 if held.tries >= MOST_DEATHS:
-                    held.piece = self._desk.give_up(held.piece, self._reason(), held.tries - MOST_DEATHS + 1)
+                    held.piece = self._stage.give_up(held.piece, self._reason(), held.tries - MOST_DEATHS + 1)
                 held.tries += 1
-            with self._stage.busy():
-                self._desk.work([held.piece for held in now])
+            with self.thread.busy():
+                self._stage.work([held.piece for held in now])
             del self._held[: len(now)]
 
-    def give_up_held(self, why: str, *, everything: bool) -> None:
+    def on_give_up(self, why: str, *, everything: bool) -> None:
         """The stage will not run again: what killed it still gets its row, or it would come again for ever.
 
         Args:
             why: what became of the stage; stands in the rows.
-            everything: all that is in hand, because nobody can tell which piece it is that hangs.
+            everything: all that is in hand, because nobody knows which piece it is that hangs.
         """
+        if everything and not self._rescues_when_hanging:
+            return
         for held in list(self._held):
             if everything or held.tries >= MOST_DEATHS:
-                self._desk.work([self._desk.give_up(held.piece, why, max(1, held.tries - MOST_DEATHS + 1))])
+                piece = self._stage.give_up(held.piece, why, max(1, held.tries - MOST_DEATHS + 1))
+                self._stage.work([piece])
 
     def _reason(self) -> str:
-        return f"the {self._stage.name} stage of the agent died of this twice; its log says why"
+        return f"the {self.thread.name} stage of the agent died of this twice; its log says why"

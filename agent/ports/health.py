@@ -1,4 +1,4 @@
-"""The state of the line, as it is seen from outside: metrics and health are told from it."""
+"""PipelineState and StageState: the pipeline as metrics and health checks see it from outside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """One stage: decode, inspect, record or announce."""
+    """One stage: decode, inspect, record, or the publisher of a sink."""
 
     name: str
     alive: bool
@@ -15,7 +15,22 @@ class StageState:
     restarts: int
     """How often it was restarted since the start."""
     busy_s: float | None
-    """Seconds at its present piece of work; None where it has none, or waits for storage."""
+    """Seconds at its present piece of work; None if it has none, or waits for storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkState:
+    """One output."""
+
+    name: str
+    parked: str | None
+    """Why its receiver is given up for now; None while it is served."""
+    sent: int = 0
+    """Messages since the start that the receiver acknowledged."""
+    postponed: int = 0
+    """Attempts that failed for lack of a connection."""
+    undeliverable: int = 0
+    """Messages that were given up, each with an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +41,17 @@ class PipelineState:
     waiting: int
     """Deliveries that wait to be decoded."""
     oldest_wait_s: float | None
-    """Seconds since the oldest of them was received; None where none waits."""
-    ready: int
-    """Decoded frames that wait to be judged."""
-    judged: int
-    """Judged frames that wait to be recorded."""
+    """Seconds since the oldest of them was received; None if none waits."""
+    decoded: int
+    """Decoded frames that wait to be inspected."""
+    inspected: int
+    """Inspected frames that wait to be recorded."""
     superseded: int
     """Frames that a newer one replaced and whose rows are still to be written."""
     in_flight: int
     """Frames that were admitted and have no row yet."""
     failed: bool
-    """Whether the line gave up and the agent ends so that it is started anew."""
+    """Whether the pipeline gave up and the agent ends so that it is started anew."""
     storage_wait: str | None
-    """Why storage is waited for; None where it answers."""
+    """Why storage is waited for; None if it answers."""
+    sinks: tuple[SinkState, ...] = ()

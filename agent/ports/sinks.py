@@ -1,4 +1,4 @@
-"""Sink: what an output must do with verdicts and alerts; OutboxMessage and PublishTicket belong to it."""
+"""Sink: what an output must do with verdicts and alerts; beside it OutboxMessage and PublishTicket."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ class PublishTicket(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SinkPolicy:
+    """How patient the publisher of a sink is."""
+
+    longest_pause_s: float = 1.0
+    """While the receiver is away, pauses between attempts double up to this."""
+    most_refusals: int | None = None
+    """A message that was refused so often is given up, with an event; None: it is tried for ever."""
+
+
 class Sink(Protocol):
     """An output of the agent.
 
@@ -61,6 +71,9 @@ class Sink(Protocol):
     def name(self) -> str:
         """Stands in the outbox, in metrics and in logs. It must not change from one start to the next."""
         ...
+
+    @property
+    def policy(self) -> SinkPolicy: ...
 
     @property
     def parked(self) -> str | None:

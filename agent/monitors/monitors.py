@@ -1,0 +1,61 @@
+"""Monitors: all that is watched beside single frames; MonitorOptions: how closely."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from dataclasses import dataclass, field
+
+from agent.domain.camera_rules import CameraRulebook
+from agent.domain.inspection import Inspection
+from agent.domain.recipe import Recipe
+from agent.event_log import EventLog
+from agent.monitors.camera_timeout import CameraTimeoutMonitor
+from agent.monitors.failure_burst import BurstPolicy, FailureBurstMonitor
+from agent.monitors.score_drift import DriftPolicy, ScoreDriftMonitor
+from agent.monitors.sequence_gaps import SequenceGapMonitor, SequenceGapOptions
+from agent.ports import History, Transport
+from agent.telemetry import Counters
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorOptions:
+    """What is monitored, and how closely."""
+
+    drift: DriftPolicy | None = field(default_factory=DriftPolicy)
+    """When changing scores are reported; None: never."""
+    bursts: BurstPolicy | None = field(default_factory=BurstPolicy)
+    """When many failed parts are reported as one trouble; None: never."""
+    gaps: SequenceGapOptions = field(default_factory=SequenceGapOptions)
+    site: str = ""
+    """Whose named cameras are missed even if they never send anything."""
+
+
+class Monitors:
+    """The monitors of one pipeline; each is fed by the stage that knows what it needs."""
+
+    def __init__(
+        self,
+        options: MonitorOptions,
+        rules: CameraRulebook,
+        history: History,
+        events: EventLog,
+        counters: Counters,
+        *,
+        transport: Transport,
+        ingress: Sized,
+    ) -> None:
+        """``ingress``: deliveries that came and that nobody has looked at yet."""
+        self.gaps = SequenceGapMonitor(options.gaps, history, events, counters, rules)
+        self.timeouts = CameraTimeoutMonitor(
+            rules, options.site, events, counters, transport=transport, ingress=ingress
+        )
+        self._of_results: list[ScoreDriftMonitor | FailureBurstMonitor] = []
+        if options.drift is not None:
+            self._of_results.append(ScoreDriftMonitor(options.drift, events))
+        if options.bursts is not None:
+            self._of_results.append(FailureBurstMonitor(options.bursts, events))
+
+    def observe(self, inspection: Inspection, recipe: Recipe | None) -> None:
+        """An inspection as it was recorded, and the recipe that judged it; in the order of the rows."""
+        for monitor in self._of_results:
+            monitor.observe(inspection, recipe)

@@ -1,0 +1,105 @@
+"""CameraJobs: which product each camera's production line makes now."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from agent.domain.errors import FrameError, MessageError
+from agent.domain.events import Event
+from agent.domain.frame import Camera, Delivery, Job
+from agent.event_log import EventLog
+from agent.onboarding import OnboardingCoordinator
+from agent.pipeline.ingress_queue import IngressQueue
+from agent.ports import MessageParser
+from agent.telemetry import Counters
+
+
+class CameraJobs:
+    """Jobs as they were announced on the ``sku`` topics, retained."""
+
+    def __init__(
+        self,
+        ingress: IngressQueue,
+        parser: MessageParser,
+        onboarding: OnboardingCoordinator,
+        events: EventLog,
+        counters: Counters,
+        *,
+        grace_s: float,
+    ) -> None:
+        """``grace_s``: how long the first frames without a SKU wait for the jobs of their cameras."""
+        self._ingress = ingress
+        self._parser = parser
+        self._onboarding = onboarding
+        self._events = events
+        self._counters = counters
+        self._grace_s = grace_s
+        self._grace_ends: float | None = None
+        self._jobs: dict[Camera, Job | None] = {}
+
+    def known_sku(self, camera: Camera) -> str | None:
+        """The SKU of the camera's job, if its job has come."""
+        job = self._jobs.get(camera)
+        return job.sku if job else None
+
+    def sku_of(self, camera: Camera) -> str | None:
+        """The SKU of the camera's job; a job that waits behind the camera's frames is taken first.
+
+        Raises:
+            StorageError: the job could not be recorded; it is the next delivery to be taken.
+        """
+        if camera not in self._jobs:
+            announced = self._ingress.take_job_of(camera, self._grace_left())
+            if announced is not None:
+                try:
+                    self.receive(announced)
+                except Exception:  # whatever it was: the job is nobody else's, and comes next
+                    self._ingress.put_back(announced)
+                    raise
+            self._jobs.setdefault(camera, None)
+        return self.known_sku(camera)
+
+    def receive(self, delivery: Delivery) -> None:
+        """A job message: from now on the camera's frames are of its SKU. Acknowledges it.
+
+        Raises:
+            StorageError: nothing changed; the delivery may be handled again.
+        """
+        try:
+            self._take(delivery)
+        except MessageError as error:
+            self.refuse(delivery, error)
+        delivery.acknowledge()
+
+    def refuse(self, delivery: Delivery, error: MessageError | FrameError) -> None:
+        """Record that a message, a job or another that is not a frame, cannot be understood.
+
+        Raises StorageError.
+        """
+        self._counters.add("messages_refused")
+        event = Event(
+            f"bad-{delivery.kind}",
+            str(error),
+            datetime.now(UTC),
+            camera=str(delivery.camera),
+            severity="warning",
+        )
+        self._events.store(event)
+
+    def _take(self, delivery: Delivery) -> None:
+        camera, job = delivery.camera, self._parser.job(delivery)
+        if job is not None:
+            self._onboarding.meet(job)
+        if job != self._jobs.get(camera):
+            sku = job.sku if job else None
+            message = f"{camera} now runs {sku or 'no job'}"
+            self._events.store(Event("job", message, datetime.now(UTC), camera=str(camera), sku=sku))
+        self._jobs[camera] = job
+
+    def _grace_left(self) -> float:
+        """Retained jobs come together, right after the subscription: all cameras share one wait."""
+        now = time.monotonic()
+        if self._grace_ends is None:
+            self._grace_ends = now + self._grace_s
+        return max(0.0, self._grace_ends - now)
