@@ -43,9 +43,4 @@ DRAWS: Mapping[str, Callable[[int, int, int], list[int]]] = {
     "fade": draw_references,
     "anomaly-dino": draw_block,
 }
-"""Draws by whose they are: (count, shots, seed) to indices."""
-
-
-def draw_of(method: str) -> str:
-    """Whose draw a method's published figures used; FADE's where nothing else is known."""
-    return method if method in DRAWS else "fade"
+"""Draws by their authors: (count, shots, seed) to indices. A method's spec names its own."""

@@ -1,4 +1,4 @@
-"""The models of one configuration, each loaded once, and the methods that share them."""
+"""``Models`` loads each model of a configuration once; ``build_methods`` builds the methods that share them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ import torch
 from adapters.models.device import pick_device, pick_precision
 from adapters.models.encoders.tagger import ClipTagger
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
-from adapters.models.weights.needs import DEFAULT_DETECTOR, DEFAULT_SEGMENTER
+from adapters.models.untrained import (
+    untrained_backbone,
+    untrained_clip,
+    untrained_detector,
+    untrained_segmenter,
+)
+from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ModelError
 from agent.domain.recipe import Parameter
 from agent.inference.inspector import Inspector
-from agent.methods import NEEDS, PRESETS, TAKES, build_method
 from agent.methods.prepared import Method
-from agent.methods.registry import MethodRegistry
+from agent.methods.registry import MethodModels, MethodRegistry, MethodSpec, find_method
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 from config import Settings
 
@@ -26,21 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 class Models:
-    """Loads a model when the first method asks for it. Every property raises ModelError."""
+    """Loads a model when the first method needs it. Every property raises ModelError."""
 
     def __init__(self, settings: Settings) -> None:
+        self.names = ModelNames.of(settings)
         self._models = settings.models
-        self._backbone_name = settings.inspection.backbone
         self._files = {name: str(file) for name, file in settings.models.files.items()}
-
-    @property
-    def own_backbone(self) -> bool:
-        """Whether few-shot features come from a model of their own."""
-        return self._backbone_name != "clip"
 
     @cached_property
     def device(self) -> torch.device:
-        """Where all of them run."""
+        """The device of all of them."""
         return pick_device(self._models.device, self._models.threads)
 
     @cached_property
@@ -51,83 +51,117 @@ class Models:
     @cached_property
     def encoder(self) -> ImageTextEncoder:
         """The vision-language model."""
-        models = self._models
         return load_clip(
-            models.clip,
-            models.path,
+            self.names.clip,
+            self._models.path,
             self._files,
-            preprocessing=models.preprocessing,
+            preprocessing=self._models.preprocessing,
             device=self.device,
             dtype=self.precision,
         )
 
     @cached_property
     def backbone(self) -> PatchEncoder:
-        """The model of few-shot features, where it is not the encoder."""
+        """The model of few-shot features, if it is not the encoder."""
         return load_backbone(
-            self._backbone_name, self._models.path, self._files, device=self.device, dtype=self.precision
+            self.names.backbone, self._models.path, self._files, device=self.device, dtype=self.precision
         )
 
     @cached_property
     def detector(self) -> Detector:
-        """The configured detector, or the default one where a recipe's method needs one."""
-        name = self._models.detector or DEFAULT_DETECTOR
-        return load_detector(name, self._models.path, self._files, device=self.device, dtype=self.precision)
+        """The configured detector, or the default one if a recipe's method needs one."""
+        return load_detector(
+            self.names.detector_in_use,
+            self._models.path,
+            self._files,
+            device=self.device,
+            dtype=self.precision,
+        )
 
     @cached_property
     def segmenter(self) -> Segmenter:
-        """The configured segmenter, or the default one where a recipe's method needs one."""
-        name = self._models.segmenter or DEFAULT_SEGMENTER
-        return load_segmenter(name, self._models.path, self._files, device=self.device, dtype=self.precision)
+        """The configured segmenter, or the default one if a recipe's method needs one."""
+        return load_segmenter(
+            self.names.segmenter_in_use,
+            self._models.path,
+            self._files,
+            device=self.device,
+            dtype=self.precision,
+        )
 
     @cached_property
     def tagger(self) -> ClipTagger | None:
-        """Names products without a noun; None where the vision-language model is not there: they need one."""
+        """Names products without a noun; None if the vision-language model is missing: they need a noun."""
         try:
             return ClipTagger(self.encoder)
         except ModelError as error:
             logger.warning("products without a noun are called 'object', for lack of a tagger: %s", error)
             return None
 
+    def of(self, spec: MethodSpec) -> MethodModels:
+        """The models that a method works with: all that it needs, and what it takes if it is configured."""
+        names = self.names
+        backbone = "backbone" in spec.needs | spec.takes and names.own_backbone
+        detector = "detector" in spec.needs or ("detector" in spec.takes and names.detector is not None)
+        segmenter = "segmenter" in spec.needs or ("segmenter" in spec.takes and names.segmenter is not None)
+        # Without a backbone of its own, the image tower of the encoder gives the features.
+        encoder = "encoder" in spec.needs or ("backbone" in spec.needs and not backbone)
+        return MethodModels(
+            encoder=self.encoder if encoder else None,
+            backbone=self.backbone if backbone else None,
+            detector=self.detector if detector else None,
+            segmenter=self.segmenter if segmenter else None,
+            tagger=self.tagger if "tagger" in spec.takes else None,
+        )
+
+
+class UntrainedModels(Models):
+    """The same models at their true size with random weights, for timing alone; no file is read."""
+
+    @cached_property
+    def encoder(self) -> ImageTextEncoder:
+        return untrained_clip(self.names.clip, device=self.device, dtype=self.precision)
+
+    @cached_property
+    def backbone(self) -> PatchEncoder:
+        return untrained_backbone(self.names.backbone, device=self.device, dtype=self.precision)
+
+    @cached_property
+    def detector(self) -> Detector:
+        return untrained_detector(self.names.detector_in_use, device=self.device, dtype=self.precision)
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        return untrained_segmenter(self.names.segmenter_in_use, device=self.device, dtype=self.precision)
+
 
 def build_methods(settings: Settings, models: Models | None = None) -> MethodRegistry:
-    """The methods that recipes may name, built as they are asked for.
+    """The methods that recipes may name, each built when the first recipe names it.
 
-    ``inspection.method: "null"`` stands in place of all of them: it measures the agent around the models.
+    A configured method that does not inspect (``"null"``) replaces them all: it measures the agent around the
+    models. Raises RecipeError: there is no method of the configured name.
     """
-    options, models = settings.inspection, models or Models(settings)
-    if options.method == "null":
-        return MethodRegistry.only(build_method("null", null_cost_ms=options.null_cost_ms), "null")
-    configured = {
-        "backbone": models.own_backbone,
-        "detector": settings.models.detector is not None,
-        "segmenter": settings.models.segmenter is not None,
-        "tagger": True,
-    }
+    loaded = models or Models(settings)
+    configured = find_method(settings.inspection.method)
     loading = threading.Lock()
 
     def build(name: str) -> Method:
-        wanted = NEEDS.get(name, frozenset()) | {role for role in TAKES.get(name, ()) if configured[role]}
-        if wanted >= {"backbone"} and not models.own_backbone:
-            wanted = (wanted - {"backbone"}) | {"encoder"}  # the image tower gives the features
-        with loading:  # two methods may ask for the same model at once
-            return build_method(
-                name,
-                models.encoder if "encoder" in wanted else None,
-                models.backbone if "backbone" in wanted else None,
-                models.detector if "detector" in wanted else None,
-                models.segmenter if "segmenter" in wanted else None,
-                tagger=models.tagger if "tagger" in wanted else None,
-                parameters={**_of_references(settings, name), **options.parameters.get(name, {})},
-            )
+        spec = find_method(name)
+        with loading:  # two methods may need the same model at once
+            return spec.build(loaded.of(spec), _parameters(settings, spec))
 
-    return MethodRegistry(options.method, build)
+    if not configured.inspects:
+        return MethodRegistry.only(build(configured.name), configured.name)
+    return MethodRegistry(configured.name, build)
 
 
-def _of_references(settings: Settings, name: str) -> dict[str, Parameter]:
-    """What the section ``references`` says, as far as the method memorises references."""
-    known = {field.name for field in fields(PRESETS[name])} if name in PRESETS else set()
-    return {key: value for key, value in settings.references.parameters.items() if key in known}
+def _parameters(settings: Settings, spec: MethodSpec) -> dict[str, Parameter]:
+    """The configured parameters of a method, before them what other sections give, as far as it knows them."""
+    inspection = settings.inspection
+    given: dict[str, Parameter] = {**settings.references.parameters, "null_cost_ms": inspection.null_cost_ms}
+    known = {field.name for field in fields(spec.preset)}
+    general = {name: value for name, value in given.items() if name in known}
+    return {**general, **inspection.parameters.get(spec.name, {})}
 
 
 def build_inspector(settings: Settings, models: Models | None = None) -> Inspector:
@@ -136,5 +170,5 @@ def build_inspector(settings: Settings, models: Models | None = None) -> Inspect
     ``models``: others than those of the files that ``settings`` names. Raises ModelError, RecipeError.
     """
     inspector = Inspector(build_methods(settings, models))
-    _ = inspector.method  # a missing model is told at start, not with the first frame
+    _ = inspector.method  # a missing model is reported at start, not with the first frame
     return inspector

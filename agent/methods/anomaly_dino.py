@@ -1,10 +1,11 @@
-"""AnomalyDINO: the nearest patch of rotated references, by DINOv2 features (METHODS section 8.1)."""
+"""``AnomalyDino``: the nearest patch of rotated references, by DINOv2 features (METHODS 8.1)."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ from agent.methods.feature_cache import FeatureCache, content_key
 from agent.methods.maps import FloatMap, highest_mean, to_pixels
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, join_depths, nearest_distances
 from agent.methods.parameters import override, with_parameters
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.registry import MethodModels, given
 from agent.methods.variants import check_variants, evenly_spaced, variants
 from agent.ports import PatchEncoder
 
@@ -31,7 +33,7 @@ class AnomalyDinoParameters:
     rotations: int = 8
     """Every reference is memorised in so many orientations, evenly spaced; 1: as it is."""
     angles: tuple[float, ...] = ()
-    """The orientations in degrees, where ``rotations`` shall not space them."""
+    """The orientations in degrees; empty: evenly spaced, by ``rotations``."""
     brightness: tuple[float, ...] = (1.0,)
     """Every reference is memorised with its levels times each of these."""
     masking: bool = False
@@ -53,7 +55,7 @@ class AnomalyDinoParameters:
     bank_limit: int = 0
     """Most vectors in the memory bank, beyond it a coreset is kept; 0: all of them, as in the paper."""
     mask_threshold: float = 0.5
-    """Pixels above this are defective where no calibration says otherwise."""
+    """Pixels above this are defective if no calibration sets another threshold."""
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.map_side < 32:
@@ -74,40 +76,36 @@ class AnomalyDinoParameters:
         return self.angles or evenly_spaced(self.rotations)
 
 
-@dataclass(frozen=True, slots=True)
-class AnomalyDinoPrepared:
-    """A recipe as AnomalyDINO needs it."""
+PRESET = AnomalyDinoParameters()
 
-    recipe: Recipe
+
+def build(models: MethodModels, parameters: AnomalyDinoParameters) -> AnomalyDino:
+    """The method over the backbone, or over the encoder if none is configured."""
+    return AnomalyDino(given(models.backbone or models.encoder), parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyDinoPrepared(PreparedRecipe):
+    """A recipe as AnomalyDINO needs it. Regions have no names: the features are not comparable with words."""
+
     parameters: AnomalyDinoParameters
     bank: MemoryBank | None
     """None without references: then nothing can be scored."""
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return self.bank is None or self.bank.complete
 
-    def without_reference(self, reference: int) -> AnomalyDinoPrepared:
-        """See :class:`agent.methods.prepared.Prepared`. All orientations of the reference go."""
+    def without_reference(self, reference: int) -> Self:
+        """All orientations of the reference go."""
         return self if self.bank is None else replace(self, bank=self.bank.without(reference))
-
-    def with_recipe(self, recipe: Recipe) -> AnomalyDinoPrepared:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return replace(self, recipe=recipe)
-
-    def label(self, region: torch.Tensor) -> str | None:
-        """Nothing has a name: the features are not comparable with words."""
-        return None
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
     @property
     def pool_fraction(self) -> float:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.top_fraction
 
 
@@ -122,25 +120,20 @@ class AnomalyDino:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         return self._backbone.digest
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
-        """See :class:`agent.methods.prepared.Turning`."""
         return override(self._defaults, recipe.parameters).orientations
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """See :class:`agent.methods.prepared.Turning`."""
         return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> AnomalyDinoPrepared:
-        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         vectors = (self._memorised(image, parameters) for image in references)
@@ -152,7 +145,7 @@ class AnomalyDino:
         p = parameters
 
         def encode() -> torch.Tensor:
-            # One image at a time: enrollment runs beside the line and must not take the device for long.
+            # One image at a time: enrollment runs beside inspection and must not hold the device for long.
             each = variants(image, p.orientations, p.brightness)
             return torch.cat([self._patches(one, p)[0].flatten(0, 1) for one in each])
 
@@ -168,7 +161,7 @@ class AnomalyDino:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.prepared.Method`. Without references there is no score yet."""
+        """Without references there is no score yet."""
         return score_by_parameters(images, prepared, AnomalyDinoPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[AnomalyDinoPrepared]) -> list[Scored]:
@@ -200,7 +193,7 @@ def foreground(
 ) -> torch.Tensor:
     """(h, w) bool: the patches above ``level`` on the first principal component of the (h, w, C) tokens.
 
-    The sign of a component means nothing: where no more than ``least`` of the ``middle`` of the image comes
+    The sign of a component means nothing: if no more than ``least`` of the ``middle`` of the image comes
     out as foreground, the other sign is taken. Gaps are dilated and closed with a 3 x 3 square.
     """
     height, width, channels = tokens.shape
@@ -220,7 +213,7 @@ def foreground(
 
 
 def _on_grid(mask: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """The mask on the grid of the finest depth, where depths differ."""
+    """The mask on the grid of the finest depth, if depths differ."""
     if mask.shape == shape:
         return mask.float()
     resized = torch.nn.functional.interpolate(mask[None, None].float(), size=tuple(shape), mode="nearest")

@@ -1,9 +1,9 @@
-"""APG-GD: the detected product and the whole frame, fused and compared with words (METHODS section 4)."""
+"""``ApgGd``: the detected product and the whole frame, fused and compared with words (METHODS section 4)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from agent.methods.batching import combined_digest, fingerprint_of, require_refe
 from agent.methods.boxes import clamp, suppress
 from agent.methods.language import Vocabulary, Words, anomaly_probability, logit_scale
 from agent.methods.parameters import override
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.registry import MethodModels, given
 from agent.ports import Detections, Detector, ImageTextEncoder
 
 _SMALLEST = 2
@@ -45,7 +46,7 @@ class ApgGdParameters:
     """Of ``softmax``; 0: the one that the model was trained with, which for
     CLIP is the paper's 0.01."""
     product_weight: float = 0.5
-    """What the crops say in the fused embedding; the whole frame says the rest."""
+    """Weight of the crops in the fused embedding; the whole frame has the rest."""
     wrap_prompt: bool = False
     """Put prompts into "a photo of a ..."."""
 
@@ -64,32 +65,20 @@ class ApgGdParameters:
             raise ValueError("smallest_cosine is above 0")
 
 
-@dataclass(frozen=True, slots=True)
-class ApgGdPrepared:
-    """A recipe as APG-GD needs it."""
+PRESET = ApgGdParameters()
 
-    recipe: Recipe
+
+def build(models: MethodModels, parameters: ApgGdParameters) -> ApgGd:
+    """The method over a vision-language model and a detector."""
+    return ApgGd(given(models.encoder), given(models.detector), parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class ApgGdPrepared(PreparedRecipe):
+    """A recipe as APG-GD needs it. There is no map, hence no region to name."""
+
     parameters: ApgGdParameters
     words: Words
-    mask_threshold: float = 0.5
-    pool_fraction: float = 0.0
-
-    @property
-    def complete(self) -> bool:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return True
-
-    def without_reference(self, reference: int) -> ApgGdPrepared:
-        """Nothing is memorised: references only set the threshold."""
-        return self
-
-    def with_recipe(self, recipe: Recipe) -> ApgGdPrepared:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return replace(self, recipe=recipe)
-
-    def label(self, region: torch.Tensor) -> str | None:
-        """There is no map, hence no region to name."""
-        return None
 
 
 class ApgGd:
@@ -105,17 +94,14 @@ class ApgGd:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         return combined_digest(self._encoder, self._detector)
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> ApgGdPrepared:
-        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         words = self._vocabulary.words(recipe.prompts, wrap=parameters.wrap_prompt)
@@ -123,7 +109,6 @@ class ApgGd:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.prepared.Method`."""
         return score_by_parameters(images, prepared, ApgGdPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[ApgGdPrepared]) -> list[Scored]:
@@ -158,7 +143,7 @@ class ApgGd:
 
 
 def crops_of(image: Image, detections: Detections, most: int) -> list[Image]:
-    """The pixels of the best boxes; the whole image where no box has an area."""
+    """The pixels of the best boxes; the whole image if no box has an area."""
     height, width = image.shape[:2]
     boxes: NDArray[np.float32] = clamp(detections.boxes, width, height)
     crops = []

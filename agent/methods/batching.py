@@ -1,4 +1,4 @@
-"""What all methods do alike: check the references, score frames of equal parameters together, sign."""
+"""What all methods share: they check references, score frames of equal parameters together, and sign."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def score_by_parameters(
 def distinct(images: Sequence[Image]) -> tuple[list[Image], list[int]]:
     """Each image once, and which of them stands at each place of ``images``.
 
-    The same array under several recipes, as in an audition, so goes through a backbone once.
+    The same array under several recipes, as in prompt selection, then goes through a backbone once.
     """
     known: dict[int, int] = {}
     unique: list[Image] = []

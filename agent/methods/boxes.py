@@ -34,7 +34,7 @@ def non_maximum_suppression(
 ) -> NDArray[np.intp]:
     """Indices of the boxes that stay, the highest score first; phrases play no part (METHODS section 3.2).
 
-    A box goes where its intersection over union with a better one is strictly above ``threshold``: at
+    A box is dropped if its intersection over union with a better one is strictly above ``threshold``: at
     equality it stays. Of equal scores the earlier box is the better one.
 
     Raises:

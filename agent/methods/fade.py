@@ -1,4 +1,4 @@
-"""FADE: zero- and few-shot anomaly detection by language and vision (paper 002; METHODS section 1).
+"""``Fade``: zero- and few-shot anomaly detection by language and vision (FADE, BMVC 2024; METHODS section 1).
 
 The arithmetic here is shared by the preset ``fade`` (the paper's constants) and by ``sightline``.
 """
@@ -33,8 +33,9 @@ from agent.methods.memory import (
     tempered_distances,
 )
 from agent.methods.parameters import override, with_parameters
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Prepared, PreparedRecipe, Scored
 from agent.methods.prompt_library import library
+from agent.methods.registry import MethodModels, given
 from agent.methods.variants import check_variants, variants
 from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
 
@@ -42,7 +43,7 @@ from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
 @dataclass(frozen=True, slots=True)
 class FadeParameters:
     """The constants of FADE; the defaults are the paper's (METHODS 1.4) but for the three that
-    :data:`FADE` sets, which a single set of descriptions and convolutional features ask for."""
+    :data:`PRESET` sets, which a single set of descriptions and convolutional features ask for."""
 
     scales: tuple[int, ...] = (240, 448, 896)
     """Side lengths in pixels that frames are resized to. The image score by language uses the first."""
@@ -67,7 +68,7 @@ class FadeParameters:
     bank_limit: int = 16384
     """Most vectors in a memory bank of one scale; beyond it a coreset is kept."""
     spread_weight: float = 0.0
-    """How much less a distance counts where references differ from each other
+    """How much less a distance counts if references differ from each other
     (:func:`agent.methods.memory.tempered_distances`); 0: not at all, as in the paper."""
     angles: tuple[float, ...] = (0.0,)
     """Every reference is memorised turned by so many degrees, in each of these."""
@@ -86,9 +87,9 @@ class FadeParameters:
     map_words: str = "recipe"
     """Which descriptions give the map: those of the ``recipe``, or the ``library``: the compositional
     ensemble with the noun "object" and, as in the paper, sentences that name no product (the recipe's own
-    where a person or a language model wrote them, or else Sightline's)."""
+    if a person or a language model wrote them, else Sightline's)."""
     mask_threshold: float = 0.5
-    """Pixels above this are defective where no calibration says otherwise."""
+    """Pixels above this are defective if no calibration sets another threshold."""
 
     def __post_init__(self) -> None:
         if self.image_words not in ("recipe", "ensemble"):
@@ -110,8 +111,13 @@ class FadeParameters:
             raise ValueError("pool_fraction is a share of the pixels, 0 to 1")
 
 
-FADE = FadeParameters(smoothing=1, image_words="ensemble", map_words="library")
+PRESET = FadeParameters(smoothing=1, image_words="ensemble", map_words="library")
 """The preset ``fade``: single patch tokens, and the paper's two sets of descriptions (METHODS 1.3)."""
+
+
+def build(models: MethodModels, parameters: FadeParameters) -> Fade:
+    """The method over a vision-language model, with a few-shot backbone if there is one."""
+    return Fade(given(models.encoder), models.backbone, parameters)
 
 
 def describing(recipe: Recipe, parameters: FadeParameters) -> tuple[PromptSet, PromptSet]:
@@ -128,10 +134,9 @@ def describing(recipe: Recipe, parameters: FadeParameters) -> tuple[PromptSet, P
 
 
 @dataclass(frozen=True, slots=True)
-class FadePrepared:
+class FadePrepared(PreparedRecipe):
     """A recipe as FADE needs it."""
 
-    recipe: Recipe
     parameters: FadeParameters
     words: Words
     """For the image score, and the named defects."""
@@ -141,29 +146,20 @@ class FadePrepared:
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks)
 
     def without_reference(self, reference: int) -> Self:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
 
-    def with_recipe(self, recipe: Recipe) -> Self:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return replace(self, recipe=recipe)
-
     def label(self, region: torch.Tensor) -> str | None:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return best_label(region, self.words)
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
     @property
     def pool_fraction(self) -> float:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.pool_fraction
 
 
@@ -190,23 +186,17 @@ class Fade:
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         written = library().digest if self._defaults.map_words == "library" else ""
         return fingerprint_of(self.digest, self._defaults, written)
 
-    # ------------------------------------------------------------------------------------ preparing
-
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
-        """See :class:`agent.methods.prepared.Turning`."""
         return override(self._defaults, recipe.parameters).angles
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """See :class:`agent.methods.prepared.Turning`."""
         return with_parameters(recipe, bank_limit=WHOLE_BANK, spread_weight=0.0)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
-        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         for_image, for_map = describing(recipe, parameters)
@@ -231,7 +221,7 @@ class Fade:
         p = parameters
 
         def encode() -> torch.Tensor:
-            # One image at a time: enrollment runs beside the line and must not take the device for long.
+            # One image at a time: enrollment runs beside inspection and must not hold the device for long.
             each = variants(image, p.angles, p.brightness)
             return torch.cat([self._vision([one], scale, p) for one in each])
 
@@ -253,11 +243,9 @@ class Fade:
             depths = self._encoder.encode_patches(images, scale)
         return join_depths(depths, smoothing=parameters.smoothing)
 
-    # -------------------------------------------------------------------------------------- scoring
-
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.prepared.Method`. Frames with equal parameters share their passes."""
+        """Frames with equal parameters share their passes."""
         return score_by_parameters(images, prepared, FadePrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[FadePrepared]) -> list[Scored]:
@@ -302,7 +290,7 @@ class Fade:
             joined = self._vision([images[i] for i in few], scale, parameters, _rows(features, few))
             for row, i in enumerate(few):
                 maps[i] = tempered_distances(joined[row], recipes[i].banks[level], parameters.spread_weight)
-        # Grids differ where the few-shot features are finer than the aligned ones.
+        # Grids differ if the few-shot features are finer than the aligned ones.
         return torch.cat(
             [average_maps([maps[i].unsqueeze(0)], parameters.map_size) for i in range(len(images))]
         )
@@ -338,7 +326,7 @@ def aggregate(
         language: (B,) probabilities of the whole images.
         language_map: (B, H, W) probabilities.
         vision_map: (B, H, W) distances, before the gain.
-        few_shot: (B,) True where ``vision_map`` compares with references.
+        few_shot: (B,) True for images whose ``vision_map`` compares with references.
 
     Returns:
         (B,) image scores and (B, H, W) maps.

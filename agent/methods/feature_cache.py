@@ -1,4 +1,4 @@
-"""The features of references that were encoded before: one more reference costs one more pass, not all."""
+"""``FeatureCache``: features of encoded references; one more reference costs one more pass, not all."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CACHE_BYTES = 256 * 2**20
 class FeatureCache:
     """Tensors by what they were computed from, within a limit of bytes.
 
-    Where it is full, entries leave at random: references are gone through from first to last, and with more
-    of them than fit, the least recently used would always be the one that is asked for next.
+    If it is full, entries are dropped at random: references are read from first to last, and with more of
+    them than fit, the least recently used one would always be the next that is needed.
     """
 
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
@@ -35,7 +35,7 @@ class FeatureCache:
         return self._held
 
     def get(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The tensor under ``key``, computed where it is not at hand; it must not be written into."""
+        """The tensor under ``key``, computed if it is not cached; it must not be written into."""
         with self._lock:
             known = self._entries.get(key)
         if known is not None:

@@ -1,9 +1,9 @@
-"""IAP-AS: defect nouns to boxes, boxes to outlines, outlines to a score map (METHODS section 3)."""
+"""``IapAs``: defect nouns to boxes, boxes to outlines, outlines to a score map (METHODS section 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,7 +18,8 @@ from agent.methods.batching import combined_digest, fingerprint_of, require_refe
 from agent.methods.boxes import areas, clamp, select, suppress
 from agent.methods.maps import FloatMap
 from agent.methods.parameters import override
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.registry import MethodModels, given
 from agent.methods.tagging import ReproducibleTagger, drawn, object_tag
 from agent.ports import Detections, Detector, Segmenter
 
@@ -46,7 +47,7 @@ class IapAsParameters:
     tag_images: int = 10
     """A product without a noun is named by the tags of so many references."""
     tag_seed: int = 111
-    """Of the lot that draws them, where there are more."""
+    """Seed of the draw of these references, if there are more."""
     tag_count: int = 10
     """Tags of one image, at most."""
     map_side: int = 1024
@@ -55,7 +56,7 @@ class IapAsParameters:
     """Stretch each frame's map to [0, 1] and to 400 x 400 as the authors did before they measured. Every
     frame with a box then scores 1: only for reproducing their table."""
     mask_threshold: float = 0.1
-    """Pixels above this are defective where no calibration says otherwise."""
+    """Pixels above this are defective if no calibration sets another threshold."""
 
     def __post_init__(self) -> None:
         if self.object_fraction <= 0.0:
@@ -66,32 +67,25 @@ class IapAsParameters:
             raise ValueError("map_side is a side length of at least 32 pixels")
 
 
-@dataclass(frozen=True, slots=True)
-class IapAsPrepared:
-    """A recipe as IAP-AS needs it."""
+PRESET = IapAsParameters()
 
-    recipe: Recipe
+
+def build(models: MethodModels, parameters: IapAsParameters) -> IapAs:
+    """The method over a detector and a segmenter, with a tagger if there is one."""
+    return IapAs(given(models.detector), given(models.segmenter), parameters, tagger=models.tagger)
+
+
+@dataclass(frozen=True, slots=True)
+class IapAsPrepared(PreparedRecipe):
+    """A recipe as IAP-AS needs it; its references set the threshold and name a product without a noun."""
+
     parameters: IapAsParameters
     noun: str
-    """What the product is called: the recipe's noun, or its references' tag where that says nothing."""
+    """What the product is called: the recipe's noun, or its references' tag if that is generic."""
     phrases: tuple[str, ...]
     """What the detector is asked for."""
     names: tuple[str, ...]
     """The defects that regions can be named after, as channels of ``Scored.patches``."""
-    pool_fraction: float = 0.0
-
-    @property
-    def complete(self) -> bool:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return True
-
-    def without_reference(self, reference: int) -> IapAsPrepared:
-        """Nothing is memorised: references set the threshold, and together name a product without a noun."""
-        return self
-
-    def with_recipe(self, recipe: Recipe) -> IapAsPrepared:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return replace(self, recipe=recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
         """The defect noun whose boxes weigh most in a region."""
@@ -101,7 +95,6 @@ class IapAsPrepared:
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
 
@@ -124,17 +117,14 @@ class IapAs:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         return combined_digest(self._detector, self._segmenter)
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         tags = "" if self._tagger is None else self._tagger.digest
         return fingerprint_of(self.digest, self._defaults, tags)
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> IapAsPrepared:
-        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         names = _names(recipe)
@@ -142,7 +132,7 @@ class IapAs:
         return IapAsPrepared(recipe, parameters, noun, asked(names, noun, parameters), names)
 
     def _noun(self, recipe: Recipe, references: Sequence[Image], p: IapAsParameters) -> str:
-        """The recipe's noun; where it is generic, the tag that the references agree on (METHODS 3.1)."""
+        """The recipe's noun; if it is generic, the tag that the references agree on (METHODS 3.1)."""
         noun = recipe.noun.lower()
         if noun != GENERIC_NOUN or self._tagger is None or not references:
             return noun
@@ -155,13 +145,12 @@ class IapAs:
         return object_tag(shown, self._tagger, detect, most=p.tag_count, without=defects) or noun
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.prepared.Method`."""
         return score_by_parameters(images, prepared, IapAsPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[IapAsPrepared]) -> list[Scored]:
         p = recipes[0].parameters
         anomalies = self._detect(images, [recipe.phrases for recipe in recipes], p)
-        # The product's size only matters where there is a defect to compare it with.
+        # The product's size only matters if there is a defect to compare it with.
         wanted = [i for i, each in enumerate(anomalies) if len(each.scores)]
         asked_for = [(recipes[i].noun,) for i in wanted]
         products = self._detect([images[i] for i in wanted], asked_for, p) if wanted else []
@@ -215,7 +204,7 @@ def smaller_than_product(
 ) -> Detections:
     """The boxes strictly smaller than ``fraction`` of the highest-scoring product's area.
 
-    Where no product was found, the whole frame of (height, width) stands in for it.
+    If no product was found, the whole frame of (height, width) stands in for it.
     """
     product = float(shape[0] * shape[1])
     if len(products.scores):

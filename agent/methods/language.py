@@ -23,7 +23,7 @@ class Words:
     """(D,) the same of the anomalous ones."""
     defect_names: tuple[str, ...]
     defects: torch.Tensor
-    """(n, D) unit vectors, one for each named defect; (0, D) where none is named."""
+    """(n, D) unit vectors, one for each named defect; (0, D) if none is named."""
 
     @property
     def direction(self) -> torch.Tensor:
@@ -45,13 +45,13 @@ def embed_words(encoder: ImageTextEncoder, prompts: PromptSet, *, wrap: bool = F
 
 
 class Vocabulary:
-    """Embedded prompt sets, the least recently used forgotten first; any thread may ask."""
+    """Embedded prompt sets, the least recently used dropped first; thread-safe."""
 
     def __init__(self, encoder: ImageTextEncoder, *, capacity: int = 256) -> None:
         self._encoder = encoder
         self._capacity = capacity
         self._words: OrderedDict[tuple[str, bool], Words] = OrderedDict()
-        self._lock = threading.Lock()  # recipes are prepared beside the line
+        self._lock = threading.Lock()  # recipes are prepared beside inspection
 
     def words(self, prompts: PromptSet, *, wrap: bool = False) -> Words:
         """:func:`embed_words`, once for each set of words."""
@@ -81,7 +81,7 @@ def _defect_vectors(encoder: ImageTextEncoder, defects: Sequence[NamedDefect]) -
 
 
 def logit_scale(encoder: ImageTextEncoder, temperature: float) -> float:
-    """The factor on cosines: one over ``temperature``, or what the model was trained with where that is 0."""
+    """The factor on cosines: one over ``temperature``, or what the model was trained with if that is 0."""
     return 1.0 / temperature if temperature else encoder.logit_scale
 
 
@@ -99,10 +99,10 @@ def anomaly_probability(features: torch.Tensor, direction: torch.Tensor, logit_s
 
 
 def best_label(region: torch.Tensor, words: Words) -> str | None:
-    """The named defect whose text fits a region's (D,) feature best, None where none is named.
+    """The named defect whose text fits a region's (D,) feature best; None if none is named.
 
     Named defects share a large common part (all are "defects"); comparing against their mean leaves
-    what tells them apart.
+    what distinguishes them.
     """
     if not words.defect_names:
         return None

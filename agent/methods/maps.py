@@ -33,12 +33,12 @@ def pool_map(maps: torch.Tensor, fraction: float) -> torch.Tensor:
 
 
 def highest_mean(values: torch.Tensor, count: int) -> torch.Tensor:
-    """(B,) means of the ``count`` highest of (B, n) values, the maximum where ``count`` is below one."""
+    """(B,) means of the ``count`` highest of (B, n) values, the maximum if ``count`` is below one."""
     return values.topk(max(1, count), dim=1).values.mean(dim=1)
 
 
 def harmonic_mean(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """n over the sum of reciprocals along ``dim``; zero where one of the values is zero."""
+    """n over the sum of reciprocals along ``dim``; zero if one of the values is zero."""
     return values.shape[dim] / values.reciprocal().sum(dim=dim)
 
 

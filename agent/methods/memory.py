@@ -1,4 +1,4 @@
-"""Memory banks: the patch features of good parts, and how far a patch is from all of them."""
+"""``MemoryBank``: the patch features of good parts, and how far a patch is from all of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Self
 import torch
 import torch.nn.functional as F
 
-from agent.methods.spread import Spread, spread_of
-
 _BLOCK, _BLOCK_CPU = (4096, 16384), (512, 1024)
 """Queries and bank vectors compared at once: bounds the similarity matrix, the running maximum is exact.
 On a processor the block stays in its cache, where the maximum costs little beside the product."""
 
 _INDEXED = 256
-"""Bank vectors compared at once where it matters which of them is the nearest."""
+"""Bank vectors compared at once if it matters which of them is the nearest."""
 _TINY = 1e-12
-"""Below it a distance is none."""
+"""Distances below it count as zero."""
 _REACH = 1
 """So many patches further on a part may lie than the references do."""
 
@@ -27,6 +25,36 @@ WHOLE_BANK = 2**31
 
 _CANDIDATES = 4
 """Vectors that compete for each place of a bounded bank."""
+_ROWS = 512
+"""Vectors compared at once: bounds the similarity matrix of a spread."""
+_NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far each vector of a memory bank is from the references that it did not come from."""
+
+    distances: torch.Tensor
+    """(N, 2) to the nearest vector of another reference, and to that of a third one; infinite if there is
+    none. After one reference was left out the second column is unknown, and missing."""
+    others: torch.Tensor
+    """(N, 2) which references these are, -1 if there is none."""
+
+    @property
+    def values(self) -> torch.Tensor:
+        """(N,) distances to the nearest other reference; 0 if there is none, which means nothing."""
+        nearest = self.distances[:, 0]
+        return torch.where(nearest.isinf(), torch.zeros_like(nearest), nearest)
+
+    def without(self, reference: int, kept: torch.Tensor) -> Spread | None:
+        """As it would be had ``reference`` never been there, for the vectors ``kept``, (N,) booleans.
+
+        None for a spread that has lost a reference already: it has to be measured again.
+        """
+        if self.distances.shape[1] < 2:
+            return None
+        lost = (self.others[kept, 0] == reference).long()[:, None]
+        return Spread(self.distances[kept].gather(1, lost), self.others[kept].gather(1, lost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +68,7 @@ class MemoryBank:
     complete: bool = True
     """Whether every patch of every reference is in it; a coreset is not."""
     spread: Spread | None = None
-    """How far its references are from each other; None where nobody asked."""
+    """How far its references are from each other; None if it was not measured."""
 
     def with_spread(self) -> Self:
         """The same bank, and how far its references are from each other."""
@@ -49,7 +77,7 @@ class MemoryBank:
     def without(self, reference: int) -> MemoryBank:
         """The bank as it would be had ``reference`` never been enrolled.
 
-        Exactly so where it is complete. Of a coreset the vectors of the others stay as they are: one that
+        Exactly so if it is complete. Of a coreset the vectors of the others stay as they are: one that
         gave way to a near vector of ``reference`` does not come back, and leaves a gap.
         """
         keep = self.owners != reference
@@ -195,12 +223,12 @@ def nearest_distances(queries: torch.Tensor, bank: MemoryBank) -> torch.Tensor:
 
 
 def tempered_distances(queries: torch.Tensor, bank: MemoryBank, weight: float) -> torch.Tensor:
-    """Distances that count less where good parts differ from each other: d^2 / (d + ``weight`` s).
+    """Distances that count less if good parts differ from each other: d^2 / (d + ``weight`` s).
 
     d is the distance to the bank (:func:`nearest_distances`). s is how far the vector found there is from the
     other references (:class:`Spread`), the highest of a patch and its neighbours: parts do not lie on the
     grid. Far beyond s this is d - ``weight`` s, within it near to nothing; it is never negative, and d itself
-    where there is one reference or ``weight`` is 0. Local outlier factors (Breunig et al. 2000) and
+    with one reference or if ``weight`` is 0. Local outlier factors (Breunig et al. 2000) and
     PatchCore's re-weighting (section 3.3) have the same thought.
 
     Args:
@@ -257,7 +285,7 @@ def self_distances(patches: torch.Tensor) -> torch.Tensor:
     """0.5 (1 - cosine) of each patch to the most alike *other* patch of its own image.
 
     The bank of zero-shot vision is the image itself, and the second smallest distance counts; the
-    match with itself is masked, which also serves where two patches are equal (METHODS 1.6).
+    match with itself is masked, which also serves if two patches are equal (METHODS 1.6).
 
     Args:
         patches: (B, h, w, C) unit vectors.
@@ -271,3 +299,24 @@ def self_distances(patches: torch.Tensor) -> torch.Tensor:
     similarities.diagonal(dim1=1, dim2=2).fill_(-2.0)
     best = similarities.amax(dim=2)
     return (0.5 * (1.0 - best)).clamp_min(0.0).reshape(batch, height, width)
+
+
+def spread_of(vectors: torch.Tensor, owners: torch.Tensor) -> Spread:
+    """The spread of (N, C) unit vectors that came from the references ``owners``, (N,).
+
+    Distances are 0.5 (1 - cosine). Takes N^2 C multiplications and N values for each reference.
+    """
+    references = owners.unique()
+    order = owners.argsort(stable=True)
+    groups = vectors[order].split([int((owners == each).sum()) for each in references])
+    highest = torch.stack([_highest(vectors, group) for group in groups], dim=1)
+    highest[owners[:, None] == references] = -torch.inf
+    if len(references) == 1:
+        highest, references = highest.repeat(1, 2), references.repeat(2)
+    best, which = highest.topk(2, dim=1)
+    distances = (0.5 * (1.0 - best)).clamp_min(0.0)
+    return Spread(distances, torch.where(distances.isinf(), _NONE, references[which]))
+
+
+def _highest(vectors: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+    return torch.cat([(rows @ group.T).amax(dim=1) for rows in vectors.split(_ROWS)])

@@ -1,4 +1,4 @@
-"""Parameters of methods, read from a recipe with every name and type checked."""
+"""``override``: parameters of methods, read from a recipe with every name and type checked."""
 
 from __future__ import annotations
 

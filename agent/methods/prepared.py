@@ -1,30 +1,31 @@
-"""What a method is: it prepares a recipe once and scores frames with it many times."""
+"""``Method`` and ``Prepared``: a method prepares a recipe once and scores frames with it many times."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
-
-import torch
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 
+if TYPE_CHECKING:
+    import torch  # only named in annotations: commands that need no model stay quick to start
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a method says of one frame, before any threshold."""
+    """The score and map that a method gives one frame, before any threshold."""
 
     score: float
     anomaly_map: torch.Tensor | None = None
-    """(h, w) on the method's own grid, the whole frame; None where the method has no map."""
+    """(h, w) on the method's own grid, the whole frame; None if the method has no map."""
     patches: torch.Tensor | None = None
-    """(h', w', D) unit vectors comparable with text, to name a region; None where there are none."""
+    """(h', w', D) unit vectors comparable with text, to name a region; None if there are none."""
     lacking: str | None = None
-    """What the recipe lacks before a frame of it can be scored, a sentence that says how to mend it; the
-    score is no number then. A product that was just met is nobody's error: its frames are for review."""
+    """What the recipe lacks before its frames can be scored, a sentence with a remedy; the score is NaN then.
+    A product that was just met is not an error: its frames are for review."""
 
     @classmethod
     def without_score(cls, lacking: str) -> Self:
@@ -40,11 +41,11 @@ class Prepared(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Whether all that the references gave is memorised; a bank with a bound may hold a part of it."""
+        """Whether all patches of all references are memorised; a bounded bank may hold a part of them."""
         ...
 
     def without_reference(self, reference: int) -> Prepared:
-        """The same as if the reference of that index had never been enrolled; only where it is complete."""
+        """The same as if the reference of that index had never been enrolled; exact only if complete."""
         ...
 
     def with_recipe(self, recipe: Recipe) -> Prepared:
@@ -57,13 +58,42 @@ class Prepared(Protocol):
 
     @property
     def mask_threshold(self) -> float:
-        """Pixels above this are defective where no calibration says otherwise."""
+        """Pixels above this are defective if no calibration sets another threshold."""
         ...
 
     @property
     def pool_fraction(self) -> float:
         """Share of the map whose mean sums it up (0: the maximum)."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRecipe:
+    """Base class of prepared recipes: it memorises no reference and names no region."""
+
+    recipe: Recipe
+
+    @property
+    def complete(self) -> bool:
+        return True
+
+    def without_reference(self, reference: int) -> Self:
+        """Nothing is memorised: references only set the threshold."""
+        return self
+
+    def with_recipe(self, recipe: Recipe) -> Self:
+        return replace(self, recipe=recipe)
+
+    def label(self, region: torch.Tensor) -> str | None:
+        return None
+
+    @property
+    def mask_threshold(self) -> float:
+        return 0.5
+
+    @property
+    def pool_fraction(self) -> float:
+        return 0.0
 
 
 class Method(Protocol):
@@ -76,7 +106,7 @@ class Method(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of all that scores depend on beside the recipe: method, default parameters, weights."""
+        """Of everything that scores depend on beside the recipe: method, default parameters, weights."""
         ...
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
@@ -97,7 +127,7 @@ class Turning(Protocol):
         ...
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """The recipe with every patch in memory, out of which a reference is left at no cost, and with
-        distances as they are: by these it is decided what turning is worth.
+        """The recipe with every patch in memory and with plain distances, so that leaving a reference out is
+        exact. Enrollment decides by such scores whether turned references help.
         """
         ...

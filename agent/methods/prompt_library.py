@@ -43,7 +43,7 @@ _ROLES = (
 @cache
 def library() -> PromptSet:
     """Sightline's own descriptions: they name no product and each names one kind of defect or its absence."""
-    content = (files("agent") / _BUNDLED).read_text(encoding="utf-8")
+    content = (files("agent.methods") / _BUNDLED).read_text(encoding="utf-8")
     found = _Found()
     _collect(json.loads(content), None, found, _BUNDLED)
     return PromptSet(
@@ -57,7 +57,7 @@ def library() -> PromptSet:
 def load_prompts(path: Path, *others: Path, noun: str = "object") -> PromptSet:
     """One prompt set from files, or from all JSON and YAML files of a folder, in the order of their names.
 
-    A side (normal, anomalous) is told by the key that a list stands under, or else by the file's name.
+    The key that a list stands under, or else the file's name, decides its side (normal, anomalous).
     Duplicates stay: FADE's means are taken over all that is written (METHODS section 1.3).
 
     Args:
@@ -66,7 +66,7 @@ def load_prompts(path: Path, *others: Path, noun: str = "object") -> PromptSet:
         noun: what stands in for ``{classname}``.
 
     Raises:
-        RecipeError: a file is missing, is no JSON or YAML, holds something else than descriptions, or
+        RecipeError: a file is missing, is not JSON or YAML, holds something else than descriptions, or
             one side is missing in all of them.
     """
     found = _Found()
@@ -134,14 +134,14 @@ def _parse(content: bytes, file: Path) -> Any:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise RecipeError(f"the prompt file {file} is no JSON: {error}") from error
+            raise RecipeError(f"the prompt file {file} is not JSON: {error}") from error
     import yaml
 
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         first = str(error).splitlines()[0] if str(error) else "unreadable"
-        raise RecipeError(f"the prompt file {file} is no YAML: {first}") from error
+        raise RecipeError(f"the prompt file {file} is not YAML: {first}") from error
 
 
 def _role_of(key: str) -> str | None:
@@ -156,7 +156,7 @@ def _role_of(key: str) -> str | None:
 
 
 def _collect(node: Any, role: str | None, found: _Found, where: str) -> None:
-    """Lists of sentences under any key; the nearest key (or the file's name) tells the side."""
+    """Lists of sentences under any key; the nearest key (or the file's name) decides the side."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             own = _role_of(str(key)) or role
@@ -174,7 +174,7 @@ def _collect(node: Any, role: str | None, found: _Found, where: str) -> None:
     if role is None:
         raise RecipeError(
             f"{where} has a list that is neither normal nor anomalous; put it under one of these keys, "
-            "or give the file a name that says so"
+            "or give the file such a name"
         )
     side = found.normal if role == "normal" else found.anomalous
     side.extend(_sentences(node, where))
@@ -202,7 +202,7 @@ def _defects(node: Any, where: str) -> Iterator[NamedDefect]:
         phrases = item.get("phrases") or [item["name"]]
         phrases = [phrases] if isinstance(phrases, str) else phrases
         if not isinstance(phrases, list):
-            raise RecipeError(f"the phrases of the defect {item['name']!r} in {where} are no list")
+            raise RecipeError(f"the phrases of the defect {item['name']!r} in {where} are not a list")
         written = tuple(_sentences(phrases, where)) or (item["name"].strip(),)
         yield NamedDefect(item["name"].strip(), written)
 

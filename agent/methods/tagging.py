@@ -1,4 +1,4 @@
-"""IAP-AS, stage 1: what a product is called, seen on images of good parts (METHODS section 3.1)."""
+"""``object_tag``, stage 1 of IAP-AS: what a product is called, seen on images of good parts (METHODS 3.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.domain.frame import Image
 from agent.ports import Detections, Tagger
 
 UNUSABLE = frozenset({"close-up", "number"})
-"""Tags that say how an image was taken, not what it shows; the authors take them out."""
+"""Tags that describe how an image was taken, not what it shows; the authors remove them."""
 
 
 class ReproducibleTagger(Tagger, Protocol):
@@ -32,20 +32,20 @@ Detect = Callable[[Sequence[Image], Sequence[Sequence[str]]], list[Detections]]
 def object_tag(
     images: Sequence[Image], tagger: Tagger, detect: Detect, *, most: int, without: Collection[str] = ()
 ) -> str | None:
-    """The word for the product that ``images`` of good parts show; None where they answer to no word.
+    """The word for the product that ``images`` of good parts show; None if no word fits.
 
     The tags of each image, ``most`` at most, are asked for together on that image; of all boxes the one
     with the highest score counts, and the phrase that it answers to, which may be several tags in a row. Over
-    the images the phrase with the highest score is taken. Where no image has a box, the tag that most
+    the images the phrase with the highest score is taken. If no image has a box, the tag that most
     images share stands in, of equally frequent ones the likelier on the first image. Tags that are
-    ``without``, the names of defects, are no product's (section 4.1.1 of the paper).
+    ``without``, the names of defects, do not name a product (section 4.1.1 of the paper).
 
     Raises:
         ModelError: an image cannot be tagged, or the detector failed.
     """
     frequencies: Counter[str] = Counter()
     best: tuple[float, str] | None = None
-    for image in images:  # one at a time: recipes are prepared beside the line
+    for image in images:  # one at a time: recipes are prepared beside inspection
         tags = usable(tagger.tags(image, most), without)
         if not tags:
             continue
@@ -72,7 +72,7 @@ def drawn(count: int, most: int, seed: int) -> list[int]:
 
 
 def _highest(found: Detections) -> tuple[float, str] | None:
-    """Score and phrase of the best box; None without one, and where no word of it is above the threshold."""
+    """Score and phrase of the best box; None without one, or if no word of it is above the threshold."""
     if not len(found.scores):
         return None
     index = int(np.argmax(found.scores))

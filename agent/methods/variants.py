@@ -11,7 +11,7 @@ import numpy as np
 from agent.domain.frame import Image
 
 MOST_VARIANTS = 64
-"""More images of one reference than this cost more than they tell."""
+"""More images of one reference than this cost more than they add."""
 
 
 def check_variants(angles: Sequence[float], brightness: Sequence[float]) -> None:

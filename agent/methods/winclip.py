@@ -1,13 +1,15 @@
-"""WinCLIP: windows of patches compared with words, and with windows of references (METHODS section 2)."""
+"""``WinClip``: windows of patches compared with words, and with windows of references (METHODS section 2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
 
+from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
@@ -15,7 +17,8 @@ from agent.methods.language import Vocabulary, Words, anomaly_probability, best_
 from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
 from agent.methods.parameters import override, with_parameters
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.registry import MethodModels, given
 from agent.methods.variants import check_variants, variants
 from agent.ports import WindowEncoder, WindowPass
 
@@ -44,7 +47,7 @@ class WinClipParameters:
     wrap_prompt: bool = False
     """Put prompts into "a photo of a ..." once more, as FADE's authors did."""
     mask_threshold: float = 0.5
-    """Pixels above this are defective where no calibration says otherwise."""
+    """Pixels above this are defective if no calibration sets another threshold."""
 
     def __post_init__(self) -> None:
         if self.size < 32:
@@ -60,37 +63,38 @@ class WinClipParameters:
         check_variants(self.angles, self.brightness)
 
 
+PRESET = WinClipParameters()
+
+
+def build(models: MethodModels, parameters: WinClipParameters) -> WinClip:
+    """The method over a vision-language model that can look at windows. Raises RecipeError for others."""
+    encoder = given(models.encoder)
+    if not hasattr(encoder, "encode_windows"):
+        raise RecipeError(f"method 'winclip' needs windows of patches, which {encoder.name} does not give")
+    return WinClip(cast(WindowEncoder, encoder), parameters)
+
+
 @dataclass(frozen=True, slots=True)
-class WinClipPrepared:
+class WinClipPrepared(PreparedRecipe):
     """A recipe as WinCLIP needs it."""
 
-    recipe: Recipe
     parameters: WinClipParameters
     words: Words
     banks: tuple[MemoryBank, ...] = ()
     """One for each window side and one for single patches, in this order; empty without references."""
-    pool_fraction: float = 0.0
 
     @property
     def complete(self) -> bool:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return all(bank.complete for bank in self.banks)
 
-    def without_reference(self, reference: int) -> WinClipPrepared:
-        """See :class:`agent.methods.prepared.Prepared`."""
+    def without_reference(self, reference: int) -> Self:
         return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
 
-    def with_recipe(self, recipe: Recipe) -> WinClipPrepared:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return replace(self, recipe=recipe)
-
     def label(self, region: torch.Tensor) -> str | None:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return best_label(region, self.words)
 
     @property
     def mask_threshold(self) -> float:
-        """See :class:`agent.methods.prepared.Prepared`."""
         return self.parameters.mask_threshold
 
 
@@ -104,25 +108,20 @@ class WinClip:
 
     @property
     def digest(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         return self._encoder.digest
 
     @property
     def fingerprint(self) -> str:
-        """See :class:`agent.methods.prepared.Method`."""
         return fingerprint_of(self.digest, self._defaults)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
-        """See :class:`agent.methods.prepared.Turning`."""
         return override(self._defaults, recipe.parameters).angles
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """See :class:`agent.methods.prepared.Turning`."""
         return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> WinClipPrepared:
-        """See :class:`agent.methods.prepared.Method`."""
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         memorised = [self._memorised(image, parameters) for image in references]
@@ -132,12 +131,12 @@ class WinClip:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.prepared.Method`. Raises ModelError without a vision transformer."""
+        """Raises ModelError without a vision transformer."""
         return score_by_parameters(images, prepared, WinClipPrepared, self._score_group)
 
     def _memorised(self, image: Image, parameters: WinClipParameters) -> list[torch.Tensor]:
         """The features of one reference, all its variants together, by scale."""
-        # One image at a time: enrollment runs beside the line and must not take the device for long.
+        # One image at a time: enrollment runs beside inspection and must not hold the device for long.
         passes = [
             _features(self._pass([one], parameters))
             for one in variants(image, parameters.angles, parameters.brightness)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from agent.domain.errors import RecipeError, SightlineError, StorageError
 from agent.domain.recipe import Recipe, Reference
-from agent.methods import NAMES, PRESETS
-from agent.methods.parameters import override
+from agent.methods import find_method
 from agent.ports import ImageCodec, MediaStore, RecipeBook
 from agent.ports.recipes import Images, RecipeCodec, RecipeFile, ReferenceEntry
 from agent.recipes.diff import reconcile, same_content
@@ -92,7 +91,7 @@ class RecipeImporter:
             StorageError: the database or the media folder refused.
         """
         file = self._codec.read(text, source)
-        check_method(file.recipe)
+        find_method(file.recipe.method).parameters(file.recipe.parameters)  # refuses what it does not know
         references = self._references(file, images or NoImages(), source)
         draft = replace(file.recipe, references=references, sku=sku or file.recipe.sku)
         edited = reconcile(draft, file.exported)
@@ -165,11 +164,3 @@ def image_name(sha256: str, content: bytes) -> str:
         if content.startswith(magic):
             return sha256 + suffix
     raise RecipeError("a reference is a JPEG or PNG image")
-
-
-def check_method(recipe: Recipe) -> None:
-    """Raises RecipeError: there is no such method, or it has no such parameter."""
-    if recipe.method not in NAMES:
-        raise RecipeError(f"there is no method {recipe.method!r}; known are {', '.join(NAMES)}")
-    if recipe.method in PRESETS:
-        override(PRESETS[recipe.method], recipe.parameters)

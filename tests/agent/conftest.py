@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agent.inference.inspector import Inspector
-from agent.methods import Fade
+from agent.methods.fade import Fade
 from storage import upgrade
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.evaluation.draw import DRAWS, draw_block, draw_of, draw_references
+from adapters.evaluation.draw import DRAWS, draw_block, draw_references
+from agent.methods import METHODS
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,6 @@ def test_a_block_that_is_cut_short_is_refused() -> None:
 
 
 def test_each_method_has_its_authors_draw() -> None:
-    assert draw_of("anomaly-dino") == "anomaly-dino"
-    assert draw_of("fade") == draw_of("sightline") == draw_of("winclip") == "fade"
-    assert set(DRAWS) == {"fade", "anomaly-dino"}
+    assert METHODS["anomaly-dino"].reference_draw == "anomaly-dino"
+    assert METHODS["fade"].reference_draw == METHODS["winclip"].reference_draw == "fade"
+    assert {spec.reference_draw for spec in METHODS.values()} == set(DRAWS)

@@ -17,8 +17,8 @@ from agent.domain.prompts import compositional_ensemble
 from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import Inspector
-from agent.methods import AnomalyDino, build_method
-from agent.methods.anomaly_dino import foreground
+from agent.methods import build_method
+from agent.methods.anomaly_dino import AnomalyDino, foreground
 from agent.methods.variants import evenly_spaced, variants
 from tests.support.encoders import ColourEncoder
 from tests.support.images import part, spotted

@@ -13,8 +13,8 @@ from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet
 from agent.domain.recipe import Parameter, Recipe
-from agent.methods import ApgGd, build_method
-from agent.methods.apg_gd import crops_of, ratio
+from agent.methods import build_method
+from agent.methods.apg_gd import ApgGd, crops_of, ratio
 from agent.ports import Detections
 from tests.support.detectors import Box, WrittenDetector
 from tests.support.encoders import ColourEncoder

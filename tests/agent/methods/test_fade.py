@@ -13,8 +13,8 @@ from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource, compositional_ensemble
 from agent.domain.recipe import Parameter, Recipe, Reference
-from agent.methods import NAMES, NEEDS, PRESETS, Fade, build_method
-from agent.methods.fade import FADE, FadeParameters, aggregate, describing
+from agent.methods import METHODS, build_method
+from agent.methods.fade import PRESET, Fade, FadeParameters, aggregate, describing
 from agent.methods.language import embed_words
 from agent.methods.prepared import Prepared, Scored
 from agent.methods.prompt_library import library
@@ -302,16 +302,16 @@ def test_a_region_is_named_by_the_recipes_own_defects() -> None:
 
 def test_the_preset_scores_the_frame_by_its_noun_and_places_by_a_library_that_names_none() -> None:
     generic = compositional_ensemble("object")
-    for_image, for_map = describing(replace(recipe("A"), prompts=compositional_ensemble("part")), FADE)
+    for_image, for_map = describing(replace(recipe("A"), prompts=compositional_ensemble("part")), PRESET)
     assert for_image == compositional_ensemble("part")
     assert for_map.normal == generic.normal + library().normal
     assert for_map.anomalous == generic.anomalous + library().anomalous
     written = replace(PROMPTS, source=PromptSource.MANUAL)
-    for_image, for_map = describing(recipe("A", prompts=written), FADE)
+    for_image, for_map = describing(recipe("A", prompts=written), PRESET)
     assert for_image.anomalous == compositional_ensemble("part").anomalous
     assert for_image.defects == PROMPTS.defects, "regions are named by the recipe's own"
     assert for_map.normal == generic.normal + PROMPTS.normal
-    assert describing(recipe("A"), PRESETS["sightline"]) == (PROMPTS, PROMPTS)
+    assert describing(recipe("A"), METHODS["sightline"].preset) == (PROMPTS, PROMPTS)
 
 
 def test_each_word_set_moves_its_own_output() -> None:
@@ -339,8 +339,7 @@ def test_unknown_word_sets_are_refused() -> None:
 # --------------------------------------------------------------------------------------- registry
 
 
-def test_every_preset_can_be_built_and_parameters_stand_between() -> None:
-    assert set(NAMES) == {*PRESETS, "null"} == set(NEEDS)
+def test_parameters_of_the_configuration_stand_between_preset_and_recipe() -> None:
     for name in ("fade", "sightline"):
         built = build_method(name, ColourEncoder(), parameters={"scales": [64], "map_size": 8})
         prepared = built.prepare(recipe("A", map_size=10), ())

@@ -10,8 +10,8 @@ from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Parameter, Recipe
 from agent.inference.inspector import Inspector
-from agent.methods import IapAs, build_method
-from agent.methods.iap_as import min_max, score_map, smaller_than_product
+from agent.methods import build_method
+from agent.methods.iap_as import IapAs, min_max, score_map, smaller_than_product
 from agent.ports import Detections
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector
 from tests.support.images import part

@@ -28,7 +28,7 @@ def test_it_passes_for_every_recipe_it_is_lent_to() -> None:
 
 
 def test_the_cost_is_paid_for_each_frame() -> None:
-    method = build_method("null", null_cost_ms=5.0)
+    method = build_method("null", parameters={"null_cost_ms": 5.0})
     prepared = method.prepare(generic_recipe("A", "null"), ())
     started = time.monotonic()
     method.score([part(1)] * 4, [prepared] * 4)

@@ -111,8 +111,8 @@ def test_one_file_for_each_side(tmp_path: Path, bad: tuple[str, Any], good: tupl
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("words.json", "{", "is no JSON"),
-        ("words.yaml", "a: [", "is no YAML"),
+        ("words.json", "{", "is not JSON"),
+        ("words.yaml", "a: [", "is not YAML"),
         ("words.json", {"normal": ["a"]}, "no anomalous descriptions in words.json"),
         ("words.json", {"abnormal": ["a"]}, "no normal descriptions"),
         ("words.json", ["a"], "neither normal nor anomalous"),

@@ -15,9 +15,10 @@ from agent.domain.frame import Image
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.inference.inspector import Inspector
-from agent.methods import PRESETS, Fade, Sightline, build_method
+from agent.methods import METHODS, build_method
+from agent.methods.fade import Fade
 from agent.methods.prepared import Scored
-from agent.methods.sightline import blend
+from agent.methods.sightline import Sightline, blend
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector
 from tests.support.encoders import ColourEncoder
 from tests.support.images import part, spotted
@@ -190,7 +191,7 @@ def test_an_outline_of_the_whole_product_is_not_believed() -> None:
 def test_without_detector_and_segmenter_it_is_fade_with_its_preset() -> None:
     built = build_method("sightline", ColourEncoder())
     assert isinstance(built, Fade)
-    assert built.prepare(recipe(), ()).parameters == PRESETS["sightline"]
+    assert built.prepare(recipe(), ()).parameters == METHODS["sightline"].preset
 
 
 def test_a_wrong_parameter_is_refused() -> None:

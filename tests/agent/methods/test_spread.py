@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.methods import memory
-from agent.methods.memory import MemoryBank, build_bank, nearest_distances, tempered_distances
-from agent.methods.spread import spread_of
+from agent.methods.memory import MemoryBank, build_bank, nearest_distances, spread_of, tempered_distances
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -13,7 +13,8 @@ from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Parameter, Recipe, Reference
-from agent.methods import IapAs, build_method
+from agent.methods import build_method
+from agent.methods.iap_as import IapAs
 from agent.methods.tagging import drawn, object_tag, usable
 from agent.ports import Detections
 from tests.support.detectors import Box, FillingSegmenter, WrittenDetector, WrittenTagger

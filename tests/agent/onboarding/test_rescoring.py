@@ -12,7 +12,7 @@ from agent.domain.calibration import Calibration
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
 from agent.inference.inspector import Inspector
-from agent.methods import Null
+from agent.methods.null import Null
 from agent.methods.fade import Fade
 from agent.methods.registry import MethodRegistry
 from agent.onboarding.rescoring import Rescoring
