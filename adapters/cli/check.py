@@ -23,7 +23,7 @@ from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
     from adapters.cli.composition import Composition
-    from adapters.mqtt.session import Link
+    from adapters.mqtt.session import Session
     from config import Loaded, Settings
 
 _CONNECT_S = 8.0
@@ -123,13 +123,13 @@ def _show(findings: list[Finding]) -> None:
 def check_broker(settings: Settings) -> Finding:
     """Connect as a client would and say what the broker speaks."""
     from adapters.cli.broker import client_options, reachable_url
-    from adapters.mqtt.session import Link
+    from adapters.mqtt.session import Session
     from agent.telemetry import Counters
 
     address = f"{settings.broker.host}:{settings.broker.port}"
     if settings.broker.embedded and not _answers(settings.broker.host, settings.broker.port):
         return Finding("broker", State.OK, f"embedded at {address}, starts with the agent")
-    link = Link(client_options(settings, reachable_url(settings), "check"), Counters(), name="check")
+    link = Session(client_options(settings, reachable_url(settings), "check"), Counters(), name="check")
     try:
         link.start()
         if not _connects(link):
@@ -158,11 +158,11 @@ def check_secrets(settings: Settings) -> Finding:
     return Finding("secrets", State.OK, "no file with a password or key is open to every user")
 
 
-def _connects(link: Link) -> bool:
+def _connects(session: Session) -> bool:
     """Whether there is a connection in time; a refusal is believed once the older MQTT was tried as well."""
     deadline = time.monotonic() + _CONNECT_S
-    while not link.wait_connected(_POLL_S):
-        if link.last_error is not None:
+    while not session.wait_connected(_POLL_S):
+        if session.last_error is not None:
             deadline = min(deadline, time.monotonic() + _FALLBACK_S)
         if time.monotonic() > deadline:
             return False

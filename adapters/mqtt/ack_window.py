@@ -1,4 +1,4 @@
-"""Acknowledgements of one connection, in the order of receipt."""
+"""``AckWindow``: acknowledgements of one connection, sent in the order of receipt."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class AckWindow:
     """Unacknowledged QoS 1 deliveries of one connection.
 
     MQTT asks for PUBACKs in the order of receipt (MQTT 5 section 4.6, MQTT-4.6.0-2): an acknowledgement
-    is held back until all earlier ones have been given. Closed with its connection; what comes
-    later is stale, as the broker will deliver that message again.
+    is held back until all earlier ones are given. The window closes with its connection: a later
+    acknowledgement is stale, as the broker delivers that message again.
     """
 
     def __init__(self, send: Callable[[int], None], on_stale: Callable[[], None]) -> None:
@@ -31,16 +31,16 @@ class AckWindow:
         self._open = True
 
     def __len__(self) -> int:
-        """Deliveries received and not yet acknowledged to the broker."""
+        """Number of deliveries received and not yet acknowledged to the broker."""
         return len(self._slots)
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is gone: what was not acknowledged will be delivered again."""
+        """Whether the connection is gone: the broker delivers again what was not acknowledged."""
         return not self._open
 
     def receive(self, mid: int) -> Callable[[], None]:
-        """Note a delivery; the returned acknowledgement is idempotent and callable from any thread."""
+        """Record a delivery; the returned acknowledgement is idempotent and callable from any thread."""
         slot = _Slot(mid)
         with self._lock:
             self._slots.append(slot)
@@ -58,7 +58,7 @@ class AckWindow:
             self._on_stale()
 
     def close(self) -> None:
-        """The connection is gone: from now on acknowledgements are dropped and counted."""
+        """Drop and count acknowledgements from now on: the connection is gone."""
         with self._lock:
             self._open = False
             self._slots.clear()

@@ -1,4 +1,4 @@
-"""One network connection to a broker, from CONNECT to its end."""
+"""``Connection``: one network connection to a broker, from CONNECT to its end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -20,9 +21,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from adapters.mqtt.ack_window import AckWindow
 from adapters.mqtt.options import BrokerOptions
-from adapters.mqtt.publish_queue import FAILURE, Outgoing, OutgoingQueue, Ticket
+from adapters.mqtt.publish_queue import FAILURE, PublishPacket, PublishQueue, Ticket
 from adapters.mqtt.tls import context_of, trouble_of, unexplained, why
-from adapters.mqtt.tolerant_client import LenientClient
+from adapters.mqtt.tolerant_client import TolerantClient
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +38,35 @@ _UNKNOWN_USER = frozenset({"Not authorized", "Bad user name or password"})
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
-    """What a connection tells its owner, from its own thread."""
+class Ended:
+    """How a connection ended."""
 
-    on_message: Callable[[Connection, mqtt.MQTTMessage], None]
-    on_ready: Callable[[Connection], None]
-    """Accepted by the broker and subscribed."""
-    on_stale: Callable[[], None]
-    """An acknowledgement came after its connection had gone."""
-    on_mended: Callable[[str], None]
-    """A message was decoded leniently, because the client library refused its properties: why it did."""
+    reason: str
+    accepted: bool = False
+    """Whether the broker had accepted it."""
+    unsupported_version: bool = False
+    """Refused explicitly because of the protocol version."""
+    unanswered: bool = False
+    """No answer to CONNECT before the end, as from brokers that do not know the version."""
+
+
+class ConnectionListener(Protocol):
+    """The owner of a connection. Its methods are called in the connection's own thread."""
+
+    def on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None: ...
+
+    def on_ready(self, connection: Connection) -> None:
+        """The broker accepted the connection and granted the subscriptions."""
+
+    def on_stale(self) -> None:
+        """An acknowledgement came after its connection had gone."""
+
+    def on_mended(self, reason: str) -> None:
+        """A message was decoded tolerantly, because the client library refused its properties."""
 
 
 def _hung_up(sock: mqtt.SocketLike) -> bool:
-    """Whether the other side is gone, however much of what it sent was not yet read (Linux)."""
+    """Whether the peer is gone, even if data that it sent is still unread (Linux)."""
     poll = select.poll()
     poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))
     return bool(poll.poll(0))
@@ -59,31 +75,32 @@ def _hung_up(sock: mqtt.SocketLike) -> bool:
 class Connection:
     """A paho client for one connection only, driven by the thread that calls :meth:`run`.
 
-    A new object for each attempt is the generation token of acknowledgements and publishes: nothing of an
-    old connection reaches a new one by accident. What was not acknowledged is sent again by
-    whoever keeps it (the broker for deliveries, the outbox for messages).
+    Each attempt has a new object, so no acknowledgement or publish of an old connection can reach a new
+    one. What was not acknowledged is sent again: deliveries by the broker, messages by the outbox.
     """
 
     def __init__(
         self,
         options: BrokerOptions,
         protocol: MQTTProtocolVersion,
-        hooks: Hooks,
+        listener: ConnectionListener,
         *,
         subscriptions: Sequence[str] = (),
         optional: Sequence[str] = (),
-        will: Outgoing | None = None,
+        will: PublishPacket | None = None,
     ) -> None:
-        """``optional``: which of the subscriptions a broker may refuse."""
+        """``optional``: the subscriptions that a broker may refuse."""
         self.protocol = protocol
         self.session_present = False
         self._options = options
-        self._hooks = hooks
+        self._listener = listener
         self._subscriptions = tuple(subscriptions)
         self._optional = frozenset(optional)
         self._client = self._build(will)
-        self._outgoing = OutgoingQueue(self._client, options.max_outgoing, with_properties=protocol == MQTT5)
-        self.unacknowledged = AckWindow(self._send_ack, hooks.on_stale)
+        self._publish_queue = PublishQueue(
+            self._client, options.max_outgoing, with_properties=protocol == MQTT5
+        )
+        self.unacknowledged = AckWindow(self._send_ack, listener.on_stale)
         self._sock: mqtt.SocketLike | None = None
         self._wake_read: socket.socket | None = None
         self._wake_write: socket.socket | None = None
@@ -96,10 +113,10 @@ class Connection:
         self._subscribing: int | None = None
         self._answer_due: float | None = None
 
-    def _build(self, will: Outgoing | None) -> mqtt.Client:
+    def _build(self, will: PublishPacket | None) -> mqtt.Client:
         options = self._options
         clean = options.session_expiry_s == 0
-        client = LenientClient(
+        client = TolerantClient(
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             clean_session=None if self.protocol == MQTT5 else clean,
@@ -108,24 +125,21 @@ class Connection:
             manual_ack=True,
         )
         client.connect_timeout = options.connect_timeout_s
-        client.max_inflight_messages_set(0)  # bounded here: paho cannot learn the broker's limit at CONNACK
+        client.max_inflight_messages_set(0)  # PublishQueue bounds: paho takes no limit from CONNACK
         client.username_pw_set(*options.credentials())
         if options.secure:
-            self._secure(client)
+            client.tls_set_context(context_of(options.tls))
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_mended = self._hooks.on_mended
+        client.on_mended = self._listener.on_mended
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         # With a write callback paho leaves all writing to our loop: its own is not thread-safe otherwise.
         client.on_socket_register_write = self._on_register_write
         return client
-
-    def _secure(self, client: mqtt.Client) -> None:
-        client.tls_set_context(context_of(self._options.tls))
 
     # ------------------------------------------------------------------------------------ the loop
 
@@ -136,8 +150,8 @@ class Connection:
 
     @property
     def maximum_packet_size(self) -> int | None:
-        """The broker's limit in bytes, where it named one (MQTT 5)."""
-        return self._outgoing.maximum_packet_size
+        """The broker's limit in bytes, if it named one (MQTT 5)."""
+        return self._publish_queue.maximum_packet_size
 
     def run(self) -> Ended:
         """Connect, and serve the connection until it ends. Blocks."""
@@ -154,14 +168,16 @@ class Connection:
             ended = self._ended or Ended("the connection's loop was stopped", accepted=self._accepted)
             self._ended = ended
             self.unacknowledged.close()
-            self._outgoing.close(ended.reason)
-            self._drop_socket()
+            self._publish_queue.close(ended.reason)
+            sock = self._client.socket()
+            if sock is not None:
+                sock.close()
             self._wake_read.close()
             self._wake_write.close()
         return ended
 
     def close(self, *, cleanly: bool = True) -> None:
-        """Disconnect: cleanly, the broker then forgets the will. Callable from any thread."""
+        """Disconnect; if ``cleanly``, the broker forgets the will. Callable from any thread."""
         self._cleanly = cleanly
         self._closing.set()
         self._wake()
@@ -196,7 +212,7 @@ class Connection:
             self._end("the connection was closed")
             return
         if self._accepted and self._paused:
-            self._answer_due = time.monotonic() + _SUBACK_S  # the answer may wait behind what we do not read
+            self._answer_due = time.monotonic() + _SUBACK_S  # the answer may wait behind unread data
         if not self._ready and self._answer_due is not None and time.monotonic() > self._answer_due:
             # A broker that reads MQTT 5 as 3.1.1 (amqtt) waits for bytes that never come.
             what = "subscription" if self._accepted else "connection"
@@ -205,10 +221,10 @@ class Connection:
             return
         readable, writable = self._select(sock)
         code = self._read(sock) if readable else MQTTErrorCode.MQTT_ERR_SUCCESS
-        self._outgoing.send()
+        self._publish_queue.send()
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS and (writable or self._client.want_write()):
             code = self._client.loop_write()
-        # While we do not read we cannot see the answer to a ping, and must not miss it.
+        # A paused connection cannot see the answer to a ping, and must not count it as missing.
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._paused:
             code = self._client.loop_misc()
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -217,7 +233,7 @@ class Connection:
     def _read(self, sock: mqtt.SocketLike) -> MQTTErrorCode:
         code = self._client.loop_read()
         pending = getattr(sock, "pending", None)
-        # TLS decrypts whole records: what it still holds makes no socket readable.
+        # TLS decrypts whole records: data that it still holds does not make the socket readable.
         while (
             code == MQTTErrorCode.MQTT_ERR_SUCCESS
             and pending is not None
@@ -230,13 +246,15 @@ class Connection:
 
     @property
     def _paused(self) -> bool:
-        """More unacknowledged than we allow: MQTT 3.1.1 has no such limit, and some brokers break that of
-        MQTT 5 (mosquitto 2.0.11 sends a whole window for each PUBACK). What we do not read, TCP holds back.
+        """Whether more is unacknowledged than allowed; then nothing is read, and TCP holds the rest back.
+
+        MQTT 3.1.1 has no such limit, and some brokers break that of MQTT 5 (mosquitto 2.0.11 sends a whole
+        window for each PUBACK).
         """
         return not self._draining and len(self.unacknowledged) > self._options.receive_maximum
 
     def drain(self) -> None:
-        """Read on whatever is unacknowledged: nothing of it is wanted any more, only answers."""
+        """Read on, however much is unacknowledged: before the end only answers matter."""
         self._draining = True
         self._wake()
 
@@ -267,29 +285,19 @@ class Connection:
     def _wake(self) -> None:
         pipe = self._wake_write
         if pipe is not None:
-            # A full pipe wakes as well as one more byte; a closed one has nobody left to wake.
+            # A full pipe wakes as well as one more byte; a closed one has nothing left to wake.
             with contextlib.suppress(OSError):
                 pipe.send(b"\0")
 
     def _end(self, reason: str, *, unsupported_version: bool = False, unanswered: bool = False) -> None:
         if self._ended is None:
-            self._ended = Ended(
-                reason,
-                accepted=self._accepted,
-                unsupported_version=unsupported_version,
-                unanswered=unanswered,
-            )
-
-    def _drop_socket(self) -> None:
-        sock = self._client.socket()
-        if sock is not None:
-            sock.close()
+            self._ended = Ended(reason, self._accepted, unsupported_version, unanswered)
 
     # ------------------------------------------------------------------------------------ publish
 
-    def publish(self, message: Outgoing) -> Ticket:
+    def publish(self, message: PublishPacket) -> Ticket:
         """Hand over with QoS 1. Raises TransportError: not connected, too large, or too many under way."""
-        return self._outgoing.put(message)
+        return self._publish_queue.put(message)
 
     def _send_ack(self, mid: int) -> None:
         self._client.ack(mid, 1)
@@ -315,10 +323,10 @@ class Connection:
             )
             return
         self._accepted = True
-        # amqtt answers SUBSCRIBE only after the deliveries it had kept for us.
+        # amqtt answers SUBSCRIBE only after the deliveries that it kept for this session.
         self._answer_due = time.monotonic() + _SUBACK_S
         self.session_present = flags.session_present
-        self._outgoing.open(
+        self._publish_queue.open(
             getattr(properties, "ReceiveMaximum", None), getattr(properties, "MaximumPacketSize", None)
         )
         if not self._subscriptions:
@@ -340,9 +348,8 @@ class Connection:
     ) -> None:
         if mid != self._subscribing:
             return
-        refused = [
-            one for one, reason in zip(self._subscriptions, reasons, strict=False) if reason.value >= FAILURE
-        ]
+        granted = zip(self._subscriptions, reasons, strict=False)
+        refused = [one for one, reason in granted if reason.value >= FAILURE]
         needed = [one for one in refused if one not in self._optional]
         if refused and not needed:
             logger.warning(
@@ -357,10 +364,10 @@ class Connection:
 
     def _become_ready(self) -> None:
         self._ready = True
-        self._hooks.on_ready(self)
+        self._listener.on_ready(self)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        self._hooks.on_message(self, message)
+        self._listener.on_message(self, message)
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _properties: object
@@ -368,7 +375,7 @@ class Connection:
         failed = reason.value >= FAILURE
         if failed:
             logger.warning("the broker refused a message: %s", reason)
-        self._outgoing.acknowledged(mid, f"the broker refused the message: {reason}" if failed else None)
+        self._publish_queue.acknowledged(mid, f"the broker refused the message: {reason}" if failed else None)
 
     def _on_disconnect(
         self,
@@ -387,23 +394,8 @@ class Connection:
             f"the broker ended the connection: {reason}" if by_broker else f"the connection ended: {reason}"
         )
         if str(reason) == "Session taken over":
-            text += (
-                f"; another client uses the client id {self._options.client_id!r}, give each agent its own"
-            )
+            text += f"; another client uses the client id {self._options.client_id!r}, give each its own"
         unanswered = not self._accepted and not by_broker
         if unanswered:
             text += unexplained(self._options)
         self._end(text, unanswered=unanswered)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a connection ended."""
-
-    reason: str
-    accepted: bool = False
-    """The broker had accepted it."""
-    unsupported_version: bool = False
-    """Refused because of the protocol version, in so many words."""
-    unanswered: bool = False
-    """No answer to CONNECT before the end, as from brokers that do not know the version."""

@@ -1,4 +1,7 @@
-"""An MQTT broker inside the process, for demonstrations and tests: amqtt on the loopback interface."""
+"""``EmbeddedBroker``: amqtt inside the process, on the loopback interface, for demonstrations and tests.
+
+``LoopbackBroker`` is amqtt with its faults mended.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,20 @@ logger = logging.getLogger(__name__)
 
 _START_S = 10.0
 _USER = "sightline"
+_CONNECT = 0x10
+_LEVEL_311 = 4
+_REFUSED_VERSION = b"\x20\x02\x00\x01"
+_HEAD_TIMEOUT_S = 10.0
+_LAST_PACKETS_S = 0.02
 
 
 class EmbeddedBroker:
     """amqtt in a thread of its own with its own event loop; a context manager.
 
-    It listens on the loopback interface only, where anybody of this machine may connect. It speaks MQTT
-    3.1.1, and keeps everything in memory. Its limits (amqtt 0.12): it does not bound what is in flight, gives
-    up on a delivery that is unacknowledged after five seconds (the client still has it) and forgets
-    unacknowledged deliveries with their connection. For anything but one process, use a real broker.
+    It listens on the loopback interface only; every user of this machine may connect. It speaks MQTT 3.1.1
+    and keeps everything in memory. The limits of amqtt 0.12: it does not bound what is in flight, gives up
+    on a delivery that is unacknowledged after five seconds (the client still has it) and forgets
+    unacknowledged deliveries with their connection. For more than one process, use a real broker.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -50,7 +58,7 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """Disconnect everybody and end the thread."""
+        """Disconnect all clients and end the thread."""
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread is not None:
@@ -63,7 +71,7 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """Names a user, without a password: amqtt keeps sessions only of clients that do."""
+        """The address, with a user and no password: amqtt keeps sessions only of clients with a user."""
         return f"mqtt://{_USER}@127.0.0.1:{self._port}"
 
     def __enter__(self) -> EmbeddedBroker:
@@ -89,9 +97,7 @@ class EmbeddedBroker:
             self._ready.set()
 
     async def _serve(self) -> None:
-        from adapters.mqtt.embedded_broker import LoopbackBroker
-
-        _quieten()
+        _silence_amqtt()
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_unhandled)
         self._stop = asyncio.Event()
@@ -112,36 +118,30 @@ class EmbeddedBroker:
 
 
 def _listening_port(broker: Any) -> int:
-    """The port that the system chose: amqtt does not tell, its asyncio server does."""
+    """The port that the system chose: only amqtt's asyncio server knows it."""
     server = broker._servers["default"].instance
     return int(server.sockets[0].getsockname()[1])
 
 
-def _quieten() -> None:
+def _silence_amqtt() -> None:
     """amqtt warns of ordinary events (a client that comes with MQTT 5, a slow acknowledgement)."""
     for name in ("amqtt", "transitions"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Tasks of clients that went away; asyncio would write them to standard error."""
+    """Log errors in tasks of clients that went away; asyncio would write them to standard error."""
     logger.debug("embedded broker: %s", context.get("message"), exc_info=context.get("exception"))
 
 
-_CONNECT = 0x10
-_LEVEL_311 = 4
-_REFUSED_VERSION = b"\x20\x02\x00\x01"
-_HEAD_TIMEOUT_S = 10.0
-_LAST_PACKETS_S = 0.02
-
-
 class LoopbackBroker(Broker):
-    """Answers CONNECT of another version than 3.1.1 with return code 1 and closes."""
+    """amqtt that refuses versions other than 3.1.1 (return code 1), and keeps sessions and retained messages
+    as the standard asks."""
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
-        """Look at the head of the stream before amqtt does."""
+        """Read the head of the stream before amqtt does."""
         try:
             head, level = await asyncio.wait_for(_read_head(reader), _HEAD_TIMEOUT_S)
         except (asyncio.IncompleteReadError, TimeoutError, ConnectionError):
@@ -154,14 +154,14 @@ class LoopbackBroker(Broker):
         await self._client_connected(listener_name, _Replay(head, reader), StreamWriterAdapter(writer))
 
     async def _authenticate(self, session: Session, _listener: ListenerConfig) -> bool:
-        """Let everybody in; keep the sessions of those who name a user (amqtt drops anonymous ones)."""
+        """Accept every client; keep the sessions of those with a user (amqtt drops anonymous ones)."""
         session.is_anonymous = not session.username
         return True
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
     ) -> None:
-        """Only to those who subscribed: amqtt sends everybody's retained messages to whoever connects."""
+        """Publish only to the session that subscribed: amqtt sends all retained messages to any client."""
         if any(one is session for one, _qos in self._subscriptions.get(subscription[0], ())):
             await super()._publish_retained_messages_for_subscription(subscription, session)
 
@@ -174,7 +174,7 @@ class _Replay(ReaderAdapter):
         self._rest = StreamReaderAdapter(reader)
 
     async def read(self, n: int = -1) -> bytes:
-        """Exactly ``n`` bytes, as amqtt asks for them; raises IncompleteReadError where the stream ends."""
+        """Exactly ``n`` bytes, as amqtt asks for them. Raises IncompleteReadError if the stream ends."""
         first, self._head = (self._head, b"") if n < 0 else (self._head[:n], self._head[n:])
         if first and len(first) == n:
             return first
@@ -182,7 +182,7 @@ class _Replay(ReaderAdapter):
             return first + await self._rest.read(n if n < 0 else n - len(first))
         except asyncio.IncompleteReadError:
             # amqtt handles packets in tasks: without a pause the end of the stream overtakes the
-            # DISCONNECT before it, and the will of a client that said goodbye is published.
+            # DISCONNECT before it, and the will of a client that disconnected is published.
             await asyncio.sleep(_LAST_PACKETS_S)
             raise
 
@@ -191,7 +191,7 @@ class _Replay(ReaderAdapter):
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[bytes, int | None]:
-    """The bytes read, and the protocol level where the stream begins with a CONNECT packet."""
+    """The bytes read, and the protocol level if the stream begins with a CONNECT packet."""
     head = await reader.readexactly(2)
     if head[0] & 0xF0 != _CONNECT:
         return head, None

@@ -1,4 +1,4 @@
-"""How to reach a broker."""
+"""``BrokerOptions``: how to reach a broker; ``backoff``: the delays between attempts."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Where the broker is, who we are, and the limits that we set ourselves.
+    """The broker's address, the client's identity, and the client's own limits.
 
-    Raises ConfigurationError where the URL, the version or a file is unusable.
+    Raises ConfigurationError if the URL, the version or a file is unusable.
     """
 
     url: str = "mqtt://127.0.0.1:1883"
     client_id: str = "sightline"
     version: str = "auto"
-    """``auto`` tries MQTT 5 and falls back to 3.1.1 where the broker refuses it."""
+    """``auto`` tries MQTT 5 and falls back to 3.1.1 if the broker refuses it."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     password_file: Path | None = None
@@ -43,10 +43,10 @@ class BrokerOptions:
     keepalive_s: int = 30
     connect_timeout_s: float = 5.0
     session_expiry_s: int = 86_400
-    """How long the broker keeps our session and its frames while we are away (MQTT 5). 0: clean sessions."""
+    """How long the broker keeps the session and its frames during an absence (MQTT 5). 0: clean sessions."""
     receive_maximum: int = 64
-    """Unacknowledged deliveries at most. In MQTT 5 the broker keeps to it; in 3.1.1 its own limit rules
-    (mosquitto: ``max_inflight_messages``, 20). Where either sends more, we stop reading from the socket."""
+    """Unacknowledged deliveries at most. An MQTT 5 broker keeps to it; in 3.1.1 its own limit applies
+    (mosquitto: ``max_inflight_messages``, 20). If it sends more, the client stops reading the socket."""
     max_outgoing: int = 256
     """Messages handed over and not yet acknowledged by the broker, at most."""
     backoff_min_s: float = 0.5
@@ -79,7 +79,7 @@ class BrokerOptions:
             ("password_file", self.password_file),
         ):
             if file is not None and not Path(file).is_file():
-                raise ConfigurationError(f"broker.{name} names {file}, which is no readable file")
+                raise ConfigurationError(f"broker.{name} names {file}, which is not a readable file")
 
     @property
     def secure(self) -> bool:
@@ -103,7 +103,7 @@ class BrokerOptions:
     def credentials(self) -> tuple[str | None, str | None]:
         """User and password: from the options, else from the URL. The file is read at each connect.
 
-        Raises ConfigurationError where the password file cannot be read.
+        Raises ConfigurationError if the password file cannot be read.
         """
         parts = urlsplit(self.url)
         user = self.username or (unquote(parts.username) if parts.username else None)

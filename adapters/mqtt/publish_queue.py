@@ -1,4 +1,4 @@
-"""Messages on their way to the broker: bounded, within its limits, each with a ticket."""
+"""``PublishQueue``: packets on their way to the broker, within its limits, each with a ``Ticket``."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from paho.mqtt.properties import Properties
 from agent.domain.errors import TransportError, UndeliverableError
 
 FAILURE = 0x80
-"""MQTT 5 section 2.4: reason codes from here on say that something failed."""
+"""MQTT 5 section 2.4: reason codes from here on mean failure."""
 
 _FIXED_HEADER = 5
 _DEFAULT_IN_FLIGHT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message for the broker. Properties that MQTT 3.1.1 lacks are left out there."""
+class PublishPacket:
+    """An application message for the broker. MQTT 3.1.1 omits the properties that it lacks."""
 
     topic: str
     payload: bytes
@@ -56,7 +56,7 @@ class Ticket:
         self._acknowledged = False
         self._refused = False
         self.error: str | None = None
-        """Why it failed, where it failed: refused by the broker, or the connection was lost."""
+        """Why it failed, if it did: refused by the broker, or the connection was lost."""
 
     def resolve(self, error: str | None, *, refused: bool = False) -> None:
         """Settle the ticket: ``error`` None means that the broker has acknowledged."""
@@ -67,21 +67,21 @@ class Ticket:
 
     @property
     def failed(self) -> bool:
-        """Whether no acknowledgement can come any more: refused, or the connection is gone."""
+        """Whether no acknowledgement can come: refused, or the connection is gone."""
         return self._event.is_set() and not self._acknowledged
 
     @property
     def refused(self) -> str | None:
-        """Why it was refused, where it failed for that and not for lack of a connection."""
+        """Why the broker refused it; None if it failed for lack of a connection."""
         return self.error if self.failed and self._refused else None
 
     def wait(self, timeout_s: float) -> bool:
-        """True once the broker has acknowledged; False after the timeout or once it cannot any more."""
+        """True once the broker has acknowledged; False after the timeout or a failure."""
         return self._event.wait(timeout_s) and self._acknowledged
 
 
-class Tickets:
-    """Tickets by packet identifier. Never calls out while it holds its lock: paho holds one of its own."""
+class PendingTickets:
+    """Tickets by packet identifier. Calls nothing of paho while it holds its lock: paho has its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class Tickets:
         return len(self._waiting)
 
     def register(self, mid: int, ticket: Ticket) -> None:
-        """``ticket`` is for the message just handed to paho; its PUBACK may have come already."""
+        """Keep the ticket of a packet just handed to paho; its PUBACK may have come already."""
         with self._lock:
             if mid in self._early:
                 error = self._early.pop(mid)
@@ -113,7 +113,7 @@ class Tickets:
         ticket.resolve(error, refused=error is not None)
 
     def close(self, reason: str) -> None:
-        """The connection is gone: whoever waits is told at once."""
+        """The connection is gone: fail all tickets at once."""
         with self._lock:
             self._closed = reason
             waiting, self._waiting = list(self._waiting.values()), {}
@@ -121,22 +121,22 @@ class Tickets:
             ticket.resolve(reason)
 
 
-class OutgoingQueue:
-    """What one connection has to send: at most ``limit`` messages unacknowledged, the broker's limits kept.
+class PublishQueue:
+    """Packets of one connection: at most ``limit`` unacknowledged, and within the broker's limits.
 
-    paho's own queue is unlimited and it learns nothing from CONNACK.
+    paho's own queue is unlimited, and paho takes no limits from CONNACK.
     """
 
     def __init__(self, client: mqtt.Client, limit: int, *, with_properties: bool) -> None:
         self.maximum_packet_size: int | None = None
-        """The broker's limit in bytes, where it named one (MQTT 5)."""
+        """The broker's limit in bytes, if it named one (MQTT 5)."""
         self._client = client
         self._limit = limit
         self._in_flight_limit = min(_DEFAULT_IN_FLIGHT, limit)
         self._with_properties = with_properties
         self._lock = threading.Lock()
-        self._queue: deque[tuple[Outgoing, Properties | None, Ticket]] = deque()
-        self._tickets = Tickets()
+        self._queue: deque[tuple[PublishPacket, Properties | None, Ticket]] = deque()
+        self._tickets = PendingTickets()
         self._open = False
 
     def open(self, receive_maximum: int | None, maximum_packet_size: int | None) -> None:
@@ -147,9 +147,9 @@ class OutgoingQueue:
             self.maximum_packet_size = maximum_packet_size
             self._open = True
 
-    def put(self, message: Outgoing) -> Ticket:
-        """Hand over. Raises TransportError: not connected or too many under way; UndeliverableError: too
-        large for this broker."""
+    def put(self, message: PublishPacket) -> Ticket:
+        """Hand over. Raises TransportError if not connected or too many are under way, UndeliverableError if
+        the packet is too large for this broker."""
         properties = message.properties() if self._with_properties else None
         self._check_size(message, properties)
         ticket = Ticket()
@@ -165,7 +165,7 @@ class OutgoingQueue:
         return ticket
 
     def acknowledged(self, mid: int, error: str | None) -> None:
-        """The PUBACK of packet ``mid`` came. Sends nothing: paho holds a lock of its own here."""
+        """The PUBACK of packet ``mid`` came. Sends nothing: paho holds its own lock here."""
         self._tickets.settle(mid, error)
 
     def send(self) -> None:
@@ -199,7 +199,7 @@ class OutgoingQueue:
                 return
             self._tickets.register(info.mid, ticket)
 
-    def _check_size(self, message: Outgoing, properties: Properties | None) -> None:
+    def _check_size(self, message: PublishPacket, properties: Properties | None) -> None:
         limit = self.maximum_packet_size
         if limit is None:
             return

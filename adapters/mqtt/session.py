@@ -1,4 +1,4 @@
-"""A connection that is kept: version fallback, jittered backoff, one thread."""
+"""``Session``: keeps one broker connected, with version fallback, jittered backoff and one thread."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from adapters.mqtt.connection import MQTT5, MQTT311, NAMES, Connection, Ended, Hooks
+from adapters.mqtt.connection import MQTT5, MQTT311, NAMES, Connection, Ended
 from adapters.mqtt.options import BrokerOptions, backoff
-from adapters.mqtt.publish_queue import Outgoing, Ticket
+from adapters.mqtt.publish_queue import PublishPacket, Ticket
 from agent.domain.errors import SightlineError, TransportError
 from agent.telemetry import Counters
 
@@ -25,7 +26,20 @@ _SHORT_S = 5.0
 _SHORT_LIVES = 3
 
 
-class Link:
+class SessionListener(Protocol):
+    """The owner of a session. Its methods are called in the session's thread."""
+
+    def will(self) -> PublishPacket:
+        """What the broker publishes if the connection is lost; asked before each attempt."""
+        ...
+
+    def on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None: ...
+
+    def on_ready(self, connection: Connection) -> None:
+        """The broker accepted a new connection and granted the subscriptions."""
+
+
+class Session:
     """Keeps one broker connected from a thread of its own, whatever happens to the connection."""
 
     def __init__(
@@ -35,9 +49,7 @@ class Link:
         *,
         subscriptions: Sequence[str] = (),
         optional: Sequence[str] = (),
-        will: Callable[[], Outgoing] | None = None,
-        on_message: Callable[[Connection, mqtt.MQTTMessage], None] | None = None,
-        on_ready: Callable[[Connection], None] | None = None,
+        listener: SessionListener | None = None,
         name: str = "mqtt",
     ) -> None:
         self.options = options
@@ -46,9 +58,7 @@ class Link:
         self._counters = counters
         self._subscriptions = subscriptions
         self._optional = optional
-        self._will = will
-        self._on_message = on_message
-        self._on_ready = on_ready
+        self._listener = listener
         self._name = name
         self._connection: Connection | None = None
         self._versions = (
@@ -63,14 +73,12 @@ class Link:
         """Connect in the background and keep connected. Raises ConfigurationError for unusable TLS files."""
         if self._thread is not None:
             raise TransportError("the connection to the broker was started already")
-        self._attempt(
-            self._versions[0]
-        )  # built and thrown away: unusable settings show here, not in a thread
+        self._attempt(self._versions[0])  # built and dropped: unusable settings fail here, not in a thread
         self._thread = threading.Thread(target=self._keep, name=self._name, daemon=True)
         self._thread.start()
 
     def stop(self, *, cleanly: bool = True) -> None:
-        """Disconnect and end the thread; not ``cleanly``: the broker publishes the will."""
+        """Disconnect and end the thread; unless ``cleanly``, the broker publishes the will."""
         self._stop.set()
         with self._lock:
             connection = self._connection
@@ -81,7 +89,7 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        """Accepted by the broker and subscribed; never while a CONNACK refuses."""
+        """Whether the broker has accepted the connection and granted the subscriptions."""
         connection = self._connection
         return connection is not None and connection.ready
 
@@ -93,7 +101,7 @@ class Link:
 
     @property
     def maximum_packet_size(self) -> int | None:
-        """The broker's limit in bytes, where it named one and there is a connection."""
+        """The broker's limit in bytes, if there is a connection and it named one."""
         connection = self._connection
         return None if connection is None else connection.maximum_packet_size
 
@@ -104,19 +112,19 @@ class Link:
         return 0 if connection is None else len(connection.unacknowledged)
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Whether there is a connection within ``timeout_s`` seconds; see ``last_error`` where not."""
+        """Whether there is a connection within ``timeout_s`` seconds; else ``last_error`` has a reason."""
         deadline = time.monotonic() + timeout_s
         while not self.connected and time.monotonic() < deadline and not self._stop.is_set():
             self._stop.wait(_POLL_S)
         return self.connected
 
     def drain(self) -> None:
-        """Before the end: read answers, however many deliveries are unacknowledged."""
+        """Before the end: keep reading answers, however many deliveries are unacknowledged."""
         connection = self._connection
         if connection is not None:
             connection.drain()
 
-    def publish(self, message: Outgoing) -> Ticket:
+    def publish(self, message: PublishPacket) -> Ticket:
         """Hand over with QoS 1. Raises TransportError."""
         connection = self._connection
         if connection is None or not connection.ready:
@@ -137,7 +145,7 @@ class Link:
             if ended.accepted and not short:
                 delays = self._delays()
             if short >= _SHORT_LIVES:
-                # Many brokers throw the older of two clients with one id out without a word.
+                # Many brokers disconnect the older of two clients with one id and give no reason.
                 ended = replace(
                     ended,
                     reason=f"{ended.reason}; it happens again and again: if another agent "
@@ -190,34 +198,40 @@ class Link:
                 self._connection = None
 
     def _attempt(self, version: MQTTProtocolVersion) -> Connection:
-        hooks = Hooks(
-            on_message=self._on_message or (lambda _connection, _message: None),
-            on_ready=self._became_ready,
-            on_stale=lambda: self._counters.add("mqtt_stale_acknowledgements"),
-            on_mended=self._mended,
-        )
-        will = None if self._will is None else self._will()
         return Connection(
             self.options,
             version,
-            hooks,
+            self,
             subscriptions=self._subscriptions,
             optional=self._optional,
-            will=will,
+            will=None if self._listener is None else self._listener.will(),
         )
 
-    def _mended(self, reason: str) -> None:
+    # -------------------------------------------------------- as the listener of its connections
+
+    def on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None:
+        """Pass a delivery on."""
+        if self._listener is not None:
+            self._listener.on_message(connection, message)
+
+    def on_stale(self) -> None:
+        """Count an acknowledgement that came too late."""
+        self._counters.add("mqtt_stale_acknowledgements")
+
+    def on_mended(self, reason: str) -> None:
+        """Count and log a message whose properties were decoded tolerantly."""
         self._counters.add("mqtt_lenient_deliveries")
         logger.warning("a message has properties that are read as far as they go: %s", reason)
 
-    def _became_ready(self, connection: Connection) -> None:
+    def on_ready(self, connection: Connection) -> None:
+        """Keep the version and pass the connection on."""
         if self._accepted_once and not connection.session_present and self.options.session_expiry_s:
             self._counters.add("mqtt_sessions_lost")
             logger.warning(
-                "the broker has forgotten our session; what was sent meanwhile is lost unless sent again"
+                "the broker has forgotten the session; what was sent meanwhile is lost unless sent again"
             )
         self._accepted_once = True
-        # Remembered: after a restart of the broker there is no second guess about the version.
+        # Kept: a restart of the broker does not raise the question of the version again.
         self._versions = [connection.protocol]
         self.last_error = None
         self._counters.add("mqtt_connections")
@@ -227,5 +241,5 @@ class Link:
             NAMES[connection.protocol],
             self.options.client_id,
         )
-        if self._on_ready is not None:
-            self._on_ready(connection)
+        if self._listener is not None:
+            self._listener.on_ready(connection)

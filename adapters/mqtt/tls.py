@@ -1,8 +1,9 @@
-"""TLS towards the broker: the files, the least that is spoken, and why a handshake failed, for people."""
+"""``context_of``: TLS towards the broker; ``why``: the reason for a failed connection, with a remedy."""
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ _ALERTS = (
     ("UNSUPPORTED_PROTOCOL", "it speaks neither TLS 1.2 nor 1.3; update the broker"),
     (
         "HANDSHAKE_FAILURE",
-        "it refused the handshake; where it asks for a client certificate, set broker.tls.cert and "
+        "it refused the handshake; if it asks for a client certificate, set broker.tls.cert and "
         "broker.tls.key",
     ),
     (
@@ -42,7 +43,7 @@ _ALERTS = (
 
 
 class _Socket(ssl.SSLSocket):
-    """Remembers what ended it: the MQTT client only says that the connection was lost."""
+    """Remembers what ended it: the MQTT client only reports that the connection was lost."""
 
     trouble: ssl.SSLError | None = None
 
@@ -70,7 +71,7 @@ def context_of(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = _Socket
-    context.check_hostname = tls.verify_hostname  # the name alone: the chain is verified still
+    context.check_hostname = tls.verify_hostname  # only the name: the chain is always verified
     if tls.ca is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
@@ -92,7 +93,7 @@ def _load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     asked: list[bool] = []
 
     def passphrase() -> str:
-        asked.append(True)  # without this OpenSSL asks on the terminal, where nobody sits
+        asked.append(True)  # without this OpenSSL prompts on the terminal
         return ""
 
     try:
@@ -130,12 +131,12 @@ def _text(file: Path) -> str:
 
 
 def trouble_of(sock: object) -> ssl.SSLError | None:
-    """What ended a TLS connection, where the other side said so."""
+    """What ended a TLS connection, if the peer reported it."""
     return sock.trouble if isinstance(sock, _Socket) else None
 
 
 def why(error: OSError, options: BrokerOptions) -> str:
-    """One sentence: why there is no connection, and what to do."""
+    """One sentence: why the connection failed, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the broker's certificate is refused (CERTIFICATE_VERIFY_FAILED): {_unverified(error, options)}"
@@ -152,11 +153,11 @@ def why(error: OSError, options: BrokerOptions) -> str:
 
 
 def unexplained(options: BrokerOptions) -> str:
-    """What to look at where the other side hung up before it said anything."""
+    """What to check if the peer closed the connection without an answer."""
     if not options.secure:
-        return "; where the broker speaks TLS on that port, write mqtts:// in broker.url"
+        return "; if the broker speaks TLS on that port, write mqtts:// in broker.url"
     if options.tls.cert is None:
-        return "; where the broker asks for a client certificate, set broker.tls.cert and broker.tls.key"
+        return "; if the broker asks for a client certificate, set broker.tls.cert and broker.tls.key"
     return "; it may not take broker.tls.cert: have one made by the broker's CA"
 
 
@@ -178,8 +179,6 @@ def _unverified(error: ssl.SSLCertVerificationError, options: BrokerOptions) -> 
 
 
 def _network(error: OSError, options: BrokerOptions) -> str:
-    import socket
-
     if isinstance(error, socket.gaierror):
         return f"the name {options.host} is not known on this machine; check broker.url"
     if isinstance(error, ConnectionRefusedError):
@@ -189,7 +188,7 @@ def _network(error: OSError, options: BrokerOptions) -> str:
         )
     if isinstance(error, ConnectionError) and options.secure:
         return (
-            "what answers there hung up during the TLS handshake; where it speaks no TLS, write mqtt:// or "
+            "what answers there hung up during the TLS handshake; if it speaks no TLS, write mqtt:// or "
             "name the broker's TLS port in broker.url"
         )
     if isinstance(error, TimeoutError):

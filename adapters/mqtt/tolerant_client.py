@@ -1,8 +1,8 @@
-"""A paho client that one message cannot cut off.
+"""``TolerantClient``: a paho client that no single message can cut off.
 
-MQTT 5 allows characters in texts that paho refuses (U+FEFF: section 1.5.4), and brokers pass on what they do
-not check. paho then ends the connection, the broker delivers the message again, and nothing else arrives any
-more. Here it is decoded once more, leniently: whoever takes it may refuse it, and acknowledges it then.
+MQTT 5 allows characters that paho refuses (U+FEFF: section 1.5.4), and brokers pass on what they do not
+check. paho then ends the connection, the broker delivers the message again, and nothing else ever arrives.
+This client decodes such a message once more, tolerantly; its receiver may refuse it, and acknowledges it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _CONTENT_TYPE, _RESPONSE_TOPIC, _CORRELATION_DATA = 3, 8, 9
 _SUBSCRIPTION_ID, _USER = 11, 38
 
 
-class LenientClient(mqtt.Client):
-    """Calls ``on_mended`` for each message whose properties had to be decoded leniently."""
+class TolerantClient(mqtt.Client):
+    """Calls ``on_mended`` for each message whose properties had to be decoded tolerantly."""
 
     on_mended: Callable[[str], None] | None = None
 
@@ -32,9 +32,9 @@ class LenientClient(mqtt.Client):
             return MQTTErrorCode(super()._handle_publish())
         except (MalformedPacket, UnicodeDecodeError) as error:
             reason = str(error)
-        return self._deliver_leniently(reason)
+        return self._deliver_tolerantly(reason)
 
-    def _deliver_leniently(self, reason: str) -> MQTTErrorCode:
+    def _deliver_tolerantly(self, reason: str) -> MQTTErrorCode:
         command, packet = self._in_packet["command"], bytes(self._in_packet["packet"])
         found = decode(packet, (command >> 1) & 0x03)
         if found is None:
@@ -52,7 +52,7 @@ class LenientClient(mqtt.Client):
 
 @dataclass(slots=True)
 class Decoded:
-    """A PUBLISH of MQTT 5 after its fixed header."""
+    """A PUBLISH packet of MQTT 5 after its fixed header."""
 
     topic: bytes
     mid: int = 0
@@ -63,7 +63,7 @@ class Decoded:
     user: list[tuple[str, str]] = field(default_factory=list)
 
     def properties(self) -> Properties:
-        """As paho gives them; texts may hold any character."""
+        """As paho represents them; texts may hold any character."""
         made = Properties(PacketTypes.PUBLISH)
         if self.content_type is not None:
             made.ContentType = self.content_type
@@ -77,10 +77,10 @@ class Decoded:
 
 
 def decode(packet: bytes, qos: int) -> Decoded | None:
-    """Topic, packet id, properties and payload; None where there is not even a topic.
+    """Topic, packet id, properties and payload; None if there is not even a topic.
 
-    Bytes that are no UTF-8 become U+FFFD. Properties end at the first that cannot be read; the payload is
-    whole in any case, as their length stands before them.
+    Bytes that are not UTF-8 become U+FFFD. Properties end at the first that cannot be read; the payload is
+    whole in any case, as the length of the properties precedes them.
     """
     reader = _Reader(packet)
     try:
@@ -95,7 +95,7 @@ def decode(packet: bytes, qos: int) -> Decoded | None:
         while properties.rest():
             _read_property(properties, found)
     except _EndError:
-        pass  # what could be read is told; whoever needs the rest says what it lacks
+        pass  # keep what could be read; the decoder reports a missing field
     return found
 
 

@@ -1,4 +1,4 @@
-"""Topics from templates: what the agent subscribes to, what it publishes on, whose camera a topic names."""
+"""``Topics``: builds and parses topics from templates: subscriptions, outputs, and the camera of a topic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_TOPIC_BYTES = 65_535
 """MQTT 5 section 1.5.4: a UTF-8 string has a two-byte length."""
 
 DEFAULT_LINE = "main"
-"""The line of cameras whose template names none."""
+"""The production line of cameras whose template names none."""
 
 DEFAULT_TEMPLATES: Mapping[str, str] = {
     "frame": "{site}/{line}/{camera}/frame",
@@ -29,7 +29,7 @@ DEFAULT_TEMPLATES: Mapping[str, str] = {
     "command": "{site}/sightline/{agent}/command",
     "reply": "{site}/sightline/{agent}/reply",
 }
-"""DESIGN section 4, after ISA-95: site, line, camera."""
+"""As in README, "Subscribe"; levels after ISA-95: site, line, camera."""
 
 INCOMING = tuple(kind.value for kind in DeliveryKind)
 OF_AGENT = frozenset({"status", "command", "reply"})
@@ -41,9 +41,10 @@ _FORBIDDEN = frozenset("+#$/{}")
 
 
 def check_level(text: str, what: str = "topic level") -> str:
-    """Return ``text`` where it can stand as a site, line, camera or agent in a topic.
+    """Return ``text`` if it may be a site, line, camera or agent in a topic.
 
-    Raises ValueError: empty, over MAX_LEVEL characters, white space, control characters, ``+ # $ / { }``.
+    Raises ValueError for empty text, over MAX_LEVEL characters, white space, control characters and
+    ``+ # $ / { }``.
     """
     if not text:
         raise ValueError(f"the {what} is empty")
@@ -77,7 +78,7 @@ def filter_covers(subscription: str, topic: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """One topic template, understood."""
+    """One topic template, compiled."""
 
     text: str
     names: tuple[str, ...]
@@ -135,10 +136,10 @@ def _piece(name: str, fixed: Mapping[str, str]) -> str:
 class Topics:
     """The topics of one agent of one site.
 
-    ``templates`` replaces single entries of DEFAULT_TEMPLATES. The site is fixed, lines and cameras are
-    found by wildcard. A template without ``{line}`` gives cameras of the line ``main``.
+    ``templates`` replaces single entries of DEFAULT_TEMPLATES. The site is fixed; wildcards find production
+    lines and cameras. A template without ``{line}`` gives cameras of the line ``main``.
 
-    Raises ConfigurationError where a template is unusable, or a subscription would cover the
+    Raises ConfigurationError if a template is unusable, or a subscription would cover the
     agent's own output.
     """
 
@@ -185,12 +186,12 @@ class Topics:
 
     @property
     def command(self) -> str:
-        """Where the agent takes commands."""
+        """The topic on which the agent takes commands."""
         return self._compiled["command"].subscription
 
     @property
     def reply(self) -> str:
-        """Where commands are answered that name no response topic."""
+        """The topic of answers to commands that name no response topic."""
         return self._compiled["reply"].subscription
 
     def covers(self, topic: str) -> bool:
@@ -198,9 +199,9 @@ class Topics:
         return any(filter_covers(one, topic) for one in self.subscriptions)
 
     def parse(self, topic: str) -> tuple[DeliveryKind, Camera] | None:
-        """What a received topic carries and for which camera; None where it is none of ours.
+        """What a received topic carries and for which camera; None if it matches no template.
 
-        Commands are no camera's; ``sightline`` and the agent's id stand in its place.
+        Commands have no camera; ``sightline`` and the agent's id take its place.
         """
         for kind in INCOMING:
             match = self._compiled[kind].pattern.fullmatch(topic)
@@ -221,7 +222,7 @@ class Topics:
     def build(self, kind: str, camera: Camera) -> str:
         """The topic of ``kind`` (``frame``, ``sku``, ``verdict``, ``mask``, ...) for a camera.
 
-        Raises ValueError where a level of the camera cannot stand in a topic.
+        Raises ValueError if a level of the camera may not be in a topic.
         """
         values = {"site": camera.site, "line": camera.line, "camera": camera.camera, "agent": self.agent}
         for name, value in values.items():
@@ -230,7 +231,7 @@ class Topics:
 
 
 def check_response_topic(topic: str) -> str:
-    """Return a response topic that one may publish on. Raises ValueError (MQTT 5 section 3.3.2.3.5)."""
+    """Return ``topic`` if it may be a response topic, else raise ValueError (MQTT 5 section 3.3.2.3.5)."""
     if not topic or len(topic.encode("utf-8", "replace")) > MAX_TOPIC_BYTES:
         raise ValueError("the response topic is empty or too long")
     if any(character in "+#\0" for character in topic) or topic.startswith("$"):

@@ -1,4 +1,4 @@
-"""The agent's connection to the broker (agent.ports.Transport)."""
+"""``MqttTransport``: the agent's connection to the broker, behind :class:`agent.ports.Transport`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import paho.mqtt.client as mqtt
 
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.options import BrokerOptions
-from adapters.mqtt.publish_queue import Outgoing
-from adapters.mqtt.session import Link
+from adapters.mqtt.publish_queue import PublishPacket
+from adapters.mqtt.session import Session
 from adapters.mqtt.topics import OF_AGENT, Topics
 from agent.domain.errors import TransportError
 from agent.domain.frame import Camera, Delivery, DeliveryKind
@@ -23,20 +23,20 @@ from agent.telemetry import Counters
 logger = logging.getLogger(__name__)
 
 StatusProvider = Callable[[], Mapping[str, Any]]
-"""What stands in the status beside ``status``, ``agent`` and ``at``: version, models, cameras..."""
+"""Further fields of the status beside ``status``, ``agent`` and ``at``: version, models, cameras..."""
 
 _FINAL_STATUS_S = 3.0
 _CAMERAS_CHARACTERS = 8_000
-"""Of all names in the status together: a will has at most 65,535 bytes, and anybody may invent cameras."""
+"""Length of all names in the status: a will has at most 65,535 bytes, and anyone may invent cameras."""
 
 
 class MqttTransport:
-    """Deliveries in, messages out, presence kept (agent.ports.Transport).
+    """Passes deliveries in and messages out, and keeps the agent's presence.
 
-    Presence: the will ``offline`` and a retained ``online`` on every connect, published last, after the
-    subscriptions stand; a retained ``stopped`` on :meth:`stop`. All name the cameras (``LINE/CAMERA``) of the
-    provider and those that have sent something; ``online`` is published again when one is new. Deliveries
-    of QoS 1 are acknowledged by hand.
+    Presence is the will ``offline``, a retained ``online`` after every connect and subscription, and a
+    retained ``stopped`` on :meth:`stop`. All name the cameras (``LINE/CAMERA``) of the provider and those
+    that have sent something; a new camera causes another ``online``. Deliveries of QoS 1 are acknowledged
+    explicitly.
     """
 
     def __init__(
@@ -51,73 +51,70 @@ class MqttTransport:
         self._counters = counters if counters is not None else Counters()
         self._cameras: frozenset[str] = frozenset()
         self._on_delivery: Callable[[Delivery], None] | None = None
-        self._link = Link(
+        self._session = Session(
             options,
             self._counters,
             subscriptions=topics.subscriptions,
-            # Rights that were given before there were commands must not keep the frames out.
+            # Rights granted before there were commands must not keep the frames out.
             optional=(topics.command,),
-            will=lambda: self._presence("offline"),
-            on_message=self._receive,
-            on_ready=self._greet,
+            listener=self,
         )
 
     def start(self, on_delivery: Callable[[Delivery], None]) -> None:
         """Connect in the background and keep connected. ``on_delivery`` must only enqueue.
 
-        Raises ConfigurationError for unusable credentials or TLS files, TransportError when started twice.
+        Raises ConfigurationError for unusable credentials or TLS files, TransportError if started twice.
         """
         self._on_delivery = on_delivery
-        self._link.start()
+        self._session.start()
 
     def stop(self, *, final_status: str = "stopped") -> None:
         """Publish the retained status and disconnect cleanly; the broker then forgets the will.
 
-        Where the status cannot be told, the connection is just left: the will tells ``offline`` then, and
-        the retained ``online`` does not stand for ever.
+        If the status cannot be published, the connection is dropped instead: the broker then publishes the
+        will ``offline``, so that the retained ``online`` does not stay.
         """
-        self._on_delivery = (
-            None  # what still comes stays unacknowledged: the broker keeps it for the next start
-        )
-        self._link.drain()
-        told = False
-        if self._link.connected:
+        # What still comes stays unacknowledged: the broker keeps it for the next start.
+        self._on_delivery = None
+        self._session.drain()
+        published = False
+        if self._session.connected:
             try:
-                told = self._link.publish(self._presence(final_status)).wait(_FINAL_STATUS_S)
-                if not told:
+                published = self._session.publish(self._presence(final_status)).wait(_FINAL_STATUS_S)
+                if not published:
                     logger.warning("the broker did not acknowledge the status %r", final_status)
             except TransportError as error:
                 logger.warning("the status %r could not be published: %s", final_status, error)
-        self._link.stop(cleanly=told)
+        self._session.stop(cleanly=published)
 
     @property
     def connected(self) -> bool:
         """Accepted by the broker and subscribed."""
-        return self._link.connected
+        return self._session.connected
 
     @property
     def version(self) -> str | None:
         """``5`` or ``3.1.1`` while connected."""
-        return self._link.version
+        return self._session.version
 
     @property
     def last_error(self) -> str | None:
         """Why there is no connection; None while there is one."""
-        return self._link.last_error
+        return self._session.last_error
 
     @property
     def unacknowledged(self) -> int:
-        """Deliveries of this connection that the broker still keeps for us."""
-        return self._link.unacknowledged
+        """Deliveries of this connection that the broker still keeps for the agent."""
+        return self._session.unacknowledged
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Whether there is a connection within ``timeout_s`` seconds."""
-        return self._link.wait_connected(timeout_s)
+        return self._session.wait_connected(timeout_s)
 
     def publish(self, message: OutboxMessage) -> PublishTicket:
         """Hand over with QoS 1. Raises TransportError: not connected, queue full, or too large."""
-        return self._link.publish(
-            Outgoing(
+        return self._session.publish(
+            PublishPacket(
                 message.destination,
                 message.payload,
                 retain=message.retain,
@@ -127,28 +124,36 @@ class MqttTransport:
         )
 
     def announce_presence(self) -> None:
-        """Publish the retained ``online`` again, with what the status provider now says.
+        """Publish the retained ``online`` again, with the current status fields.
 
-        Raises TransportError where there is no connection; the next connect does it anyway.
+        Raises TransportError if there is no connection; the next connect publishes it anyway.
         """
-        self._link.publish(self._presence("online"))
+        self._session.publish(self._presence("online"))
 
-    def _presence(self, status: str) -> Outgoing:
+    def _presence(self, status: str) -> PublishPacket:
         body = {"status": status, "agent": self._topics.agent, **self._status()}
         body["cameras"] = sorted({*body.get("cameras", ()), *self._cameras})
         body["at"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return Outgoing(
+        return PublishPacket(
             self._topics.status, json.dumps(body).encode(), retain=True, content_type="application/json"
         )
 
-    def _greet(self, connection: Connection) -> None:
+    # ------------------------------------------------------------- as the listener of its session
+
+    def will(self) -> PublishPacket:
+        """The presence ``offline``."""
+        return self._presence("offline")
+
+    def on_ready(self, connection: Connection) -> None:
+        """Publish ``online`` on a new connection."""
         connection.publish(self._presence("online"))
 
-    def _receive(self, connection: Connection, message: mqtt.MQTTMessage) -> None:
+    def on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None:
+        """Pass on a delivery whose topic names a camera or is the agent's; acknowledge any other."""
         consume = self._on_delivery
         if consume is None:
             return
-        acknowledge = connection.unacknowledged.receive(message.mid) if message.qos == 1 else _nothing
+        acknowledge = connection.unacknowledged.receive(message.mid) if message.qos == 1 else _no_ack
         parsed = self._parse(message)
         if parsed is None:
             self._counters.add("mqtt_unparsable_topics")
@@ -157,13 +162,13 @@ class MqttTransport:
         if message.dup:
             self._counters.add("mqtt_redelivered")
         if parsed[0].value not in OF_AGENT:
-            self._notice(connection, parsed[1])
+            self._list_camera(connection, parsed[1])
         window = connection.unacknowledged
         stale = (lambda: window.closed) if message.qos == 1 else _never
         consume(_delivery(*parsed, message, acknowledge, stale))
 
-    def _notice(self, connection: Connection, camera: Camera) -> None:
-        """Tell of a camera that was not heard of before."""
+    def _list_camera(self, connection: Connection, camera: Camera) -> None:
+        """Add a new camera to the status and publish that."""
         name = f"{camera.line}/{camera.camera}"
         if name in self._cameras:
             return
@@ -171,7 +176,7 @@ class MqttTransport:
             self._counters.add("mqtt_cameras_unlisted")
             return
         self._cameras |= {name}
-        if not connection.ready:  # the greeting, which comes last, names it
+        if not connection.ready:  # the ``online`` that follows names it
             return
         try:
             connection.publish(self._presence("online"))
@@ -185,12 +190,12 @@ class MqttTransport:
             return None
 
 
-def _nothing() -> None:
-    """The acknowledgement of QoS 0."""
+def _no_ack() -> None:
+    """For a message of QoS 0."""
 
 
 def _never() -> bool:
-    """A message of QoS 0 comes once."""
+    """Whether a message of QoS 0 will come again."""
     return False
 
 

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import paho.mqtt.client as mqtt
 
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.options import BrokerOptions
-from adapters.mqtt.session import Link
+from adapters.mqtt.session import Session
 from adapters.mqtt.topics import Topics
 from adapters.mqtt.transport import MqttTransport
 from agent.domain.frame import Delivery
@@ -76,7 +77,7 @@ class Agent:
 
     def sever(self) -> None:
         """Cut the network connection under the client, as a pulled cable does."""
-        connection = self.transport._link._connection
+        connection = self.transport._session._connection
         assert connection is not None
         sock = connection._client.socket()
         assert isinstance(sock, socket.socket)
@@ -86,24 +87,28 @@ class Agent:
 @contextmanager
 def plain_client(
     url: str, *subscriptions: str, **more: object
-) -> Iterator[tuple[Link, list[mqtt.MQTTMessage]]]:
-    """Somebody else on the broker: publishes, and keeps what it receives."""
-    received: list[mqtt.MQTTMessage] = []
+) -> Iterator[tuple[Session, list[mqtt.MQTTMessage]]]:
+    """Another client of the broker: publishes, and keeps what it receives."""
+    session = _PlainSession(options(url, session_expiry_s=0, **more), Counters(), subscriptions=subscriptions)
+    session.start()
+    try:
+        assert session.wait_connected(DEADLINE_S), session.last_error
+        yield session, session.received
+    finally:
+        session.stop()
 
-    def keep(connection: Connection, message: mqtt.MQTTMessage) -> None:
-        received.append(message)
+
+class _PlainSession(Session):
+    """Keeps and acknowledges what it receives, without a will and without presence."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.received: list[mqtt.MQTTMessage] = []
+
+    def on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None:
+        self.received.append(message)
         if message.qos:
             connection.unacknowledged.receive(message.mid)()
-
-    link = Link(
-        options(url, session_expiry_s=0, **more), Counters(), subscriptions=subscriptions, on_message=keep
-    )
-    link.start()
-    try:
-        assert link.wait_connected(DEADLINE_S), link.last_error
-        yield link, received
-    finally:
-        link.stop()
 
 
 class OldBroker:

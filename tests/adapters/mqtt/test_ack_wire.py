@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from adapters.mqtt.publish_queue import Outgoing
+from adapters.mqtt.publish_queue import PublishPacket
 from agent.domain.frame import Delivery
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until
 from tests.fixtures.mosquitto import Mosquitto
@@ -126,7 +126,7 @@ def test_in_the_order_of_receipt_and_on_their_own_connection(
         assert agent.transport.wait_connected(15), agent.transport.last_error
         with plain_client(mosquitto.url) as (other, _):
             for number in range(18):
-                assert other.publish(Outgoing(agent.topic(), b"%d" % number)).wait(5)
+                assert other.publish(PublishPacket(agent.topic(), b"%d" % number)).wait(5)
             assert until(lambda: agent.has(18))
             first = list(agent.deliveries)
             source.shuffle(first)
@@ -136,7 +136,7 @@ def test_in_the_order_of_receipt_and_on_their_own_connection(
             assert until(lambda: len(tap.connections[0].answered) == due)
             tap.cut()
             assert until(lambda: agent.counters.get("mqtt_connections") == 2)
-            _acknowledge(first[9:])  # of the old connection: they must not be told on the new one
+            _acknowledge(first[9:])  # of the old connection: they must not be sent on the new one
             assert until(lambda: agent.has(18 + 18 - due))
             second = list(agent.deliveries[18:])
             assert [one.payload for one in second] == [one.payload for one in agent.deliveries[due:18]]

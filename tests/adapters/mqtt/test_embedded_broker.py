@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.mqtt.embedded_broker import EmbeddedBroker
-from adapters.mqtt.publish_queue import Outgoing
+from adapters.mqtt.publish_queue import PublishPacket
 from agent.domain.errors import TransportError
 from agent.ports import OutboxMessage
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until
@@ -54,7 +54,8 @@ def test_many_large_frames_each_exactly_once(broker: EmbeddedBroker) -> None:
         thread.start()
         with plain_client(broker.url, version="3.1.1") as (camera, _):
             tickets = [
-                camera.publish(Outgoing(agent.topic(), n.to_bytes(4, "big") + image)) for n in range(count)
+                camera.publish(PublishPacket(agent.topic(), n.to_bytes(4, "big") + image))
+                for n in range(count)
             ]
             assert all(ticket.wait(10) for ticket in tickets)
             assert until(lambda: len(agent.deliveries) >= count)
@@ -67,7 +68,7 @@ def test_a_slow_agent_gets_no_more_than_its_limit(broker: EmbeddedBroker) -> Non
     with Agent(options(broker.url, receive_maximum=4)) as agent:
         assert agent.transport.wait_connected(10)
         with plain_client(broker.url, version="3.1.1") as (camera, _):
-            tickets = [camera.publish(Outgoing(agent.topic(), b"%d" % n)) for n in range(40)]
+            tickets = [camera.publish(PublishPacket(agent.topic(), b"%d" % n)) for n in range(40)]
             assert all(ticket.wait(10) for ticket in tickets)
             for number in range(40):
                 assert until(partial(agent.has, number + 1))
@@ -80,13 +81,13 @@ def test_retained_job_will_and_stopped(broker: EmbeddedBroker) -> None:
     with Agent(options(broker.url), prompt=True) as agent:
         assert agent.transport.wait_connected(10)
         with plain_client(broker.url, agent.topics.status, version="3.1.1") as (other, seen):
-            assert other.publish(Outgoing(agent.topic("sku"), b'{"sku": "A"}', retain=True)).wait(5)
+            assert other.publish(PublishPacket(agent.topic("sku"), b'{"sku": "A"}', retain=True)).wait(5)
             assert until(lambda: agent.deliveries)
             assert until(lambda: len(seen) >= 2)  # the second names the camera
             agent.sever()
             assert until(lambda: len(seen) >= 4)
-            told = [json.loads(one.payload)["status"] for one in seen]
-            assert told[:4] == ["online", "online", "offline", "online"]
+            statuses = [json.loads(one.payload)["status"] for one in seen]
+            assert statuses[:4] == ["online", "online", "offline", "online"]
             assert until(lambda: agent.transport.connected)
             agent.transport.stop()
             assert until(lambda: len(seen) >= 5)
@@ -111,7 +112,7 @@ def test_frames_sent_while_the_agent_is_away_are_kept(broker: EmbeddedBroker) ->
     with Agent(opts) as before:
         assert before.transport.wait_connected(10)
     with plain_client(broker.url, version="3.1.1") as (camera, _):
-        assert camera.publish(Outgoing(before.topic(), b"while away")).wait(5)
+        assert camera.publish(PublishPacket(before.topic(), b"while away")).wait(5)
     with Agent(opts, before.topics.site, prompt=True) as after:
         assert until(lambda: after.deliveries)
         assert after.transport.wait_connected(10)
@@ -128,7 +129,7 @@ def test_stopping_ends_its_thread_and_its_port() -> None:
             thread.name == "embedded-broker" and thread.is_alive() for thread in [broker._thread] if thread
         )
         with pytest.raises(TransportError):
-            agent.transport.publish(OutboxMessage("verdict", agent.topic("verdict"), b""))
+            agent.transport.publish(OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b""))
 
 
 def test_a_taken_port_is_said(broker: EmbeddedBroker) -> None:

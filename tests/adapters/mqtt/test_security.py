@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.mqtt.options import BrokerOptions, Tls
-from adapters.mqtt.publish_queue import Outgoing
+from adapters.mqtt.publish_queue import PublishPacket
 from agent.domain.errors import ConfigurationError, TransportError
 from agent.ports import OutboxMessage
 from tests.adapters.mqtt.helpers import Agent, options, plain_client, until
@@ -39,7 +39,7 @@ def test_a_wrong_password_is_never_connected(start_mosquitto: StartMosquitto, ve
         assert "Not authorized" in (agent.transport.last_error or "")
         assert "wrong" not in (agent.transport.last_error or "")
         with pytest.raises(TransportError):
-            agent.transport.publish(OutboxMessage("verdict", agent.topic("verdict"), b"{}"))
+            agent.transport.publish(OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"{}"))
     assert "wrong" not in repr(opts)
 
 
@@ -58,7 +58,7 @@ def test_tls_with_client_certificates(start_mosquitto: StartMosquitto, tmp_path:
     with Agent(good) as agent:
         assert connected(agent), agent.transport.last_error
         with plain_client(broker.url, tls=good.tls) as (other, _):
-            assert other.publish(Outgoing(agent.topic(), bytes(300_000))).wait(5)
+            assert other.publish(PublishPacket(agent.topic(), bytes(300_000))).wait(5)
             assert until(lambda: agent.deliveries)
             assert len(agent.deliveries[0].payload) == 300_000
     with Agent(replace(good, tls=Tls(None))) as stranger:

@@ -1,4 +1,4 @@
-"""TLS against a real broker that asks for client certificates: who gets in, and what the others are told."""
+"""TLS against a real broker that asks for client certificates: who gets in, and why others do not."""
 
 from __future__ import annotations
 
@@ -99,18 +99,18 @@ def _signed(made: Certificates, name: str, days: str) -> Path:
     return made.ca.parent / f"{name}.pem"
 
 
-def told(pki: Pki, broker: str, tls: Tls, **given: Any) -> str:
-    """Why an agent does not get in, as it says itself."""
+def reason_of(pki: Pki, broker: str, tls: Tls, **given: Any) -> str:
+    """Why an agent does not get in, as it reports it."""
     url = pki.brokers[broker].url.replace("mqtt://", "mqtts://") if given.pop("secure", True) else None
     opts = options(url or f"mqtt://127.0.0.1:{pki.brokers[broker].port}", tls=tls, **given)
     with Agent(opts) as agent:
         assert until(lambda: agent.counters.get("mqtt_connection_failures"))
         assert not agent.transport.connected
-        said = agent.transport.last_error or ""
-    assert SECRET not in said
-    assert "Traceback" not in said
-    assert "\n" not in said
-    return said
+        reason = agent.transport.last_error or ""
+    assert SECRET not in reason
+    assert "Traceback" not in reason
+    assert "\n" not in reason
+    return reason
 
 
 def good(pki: Pki, **other: Path | None) -> Tls:
@@ -141,45 +141,47 @@ def test_the_name_in_the_certificate_may_be_the_user(pki: Pki, tmp_path: Path) -
         with Agent(options(broker.url, tls=good(pki))) as agent:
             assert agent.transport.wait_connected(15), agent.transport.last_error
             for kind, taken in (("verdict", True), ("mask", False)):
-                message = OutboxMessage(kind, agent.topic(kind), b"{}")
+                message = OutboxMessage("mqtt", kind, agent.topic(kind), b"{}")
                 assert agent.transport.publish(message).wait(5) is taken
     finally:
         broker.stop()
 
 
 def test_a_wrong_ca(pki: Pki) -> None:
-    said = told(pki, "good", good(pki, ca=pki.theirs.ca), **LOGIN)
-    assert "no CA that" in said
-    assert "set broker.tls.ca" in said
+    reason = reason_of(pki, "good", good(pki, ca=pki.theirs.ca), **LOGIN)
+    assert "no CA that" in reason
+    assert "set broker.tls.ca" in reason
 
 
 def test_an_expired_certificate_of_the_broker(pki: Pki) -> None:
-    assert "it has expired" in told(pki, "expired", good(pki))
+    assert "it has expired" in reason_of(pki, "expired", good(pki))
 
 
 def test_a_certificate_for_another_host(pki: Pki) -> None:
     ca = pki.brokers["misnamed"].tls.ca  # type: ignore[union-attr]
-    said = told(pki, "misnamed", good(pki, ca=ca))
-    assert "it is not for 127.0.0.1" in said
-    assert "broker.url" in said
+    reason = reason_of(pki, "misnamed", good(pki, ca=ca))
+    assert "it is not for 127.0.0.1" in reason
+    assert "broker.url" in reason
 
 
 @pytest.mark.parametrize("version", ["5", "auto"])
 def test_no_client_certificate(pki: Pki, version: str) -> None:
-    said = told(pki, "good", Tls(pki.ours.ca), version=version, **LOGIN)
-    assert "asks for a client certificate" in said
-    assert "set broker.tls.cert and broker.tls.key" in said
+    reason = reason_of(pki, "good", Tls(pki.ours.ca), version=version, **LOGIN)
+    assert "asks for a client certificate" in reason
+    assert "set broker.tls.cert and broker.tls.key" in reason
 
 
 def test_a_client_certificate_of_another_ca(pki: Pki) -> None:
-    said = told(pki, "good", good(pki, cert=pki.theirs.client_cert, key=pki.theirs.client_key), **LOGIN)
-    assert "broker.tls.cert" in said
-    assert "by the broker's CA" in said
+    reason = reason_of(
+        pki, "good", good(pki, cert=pki.theirs.client_cert, key=pki.theirs.client_key), **LOGIN
+    )
+    assert "broker.tls.cert" in reason
+    assert "by the broker's CA" in reason
 
 
 def test_an_expired_client_certificate(pki: Pki) -> None:
-    said = told(pki, "good", good(pki, cert=pki.ours.ca.parent / "late.pem"), **LOGIN)
-    assert "broker.tls.cert" in said
+    reason = reason_of(pki, "good", good(pki, cert=pki.ours.ca.parent / "late.pem"), **LOGIN)
+    assert "broker.tls.cert" in reason
 
 
 @pytest.mark.parametrize(
@@ -187,18 +189,18 @@ def test_an_expired_client_certificate(pki: Pki) -> None:
 )
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_a_wrong_password_or_user(pki: Pki, given: dict[str, str], version: str) -> None:
-    said = told(pki, "good", good(pki), version=version, **given)
-    assert "check broker.username and broker.password_file" in said
-    assert given["password"] not in said
+    reason = reason_of(pki, "good", good(pki), version=version, **given)
+    assert "check broker.username and broker.password_file" in reason
+    assert given["password"] not in reason
 
 
 def test_no_name_at_all(pki: Pki) -> None:
-    assert "it lets nobody in without a name" in told(pki, "good", good(pki))
+    assert "it lets nobody in without a name" in reason_of(pki, "good", good(pki))
 
 
 def test_tls_to_a_port_without_it_and_the_other_way_round(pki: Pki) -> None:
-    assert "mqtt://" in told(pki, "plain", good(pki))
-    assert "write mqtts:// in broker.url" in told(pki, "good", Tls(), secure=False)
+    assert "mqtt://" in reason_of(pki, "plain", good(pki))
+    assert "write mqtts:// in broker.url" in reason_of(pki, "good", Tls(), secure=False)
 
 
 # ---------------------------------------------------------------------------------------- the files
@@ -240,7 +242,7 @@ def test_tls_1_2_is_the_least() -> None:
 def checked(
     pki: Pki, tmp_path: Path, broker: str = "good", password: str = SECRET, **other: Path | None
 ) -> str:
-    """What ``sightline check`` says of the broker."""
+    """What ``sightline check`` reports of the broker."""
     (tmp_path / "password").write_text(password)
     (tmp_path / "password").chmod(0o600)
     tls = good(pki, **other)

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapters.mqtt.publish_queue import Outgoing
+from adapters.mqtt.publish_queue import PublishPacket
 from agent.domain.errors import TransportError, UndeliverableError
 from agent.domain.frame import DeliveryKind
 from agent.ports import OutboxMessage
@@ -34,7 +34,7 @@ def test_frames_come_in_and_messages_go_out(mosquitto: Mosquitto, version: str) 
         assert connected(agent)
         assert agent.transport.version == version
         with plain_client(mosquitto.url, agent.topic("verdict")) as (other, received):
-            image = Outgoing(
+            image = PublishPacket(
                 agent.topic(), b"\xff\xd8image", content_type="image/jpeg", user_properties=(("sku", "A"),)
             )
             assert other.publish(image).wait(5)
@@ -45,7 +45,7 @@ def test_frames_come_in_and_messages_go_out(mosquitto: Mosquitto, version: str) 
             if version == "5":
                 assert delivery.properties == {"sku": "A"}
                 assert delivery.content_type == "image/jpeg"
-            answer = OutboxMessage("verdict", agent.topic("verdict"), b"{}", correlation_data=b"7")
+            answer = OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"{}", correlation_data=b"7")
             assert agent.transport.publish(answer).wait(5)
             assert until(lambda: received)
             assert received[0].payload == b"{}"
@@ -95,13 +95,13 @@ def test_a_broker_may_refuse_commands_and_nothing_else(
             if taken:
                 assert connected(agent)
                 with plain_client(mosquitto.url) as (other, _):
-                    assert other.publish(Outgoing(agent.topic(), b"frame")).wait(5)
+                    assert other.publish(PublishPacket(agent.topic(), b"frame")).wait(5)
                 assert until(lambda: agent.has(1))
             else:
                 assert until(lambda: agent.counters.get("mqtt_connections_lost") >= 1)
-                told = agent.transport.last_error or ""
-                assert "feedback" in told
-                assert "command" not in told
+                reason = agent.transport.last_error or ""
+                assert "feedback" in reason
+                assert "command" not in reason
     finally:
         strict.close()
 
@@ -120,8 +120,8 @@ def test_version_5_alone_says_why_it_cannot_connect(mosquitto: Mosquitto) -> Non
 # ----------------------------------------------------------------------------------------- presence
 
 
-def test_an_agent_that_cannot_say_stopped_does_not_stay_online(mosquitto: Mosquitto) -> None:
-    """The broker acknowledges nothing more, so there is no room for the farewell: the will has to tell."""
+def test_an_agent_that_cannot_publish_stopped_does_not_stay_online(mosquitto: Mosquitto) -> None:
+    """The broker acknowledges nothing more, so "stopped" cannot be published: the will has to serve."""
     wire = Wire(mosquitto.port)
     try:
         with Agent(options(wire.url, max_outgoing=2)) as agent:
@@ -130,7 +130,7 @@ def test_an_agent_that_cannot_say_stopped_does_not_stay_online(mosquitto: Mosqui
                 assert until(lambda: received)
                 wire.mute.set()
                 for _ in range(2):
-                    agent.transport.publish(OutboxMessage("verdict", agent.topic("verdict"), b"{}"))
+                    agent.transport.publish(OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"{}"))
                 agent.transport.stop()
                 assert until(lambda: len(received) == 2)
                 assert json.loads(received[1].payload)["status"] == "offline"
@@ -163,7 +163,7 @@ def test_the_status_names_the_cameras_that_have_sent_something(mosquitto: Mosqui
             assert until(lambda: received)
             assert json.loads(received[0].payload)["cameras"] == []
             for camera in ("two", "one", "two"):
-                assert other.publish(Outgoing(agent.topic(camera=camera), b"x")).wait(5)
+                assert other.publish(PublishPacket(agent.topic(camera=camera), b"x")).wait(5)
             assert until(lambda: agent.has(3))
             assert until(lambda: len(received) == 3)
             last = json.loads(received[2].payload)
@@ -175,7 +175,8 @@ def test_invented_cameras_do_not_make_the_status_larger_than_a_will_may_be(mosqu
         assert connected(agent)
         with plain_client(mosquitto.url) as (other, _):
             for number in range(100):
-                assert other.publish(Outgoing(agent.topic(camera=f"{number:04}{'é' * 120}"), b"x")).wait(5)
+                topic = agent.topic(camera=f"{number:04}{'é' * 120}")
+                assert other.publish(PublishPacket(topic, b"x")).wait(5)
             assert until(lambda: agent.has(100))
         assert agent.counters.get("mqtt_cameras_unlisted") > 0
         agent.sever()
@@ -221,13 +222,13 @@ def test_a_restarted_broker_sees_subscriptions_and_birth_again(
         broker.stop(kill=True)
         assert until(lambda: not agent.transport.connected)
         with pytest.raises(TransportError, match="no connection"):
-            agent.transport.publish(OutboxMessage("verdict", agent.topic("verdict"), b"{}"))
+            agent.transport.publish(OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"{}"))
         broker.start()
         assert until(lambda: agent.transport.connected)
         with plain_client(broker.url, agent.topics.status) as (other, received):
             assert until(lambda: received)
             assert json.loads(received[0].payload)["status"] == "online"
-            assert other.publish(Outgoing(agent.topic(), b"after")).wait(5)
+            assert other.publish(PublishPacket(agent.topic(), b"after")).wait(5)
             assert until(lambda: agent.deliveries)
 
 
@@ -240,14 +241,16 @@ def test_unacknowledged_frames_come_again_after_a_reconnect(mosquitto: Mosquitto
         assert connected(agent)
         with plain_client(mosquitto.url) as (other, _):
             for number in range(3):
-                other.publish(Outgoing(agent.topic(), b"%d" % number))
+                other.publish(PublishPacket(agent.topic(), b"%d" % number))
             assert until(lambda: len(agent.deliveries) == 3)
             first = list(agent.deliveries)
             assert not any(one.stale() for one in first)
             first[0].acknowledge()
             assert until(lambda: agent.transport.unacknowledged == 2)
             # Its PUBACK was sent before this message, so the broker has seen it.
-            assert agent.transport.publish(OutboxMessage("verdict", agent.topic("verdict"), b"")).wait(5)
+            assert agent.transport.publish(
+                OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"")
+            ).wait(5)
             agent.sever()
             assert until(lambda: len(agent.deliveries) == 5)
             again = agent.deliveries[3:]
@@ -270,7 +273,7 @@ def test_frames_sent_while_the_agent_is_away_are_kept(mosquitto: Mosquitto, vers
     with Agent(opts) as before:
         assert connected(before)
     with plain_client(mosquitto.url) as (other, _):
-        assert other.publish(Outgoing(before.topic(), b"while away")).wait(5)
+        assert other.publish(PublishPacket(before.topic(), b"while away")).wait(5)
     with Agent(opts, before.topics.site) as after:
         assert until(lambda: after.deliveries)
         assert after.deliveries[0].payload == b"while away"
@@ -283,7 +286,7 @@ def test_receive_maximum_bounds_what_comes_in(start_mosquitto: StartMosquitto, v
     with Agent(options(broker.url, receive_maximum=3, version=version)) as agent:
         assert connected(agent)
         with plain_client(broker.url) as (other, _):
-            tickets = [other.publish(Outgoing(agent.topic(), b"%d" % number)) for number in range(10)]
+            tickets = [other.publish(PublishPacket(agent.topic(), b"%d" % number)) for number in range(10)]
             assert all(ticket.wait(5) for ticket in tickets)
             for number in range(10):
                 assert until(partial(agent.has, number + 1))
@@ -297,7 +300,7 @@ def test_acknowledgements_from_many_threads(mosquitto: Mosquitto) -> None:
         assert connected(agent)
         with plain_client(mosquitto.url) as (other, _):
             for number in range(200):
-                other.publish(Outgoing(agent.topic(), b"%d" % number))
+                other.publish(PublishPacket(agent.topic(), b"%d" % number))
             done = threading.Event()
 
             def acknowledge(share: int) -> None:
@@ -320,7 +323,7 @@ def test_what_is_no_topic_of_ours_is_counted_and_acknowledged(mosquitto: Mosquit
     with Agent(options(mosquitto.url)) as agent:
         assert connected(agent)
         with plain_client(mosquitto.url) as (other, _):
-            assert other.publish(Outgoing(f"{agent.topics.site}/a line/cam/frame", b"x")).wait(5)
+            assert other.publish(PublishPacket(f"{agent.topics.site}/a line/cam/frame", b"x")).wait(5)
             assert until(lambda: agent.counters.get("mqtt_unparsable_topics") == 1)
             assert agent.transport.unacknowledged == 0
             assert not agent.deliveries
@@ -339,7 +342,7 @@ def test_a_failing_consumer_loses_nothing(mosquitto: Mosquitto) -> None:
     try:
         assert connected(agent)
         with plain_client(mosquitto.url) as (other, _):
-            assert other.publish(Outgoing(agent.topic(), b"x")).wait(5)
+            assert other.publish(PublishPacket(agent.topic(), b"x")).wait(5)
             assert until(lambda: len(calls) == 2)
             assert agent.counters.get("mqtt_unforeseen_errors") == 1
     finally:
@@ -355,8 +358,8 @@ def test_the_brokers_packet_size_is_honoured(start_mosquitto: StartMosquitto) ->
         assert connected(agent)
         topic = agent.topic("mask")
         with pytest.raises(UndeliverableError, match=r"30,\d+ bytes and the broker takes at most 20,000"):
-            agent.transport.publish(OutboxMessage("mask", topic, bytes(30_000)))
-        assert agent.transport.publish(OutboxMessage("mask", topic, bytes(19_900))).wait(5)
+            agent.transport.publish(OutboxMessage("mqtt", "mask", topic, bytes(30_000)))
+        assert agent.transport.publish(OutboxMessage("mqtt", "mask", topic, bytes(19_900))).wait(5)
         assert agent.transport.connected
 
 
@@ -365,7 +368,7 @@ def test_outgoing_messages_are_bounded(start_mosquitto: StartMosquitto) -> None:
     with Agent(options(broker.url, max_outgoing=4)) as agent:
         assert connected(agent)
         assert broker.process is not None
-        message = OutboxMessage("verdict", agent.topic("verdict"), b"{}")
+        message = OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"{}")
         assert agent.transport.publish(message).wait(5)  # and so the birth before it
         broker.process.send_signal(19)  # SIGSTOP: connected, but silent
         try:
@@ -382,7 +385,7 @@ def test_more_messages_than_the_broker_takes_at_once(start_mosquitto: StartMosqu
     broker = start_mosquitto(extra="max_inflight_messages 2")
     with Agent(options(broker.url, max_outgoing=200)) as agent:
         assert connected(agent)
-        message = OutboxMessage("verdict", agent.topic("verdict"), b"{}")
+        message = OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"{}")
         tickets = [agent.transport.publish(message) for _ in range(100)]
         assert all(ticket.wait(10) for ticket in tickets)
         assert agent.counters.get("mqtt_connections") == 1
@@ -394,7 +397,7 @@ def test_a_lost_connection_settles_the_tickets(start_mosquitto: StartMosquitto) 
         assert connected(agent)
         assert broker.process is not None
         broker.process.send_signal(19)
-        ticket = agent.transport.publish(OutboxMessage("verdict", agent.topic("verdict"), b"{}"))
+        ticket = agent.transport.publish(OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b"{}"))
         broker.stop(kill=True)
         assert not ticket.wait(15)
         assert not agent.transport.connected

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.mqtt.camera_publisher import CameraPublisher, Shot
-from adapters.mqtt.publish_queue import Outgoing
+from adapters.mqtt.publish_queue import PublishPacket
 from adapters.mqtt.topics import Topics
 from adapters.mqtt.transport import MqttTransport
 from agent.domain.frame import Camera
@@ -133,7 +133,7 @@ def test_the_broker_forgets_what_was_acknowledged_and_only_that(stand: Stand) ->
     again.start(lambda delivery: found.append(delivery.payload))
     assert again.wait_connected(DEADLINE_S)
     with plain_client(stand.broker.url) as (other, _):
-        assert other.publish(Outgoing("plant/line-1/top/frame", b"last")).wait(5)
+        assert other.publish(PublishPacket("plant/line-1/top/frame", b"last")).wait(5)
     wait_until(lambda: found, "the last frame")
     again.stop()
     assert found == [b"last"]  # the broker delivers in order: had it kept another, that would come first
