@@ -1,4 +1,4 @@
-"""The agent: broker where it is embedded, transport, line, and the history they share."""
+"""Agent: broker if it is embedded, transport, pipeline, and the history that they share."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.codec import JsonMessageParser
 from adapters.mqtt.embedded_broker import EmbeddedBroker
 from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttReplier
+from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from adapters.mqtt.transport import MqttTransport
 from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
 from adapters.recipes.codec import RecipeYaml
 from adapters.scheduling import BackgroundSchedule
 from agent import __version__
+from agent.app.observability import Observability
 from agent.app.options import (
     broker_options,
+    calibration_policy,
     decode_worker,
     decoder_limits,
-    line_options,
+    keep,
     onboarding_options,
-    policy_of,
-    pose_policy,
+    orientation_policy,
+    pipeline_options,
     selection_policy,
     topics_of,
 )
-from agent.app.outside import Observability
 from agent.app.store import Store
 from agent.domain.errors import TransportError
 from agent.domain.frame import Camera
+from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
+from agent.monitors.camera_timeout import CHECK_EVERY_S
 from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskSpaceMonitor
-from agent.monitors.retention import EVERY_S, FIRST_AFTER_S, Keep, RetentionTask
+from agent.monitors.retention import EVERY_S, FIRST_AFTER_S, RetentionTask
 from agent.onboarding import OnboardingContext, OnboardingCoordinator
-from agent.pipeline import CHECK_EVERY_S, Pipeline, PipelineParts
-from agent.ports import PromptWriter, Tagger
+from agent.pipeline import Pipeline, PipelineParts
+from agent.ports import PromptWriter, Sink, Tagger
 from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
 from agent.recipes.import_export import RecipeImporter
@@ -55,7 +59,7 @@ SCHEDULE_S = 5.0
 
 
 class Agent:
-    """The agent of one configuration; see :class:`adapters.cli.composition.RunningAgent`."""
+    """The agent of one configuration: built from settings, started, stopped."""
 
     def __init__(self, settings: Settings, inspector: Inspector, store: Store) -> None:
         self._settings = settings
@@ -63,23 +67,26 @@ class Agent:
         self.store = store
         self.counters = Counters()
         self._schedule = BackgroundSchedule(self.counters)
-        self._retention = RetentionTask(store.retention, store.history, Keep.of(settings), self.counters)
-        self.disk: DiskSpaceMonitor | None = None
-        self.outside = Observability(settings, store, inspector, self.counters)
+        self.observability = Observability(settings, store, inspector, self.counters)
         self._images = decode_worker(settings, self.counters)
         self._broker: EmbeddedBroker | None = None
         self._url = settings.broker.url
         self._transport: MqttTransport | None = None
-        self._line: Pipeline | None = None
+        self._pipeline: Pipeline | None = None
+        self._retention: RetentionTask | None = None
+        self.disk: DiskSpaceMonitor | None = None
         self._stuck = False
         inspector.counters = self.counters
 
     def start(self) -> None:
-        """Start the broker where it is embedded, then the line."""
-        settings = self._settings
+        """Start the broker if it is embedded, then the pipeline; returns once frames are taken.
+
+        Raises SightlineError if something is missing; a broker that is away is waited for.
+        """
+        settings, store = self._settings, self.store
         for sentence in open_secrets(settings):
             logger.warning("%s", sentence)
-        self.outside.open()
+        self.observability.open()
         if self._images is not None:
             self._images.start()
         if settings.broker.embedded:
@@ -87,56 +94,60 @@ class Agent:
             self._broker.start()
             self._url = self._broker.url
         topics = topics_of(settings)
-        self._transport = MqttTransport(
+        transport = self._transport = MqttTransport(
             broker_options(settings, self._url), topics, status=self._status, counters=self.counters
         )
-        self._line = Pipeline(self._parts(self._transport, topics), line_options(settings))
-        self.disk = self._disk_watch(self._transport, topics)
+        mqtt = MqttSink(transport, MqttMessageComposer(topics, __version__, self.counters))
+        sinks: tuple[Sink, ...] = (mqtt,)
+        events = EventLog(store.history, sinks, self.counters, direct=(mqtt,))
+        self._retention = RetentionTask(store.retention, events, keep(settings), self.counters)
+        self._pipeline = Pipeline(self._parts(transport, topics, sinks, events), pipeline_options(settings))
+        self.disk = self._disk_monitor(topics, events)
         self.disk.start()
-        self._line.start()
-        self._plan_tasks(self._transport)
-        self._schedule.every("retention", EVERY_S, self._retention)
-        # An agent that is started anew more often than that prunes as well.
-        self._schedule.later("retention after the start", FIRST_AFTER_S, self._retention)
+        self._pipeline.start()
+        self._plan_tasks(transport, self._pipeline, self._retention)
         self._schedule.start()
-        self.outside.started(self._line, self._transport)
+        self.observability.started(self._pipeline, transport)
 
-    def _plan_tasks(self, transport: MqttTransport) -> None:
-        """What is periodic or done once beside the line; onboarding plans its own."""
+    def _plan_tasks(self, transport: MqttTransport, pipeline: Pipeline, retention: RetentionTask) -> None:
+        """What is periodic or done once beside the pipeline; onboarding plans its own."""
         settings, schedule = self._settings, self._schedule
         heartbeat_s = settings.agent.heartbeat.total_seconds()
         if heartbeat_s:
             schedule.every("heartbeat", heartbeat_s, lambda: _beat(transport))
-        if self._line is not None:
-            schedule.every("silent cameras", CHECK_EVERY_S, self._line.check_silence)
+        schedule.every("silent cameras", CHECK_EVERY_S, pipeline.check_cameras)
+        schedule.every("retention", EVERY_S, retention)
+        # An agent that is started anew more often than that prunes as well.
+        schedule.later("retention after the start", FIRST_AFTER_S, retention)
         if settings.ollama.enabled:
             schedule.later("language model", 0.0, lambda: _look_for_words(settings.ollama))
 
     def stop(self) -> None:
-        """Drain, say ``stopped``, close everything: each part, whatever the one before it raises."""
+        """Drain, publish ``stopped``, close everything: each part, whatever the one before it raises."""
         with ExitStack() as rest:  # done from the last to the first
             rest.callback(self.store.close)
-            rest.callback(self.outside.close)
+            rest.callback(self.observability.close)
             if self._broker is not None:
                 rest.callback(self._broker.stop)
             if self._images is not None:
                 rest.callback(self._images.close)
-            if self._line is not None:
-                rest.callback(self._line.stop)
-            self.outside.stopping()
-            self._retention.stop()
+            if self._pipeline is not None:
+                rest.callback(self._pipeline.stop)
+            self.observability.stopping()
+            if self._retention is not None:
+                self._retention.stop()
             if self.disk is not None:
                 self.disk.stop()
             self._stuck = not run_with_timeout(SCHEDULE_S, self._schedule.stop, "the schedule")
 
     def wait(self, timeout_s: float) -> bool:
-        """True as soon as the line has given up."""
-        return self._line is not None and self._line.wait(timeout_s)
+        """True as soon as the pipeline has given up and the agent should end with an error."""
+        return self._pipeline is not None and self._pipeline.wait(timeout_s)
 
     @property
     def stuck(self) -> bool:
         """After :meth:`stop`: whether a thread hangs, so that the process will not end by itself."""
-        return self._stuck or (self._line is not None and self._line.stuck)
+        return self._stuck or (self._pipeline is not None and self._pipeline.stuck)
 
     @property
     def broker_url(self) -> str:
@@ -163,11 +174,13 @@ class Agent:
             "device": settings.models.device,
         }
 
-    def _parts(self, transport: MqttTransport, topics: Topics) -> PipelineParts:
+    def _parts(
+        self, transport: MqttTransport, topics: Topics, sinks: tuple[Sink, ...], events: EventLog
+    ) -> PipelineParts:
         settings, store = self._settings, self.store
         codec = CvImageCodec(settings.frames.max_pixels, self._images)
         method = settings.inspection.method
-        cabinet = RecipeCache(store.book, self._inspector, store.media, codec, method=method)
+        recipe_cache = RecipeCache(store.book, self._inspector, store.media, codec, method=method)
         return PipelineParts(
             transport=transport,
             decoder=PayloadDecoder(decoder_limits(settings), self._images, self.counters),
@@ -176,53 +189,53 @@ class Agent:
             outbox=store.outbox,
             media=store.media,
             codec=codec,
-            announcer=MqttMessageComposer(topics, __version__, self.counters),
+            sinks=sinks,
+            events=events,
             inspector=self._inspector,
-            cabinet=cabinet,
-            onboarding=self._onboarding(cabinet),
+            recipe_cache=recipe_cache,
+            onboarding=self._onboarding(recipe_cache, events),
             counters=self.counters,
-            measures=self.outside.measures,
+            agent=_itself(topics),
+            measures=self.observability.measures,
             commands=Commands(
                 JsonCommandParser(),
                 MqttReplier(topics, __version__, self.counters),
                 store.book,
                 RecipeImporter(store.book, store.media, RecipeYaml(), codec),
-                store.history,
+                events,
                 store.samples,
                 self.counters,
             ),
         )
 
-    def _disk_watch(self, transport: MqttTransport, topics: Topics) -> DiskSpaceMonitor:
+    def _disk_monitor(self, topics: Topics, events: EventLog) -> DiskSpaceMonitor:
         store = self.store
         parts = DiskParts(
             disks=store.disks,
             retention=store.retention,
-            history=store.history,
-            publisher=transport,
-            announcer=MqttMessageComposer(topics, __version__, self.counters),
+            events=events,
             schedule=self._schedule,
             counters=self.counters,
-            agent=Camera(topics.site, "sightline", topics.agent),
+            agent=_itself(topics),
         )
-        watch = DiskSpaceMonitor(parts, DiskPolicy(self._settings.media.reserve))
-        store.on_full(watch.refused)
-        return watch
+        monitor = DiskSpaceMonitor(parts, DiskPolicy(self._settings.media.reserve))
+        store.on_full(monitor.refused)
+        return monitor
 
-    def _onboarding(self, cabinet: RecipeCache) -> OnboardingCoordinator:
+    def _onboarding(self, recipe_cache: RecipeCache, events: EventLog) -> OnboardingCoordinator:
         settings, store = self._settings, self.store
-        office = OnboardingContext(
+        context = OnboardingContext(
             book=store.book,
-            desk=store.desk,
-            cabinet=cabinet,
+            claims=store.claims,
+            recipe_cache=recipe_cache,
             inspector=self._inspector,
-            history=store.history,
+            events=events,
             samples=store.samples,
-            policy=policy_of(settings),
+            policy=calibration_policy(settings),
             selection=selection_policy(settings),
             agent=settings.agent.id,
             options=onboarding_options(settings),
-            pose=pose_policy(settings),
+            orientation=orientation_policy(settings),
         )
         writer: PromptWriter | None = None
         tagger: Tagger | None = None
@@ -230,7 +243,7 @@ class Agent:
             options = OllamaOptions.of(settings.ollama)
             writer = OllamaWriter(options)
             tagger = OllamaTagger(options) if settings.ollama.vision_model else None
-        return OnboardingCoordinator(office, self._schedule, writer=writer, tagger=tagger)
+        return OnboardingCoordinator(context, self._schedule, writer=writer, tagger=tagger)
 
     def _status(self) -> dict[str, Any]:
         settings = self._settings
@@ -242,8 +255,13 @@ class Agent:
         }
 
 
+def _itself(topics: Topics) -> Camera:
+    """Whose alerts those about the agent itself are: ``SITE/sightline/AGENT``."""
+    return Camera(topics.site, "sightline", topics.agent)
+
+
 def _beat(transport: MqttTransport) -> None:
-    """The retained status again, so that its time tells when the agent was last alive."""
+    """The retained status again, whose time shows when the agent was last alive."""
     try:
         transport.announce_presence()
     except TransportError as error:
@@ -251,7 +269,7 @@ def _beat(transport: MqttTransport) -> None:
 
 
 def _look_for_words(settings: OllamaSettings) -> None:
-    """Say once in the log whether somebody can write prompts, and if not what mends it."""
+    """Log once whether somebody can write prompts, and if not what mends it."""
     health = look(OllamaOptions.of(settings))
     if health.ready:
         logger.info("%s; it writes prompts for new products", health.sentence)

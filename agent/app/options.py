@@ -9,36 +9,29 @@ from adapters.images.worker import DecodeWorker
 from adapters.mqtt.options import BrokerOptions, Tls
 from adapters.mqtt.topics import Topics
 from agent.calibration.threshold import CalibrationPolicy
-from agent.domain.frame import Camera
+from agent.domain.camera_rules import CameraRulebook, CameraRules, Overload
 from agent.domain.verdict import Verdict
 from agent.enrollment.orientation import OrientationPolicy, policy_for
 from agent.enrollment.selection import SelectionPolicy
-from agent.monitors.camera_timeout import configured
 from agent.monitors.failure_burst import BurstPolicy
+from agent.monitors.monitors import MonitorOptions
+from agent.monitors.retention import Keep
 from agent.monitors.score_drift import DriftPolicy
-from agent.monitors.sequence_gaps import NumberSource, SequencePolicy
+from agent.monitors.sequence_gaps import NumberSource, SequenceGapOptions, SequencePolicy
 from agent.onboarding import OnboardingOptions
-from agent.pipeline import (
-    CameraTimeoutOptions,
-    MonitorOptions,
-    Overload,
-    PipelineOptions,
-    RecordingOptions,
-    SequenceGapOptions,
-    Supervision,
-)
+from agent.pipeline import PipelineOptions, Supervision
 from agent.telemetry import Counters
 from config import Settings
 
 
-def policy_of(settings: Settings) -> CalibrationPolicy:
+def calibration_policy(settings: Settings) -> CalibrationPolicy:
     """What a threshold is aimed at."""
     inspection = settings.inspection
     return CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
 
 
 def drift_policy(settings: Settings) -> DriftPolicy | None:
-    """When changing scores are told; None: never."""
+    """When changing scores are reported; None: never."""
     drift = settings.drift
     return DriftPolicy(**drift.model_dump(exclude={"enabled"})) if drift.enabled else None
 
@@ -51,8 +44,8 @@ def selection_policy(settings: Settings) -> SelectionPolicy:
     )
 
 
-def pose_policy(settings: Settings) -> OrientationPolicy | None:
-    """When references are memorised turned; None where the configuration says it for all products."""
+def orientation_policy(settings: Settings) -> OrientationPolicy | None:
+    """When references are memorised turned; None if the configuration says it for all products."""
     return policy_for(settings.references.rotations, settings.references.directions)
 
 
@@ -107,34 +100,43 @@ def decoder_limits(settings: Settings) -> FrameLimits:
 
 
 def decode_worker(settings: Settings, counters: Counters) -> DecodeWorker | None:
-    """The process that decodes for the agent; None where images are decoded in its own."""
+    """The process that decodes for the agent; None if images are decoded in its own."""
     frames = settings.frames
     if not frames.decode_worker or not DecodeWorker.supported():
         return None
     return DecodeWorker(frames.max_pixels, frames.decode_timeout_s, counters)
 
 
-def watch_options(settings: Settings) -> MonitorOptions:
+def camera_rules(settings: Settings) -> CameraRulebook:
+    """How frames of each camera are treated."""
+
+    def rules(line: str, camera: str) -> CameraRules:
+        return CameraRules(
+            overload=Overload(settings.overload(line, camera)),
+            shadow=settings.shadow(line, camera),
+            cycle_time_ms=settings.cycle_time_ms(line, camera),
+            timeout_s=settings.silent_after(line, camera).total_seconds(),
+        )
+
+    named = {name: rules(*name.split("/", 1)) for name in settings.cameras}
+    return CameraRulebook(default=rules("", ""), named=named)
+
+
+def monitor_options(settings: Settings) -> MonitorOptions:
     """What is alarmed beside failed parts."""
     alerts = settings.alerts
-
-    def silent_after_s(camera: Camera) -> float:
-        return settings.silent_after(camera.line, camera.camera).total_seconds()
-
     return MonitorOptions(
         drift=drift_policy(settings),
         bursts=BurstPolicy(alerts.burst.fails, alerts.burst.of) if alerts.burst.enabled else None,
-        numbers=SequenceGapOptions(
+        gaps=SequenceGapOptions(
             NumberSource(alerts.sequence),
             SequencePolicy(alerts.gap_patience.total_seconds(), alerts.gap_pause.total_seconds()),
         ),
-        silence=CameraTimeoutOptions(
-            silent_after_s, configured(settings.agent.site, sorted(settings.cameras))
-        ),
+        site=settings.agent.site,
     )
 
 
-def supervision_of(settings: Settings) -> Supervision:
+def supervision(settings: Settings) -> Supervision:
     """How patient the agent is with its own stages."""
     agent = settings.agent
     return Supervision(
@@ -144,29 +146,24 @@ def supervision_of(settings: Settings) -> Supervision:
     )
 
 
-def line_options(settings: Settings) -> PipelineOptions:
-    """How the line batches, waits and records."""
+def pipeline_options(settings: Settings) -> PipelineOptions:
+    """How the pipeline batches, waits and records."""
     inspection = settings.inspection
-
-    def overload(camera: Camera) -> Overload:
-        return Overload(settings.overload(camera.line, camera.camera))
-
-    def cycle_time_ms(camera: Camera) -> float | None:
-        return settings.cycle_time_ms(camera.line, camera.camera)
-
-    def shadow(camera: Camera) -> bool:
-        return settings.shadow(camera.line, camera.camera)
-
     return PipelineOptions(
         max_batch=inspection.max_batch,
         max_wait_ms=inspection.max_wait_ms,
         # The client pauses reading at receive_maximum, give or take what one read brings.
         capacity=max(inspection.max_queue, settings.broker.receive_maximum + settings.broker.max_outgoing),
-        overload=overload,
-        watch=watch_options(settings),
-        recording=RecordingOptions(shadow=shadow, cycle_time_ms=cycle_time_ms),
-        supervision=supervision_of(settings),
+        rules=camera_rules(settings),
+        monitors=monitor_options(settings),
+        supervision=supervision(settings),
     )
+
+
+def keep(settings: Settings) -> Keep:
+    """How long things are kept."""
+    rows = settings.database.keep
+    return Keep(keep_by_verdict(settings), rows.events, rows.sent)
 
 
 def keep_by_verdict(settings: Settings) -> dict[str, timedelta | None]:

@@ -1,4 +1,4 @@
-"""What is seen of the agent from outside, put together: metrics, health, the word to systemd."""
+"""Observability: metrics, health pages and the systemd watchdog of one agent."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ logger = logging.getLogger(__name__)
 
 
 class Observability:
-    """Open before anything else, so that a port which is taken is said before a frame is."""
+    """Opened before anything else, so that a port that is taken is reported before a frame comes."""
 
     def __init__(self, settings: Settings, store: Store, inspector: Inspector, counters: Counters) -> None:
         self.measures = Measures()
         self._settings = settings
         self._store = store
         self._inspector = inspector
-        self._line: Pipeline | None = None
+        self._pipeline: Pipeline | None = None
         self._transport: MqttTransport | None = None
         self._server: MetricsServer | None = None
         self.health = Health(self._vitals(counters))
         self._answers = Answers(registry_of(self.health.vitals, self.health), self.health, self._info())
-        self._pulse = WatchdogNotifier(Notifier(), self.health)
+        self._watchdog = WatchdogNotifier(Notifier(), self.health)
 
     @property
     def url(self) -> str | None:
@@ -58,18 +58,18 @@ class Observability:
             self._server.start()
             logger.info("metrics: %s/metrics, beside it /healthz and /readyz", self._server.url)
 
-    def started(self, line: Pipeline, transport: MqttTransport) -> None:
-        """The line takes frames."""
-        self._line, self._transport = line, transport
-        self._pulse.start()
+    def started(self, pipeline: Pipeline, transport: MqttTransport) -> None:
+        """The pipeline takes frames."""
+        self._pipeline, self._transport = pipeline, transport
+        self._watchdog.start()
 
     def stopping(self) -> None:
         """The agent ends in order; until :meth:`close` it can still be asked how."""
-        self._pulse.stopping()
+        self._watchdog.stopping()
 
     def close(self) -> None:
         """Answer nothing more."""
-        self._pulse.stop()
+        self._watchdog.stop()
         if self._server is not None:
             self._server.close()
 
@@ -78,7 +78,7 @@ class Observability:
             info=self._info(),
             counters=counters,
             measures=self.measures,
-            line=self._line_state,
+            line=self._pipeline_state,
             broker=self._broker_state,
             outbox=CachedProbe("the database", self._outbox_state),
             disks=CachedProbe("the file system", self._disks),
@@ -97,8 +97,8 @@ class Observability:
             "method": settings.inspection.method,
         }
 
-    def _line_state(self) -> PipelineState | None:
-        return None if self._line is None else self._line.state()
+    def _pipeline_state(self) -> PipelineState | None:
+        return None if self._pipeline is None else self._pipeline.state()
 
     def _broker_state(self) -> BrokerState | None:
         transport = self._transport
