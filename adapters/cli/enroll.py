@@ -53,7 +53,7 @@ def enroll(
     """
     from adapters.cli import images
     from adapters.cli.references import enroll_images, read_references, stored
-    from agent.enrollment.orientation import told
+    from agent.enrollment.orientation import describe_change
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
@@ -70,7 +70,8 @@ def enroll(
         draft = _draft(store, store.book.job(sku) or job, settings, method is not None, renamed=renamed)
         draft = replace(draft, references=stored(photographs, store.media))
         enrolled = enroll_images(inspector, draft, photographs, settings)
-        recipe = store.book.add(replace(enrolled.recipe, note=told(active or draft, enrolled.recipe)))
+        note = describe_change(active or draft, enrolled.recipe)
+        recipe = store.book.add(replace(enrolled.recipe, note=note))
     _show(recipe, enrolled, photographs, len(files) - len(photographs))
 
 
@@ -92,14 +93,14 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     the angles.
     """
     from agent.domain.recipe import generic_recipe
-    from agent.enrollment.orientation import undecided
+    from agent.enrollment.orientation import without_found_angles
     from agent.onboarding import noun_of
 
     active, method = store.book.active(job.sku), settings.inspection.method
     if active is None or renamed or (active.noun == GENERIC and noun_of(job) != GENERIC):
         first = generic_recipe(job.sku, method, noun_of(job))
         return replace(first, origin="enrollment", parent=active.version if active is not None else None)
-    active = undecided(active, store.book.get)
+    active = without_found_angles(active, store.book.get)
     return replace(
         active,
         method=method if method_chosen else active.method,

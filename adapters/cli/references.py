@@ -92,7 +92,7 @@ def enroll_images(
                 drop_duplicates=settings.references.duplicates == "drop",
                 exclude_outliers=settings.references.outliers == "exclude",
             ),
-            pose=pose_policy(settings),
+            orientation=pose_policy(settings),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():

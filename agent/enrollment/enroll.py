@@ -1,4 +1,4 @@
-"""Enrollment: photographs of good parts in, a calibrated recipe out."""
+"""enroll(): images of good parts in, a calibrated recipe out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
-from agent.enrollment.orientation import ANGLES, Orientation, OrientationPolicy, looked_at, pose_of, posed
+from agent.enrollment.orientation import (
+    ANGLES,
+    Orientation,
+    OrientationPolicy,
+    compared_references,
+    find_orientation,
+    with_angles,
+)
 from agent.enrollment.selection import Selection, SelectionPolicy, select
 from agent.inference.inspector import Inspector
 from agent.methods.batching import require_references
@@ -17,8 +24,8 @@ from agent.methods.maps import pool_map
 from agent.methods.prepared import Prepared
 
 FOLDS = 10
-"""Groups that references are left out in where banks are bounded: a bank from nine tenths of them covers a
-part nearly as well as that of all, and to choose one takes a second on a processor."""
+"""If banks are bounded, references are left out in so many groups. A bank from nine tenths of them covers a
+part nearly as well as one from all, and choosing it takes a second on a processor."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each reference."""
@@ -33,9 +40,9 @@ class Enrolled:
     scores: tuple[float, ...]
     """Leave-one-out score of each reference, in their order."""
     selection: Selection | None = None
-    """What became of the images that were offered; None where all were taken unseen."""
-    pose: Orientation | None = None
-    """How the parts lie; None where it was not looked at."""
+    """What became of the offered images; None if all were taken unchecked."""
+    orientation: Orientation | None = None
+    """How the parts lie; None if it was not examined."""
 
 
 def enroll(
@@ -45,37 +52,37 @@ def enroll(
     *,
     policy: CalibrationPolicy,
     selection: SelectionPolicy | None = None,
-    pose: OrientationPolicy | None = None,
+    orientation: OrientationPolicy | None = None,
     progress: Progress | None = None,
 ) -> Enrolled:
     """Memorise references and set the threshold from their leave-one-out scores.
 
-    With a ``selection`` policy, images that show the same as another and those unlike all others are
-    found first; the recipe then holds the references that are left, and the result names the others.
+    With a ``selection`` policy, images that show the same as another and those unlike all others are found
+    first. The recipe then holds the references that are left, and the result names the others.
 
-    With a ``pose`` policy it is found out whether the parts lie in any direction, unless ``recipe`` names
-    angles itself or the method turns references anyway. What is decided stands in the recipe's parameters:
-    the angles where references are memorised turned, nothing where they are memorised as they are. The look
-    costs at most 66 passes, however many references and directions there are: :data:`agent.enrollment.orientation.LOOKED_AT` of
-    them are encoded as they are and in :data:`agent.enrollment.orientation.COMPARED` directions, and scored twice. It comes
-    after the duplicates, which are alike in any direction and would speak for a fixture, and before the
-    outliers: to references memorised as they are, a loose one that happens to lie apart looks unusual, and is
-    not.
+    With an ``orientation`` policy, enrollment finds out whether the parts lie in any direction, unless
+    ``recipe`` names angles itself or the method rotates references anyway. The recipe's parameters hold the
+    decision: the angles if references are memorised rotated, nothing if they are memorised as they are. This
+    costs at most 66 passes, however many references and directions there are: :data:`COMPARED_REFERENCES` of
+    them are encoded as they are and in :data:`COMPARED_DIRECTIONS` directions, and scored twice (both in
+    :mod:`agent.enrollment.orientation`). It comes after the duplicates, which are alike in any direction and
+    would speak for a fixture. It comes before the outliers: among references memorised as they are, a good
+    loose part that lies apart would look unusual.
 
-    Each reference is scored against the others, as if it had never been enrolled; a score against a
-    bank that holds the image itself would be zero. With too few of them the recipe stays
-    uncalibrated and its verdicts are REVIEW.
+    Each reference is scored against the others, as if it had never been enrolled; a score against a bank that
+    holds the image itself would be zero. With too few references the recipe stays uncalibrated and its
+    verdicts are REVIEW.
 
     Raises:
         RecipeError: no images, or not one for each reference of ``recipe``.
     """
     if not images:
         raise RecipeError(f"enrolling {recipe.sku!r} needs at least one image of a good part")
-    lying = _Lying(inspector, pose)
+    finder = _OrientationFinder(inspector, orientation)
 
     def scored(indices: Sequence[int]) -> _Scored:
         part = [images[index] for index in indices]
-        prepared = inspector.prepare(lying.of(_among(recipe, indices), part), part)
+        prepared = inspector.prepare(finder.decide(_among(recipe, indices), part), part)
         return _Scored(tuple(indices), prepared, *leave_one_out(inspector, prepared, part, progress))
 
     require_references(recipe, images)
@@ -85,7 +92,7 @@ def enroll(
     kept = tuple(range(len(images))) if chosen is None else chosen.kept
     if found is None or found.indices != kept:
         found = scored(kept)
-    return Enrolled(*_calibrated(inspector, found, policy), tuple(found.scores), chosen, lying.pose)
+    return Enrolled(*_calibrated(inspector, found, policy), tuple(found.scores), chosen, finder.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,41 +125,42 @@ def _among(recipe: Recipe, indices: Sequence[int]) -> Recipe:
     return replace(recipe, references=tuple(recipe.references[index] for index in indices))
 
 
-def as_they_lie(
+def decide_angles(
     inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: OrientationPolicy
 ) -> Recipe:
-    """The recipe with angles where its references tell that parts lie in any direction; see :func:`enroll`."""
-    return _Lying(inspector, policy).of(recipe, images)
+    """The recipe, with angles if its references show that parts lie in any direction; see :func:`enroll`."""
+    return _OrientationFinder(inspector, policy).decide(recipe, images)
 
 
-class _Lying:
-    """How the parts of one enrollment lie: looked at once, then the same for all that is left of them."""
+class _OrientationFinder:
+    """How the parts of one enrollment lie: examined once, then the same for all that is left of them."""
 
     def __init__(self, inspector: Inspector, policy: OrientationPolicy | None) -> None:
         self._inspector = inspector
         self._policy = policy
-        self.pose: Orientation | None = None
+        self.found: Orientation | None = None
 
-    def of(self, recipe: Recipe, images: Sequence[Image]) -> Recipe:
-        """The recipe, with angles where its parts lie in any direction."""
+    def decide(self, recipe: Recipe, images: Sequence[Image]) -> Recipe:
+        """The recipe, with angles if its parts lie in any direction."""
         if self._policy is None:
             return recipe
         angles = self._policy.angles_among(recipe.shots)
         if len(angles) == 1 or ANGLES in recipe.parameters or self._inspector.orientations(recipe) != (0.0,):
             return recipe
-        if self.pose is None:
-            self.pose = self._look(recipe, images, self._policy)
-        return posed(recipe, angles) if self.pose.turned else recipe
+        if self.found is None:
+            self.found = self._find(recipe, images, self._policy)
+        return with_angles(recipe, angles) if self.found.is_arbitrary else recipe
 
-    def _look(self, recipe: Recipe, images: Sequence[Image], policy: OrientationPolicy) -> Orientation:
-        indices = looked_at(recipe.shots)
+    def _find(self, recipe: Recipe, images: Sequence[Image], policy: OrientationPolicy) -> Orientation:
+        indices = compared_references(recipe.shots)
         part = [images[index] for index in indices]
         few = _among(self._inspector.comparing(recipe), indices)
 
         def scores_in(angles: Sequence[float]) -> Sequence[float]:
-            return leave_one_out(self._inspector, self._inspector.prepare(posed(few, angles), part), part)[0]
+            prepared = self._inspector.prepare(with_angles(few, angles), part)
+            return leave_one_out(self._inspector, prepared, part)[0]
 
-        return pose_of(len(part), scores_in, policy)
+        return find_orientation(len(part), scores_in, policy)
 
 
 def _select(
@@ -161,7 +169,7 @@ def _select(
     policy: SelectionPolicy,
     scored: Callable[[Sequence[int]], _Scored],
 ) -> tuple[_Scored | None, Selection]:
-    """The selection, and what was scored for it: to do it again may take a minute."""
+    """The selection and the scores that it needed, since scoring again may take a minute."""
     found: list[_Scored] = []
 
     def scores_among(indices: Sequence[int]) -> Sequence[float]:
@@ -176,14 +184,15 @@ def _select(
 def leave_one_out(
     inspector: Inspector, prepared: Prepared, images: Sequence[Image], progress: Progress | None = None
 ) -> tuple[list[float], list[float]]:
-    """The score of each reference against the others, and what its map pools to where there is one.
+    """The score of each reference against the others, and the pooled value of its map if there is one.
 
-    Where a bank holds every patch, the reference's own are masked. A bounded bank keeps of similar patches
-    only one, whoever it came from: to mask its owner would leave a gap that was never there had it not been
-    enrolled, and to compare with all patches would be kinder than the bank that parts are judged by. So
-    references are left out in groups, and a bank of the same bound is chosen from the others for each.
+    If a bank holds every patch, the reference's own are masked. A bounded bank keeps only one of similar
+    patches, whichever reference it came from. Masking the patches of one reference would leave a gap that
+    would not exist if it had not been enrolled, and comparing with all patches would be milder than the bank
+    that judges parts. So references are left out in groups, and for each group a bank of the same bound is
+    chosen from the others.
 
-    One image has no others: both lists are empty then.
+    One image has no others: then both lists are empty.
     """
     if len(images) < 2:
         return [], []
@@ -204,7 +213,7 @@ def leave_one_out(
 
 
 def _groups(count: int, most: int) -> list[range]:
-    """At most so many groups of indices; neighbours, which may show parts made together, stand apart."""
+    """At most so many groups of indices. Neighbours, which may show parts made together, are separated."""
     number = min(count, most)
     return [range(first, count, number) for first in range(number)]
 

@@ -1,4 +1,7 @@
-"""Vouching: a person says that the first frames of a product are good parts, and they become references."""
+"""enroll_first_frames(): the first frames of a product become references, because a person called them good.
+
+A file of its own: the command line imports it when it starts, and nothing here loads a model.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from agent.ports import RecipeBook, RecordedFrame, Samples
 
 
 def enroll_first_frames(book: RecipeBook, samples: Samples, sku: str, frames: int) -> Sequence[RecordedFrame]:
-    """Hold the first ``frames`` inspected images of ``sku`` as references; an agent enrolls them.
+    """Hold the first ``frames`` inspected images of ``sku`` as references, for an agent to enroll.
 
-    Those that a person called defective are passed over. Asked again, nothing changes.
+    Frames that a person called defective are left out. A repeated call changes nothing.
 
     Raises:
-        RecipeError: so many were not inspected yet.
+        RecipeError: fewer frames were inspected so far.
         StorageError: the database refused.
     """
     found = samples.first_frames(sku, frames)

@@ -1,4 +1,4 @@
-"""How alike images are: the largest difference that remains once small shifts and light are taken out."""
+"""ImageSimilarity: how alike images are, after small shifts and changes of light are removed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from agent.domain.frame import Image
 
 SIDE = 128
-"""Images are compared at this side length: what encoding and noise change lies below its pixels."""
+"""Images are compared at this side length: encoding and noise change less than its pixels show."""
 _BLOCK = SIDE // 16
-"""Differences are averaged over blocks of so many pixels a side."""
+"""Differences are averaged over blocks of this side length in pixels."""
 _BORDER = SIDE // 16
-"""Not compared: a shift brings something else into the image there."""
+"""This border is not compared: a shift brings other content into the image there."""
 _REACH = SIDE / 32
-"""Largest shift that is taken out, in pixels of the comparison."""
+"""Largest shift that is removed, in pixels of the comparison."""
 _STEPS = 4
 _SAME_LEVELS = 0.75
-"""Less than so many of 255 levels is the same image, however alike all others are."""
+"""Below so many of 255 levels it is the same image, however alike all others are."""
 _OTHER_LEVELS = 4.0
-"""More than so many is another one, however different all others are."""
+"""Above so many levels it is another image, however different all others are."""
 _NEAREST = 8
-"""So many earlier images are compared in full; they are chosen by a thumbnail."""
+"""So many earlier images are compared in full, chosen by their thumbnails."""
 _TYPICAL_PAIRS = 128
 
 Plane = NDArray[np.float32]
@@ -34,9 +34,9 @@ Plane = NDArray[np.float32]
 class ImageSimilarity:
     """Distances between the images of one set.
 
-    A distance is the largest difference of any block of the two images, in levels, after one of them was
-    shifted (up to 3 % of the side), brightened and lifted to fit the other best: two exposures of one part
-    differ nowhere, two parts differ somewhere, if only in how they lie.
+    A distance is the largest difference of any block of the two images, in levels. Before, one of them is
+    shifted (up to 3 % of the side), and its gain and offset are changed, to fit the other best. Two exposures
+    of one part differ nowhere; two parts differ somewhere, if only in how they lie.
     """
 
     def __init__(self, images: Sequence[Image]) -> None:
@@ -61,9 +61,9 @@ class ImageSimilarity:
 
     @cached_property
     def typical(self) -> float:
-        """The median distance over the pairs of the set, a seeded sample of them where they are many.
+        """The median distance over the pairs of the set, or over a seeded sample of them if they are many.
 
-        Of two images nothing typical is known: 0.
+        0 if there are fewer than three images: nothing typical is known.
         """
         count = len(self._planes)
         if count < 3:

@@ -1,4 +1,4 @@
-"""How parts lie before a camera: as the fixture holds them, or in any direction."""
+"""Orientation: how parts lie before a camera, as their fixture holds them or in any direction."""
 
 from __future__ import annotations
 
@@ -9,42 +9,41 @@ from statistics import median
 from agent.domain.recipe import Parameter, Recipe
 
 ANGLES = "angles"
-"""The parameter of a recipe that holds the decision: degrees by which references are memorised turned."""
+"""The parameter of a recipe that holds the decision: degrees in which references are memorised, rotated."""
 
-LOOKED_AT = 6
-"""So many references tell how parts lie; more cost time and tell no more."""
+COMPARED_REFERENCES = 6
+"""So many references decide how parts lie. More cost time and do not change the decision."""
 
-COMPARED = 8
-"""In so many directions they are held against each other at most: the gain below was chosen with them, and
-what lies between two of them is for the memory, not for the decision."""
+COMPARED_DIRECTIONS = 8
+"""References are compared in at most so many directions: the gain below was chosen with them. What lies
+between two of them matters to the memory, not to the decision."""
 
-ENOUGH = 64
-"""So many images, turned ones among them, show a part in every direction. More references make fewer
-directions of each, and above half as many they are memorised as they are: where they lie in any direction,
-they show each other's directions themselves."""
+ENOUGH_IMAGES = 64
+"""So many images, rotated ones included, show a part in every direction. The more references, the fewer
+directions of each. Above half as many references they are memorised as they are: parts that lie in any
+direction then show each other's directions themselves."""
 
 _BY_HAND = ("person", "import")
 
 
 @dataclass(frozen=True, slots=True)
 class OrientationPolicy:
-    """When references are memorised turned as well."""
+    """When references are memorised rotated as well."""
 
     directions: int = 8
-    """Most directions in which a reference is memorised, evenly spaced over the full turn; 1: it stays as it
-    is."""
+    """Most directions in which a reference is memorised, evenly spaced over the full turn. 1: as it is."""
     gain: float = 0.12
-    """By so much the turned others have to lower a reference's leave-one-out score, in the median.
+    """By this share the rotated others have to lower a reference's leave-one-out score, in the median.
 
     Chosen on one drawn product of each of the 33 trained families, seen at a fixed and at a loose station:
-    four references, eight directions, the weights of the first round (39480a87). In a fixture turned ones
-    lower the score by 0.2 % in the median of the products and by less than 10 % for 28 of them; by 15 to
-    20 % for five whose surface is random (fruit, wire mesh, tile, steel sheet, carpet). There turned
-    references are more of the same, and AUROC rose by 0.00 to 0.07. Where parts lie loosely they lower it
-    by 25 % in the median, for a quarter of the products by less than 20 %. Five of 33 stay below the gain
-    and are memorised as they are: they look much the same in any direction, or their light changes more
-    as they turn than turning an image can make good. The two overlap: what is decided is what turning is
-    worth, not whether there is a fixture."""
+    four references, eight directions, the weights of the first round (39480a87). In a fixture, rotated
+    references lower the score by 0.2 % in the median of the products and by less than 10 % for 28 of them; by
+    15 to 20 % for five whose surface is random (fruit, wire mesh, tile, steel sheet, carpet). There they are
+    more of the same, and AUROC rose by 0.00 to 0.07. If parts lie loosely, they lower it by 25 % in the
+    median, for a quarter of the products by less than 20 %. Five of 33 stay below the gain and are memorised
+    as they are: they look much the same in any direction, or their light changes more with the direction than
+    a rotated image can reproduce. The two distributions overlap: the gain decides whether rotation is worth
+    its cost, not whether there is a fixture."""
 
     def __post_init__(self) -> None:
         if self.directions < 1:
@@ -55,26 +54,26 @@ class OrientationPolicy:
     @property
     def angles(self) -> tuple[float, ...]:
         """Degrees in which references are compared, the first of them 0."""
-        return evenly(min(self.directions, COMPARED))
+        return even_angles(min(self.directions, COMPARED_DIRECTIONS))
 
     def angles_among(self, references: int) -> tuple[float, ...]:
-        """Degrees that loose parts are memorised in where there are so many; see :data:`ENOUGH`."""
-        return evenly(max(1, min(self.directions, ENOUGH // max(1, references))))
+        """Degrees in which so many references of loose parts are memorised; see :data:`ENOUGH_IMAGES`."""
+        return even_angles(max(1, min(self.directions, ENOUGH_IMAGES // max(1, references))))
 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """What references tell of how parts lie."""
+    """How the parts of some references lie."""
 
-    turned: bool
-    """Whether they are to be memorised in several directions."""
+    is_arbitrary: bool
+    """Whether they lie in any direction, so that references are memorised in several."""
     gain: float | None
-    """Share by which turned references lower a leave-one-out score, the median of them; None where nothing
-    was compared."""
+    """Share by which rotated references lower a leave-one-out score, in the median; None without a
+    comparison."""
 
 
 def policy_for(rotations: object, directions: int) -> OrientationPolicy | None:
-    """By the configuration's ``references``; None where it says the angles for all products."""
+    """From the configuration's ``references``; None if it states the angles for all products."""
     return OrientationPolicy(directions) if rotations == "auto" else None
 
 
@@ -82,52 +81,55 @@ LeaveOneOut = Callable[[Sequence[float]], Sequence[float]]
 """Angles to scores: of each reference against the others, memorised in these angles."""
 
 
-def evenly(directions: int) -> tuple[float, ...]:
+def even_angles(directions: int) -> tuple[float, ...]:
     """So many angles over the full turn in degrees, the first of them 0."""
     return tuple(index * 360.0 / directions for index in range(directions))
 
 
-def looked_at(count: int) -> list[int]:
-    """Indices of the references that are compared, at most :data:`LOOKED_AT` spread over all of them:
-    neighbours may show parts made, and laid down, together."""
-    number = min(count, LOOKED_AT)
+def compared_references(count: int) -> list[int]:
+    """Indices of the references that are compared: at most :data:`COMPARED_REFERENCES`, spread over all.
+
+    Neighbours may show parts that were made, and laid down, together.
+    """
+    number = min(count, COMPARED_REFERENCES)
     return [index * count // number for index in range(number)]
 
 
-def pose_of(count: int, leave_one_out: LeaveOneOut, policy: OrientationPolicy) -> Orientation:
+def find_orientation(count: int, leave_one_out: LeaveOneOut, policy: OrientationPolicy) -> Orientation:
     """Whether parts lie in any direction, from ``count`` references.
 
-    In a fixture a part looks like the others as they lie; turned ones only add to what passes for good. On a
-    belt a part finds its like only among others that were turned as it is. Each reference is held against
-    itself, and the median counts: a defective one among them scores high either way. A single reference
-    tells nothing.
+    In a fixture a part looks like the others as they lie; rotated ones only widen what passes as good. On a
+    belt a part resembles only others that were rotated as it is. Each reference is compared with itself, and
+    the median counts: a defective one among them scores high either way. A single reference decides nothing.
 
     Raises:
         ValueError: not one score for each reference.
     """
     if policy.directions == 1 or count < 2:
-        return Orientation(False, None)
-    plain, turned = leave_one_out((0.0,)), leave_one_out(policy.angles)
-    if not len(plain) == len(turned) == count:
-        raise ValueError(f"{count} references need as many scores, not {len(plain)} and {len(turned)}")
-    gains = [1.0 - after / before for before, after in zip(plain, turned, strict=True) if before > 0.0]
+        return Orientation(is_arbitrary=False, gain=None)
+    plain, rotated = leave_one_out((0.0,)), leave_one_out(policy.angles)
+    if not len(plain) == len(rotated) == count:
+        raise ValueError(f"{count} references need as many scores, not {len(plain)} and {len(rotated)}")
+    gains = [1.0 - after / before for before, after in zip(plain, rotated, strict=True) if before > 0.0]
     gain = median(gains) if gains else 0.0
     return Orientation(gain >= policy.gain, gain)
 
 
-def posed(recipe: Recipe, angles: Sequence[float]) -> Recipe:
+def with_angles(recipe: Recipe, angles: Sequence[float]) -> Recipe:
     """The recipe with its references memorised in these angles."""
     parameters: dict[str, Parameter] = {**recipe.parameters, ANGLES: [float(angle) for angle in angles]}
     return replace(recipe, parameters=parameters)
 
 
-def undecided(recipe: Recipe, earlier: Callable[[str, int], Recipe | None]) -> Recipe:
-    """The recipe without angles that an enrollment decided on, to be looked at again; a person's angles stay.
+def without_found_angles(recipe: Recipe, earlier: Callable[[str, int], Recipe | None]) -> Recipe:
+    """The recipe without angles that an enrollment found, so that they are found again.
 
-    Whose they are tells the version that they came with: a file, or a person's choice, or else an enrollment.
+    A person's angles stay. The version that the angles came with decides whose they are: a person's if it
+    came from a file or from a person's choice, otherwise an enrollment's.
 
     Args:
-        earlier: gives a stored version by SKU and number; it raises what it raises.
+        earlier: gives a stored version by SKU and number, as a recipe book's ``get``; it raises what it
+        raises.
     """
     if ANGLES not in recipe.parameters:
         return recipe
@@ -143,8 +145,8 @@ def undecided(recipe: Recipe, earlier: Callable[[str, int], Recipe | None]) -> R
     return replace(recipe, parameters=others)
 
 
-def told(before: Recipe, after: Recipe) -> str | None:
-    """A sentence about what changed in how references are memorised; None where nothing did."""
+def describe_change(before: Recipe, after: Recipe) -> str | None:
+    """A sentence on what changed in how references are memorised; None if nothing did."""
     was, now = _angles(before), _angles(after)
     if was == now:
         return None
@@ -155,6 +157,6 @@ def told(before: Recipe, after: Recipe) -> str | None:
 
 
 def _angles(recipe: Recipe) -> tuple[float, ...] | None:
-    """As a list of a database and of a file compare alike."""
+    """As a tuple of floats, so that a list of a database and one of a file compare equal."""
     angles = recipe.parameters.get(ANGLES)
     return tuple(float(angle) for angle in angles) if isinstance(angles, list | tuple) else None

@@ -1,4 +1,4 @@
-"""Which photographs of good parts become references: near-duplicates and outliers are told by name."""
+"""select(): which images of good parts become references; near-duplicates and outliers are named."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from agent.domain.frame import Image
 from agent.enrollment.near_duplicates import ImageSimilarity
 
 LEAST_FOR_OUTLIERS = 6
-"""Among fewer references none is called unusual: the others say too little of what is usual."""
+"""Among fewer references none is called unusual: the others do not define what is usual."""
 
 _LEAST_SPREAD = 0.02
-"""Smallest deviation of log scores that is believed: good parts never score within 2 % of each other."""
+"""Smallest deviation of log scores that is accepted: good parts never score within 2 % of each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionPolicy:
-    """What to do with references that say nothing new, and with those that do not fit in.
+    """What to do with references that add nothing new, and with those that do not fit.
 
     The two limits were chosen on drawn products (``sightline trial references`` measures them).
     """
@@ -29,9 +29,9 @@ class SelectionPolicy:
     drop_duplicates: bool = True
     exclude_outliers: bool = True
     duplicate_distance: float = 0.25
-    """Two images closer than this share of the typical distance between references are one image."""
+    """Two images closer than this share of the typical distance between references count as one."""
     false_report_rate: float = 0.01
-    """Share of sets of good references among which one is called an outlier, were log scores normal."""
+    """Share of sets of good references in which one is called an outlier, if log scores are normal."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.duplicate_distance < 1.0:
@@ -42,7 +42,7 @@ class SelectionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An image that shows what an earlier one shows."""
+    """An image that shows the same as an earlier one."""
 
     index: int
     name: str
@@ -67,25 +67,25 @@ class Selection:
     """What became of the images that were offered as references."""
 
     kept: tuple[int, ...]
-    """Indices of the references, in the order they were offered."""
+    """Indices of the references, in the order in which they were offered."""
     duplicates: tuple[Duplicate, ...]
     outliers: tuple[Outlier, ...]
     policy: SelectionPolicy
     scores: tuple[float, ...] | None
-    """Leave-one-out scores of ``kept``; None where they no longer hold, an outlier having been excluded."""
+    """Leave-one-out scores of ``kept``; None if an outlier was excluded, since they no longer hold."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """One sentence for each finding, for events and for people; empty where nothing was found."""
+        """One sentence for each finding, for events and for people; empty without a finding."""
         done = "was left out" if self.policy.drop_duplicates else "was kept all the same"
-        told = [f"reference {d.name!r} shows the same as {d.original!r} and {done}" for d in self.duplicates]
+        found = [f"reference {d.name!r} shows the same as {d.original!r} and {done}" for d in self.duplicates]
         done = "was left out" if self.policy.exclude_outliers else "was kept"
-        told += [
+        found += [
             f"reference {o.name!r} does not look like the others (score {o.score:.3g}, usual {o.usual:.3g}) "
             f"and {done}; if it is a good part, more references like it are needed"
             for o in self.outliers
         ]
-        return tuple(told)
+        return tuple(found)
 
 
 LeaveOneOut = Callable[[Sequence[int]], Sequence[float]]
@@ -98,10 +98,10 @@ def select(
     leave_one_out: LeaveOneOut,
     policy: SelectionPolicy | None = None,
 ) -> Selection:
-    """Duplicates first, then outliers among the rest. Nothing is dropped that the result does not name.
+    """Find duplicates first, then outliers among the rest. The result names everything that is dropped.
 
     Raises:
-        ValueError: not one name for each image, or not one finite score for each image asked for.
+        ValueError: not one name for each image, or not one finite score for each image.
     """
     policy = policy or SelectionPolicy()
     duplicates = find_duplicates(images, names, policy.duplicate_distance)
@@ -126,10 +126,10 @@ def select(
 def find_duplicates(
     images: Sequence[Image], names: Sequence[str], duplicate_distance: float = 0.25
 ) -> tuple[Duplicate, ...]:
-    """Images that show the same as an earlier one: encoded anew, shifted a little, noisier, brighter.
+    """Images that show the same as an earlier one: encoded again, shifted a little, noisier, brighter.
 
-    How alike two different parts may look depends on the station, so distances are held against the typical
-    one between these images; see :class:`agent.enrollment.near_duplicates.ImageSimilarity`.
+    How alike two different parts look depends on the station, so distances are compared with the typical one
+    between these images; see :class:`agent.enrollment.near_duplicates.ImageSimilarity`.
 
     Raises:
         ValueError: not one name for each image.
@@ -137,11 +137,11 @@ def find_duplicates(
     if len(names) != len(images):
         raise ValueError(f"{len(images)} images need as many names, not {len(names)}")
     found: list[Duplicate] = []
-    alike = ImageSimilarity(images)
+    similarity = ImageSimilarity(images)
     gone: set[int] = set()
     for index in range(1, len(images)):
-        for earlier in alike.candidates(index):
-            if earlier not in gone and alike.same(index, earlier, duplicate_distance):
+        for earlier in similarity.candidates(index):
+            if earlier not in gone and similarity.same(index, earlier, duplicate_distance):
                 found.append(Duplicate(index, names[index], names[earlier]))
                 gone.add(index)
                 break
@@ -152,9 +152,9 @@ def unusual(scores: Sequence[float], false_report_rate: float = 0.01) -> list[in
     """Indices of the scores that are too high to belong to the others; at most a quarter of them.
 
     The generalized extreme Studentized deviate test (Rosner 1983, Technometrics 25, equation 3.1) on log
-    scores, upper side only: it finds several outliers, which hide each other from a test for one, and its
-    limits are exact for few samples, which median and MAD are not: of ten normal values they call
-    one beyond 3.5 deviations in every seventh set.
+    scores, upper side only. It finds several outliers, which hide each other from a test for one. Its limits
+    are exact for few samples. Those of median and MAD are not: among ten normal values they find one beyond
+    3.5 deviations in every seventh set.
     """
     n = len(scores)
     if n < LEAST_FOR_OUTLIERS:

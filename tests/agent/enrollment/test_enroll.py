@@ -16,7 +16,7 @@ from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.domain.verdict import Verdict
 from agent.enrollment.enroll import FOLDS, enroll
 from agent.inference.inspector import Inspector
-from agent.methods import Fade
+from agent.methods.fade import Fade
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS
 from tests.support.images import part, spotted
@@ -29,7 +29,7 @@ def recipe(shots: int) -> Recipe:
     return replace(generic_recipe("A", "fade"), references=references)
 
 
-def test_good_parts_become_a_recipe_that_tells_good_from_bad(inspector: Inspector) -> None:
+def test_good_parts_become_a_recipe_that_separates_good_from_bad(inspector: Inspector) -> None:
     seen: list[tuple[int, int]] = []
     enrolled = enroll(
         inspector,
@@ -45,11 +45,11 @@ def test_good_parts_become_a_recipe_that_tells_good_from_bad(inspector: Inspecto
     assert calibration.map_threshold is not None
     assert enrolled.prepared.recipe is enrolled.recipe
     assert seen == [(i, 10) for i in range(1, 11)]
-    judgements = inspector.inspect([part(50), spotted(51)], [enrolled.prepared] * 2)
-    assert judgements[0].verdict is not Verdict.FAIL
-    assert judgements[1].verdict is Verdict.FAIL
-    assert judgements[1].mask is not None
-    assert judgements[1].mask[24, 48] == 1
+    results = inspector.inspect([part(50), spotted(51)], [enrolled.prepared] * 2)
+    assert results[0].verdict is not Verdict.FAIL
+    assert results[1].verdict is Verdict.FAIL
+    assert results[1].mask is not None
+    assert results[1].mask[24, 48] == 1
 
 
 def test_each_reference_is_scored_against_the_others_only(inspector: Inspector) -> None:
@@ -125,7 +125,7 @@ def patchwork(seed: int) -> Image:
 
 @pytest.mark.parametrize("limit", [60, 400, 10**6])
 def test_references_score_like_parts_that_were_never_seen_whatever_the_bound(limit: int) -> None:
-    """Else the threshold of a product with many references would lie far too low, or too high."""
+    """Otherwise the threshold of a product with many references would lie far too low, or too high."""
     own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=limit)))
     enrolled = enroll(own, recipe(40), [patchwork(i) for i in range(40)], policy=POLICY)
     unseen = [patchwork(i) for i in range(100, 160)]

@@ -1,4 +1,4 @@
-"""Enrollment finds out how parts lie, with the bundled model on drawn products, and says so in the recipe."""
+"""Enrollment finds out how parts lie, with the bundled model on drawn products; the recipe holds it."""
 
 from __future__ import annotations
 
@@ -42,34 +42,34 @@ def parts(family: str, station: Station, count: int = 4) -> list[Image]:
 def enrolled(inspector: Inspector, images: list[Image], **parameters: Parameter) -> Enrolled:
     draft = replace(recipe(len(images)), parameters=parameters)
     return enroll(
-        inspector, draft, images, policy=CalibrationPolicy(), selection=SelectionPolicy(), pose=POLICY
+        inspector, draft, images, policy=CalibrationPolicy(), selection=SelectionPolicy(), orientation=POLICY
     )
 
 
 @pytest.mark.parametrize("family", ["connector", "screw"])
-def test_loose_parts_are_memorised_turned_and_the_recipe_says_so(bundled: Inspector, family: str) -> None:
+def test_loose_parts_are_memorised_rotated_and_the_recipe_holds_it(bundled: Inspector, family: str) -> None:
     made = enrolled(bundled, parts(family, Station.loose(SEED)))
-    assert made.pose is not None
-    assert made.pose.turned
+    assert made.orientation is not None
+    assert made.orientation.is_arbitrary
     assert made.recipe.parameters == {"angles": [index * 45.0 for index in range(8)]}
     assert made.prepared.recipe is made.recipe
     assert made.recipe.origin == recipe(4).origin
     again = bundled.prepare(made.recipe, parts(family, Station.loose(SEED)))
     unseen = parts(family, Station.loose(SEED), 5)[4:]
     scores = [bundled.score(unseen, [one])[0].score for one in (made.prepared, again)]
-    assert scores[0] == pytest.approx(scores[1]), "the recipe alone says how its references are memorised"
+    assert scores[0] == pytest.approx(scores[1]), "the recipe alone decides how its references are memorised"
 
 
 @pytest.mark.parametrize("family", ["connector", "machined_plate"])
 def test_parts_in_a_fixture_are_memorised_as_they_are(bundled: Inspector, family: str) -> None:
     made = enrolled(bundled, parts(family, Station.fixed(SEED)))
-    assert made.pose is not None
-    assert not made.pose.turned
+    assert made.orientation is not None
+    assert not made.orientation.is_arbitrary
     assert made.recipe.parameters == {}
 
 
 def test_directions_are_compared_by_whole_banks_and_plain_distances(bundled: Inspector) -> None:
-    """Else the spread of the references, which turned ones lower, would speak against turning them."""
+    """Otherwise the spread of the references, which rotated ones lower, would speak against rotating them."""
     own = replace(recipe(2), parameters={"smoothing": 3})
     compared = bundled.comparing(own)
     assert compared.parameters == {"smoothing": 3, "bank_limit": WHOLE_BANK, "spread_weight": 0.0}
@@ -83,38 +83,38 @@ def test_copies_of_a_reference_do_not_speak_for_a_fixture(bundled: Inspector) ->
     images = parts("connector", Station.loose(SEED))
     made = enrolled(bundled, [image for image in images for _ in range(3)])
     assert made.recipe.shots == 4
-    assert made.pose is not None
-    assert made.pose.turned
+    assert made.orientation is not None
+    assert made.orientation.is_arbitrary
     assert made.recipe.parameters == {"angles": [index * 45.0 for index in range(8)]}, "of 4, not of 12"
 
 
 def test_a_single_reference_decides_nothing(bundled: Inspector) -> None:
     made = enrolled(bundled, parts("connector", Station.loose(SEED), 1))
-    assert made.pose is None or made.pose.gain is None
+    assert made.orientation is None or made.orientation.gain is None
     assert made.recipe.parameters == {}
 
 
 @pytest.mark.parametrize("angles", [[0], [0, 90, 180]])
 def test_angles_of_a_person_are_left_alone(bundled: Inspector, angles: list[int]) -> None:
     made = enrolled(bundled, parts("connector", Station.loose(SEED)), angles=angles)
-    assert made.pose is None
+    assert made.orientation is None
     assert made.recipe.parameters == {"angles": angles}
 
 
-def test_without_a_policy_nothing_is_looked_at(bundled: Inspector) -> None:
+def test_without_a_policy_nothing_is_examined(bundled: Inspector) -> None:
     images = parts("connector", Station.loose(SEED))
     made = enroll(bundled, recipe(4), images, policy=CalibrationPolicy())
-    assert made.pose is None
+    assert made.orientation is None
     assert made.recipe.parameters == {}
 
 
 @pytest.mark.parametrize("method", ["anomaly-dino", "null"])
-def test_methods_that_turn_references_anyway_or_cannot_are_left_alone(method: str) -> None:
+def test_methods_that_rotate_references_anyway_or_cannot_are_left_alone(method: str) -> None:
     own = build_inspector(load(profile="embedded", overrides=[f"inspection.method={method}"]).settings)
     made = enroll(
-        own, recipe(3, method), [part(i) for i in range(3)], policy=CalibrationPolicy(), pose=POLICY
+        own, recipe(3, method), [part(i) for i in range(3)], policy=CalibrationPolicy(), orientation=POLICY
     )
-    assert made.pose is None
+    assert made.orientation is None
     assert made.recipe.parameters == {}
 
 
@@ -122,5 +122,5 @@ def test_degrees_of_the_configuration_stand_for_all_products() -> None:
     settings = load(profile="embedded", overrides=["references.rotations=[90, 180, 270]"]).settings
     own = build_inspector(settings)
     assert own.orientations(recipe(2)) == (0.0, 90.0, 180.0, 270.0)
-    made = enroll(own, recipe(2), [part(0), part(1)], policy=CalibrationPolicy(), pose=POLICY)
-    assert made.pose is None
+    made = enroll(own, recipe(2), [part(0), part(1)], policy=CalibrationPolicy(), orientation=POLICY)
+    assert made.orientation is None

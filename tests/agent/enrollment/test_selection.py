@@ -1,4 +1,4 @@
-"""References: copies are found, good parts are not called copies, and the odd one out is told by name."""
+"""References: copies are found, good parts are not called copies, and outliers are named."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_among_many_the_copies_are_found_by_their_thumbnails() -> None:
 
 @given(st.integers(0, 9), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0), st.floats(0.9, 1.1))
 @settings(max_examples=25, deadline=None)
-def test_shift_and_light_are_taken_out(number: int, x: float, y: float, gain: float) -> None:
+def test_shift_and_light_are_removed(number: int, x: float, y: float, gain: float) -> None:
     image = cv2.GaussianBlur(parts("machined_plate", 10)[number], (0, 0), 1.5)
     matrix = np.array([[1, 0, x], [0, 1, y]])
     moved = cv2.warpAffine(image, matrix, (256, 256), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     lit = np.clip(moved * gain * 0.8 + 0.5, 0, 255).astype(np.uint8)
-    alike = ImageSimilarity([np.asarray(image, np.uint8), lit])
-    assert alike.distance(0, 1) < 4.0
+    similarity = ImageSimilarity([np.asarray(image, np.uint8), lit])
+    assert similarity.distance(0, 1) < 4.0
 
 
 def test_each_image_needs_its_name() -> None:
@@ -139,8 +139,8 @@ def test_nothing_is_dropped_that_is_not_named() -> None:
     assert (
         "'4.png' does not look like the others (score 0.9, usual 0.2) and was left out" in chosen.sentences[1]
     )
-    told = {each.index for each in chosen.duplicates} | {each.index for each in chosen.outliers}
-    assert told | set(chosen.kept) == set(range(10))
+    named = {each.index for each in chosen.duplicates} | {each.index for each in chosen.outliers}
+    assert named | set(chosen.kept) == set(range(10))
 
 
 def test_by_policy_all_are_kept_and_still_named() -> None:
