@@ -17,7 +17,7 @@ from adapters.lab.evaluation.trials import Sample, Trial
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, generic_recipe
-from agent.enrollment.enroll import as_they_lie
+from agent.enrollment.enroll import decide_angles
 from agent.enrollment.orientation import OrientationPolicy, policy_for
 from agent.inference.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
@@ -72,7 +72,7 @@ def memorised(method: Method, plain: Recipe, images: Sequence[Image]) -> Prepare
     """A recipe with references as enrollment memorises them: turned where parts lie loosely."""
     names = tuple(Reference("", str(index), str(index)) for index in range(len(images)))
     draft = replace(plain, references=names)
-    return method.prepare(as_they_lie(Inspector(method), draft, images, pose_in_force()), images)
+    return method.prepare(decide_angles(Inspector(method), draft, images, pose_in_force()), images)
 
 
 def scored(method: Method, images: Sequence[Image], recipes: Sequence[Prepared]) -> list[list[Scored]]:

@@ -114,7 +114,8 @@ def enrolled(study: Study, sku: str, noun: str, images: Sequence[Image]) -> Enro
     """The recipe as enrollment makes it, ready to judge."""
     settings = study.settings
     draft = study_recipe(sku, settings.inspection.method, noun, len(images))
-    return enroll(study.inspector, draft, images, policy=policy_of(settings), pose=pose_policy(settings))
+    orientation = pose_policy(settings)
+    return enroll(study.inspector, draft, images, policy=policy_of(settings), orientation=orientation)
 
 
 def study_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:
