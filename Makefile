@@ -2,15 +2,18 @@
 #   make demo PYTHON=python3.12      another interpreter (3.11 or later), when the environment is made
 #   make test VENV=/tmp/venv         another folder for the virtual environment
 #   make test ARGS="-k outbox"       more arguments for the command behind the target
+#   make test WORKERS=0              all tests in one process; the default is two
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 TEACHER ?=
+WORKERS ?= 2
 BIN = $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 export VENV PYTHON
-.PHONY: help demo test gpu-check chaos lint format clean distclean
+.PHONY: help demo test test-fast test-lab gpu-check chaos lint format clean distclean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -20,12 +23,21 @@ demo: ## a whole factory in one process: see a simulated line inspected, results
 	@.ci/setup run
 	@$(BIN)/sightline demo $(ARGS)
 
-test: ## all tests, with a real broker and database where they are installed
+test: ## all tests but the laboratory's, with a real broker and database if they are installed
 	@.ci/setup dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) -m "not lab" $(ARGS)
+
+test-fast: ## the tests without those that take long or start a whole agent: under three minutes
+	@.ci/setup dev
+	@$(PYTEST) -m "not lab and not slow and not system" $(ARGS)
+
+test-lab: ## the laboratory's tests: training and evaluation of models; notes what passed in tests/adapters/lab/VERIFIED
+	@.ci/setup dev
+	@$(PYTEST) -m lab $(ARGS)
+	@test -n "$(ARGS)" || $(BIN)/python .ci/lab note
 
 gpu-check: ## on a machine with a GPU: the tests that need one, then the training recipe, timed; TEACHER=FILE
-	@test -f "$(TEACHER)" || { echo "say which weights teach: make gpu-check TEACHER=mobilenetv2_100.safetensors" >&2; exit 2; }
+	@test -f "$(TEACHER)" || { echo "name the weights that teach: make gpu-check TEACHER=mobilenetv2_100.safetensors" >&2; exit 2; }
 	@.ci/setup dev
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 	rm -rf var/gpu # stages that an earlier run finished would take no time
@@ -50,7 +62,7 @@ format: ## bring the code into the house style
 	$(BIN)/ruff format .
 
 clean: ## remove what demo, tests and linters left; the virtual environment stays
-	rm -rf var/demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf var/demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache var/coverage*
 	find agent adapters storage config tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environment too

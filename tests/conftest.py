@@ -1,10 +1,12 @@
-"""Shared by all tests: the services' fixtures, and which real services this run used."""
+"""Shared by all tests: one thread, the services' fixtures, the marker ``lab``, and which services ran."""
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -12,8 +14,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+# One thread without spinning, for this process and all that tests start. Threads that wait for each other
+# cost more than they save on networks as small as those of the tests. Libraries read this when they load.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    OMP_WAIT_POLICY="PASSIVE",
+    OPENBLAS_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    OPENCV_FOR_THREADS_NUM="1",
+)
+
 import hypothesis
 import pytest
+
+LABORATORY = Path(__file__).parent / "adapters" / "lab"
+"""All tests below it have the marker ``lab``."""
 
 SERVICE_FIXTURES = {
     "tests.fixtures.mosquitto": "mosquitto",
@@ -49,12 +64,20 @@ class Service:
 
 @pytest.fixture(autouse=True)
 def _levels_of_logs() -> Iterator[None]:
-    """Commands set how much is said for their whole process, and here that is everybody's."""
+    """Commands set the level of logs for their whole process, which is that of all tests here."""
     loggers = [logging.getLogger(name) for name in (None, "agent", "adapters", "storage", "config")]
     before = [logger.level for logger in loggers]
     yield
     for logger, level in zip(loggers, before, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Commands set the number of threads for their whole process, too."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 def _find(program: str, *folders: str) -> Path | None:
@@ -89,8 +112,8 @@ def _services() -> list[Service]:
 class _Usage:
     """Counts the services that fixtures started.
 
-    A plugin of its own: fixtures of a session belong to no folder, and hooks of a conftest below the root
-    are not asked about them.
+    A plugin of its own: fixtures of a session belong to no folder, and pytest does not call the hooks of a
+    conftest below the root for them.
     """
 
     @pytest.hookimpl(wrapper=True)
@@ -101,9 +124,27 @@ class _Usage:
             _set_up[service] += 1
         return result
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A worker of pytest-xdist hands its counts to the process that prints them."""
+        output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["services"] = dict(_set_up)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker is done; one that crashed has counted nothing."""
+        _set_up.update(getattr(node, "workeroutput", {}).get("services", {}))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Usage())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Training and evaluation of models at length belong to ``make test-lab``."""
+    for item in items:
+        if item.path.is_relative_to(LABORATORY):
+            item.add_marker(pytest.mark.lab)
 
 
 def pytest_report_header() -> list[str]:

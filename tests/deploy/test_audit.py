@@ -46,7 +46,7 @@ def test_a_vulnerability_fails(tmp_path: Path) -> None:
     [
         (answering(UNKNOWN), "it knows none of the packages"),
         ("import sys\nprint('no route to host', file=sys.stderr)\nraise SystemExit(2)", "no route to host"),
-        ("raise SystemExit(1)", "no word of why"),
+        ("raise SystemExit(1)", "it gave no reason"),
     ],
 )
 def test_without_the_database_one_line_says_so(tmp_path: Path, stub: str, reason: str) -> None:
