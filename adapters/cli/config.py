@@ -35,6 +35,6 @@ def schema_command(
 
 
 def _verdict_schema() -> dict[str, object]:
-    from adapters.mqtt.codec import verdict_schema
+    from adapters.messages.outgoing import verdict_schema
 
     return verdict_schema()

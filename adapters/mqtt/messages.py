@@ -1,8 +1,7 @@
-"""Inspections as messages (agent.ports.Announcer)."""
+"""MqttMessageComposer, JsonCommandParser and MqttReplier: messages out, commands in, replies."""
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,20 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from adapters.images.bounded_json import load_object
-from adapters.mqtt.codec import (
+from adapters.messages.outgoing import (
     AgentMessage,
     AlertMessage,
-    DefectMessage,
-    Identifier,
     MaskMessage,
-    OptionalIdentifier,
     Time,
     VerdictMessage,
-    first_error,
     outgoing_schema,
 )
+from adapters.mqtt.codec import Identifier, OptionalIdentifier, first_error
 from adapters.mqtt.topics import Topics, check_response_topic
 from agent.domain.errors import MessageError
+from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
@@ -35,8 +32,12 @@ from agent.telemetry import Counters, about
 logger = logging.getLogger(__name__)
 
 
+SINK = "mqtt"
+"""The name of the broker as a sink; it stands in the outbox."""
+
+
 class MqttMessageComposer:
-    """Verdict, mask and alert of an inspection."""
+    """Verdict, mask and alert of an inspection; alerts about events."""
 
     def __init__(self, topics: Topics, version: str, counters: Counters | None = None) -> None:
         self._topics = topics
@@ -46,82 +47,48 @@ class MqttMessageComposer:
     def compose(
         self, inspection: Inspection, mask_png: bytes | None, delivery: Delivery
     ) -> tuple[OutboxMessage, ...]:
-        """Verdict, mask where there is one, alert where it FAILed and shadow mode is off, and the
-        verdict once more on the delivery's response topic where it names one."""
+        """Verdict, mask if there is one, alert if it FAILed and shadow mode is off, and the verdict once
+        more on the delivery's response topic if it names one."""
         camera = inspection.identity.camera
         body = VerdictMessage.of(inspection, self._agent).encode()
-        messages = [OutboxMessage("verdict", self._topics.build("verdict", camera), body)]
+        messages = [self._message("verdict", camera, body)]
         if mask_png is not None and inspection.size is not None:
-            messages.append(self._mask(inspection, mask_png, inspection.size))
+            mask = MaskMessage.of(inspection, mask_png, inspection.size)
+            messages.append(self._message("mask", camera, mask.encode()))
         if inspection.verdict == Verdict.FAIL and not inspection.shadow:
-            messages.append(self._fail(inspection))
+            messages.append(self._message("alert", camera, AlertMessage.of(inspection).encode()))
         if delivery.response_topic is not None:
-            messages.extend(self._response(inspection, delivery, body))
+            fields = about(inspection.identity, sku=inspection.sku, inspection_id=inspection.inspection_id)
+            topic = _response_topic(delivery, self._topics, self._counters, fields)
+            if topic is not None:
+                correlation = delivery.correlation_data
+                messages.append(OutboxMessage(SINK, "verdict", topic, body, correlation_data=correlation))
         return tuple(messages)
 
-    def alert(
-        self,
-        camera: Camera,
-        kind: str,
-        reason: str,
-        at: datetime,
-        *,
-        severity: str = "warning",
-        sku: str | None = None,
-    ) -> OutboxMessage:
-        """An alert that is no single inspection's: ``burst``, ``drift``, ``gap`` or ``silent``."""
-        message = AlertMessage.model_validate(
-            {
-                "kind": kind,
-                "severity": severity,
-                "camera": str(camera),
-                "sku": sku,
-                "reason": reason,
-                "at": at,
-            }
-        )
-        return OutboxMessage("alert", self._topics.build("alert", camera), message.encode())
+    def compose_alert(self, event: Event, camera: Camera) -> tuple[OutboxMessage, ...]:
+        """An alert that is not a single inspection's: ``burst``, ``drift``, ``gap``, ``silent``."""
+        return (self._message("alert", camera, AlertMessage.about(event, camera).encode()),)
 
-    def _mask(self, inspection: Inspection, png: bytes, size: tuple[int, int]) -> OutboxMessage:
-        message = MaskMessage(
-            inspection_id=inspection.inspection_id,
-            frame_id=inspection.identity.frame_id,
-            width=size[0],
-            height=size[1],
-            png=base64.b64encode(png).decode("ascii"),
-        )
-        return OutboxMessage("mask", self._topics.build("mask", inspection.identity.camera), message.encode())
+    def _message(self, kind: str, camera: Camera, body: bytes) -> OutboxMessage:
+        return OutboxMessage(SINK, kind, self._topics.build(kind, camera), body)
 
-    def _fail(self, inspection: Inspection) -> OutboxMessage:
-        camera = inspection.identity.camera
-        message = AlertMessage(
-            kind="fail",
-            severity="error",
-            camera=str(camera),
-            sku=inspection.sku,
-            inspection_id=inspection.inspection_id,
-            verdict=inspection.verdict.value,
-            score=inspection.score,
-            threshold=inspection.threshold,
-            defects=tuple(DefectMessage.of(one) for one in inspection.defects),
-            reason=inspection.reason,
-            at=inspection.inspected_at,
-        )
-        return OutboxMessage("alert", self._topics.build("alert", camera), message.encode())
 
-    def _response(self, inspection: Inspection, delivery: Delivery, body: bytes) -> tuple[OutboxMessage, ...]:
-        """One message, or none where answering there would be refused or come back to us as a frame."""
-        topic = delivery.response_topic or ""
-        try:
-            check_response_topic(topic)
-            if self._topics.covers(topic):
-                raise ValueError(f"the response topic {topic[:80]!r} is one that this agent listens to")
-        except ValueError as error:
-            self._counters.add("mqtt_response_topics_refused")
-            fields = about(inspection.identity, sku=inspection.sku, inspection_id=inspection.inspection_id)
-            logger.warning("a frame asked for an answer that cannot be given: %s", error, extra=fields)
-            return ()
-        return (OutboxMessage("verdict", topic, body, correlation_data=delivery.correlation_data),)
+def _response_topic(
+    delivery: Delivery, topics: Topics, counters: Counters, fields: Mapping[str, Any]
+) -> str | None:
+    """Where the sender of a message wants its answer; None if that would be refused or come back to us."""
+    topic = delivery.response_topic
+    if topic is None:
+        return None
+    try:
+        check_response_topic(topic)
+        if topics.covers(topic):
+            raise ValueError(f"the response topic {topic[:80]!r} is one that this agent listens to")
+    except ValueError as error:
+        counters.add("mqtt_response_topics_refused")
+        logger.warning("the asked response topic is not used: %s", error, extra=fields)
+        return None
+    return topic
 
 
 Version = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
@@ -201,7 +168,7 @@ class JsonCommandParser:
     """Commands out of JSON. Whatever comes, only CommandError is raised."""
 
     def command(self, delivery: Delivery) -> Command:
-        """See the port. Raises CommandError."""
+        """Raises CommandError."""
         if len(delivery.payload) > MAX_BYTES:
             raise CommandError(
                 f"the command has {len(delivery.payload):,} bytes, at most {MAX_BYTES:,} are read"
@@ -263,8 +230,7 @@ class MqttReplier:
         self._counters = counters if counters is not None else Counters()
 
     def reply(self, delivery: Delivery, answer: Answer) -> OutboxMessage:
-        """See the port."""
-        topic = self._response_topic(delivery)
+        topic = _response_topic(delivery, self._topics, self._counters, {}) or self._topics.reply
         body = ReplyMessage(
             command=answer.command,
             request_id=answer.request_id,
@@ -274,26 +240,8 @@ class MqttReplier:
             agent=self._agent,
             at=_now(delivery.received_at),
         )
-        return OutboxMessage(
-            "reply",
-            topic or self._topics.reply,
-            body.model_dump_json(by_alias=True).encode(),
-            correlation_data=delivery.correlation_data,
-        )
-
-    def _response_topic(self, delivery: Delivery) -> str | None:
-        topic = delivery.response_topic
-        if topic is None:
-            return None
-        try:
-            check_response_topic(topic)
-            if self._topics.covers(topic):
-                raise ValueError(f"the response topic {topic[:80]!r} is one that this agent listens to")
-        except ValueError as error:
-            self._counters.add("mqtt_response_topics_refused")
-            logger.warning("a command is answered on %s: %s", self._topics.reply, error)
-            return None
-        return topic
+        payload = body.model_dump_json(by_alias=True).encode()
+        return OutboxMessage(SINK, "reply", topic, payload, correlation_data=delivery.correlation_data)
 
 
 def _now(received: datetime) -> datetime:

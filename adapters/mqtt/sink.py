@@ -8,7 +8,7 @@ from adapters.mqtt.messages import SINK, MqttMessageComposer
 from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery
 from agent.domain.inspection import Inspection
-from agent.ports import OutboxMessage, PublishTicket
+from agent.ports.sinks import OutboxMessage, PublishTicket, SinkPolicy
 from agent.ports.sinks import SinkPolicy
 
 
@@ -27,6 +27,7 @@ class MqttSink:
     name = SINK
     policy = SinkPolicy()
     parked: str | None = None
+    policy = SinkPolicy()
 
     def __init__(self, transport: PublishesMessages, composer: MqttMessageComposer) -> None:
         self._transport = transport

@@ -5,64 +5,28 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.images.identity import parse_time
-from adapters.mqtt.codec import (
-    JsonMessageParser,
-    VerdictMessage,
-    alert_schema,
-    rfc3339,
-    verdict_schema,
-)
+from adapters.messages.outgoing import VerdictMessage
+from adapters.mqtt.codec import JsonMessageParser
 from adapters.mqtt.messages import MqttMessageComposer
+from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from agent.domain.errors import MessageError
-from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
-from agent.domain.inspection import Defect, Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.events import Event
+from agent.domain.frame import Job
 from agent.domain.verdict import Verdict
+from agent.ports import OutboxMessage, Sink
 from agent.telemetry import Counters
-
-NOW = datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=UTC)
-CAMERA = Camera("factory", "line-1", "top")
-CONTRACT = [
-    *("schema", "inspection_id", "frame_id", "part_id", "site", "line", "camera", "sku", "verdict", "score"),
-    *("threshold", "calibrated", "shadow", "late", "reason", "defects", "recipe", "timings_ms"),
-    *("captured_at", "received_at", "inspected_at", "media", "agent"),
-]
+from tests.adapters.messages.examples import CAMERA, CONTRACT, NOW, delivery, inspection
+from tests.support.loopback import Ticket
 
 
-def inspection(**more: Any) -> Inspection:
-    given = {
-        "inspection_id": "i-1",
-        "identity": FrameIdentity(CAMERA, "f-1", part_id="p-1", captured_at=NOW),
-        "sku": "M8",
-        "verdict": Verdict.FAIL,
-        "reason": "score 0.9 is above the threshold 0.5",
-        "received_at": NOW,
-        "inspected_at": NOW.astimezone(timezone(timedelta(hours=2))),
-        "score": 0.9,
-        "threshold": 0.5,
-        "calibrated": True,
-        "defects": (Defect(1, "scratch", 0.8, (1, 2, 3, 4), 12, 0.01),),
-        "recipe": RecipeStamp(7, 3, "fade", "template", 4),
-        "timings": Timings(1.0, 2.0, 3.0, 4.0),
-        "media": MediaPaths("a.jpg", "b.png", "c.jpg"),
-        "size": (640, 480),
-    }
-    return Inspection(**{**given, **more})
-
-
-def delivery(payload: bytes = b"", **more: Any) -> Delivery:
-    return Delivery(DeliveryKind.JOB, CAMERA, payload, NOW, **more)
-
-
-def announcer(counters: Counters | None = None) -> MqttMessageComposer:
+def composer(counters: Counters | None = None) -> MqttMessageComposer:
     return MqttMessageComposer(Topics("factory", "cell-7"), "0.1.0", counters)
 
 
@@ -70,8 +34,8 @@ def announcer(counters: Counters | None = None) -> MqttMessageComposer:
 
 
 def test_a_failed_inspection_is_verdict_mask_and_alert() -> None:
-    verdict, mask, alert = announcer().compose(inspection(), b"png", delivery())
-    assert [one.topic for one in (verdict, mask, alert)] == [
+    verdict, mask, alert = composer().compose(inspection(), b"png", delivery())
+    assert [one.destination for one in (verdict, mask, alert)] == [
         f"factory/line-1/top/{kind}" for kind in ("verdict", "mask", "alert")
     ]
     assert not any(one.retain for one in (verdict, mask, alert))
@@ -109,7 +73,7 @@ def test_a_failed_inspection_is_verdict_mask_and_alert() -> None:
 
 @pytest.mark.parametrize("more", [{"shadow": True}, {"verdict": Verdict.REVIEW}, {"verdict": Verdict.PASS}])
 def test_no_alert_in_shadow_mode_or_without_fail(more: Any) -> None:
-    kinds = [one.kind for one in announcer().compose(inspection(**more), None, delivery())]
+    kinds = [one.kind for one in composer().compose(inspection(**more), None, delivery())]
     assert kinds == ["verdict"]
 
 
@@ -117,7 +81,7 @@ def test_an_error_has_little_to_tell() -> None:
     one = inspection(
         verdict=Verdict.ERROR, score=None, threshold=None, recipe=None, defects=(), size=None, sku=None
     )
-    (verdict,) = announcer().compose(one, None, delivery())
+    (verdict,) = composer().compose(one, None, delivery())
     body = json.loads(verdict.payload)
     assert body["verdict"] == "ERROR"
     assert body["score"] is body["recipe"] is body["sku"] is None
@@ -126,43 +90,47 @@ def test_an_error_has_little_to_tell() -> None:
 
 def test_the_answer_goes_to_the_response_topic_with_its_correlation_data() -> None:
     asked = delivery(response_topic="plc/7/answer", correlation_data=b"\x01")
-    *_, answer = announcer().compose(inspection(), None, asked)
-    assert (answer.kind, answer.topic, answer.correlation_data) == ("verdict", "plc/7/answer", b"\x01")
+    *_, answer = composer().compose(inspection(), None, asked)
+    assert (answer.kind, answer.destination, answer.correlation_data) == ("verdict", "plc/7/answer", b"\x01")
 
 
 @pytest.mark.parametrize("topic", ["factory/a/b/frame", "x/+/y", "#", "$SYS/x", ""])
 def test_response_topics_that_would_come_back_or_are_no_topics(topic: str) -> None:
     counters = Counters()
-    messages = announcer(counters).compose(inspection(), None, delivery(response_topic=topic))
+    messages = composer(counters).compose(inspection(), None, delivery(response_topic=topic))
     assert [one.kind for one in messages] == ["verdict", "alert"]
     assert counters.get("mqtt_response_topics_refused") == 1
 
 
-def test_other_alerts() -> None:
-    message = announcer().alert(CAMERA, "silent", "no frame for 60 s", NOW)
-    assert json.loads(message.payload)["severity"] == "warning"
+def test_an_alert_about_an_event() -> None:
+    event = Event("silent", "no frame for 60 s", NOW, sku="M8", severity="warning")
+    (message,) = composer().compose_alert(event, CAMERA)
+    assert (message.sink, message.kind, message.destination) == ("mqtt", "alert", "factory/line-1/top/alert")
+    body = json.loads(message.payload)
+    assert (body["kind"], body["severity"], body["sku"]) == ("silent", "warning", "M8")
+    assert (body["camera"], body["reason"]) == ("factory/line-1/top", "no frame for 60 s")
 
 
-def test_the_schemas_tell_the_fields() -> None:
-    schema = verdict_schema()
-    assert list(schema["properties"]) == CONTRACT
-    assert schema["required"] == CONTRACT
-    inspected_at = schema["properties"]["inspected_at"]
-    assert (inspected_at["type"], inspected_at["format"]) == ("string", "date-time")
-    assert alert_schema()["$id"] == "sightline.alert/1"
-    json.dumps(schema)
+class Publisher:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.published: list[OutboxMessage] = []
+
+    def publish(self, message: OutboxMessage) -> Ticket:
+        self.published.append(message)
+        return Ticket(True)
 
 
-@given(st.datetimes(timezones=st.just(UTC)))
-def test_times_survive_to_the_millisecond(time: Any) -> None:
-    text = rfc3339(time)
-    assert text.endswith("Z")
-    assert abs(parse_time(text) - time) < timedelta(milliseconds=1)
-
-
-def test_times_without_zone_are_utc() -> None:
-    assert parse_time("2026-11-20T10:00:00") == datetime(2026, 11, 20, 10, tzinfo=UTC)
-    assert parse_time("2026-11-20T12:00:00+02:00") == datetime(2026, 11, 20, 10, tzinfo=UTC)
+def test_the_broker_is_a_sink() -> None:
+    publisher = Publisher()
+    sink: Sink = MqttSink(publisher, composer())
+    (verdict,) = sink.compose(inspection(verdict=Verdict.PASS), None, delivery())
+    (alert,) = sink.compose_alert(Event("gap", "2 frames are missing", NOW), CAMERA)
+    assert {verdict.sink, alert.sink} == {sink.name} == {"mqtt"}
+    assert sink.parked is None
+    assert sink.publish(verdict).wait(0.0)
+    assert publisher.published == [verdict]
 
 
 # ------------------------------------------------------------------------------------------ incoming

@@ -1,0 +1,1 @@
+"""The JSON of verdicts, alerts and masks, which every sink shares."""
