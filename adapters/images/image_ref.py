@@ -7,8 +7,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from adapters.http.hosts import AllowedHosts
 from adapters.images.fetching import Fetcher, FetchError
-from adapters.images.hosts import AllowedHosts
 
 _MISSING = "the file of image_ref does not exist or is not a regular file"
 _OUTSIDE = "the file of image_ref lies outside frames.allowed_roots"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from adapters.images.hosts import AllowedHosts
+from adapters.http.hosts import AllowedHosts
 from config.sections.inspection import FramesSettings
 
 GOOD = [

@@ -1,4 +1,4 @@
-"""Which hosts images may be fetched from, and which addresses those may have."""
+"""AllowedHosts: which hosts a URL may name, and which addresses may be connected to."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class _Rule:
 
 
 class AllowedHosts:
-    """The entries of ``frames.allowed_hosts``.
+    """The entries of an ``allowed_hosts`` of the configuration.
 
     ``NAME``, ``ADDRESS`` and ``NETWORK`` (such as 192.168.10.0/24) allow the usual ports 80 and 443,
     ``NAME:PORT`` and ``ADDRESS:PORT`` that port alone. A host whose address is not public is reached only
-    where that address or its network is an entry too: a name may come to mean another machine overnight.
+    if that address or its network is an entry too: a name may come to mean another machine overnight.
     """
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
