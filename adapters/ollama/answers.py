@@ -1,8 +1,8 @@
-"""JSON schemas as Ollama's grammar compiler takes them, and the same shape in words.
+"""``NounsAnswer`` and its siblings: answers of a model; ``schema_of`` and ``read``: asked for and parsed.
 
-The compiler knows types, properties, items, required keys, enumerations and alternatives. At titles,
-descriptions, defaults, lengths, patterns or references to definitions it becomes slow, refuses the schema or
-ignores it, so they are left out and checked afterwards.
+Ollama's grammar compiler knows types, properties, items, required keys, enumerations and alternatives.
+Titles, descriptions, defaults, lengths, patterns and references make it slow, or it refuses or ignores them.
+So schemas omit these, and the answers are checked afterwards.
 """
 
 from __future__ import annotations
@@ -18,55 +18,11 @@ from adapters.ollama.client import UnusableAnswerError
 
 _KEPT = ("type", "enum", "const", "required")
 
-
-def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The stripped JSON schema of a pydantic model. Raises ValueError where it contains itself."""
-    schema = model.model_json_schema()
-    return _stripped(schema, schema.get("$defs", {}), ())
-
-
-def _stripped(
-    node: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]
-) -> dict[str, Any]:
-    if "$ref" in node:
-        name = str(node["$ref"]).rpartition("/")[2]
-        if name in inside:
-            raise ValueError(f"{name} contains itself; a grammar cannot be written out for it")
-        return _stripped(definitions[name], definitions, (*inside, name))
-    kept: dict[str, Any] = {key: node[key] for key in _KEPT if key in node}
-    if "properties" in node:
-        kept["properties"] = {
-            name: _stripped(value, definitions, inside) for name, value in node["properties"].items()
-        }
-        # Optional keys are the first to be forgotten by a small model.
-        kept["required"] = list(node["properties"])
-    if isinstance(node.get("items"), Mapping):
-        kept["items"] = _stripped(node["items"], definitions, inside)
-    if "anyOf" in node:
-        kept["anyOf"] = [_stripped(value, definitions, inside) for value in node["anyOf"]]
-    return kept
-
-
-def shape_of(schema: Mapping[str, Any]) -> str:
-    """A stripped schema as an example: ``{"defects": [{"name": "...", "severity": "minor|major"}, ...]}``."""
-    return json.dumps(_example(schema)).replace('"{more}"', "...")
-
-
-def _example(node: Mapping[str, Any]) -> Any:
-    if "enum" in node:
-        return "|".join(str(value) for value in node["enum"])
-    if "properties" in node:
-        return {name: _example(value) for name, value in node["properties"].items()}
-    if node.get("type") == "array":
-        return [_example(node.get("items", {})), "{more}"]
-    return "..."
-
-
 SEVERITIES = ("minor", "major", "critical")
 LONGEST = 100_000
-"""Characters of an answer that are looked at."""
+"""Characters of an answer that are read."""
 MOST_ITEMS = 200
-"""Items of a list that are looked at."""
+"""Items of a list that are read."""
 
 _SYNONYMS = {
     "noun": "nouns",
@@ -91,7 +47,7 @@ _SYNONYMS = {
 
 
 def _texts(value: Any) -> Any:
-    """A list of texts from what models write instead of one; other things are left to be refused."""
+    """A list of texts from what models write instead; validation refuses everything else."""
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list):
@@ -114,7 +70,7 @@ def _severity(value: Any) -> str:
 
 
 def _named(value: Any) -> Any:
-    """Defects that only have a name; what is none is dropped here and missed where they are counted."""
+    """Defects as objects, also those that are only a name; what has no name is dropped."""
     if not isinstance(value, list):
         return value
     named = [{"name": item} if isinstance(item, str) else item for item in value[:MOST_ITEMS]]
@@ -122,7 +78,7 @@ def _named(value: Any) -> Any:
 
 
 def _folded(value: dict[str, Any]) -> dict[str, Any]:
-    """Keys in lower case and by the name that was asked for; of two that mean the same the first counts."""
+    """Keys in lower case and by the requested name; of two synonyms the first counts."""
     folded: dict[str, Any] = {}
     for key, item in value.items():
         name = str(key).strip().lower().replace(" ", "_").replace("-", "_")
@@ -134,7 +90,7 @@ Texts = Annotated[list[str], BeforeValidator(_texts)]
 
 
 class Answer(BaseModel):
-    """What every answer has in common."""
+    """What all answers have in common."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -182,8 +138,51 @@ class TagsAnswer(Answer):
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The stripped JSON schema of a pydantic model. Raises ValueError if it contains itself."""
+    schema = model.model_json_schema()
+    return _stripped(schema, schema.get("$defs", {}), ())
+
+
+def _stripped(
+    node: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]
+) -> dict[str, Any]:
+    if "$ref" in node:
+        name = str(node["$ref"]).rpartition("/")[2]
+        if name in inside:
+            raise ValueError(f"{name} contains itself; a grammar cannot be written out for it")
+        return _stripped(definitions[name], definitions, (*inside, name))
+    kept: dict[str, Any] = {key: node[key] for key in _KEPT if key in node}
+    if "properties" in node:
+        kept["properties"] = {
+            name: _stripped(value, definitions, inside) for name, value in node["properties"].items()
+        }
+        # Optional keys are the first to be forgotten by a small model.
+        kept["required"] = list(node["properties"])
+    if isinstance(node.get("items"), Mapping):
+        kept["items"] = _stripped(node["items"], definitions, inside)
+    if "anyOf" in node:
+        kept["anyOf"] = [_stripped(value, definitions, inside) for value in node["anyOf"]]
+    return kept
+
+
+def shape_of(schema: Mapping[str, Any]) -> str:
+    """A stripped schema as an example: ``{"defects": [{"name": "...", "severity": "minor|major"}, ...]}``."""
+    return json.dumps(_example(schema)).replace('"{more}"', "...")
+
+
+def _example(node: Mapping[str, Any]) -> Any:
+    if "enum" in node:
+        return "|".join(str(value) for value in node["enum"])
+    if "properties" in node:
+        return {name: _example(value) for name, value in node["properties"].items()}
+    if node.get("type") == "array":
+        return [_example(node.get("items", {})), "{more}"]
+    return "..."
+
+
 def read(content: str, shape: type[AnswerT]) -> AnswerT:
-    """The first object in a model's text that has the shape. Raises UnusableAnswerError where none has."""
+    """The first object in a model's text that has the shape. Raises UnusableAnswerError if none has."""
     if not content.strip():
         raise UnusableAnswerError("the answer was empty")
     found = 0
@@ -201,7 +200,7 @@ def read(content: str, shape: type[AnswerT]) -> AnswerT:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a text that are in no other, at most ten."""
+    """The outermost JSON objects in a text, at most ten."""
     text = re.sub(r"<think>.*?</think>", " ", text, flags=re.DOTALL)
     decoder = json.JSONDecoder(strict=False)  # small models write line breaks into strings
     position, left = 0, 10
@@ -217,7 +216,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _wrapped(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """An object that has only one key, without it."""
+    """The object inside an object that has only one key."""
     if len(value) == 1:
         (inner,) = value.values()
         if isinstance(inner, dict):

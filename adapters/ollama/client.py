@@ -1,4 +1,4 @@
-"""How to reach Ollama and how to ask it."""
+"""``OllamaClient``: one server; with its ``OllamaOptions``, its errors, ``Model`` and ``Reply``."""
 
 from __future__ import annotations
 
@@ -22,23 +22,34 @@ from agent.domain.errors import SightlineError
 if TYPE_CHECKING:
     from config.sections.ollama import OllamaSettings
 
+logger = logging.getLogger(__name__)
+
+Message = Mapping[str, Any]
+T = TypeVar("T")
+
+LOOK_S = 5.0
+"""Longest wait for what a server answers without running a model."""
+HOLD_S = 30.0
+"""Shortest time that the model stays in memory between two instructions about one product."""
+_LONGEST_REASON = 300
+
 
 @dataclass(frozen=True, slots=True)
 class OllamaOptions:
-    """What the section ``ollama`` of the configuration says."""
+    """The section ``ollama`` of the configuration."""
 
     url: str = "http://127.0.0.1:11434"
     model: str = "qwen2.5:7b-instruct"
     vision_model: str | None = None
-    """Names what images show; None: ``model``, where it can see."""
+    """Names what images show; None: ``model``, if it can see."""
     timeout_s: float = 60.0
     """Longest wait for one answer, from connecting to its last byte."""
     budget_s: float = 240.0
     """Longest wait for all answers about one product."""
     tries: int = 3
-    """How often one question is asked at most."""
+    """Most tries of one instruction."""
     seed: int = 0
-    """Of a question's first try; each further one adds one."""
+    """The seed of an instruction's first try; each further try adds one."""
     think: Literal["auto", "on", "off"] = "auto"
     temperature: float = 0.4
     top_p: float = 0.9
@@ -58,13 +69,13 @@ class OllamaError(SightlineError):
     """The language model did not answer."""
 
     again = True
-    """Whether a later try may do better without a person's help."""
+    """Whether a later try may succeed without a person's help."""
     hopeless = False
-    """Whether asking at once another time is in vain."""
+    """Whether asking again at once is useless."""
 
 
 class UnreachableError(OllamaError):
-    """Nobody listens there."""
+    """No server listens at the address."""
 
     hopeless = True
 
@@ -74,11 +85,11 @@ class TimeLimitError(OllamaError):
 
 
 class ServerError(OllamaError):
-    """The server failed, broke off or answered something that is not Ollama's."""
+    """The server failed, broke off or did not answer as Ollama does."""
 
 
 class ModelMissingError(OllamaError):
-    """The server has no such model; as soon as somebody has pulled it, a later try finds it."""
+    """The server does not have the model; a later try finds it once it is pulled."""
 
     hopeless = True
 
@@ -91,19 +102,7 @@ class CannotSeeError(OllamaError):
 
 
 class UnusableAnswerError(OllamaError):
-    """The model answered, but with nothing that may be used; the message says what was wrong."""
-
-
-logger = logging.getLogger(__name__)
-
-Message = Mapping[str, Any]
-T = TypeVar("T")
-
-LOOK_S = 5.0
-"""Longest wait for what a server answers without running a model."""
-HOLD_S = 30.0
-"""Between two questions about one product the model stays in memory at least so long."""
-_LONGEST_REASON = 300
+    """The model's answer cannot be used; the message names the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Model:
     digest: str
     """sha256 of its manifest: equal digests are the same weights and template."""
     capabilities: frozenset[str] = frozenset()
-    """Such as ``vision`` and ``thinking``; empty where an older server does not say."""
+    """Such as ``vision`` and ``thinking``; empty if an older server does not list them."""
 
     @property
     def sees(self) -> bool:
@@ -123,23 +122,23 @@ class Model:
 
     @property
     def thinks(self) -> bool:
-        """Whether it can be asked to think before it answers, and not to."""
+        """Whether thinking before the answer can be switched on and off."""
         return "thinking" in self.capabilities
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model said."""
+    """A model's answer."""
 
     content: str
     think: bool | None
-    """What it was asked in the end: to think, not to, or nothing about that."""
+    """Whether it was asked to think; None if the request did not mention it."""
     cut: bool
-    """Whether it ended at the limit of tokens instead of at its own end."""
+    """Whether the limit of tokens cut it off."""
 
 
 class OllamaClient:
-    """One server. May be used from any thread that runs no event loop.
+    """One server. Usable from any thread without a running event loop.
 
     All methods raise OllamaError: UnreachableError, TimeLimitError, ModelMissingError or ServerError.
     """
@@ -151,17 +150,17 @@ class OllamaClient:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Break off what is asked now and refuse what comes: an agent that stops waits for no model."""
+        """Cancel running calls and refuse later ones: a stopping agent waits for no model."""
         with self._lock:
             self._closed = True
             for loop, task in self._calls.items():
                 loop.call_soon_threadsafe(task.cancel)
 
     def version(self) -> str:
-        """The server's version, ``unknown`` where it does not say."""
+        """The server's version; ``unknown`` if it gives none."""
 
         async def ask(_: AsyncClient) -> str:
-            # Ollama's client has no call for it.
+            # Ollama's client lacks this call.
             url = self._options.url
             async with httpx.AsyncClient(**_transport(url)) as plain:
                 answer = await plain.get(f"{url}/api/version")
@@ -171,7 +170,7 @@ class OllamaClient:
         return self._call(ask, LOOK_S)
 
     def models(self) -> dict[str, str]:
-        """All models there are, name to digest."""
+        """All models of the server, name to digest."""
 
         async def ask(client: AsyncClient) -> dict[str, str]:
             listed = await client.list()
@@ -201,13 +200,13 @@ class OllamaClient:
         think: bool | None = None,
         timeout_s: float | None = None,
     ) -> Reply:
-        """One question.
+        """Send one chat request.
 
         Args:
-            schema: JSON schema of the answer, in words that the server's grammar compiler knows.
+            schema: JSON schema of the answer, limited to what the server's grammar compiler knows.
             seed: of the sampling.
-            think: None says nothing about thinking. A server or model that refuses the word is asked without.
-            timeout_s: for the whole answer, the configured limit where None.
+            think: None leaves thinking unmentioned. So does a retry after a server or model refused it.
+            timeout_s: for the whole answer; None: the configured limit.
         """
         options = self._options
         limit = min(options.timeout_s, timeout_s) if timeout_s is not None else options.timeout_s
@@ -239,7 +238,7 @@ class OllamaClient:
         return self._call(ask, limit, model.name)
 
     def release(self, model: Model) -> None:
-        """Let the model go as configured. It leaves by itself soon after, so a failure is only logged."""
+        """Unload the model as configured. It unloads by itself soon after, so a failure is only logged."""
         if self._options.keep_alive_s >= HOLD_S:
             return
 
@@ -254,7 +253,7 @@ class OllamaClient:
     def _call(
         self, ask: Callable[[AsyncClient], Awaitable[T]], timeout_s: float, model: str | None = None
     ) -> T:
-        """Run ``ask`` within the time; every failure becomes a sentence."""
+        """Run ``ask`` within the time limit; every failure becomes an OllamaError with a sentence."""
         url = self._options.url
 
         async def within() -> T:
@@ -283,7 +282,7 @@ class OllamaClient:
                 f"the connection to Ollama at {url} broke off ({reason}); see its log"
             ) from None
         except (ValueError, TypeError, AttributeError, KeyError):
-            # What the client library raises over an answer that is no JSON, or not Ollama's.
+            # The client library raises these for an answer that is not JSON, or not Ollama's.
             logger.debug("an answer of %s could not be read", url, exc_info=True)
             raise ServerError(f"{url} answers, but not as Ollama does; check ollama.url") from None
 
@@ -303,7 +302,7 @@ class OllamaClient:
 
 
 def _transport(url: str) -> dict[str, Any]:
-    """How to connect: the proxies of the environment are not for this machine itself."""
+    """How to connect: the environment's proxies do not apply to this machine itself."""
     host = urlsplit(url).hostname or ""
     try:
         local = ip_address(host).is_loopback
@@ -314,7 +313,7 @@ def _transport(url: str) -> dict[str, Any]:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """The certificates that are trusted; reading them takes longer than most calls."""
+    """The trusted certificates; reading them takes longer than most calls."""
     return httpx.create_ssl_context()
 
 
@@ -344,5 +343,5 @@ def _explained(error: ResponseError, url: str, model: str | None) -> OllamaError
 
 
 def _line(text: str) -> str:
-    """A server's words on one printable line."""
+    """A server's message on one printable line."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_REASON]

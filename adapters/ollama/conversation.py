@@ -1,4 +1,4 @@
-"""Asking until the answer is usable, or the budget is spent."""
+"""``Conversation``: asks until the answer is usable or the budget is spent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adapters.ollama.client import (
     TimeLimitError,
     UnusableAnswerError,
 )
-from adapters.ollama.instructions import CachedProbe
+from adapters.ollama.instructions import Instruction
 from adapters.ollama.validation import Checked
 
 logger = logging.getLogger(__name__)
@@ -27,19 +27,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class PendingMedia(Generic[T]):
-    """A question that was answered."""
+class AcceptedAnswer(Generic[T]):
+    """A checked answer to one instruction."""
 
     value: T
     notes: tuple[str, ...]
     seed: int
-    """Of the try whose answer is used."""
+    """The seed of the try whose answer is used."""
     tries: int
     think: bool | None
 
 
 class Conversation:
-    """All questions about one product, within one budget of time."""
+    """All instructions about one product, within one time budget."""
 
     def __init__(
         self,
@@ -53,22 +53,22 @@ class Conversation:
 
     def ask(
         self,
-        question: CachedProbe[AnswerT],
+        instruction: Instruction[AnswerT],
         data: Mapping[str, Any],
         check: Callable[[AnswerT], Checked[T]],
         *,
         images: Sequence[bytes] = (),
         seed: int | None = None,
-    ) -> PendingMedia[T]:
-        """Ask, read, check; where that fails ask again with another seed, telling what was wrong.
+    ) -> AcceptedAnswer[T]:
+        """Ask, read, check; after a failure ask again with another seed, stating what was wrong.
 
         Args:
-            seed: of the first try, the configured one where None.
+            seed: of the first try; None: the configured one.
 
         Raises:
-            OllamaError: of the kind that the last try ended with.
+            OllamaError: the error of the last try.
         """
-        messages = question.messages(data, images)
+        messages = instruction.messages(data, images)
         first_seed = self._options.seed if seed is None else seed
         last: OllamaError | None = None
         notes: list[str] = []
@@ -81,38 +81,38 @@ class Conversation:
                 reply = self._client.chat(
                     self._model,
                     [*messages, *follow_up],
-                    question.schema,
+                    instruction.schema,
                     seed=first_seed + attempt,
                     think=self._think(attempt),
                     timeout_s=left,
                 )
             except OllamaError as error:
-                logger.info("%s, try %d: %s", question.name, attempt + 1, error)
+                logger.info("%s, try %d: %s", instruction.name, attempt + 1, error)
                 if error.hopeless:
                     raise
                 last = error
-                notes.append(f"{question.name}, try {attempt + 1}: {error}")
+                notes.append(f"{instruction.name}, try {attempt + 1}: {error}")
                 continue
             try:
-                checked = check(read(reply.content, question.answer))
+                checked = check(read(reply.content, instruction.answer))
             except UnusableAnswerError as error:
                 wrong = f"{error}; it ended at the limit of tokens" if reply.cut else str(error)
-                logger.info("%s, try %d: %s", question.name, attempt + 1, wrong)
+                logger.info("%s, try %d: %s", instruction.name, attempt + 1, wrong)
                 last = UnusableAnswerError(wrong)
-                notes.append(f"{question.name}, try {attempt + 1}: {wrong}")
-                follow_up = question.again(reply.content, wrong)
+                notes.append(f"{instruction.name}, try {attempt + 1}: {wrong}")
+                follow_up = instruction.again(reply.content, wrong)
                 continue
             notes.extend(checked.notes)
-            return PendingMedia(checked.value, tuple(notes), first_seed + attempt, attempt + 1, reply.think)
-        raise self._given_up(question.name, last)
+            return AcceptedAnswer(checked.value, tuple(notes), first_seed + attempt, attempt + 1, reply.think)
+        raise self._given_up(instruction.name, last)
 
     def _think(self, attempt: int) -> bool | None:
-        """With thinking first, without it next: either may be what spoils the JSON of a model."""
+        """First with thinking, then without: either can spoil a model's JSON."""
         wanted = self._options.think
         if wanted == "auto":
             return attempt % 2 == 0 if self._model.thinks else None
         if wanted == "off":
-            # A server from before the word would refuse it, and its models do not think.
+            # An older server would refuse the parameter, and its models do not think.
             return False if self._model.thinks else None
         return True
 

@@ -1,4 +1,4 @@
-"""Is there a language model?"""
+"""``look``: whether a language model can be asked, as a ``Health`` with a sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adapters.ollama.client import (
 
 
 class Readiness(StrEnum):
-    """What was found."""
+    """The state of the server and its model."""
 
     READY = "ready"
     NO_MODEL = "no model"
@@ -26,17 +26,17 @@ class Readiness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One look at a server."""
+    """The result of one look at a server."""
 
     readiness: Readiness
     sentence: str
-    """What there is, or what is wrong and what mends it."""
+    """What is available, or what is wrong and how to mend it."""
     model: Model | None = None
     version: str = ""
 
     @property
     def ready(self) -> bool:
-        """Whether prompts could be written now."""
+        """Whether prompts can be written now."""
         return self.readiness is Readiness.READY
 
 

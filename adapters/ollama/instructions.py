@@ -1,8 +1,8 @@
-"""What the language model is asked, word by word.
+"""``Instruction`` and all instructions to the language model, word by word.
 
-Whatever people and machines wrote about a product is data: it stands between marks that it cannot contain, is
-cut to a length, and the model is told not to obey it. That is courtesy to the model, not safety: every answer
-is checked, so that an obeyed order has nothing to win.
+Text about a product is data: it is fenced by marks that it cannot contain, cut to a length, and the model is
+instructed not to obey it. Safety does not rest on that: every answer is checked, so an obeyed order gains
+nothing.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _AGAIN = (
 
 
 @dataclass(frozen=True, slots=True)
-class CachedProbe(Generic[AnswerT]):
-    """One thing to ask."""
+class Instruction(Generic[AnswerT]):
+    """One thing to ask, and the type of its answer."""
 
     name: str
     text: str
@@ -53,11 +53,11 @@ class CachedProbe(Generic[AnswerT]):
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What the server's grammar holds the answer to."""
+        """The schema that the server's grammar enforces."""
         return schema_of(self.answer)
 
     def messages(self, data: Mapping[str, Any], images: Sequence[bytes] = ()) -> list[dict[str, Any]]:
-        """The question about a product. ``images`` are JPEG files."""
+        """The chat messages that ask about a product. ``images`` are JPEG files."""
         about = f"<data>\n{fenced(data)}\n</data>\n\n" if data else ""
         seen = "The images show the product on its line.\n" if images else ""
         user: dict[str, Any] = {
@@ -69,21 +69,21 @@ class CachedProbe(Generic[AnswerT]):
         return [{"role": "system", "content": SYSTEM}, user]
 
     def again(self, given: str, wrong: str) -> list[dict[str, Any]]:
-        """What follows after an answer that could not be used."""
+        """The chat messages after an answer that could not be used."""
         return [
             {"role": "assistant", "content": given[:_LONGEST_REPEATED]},
             {"role": "user", "content": _AGAIN.format(wrong=wrong, shape=shape_of(self.schema))},
         ]
 
 
-NOUNS = CachedProbe(
+NOUNS = Instruction(
     "nouns",
     "Give 3 to 5 English nouns for this product as an object detector would know it: singular, lower "
     "case, one to three words, the likeliest and most usual first. No brand, no number, no material "
     "alone, no defect.",
     NounsAnswer,
 )
-PROMPTS = CachedProbe(
+PROMPTS = Instruction(
     "prompts",
     "Write 12 short descriptions of how this product looks when it is flawless (normal) and 12 of how it "
     "looks with one visible defect that really happens to such products (anomalous). Each has 4 to 15 "
@@ -91,7 +91,7 @@ PROMPTS = CachedProbe(
     "completeness, and differs from the others. No other product, no number, and nothing in both lists.",
     PromptsAnswer,
 )
-DEFECTS = CachedProbe(
+DEFECTS = Instruction(
     "defects",
     "List 6 to 12 kinds of visible defect that happen to this product. name: a noun of one to three lower "
     "case words, as an object detector would look for it, without the product's own noun. phrases: 2 to 4 "
@@ -99,7 +99,7 @@ DEFECTS = CachedProbe(
     "critical (it is unsafe or unusable).",
     DefectsAnswer,
 )
-TAGS = CachedProbe(
+TAGS = Instruction(
     "tags",
     "Name what the image shows: up to 10 English nouns for the main object first, then its visible "
     "parts; singular, lower case, one to three words, the likeliest first. No background, no defect.",
@@ -121,14 +121,14 @@ _KINDS = (
     "as differently as you can.",
 )
 AGNOSTIC = tuple(
-    CachedProbe(f"agnostic-{number}", f"{kind} {_RULES}", PromptsAnswer)
+    Instruction(f"agnostic-{number}", f"{kind} {_RULES}", PromptsAnswer)
     for number, kind in enumerate(_KINDS, start=1)
 )
-"""FADE's five kinds of instruction (METHODS section 6), in our words; ``{count}`` is the size of a chunk."""
+"""FADE's five kinds of instruction (METHODS section 6), reworded; ``{count}`` is the size of a chunk."""
 
 
 def data_of(brief: Brief, **more: str) -> dict[str, Any]:
-    """What may be told of a product, cut to length. Its SKU is an opaque string and would only mislead."""
+    """What is sent about a product, cut to length. Its SKU is an opaque string and would only mislead."""
     data: dict[str, Any] = {}
     if brief.name and brief.name.strip():
         data["name"] = _short(brief.name, LONGEST_NAME)
@@ -140,15 +140,15 @@ def data_of(brief: Brief, **more: str) -> dict[str, Any]:
 
 
 def fenced(data: Mapping[str, Any]) -> str:
-    """Data as JSON that cannot close its own marks."""
+    """Data as JSON that cannot contain the marks around it."""
     text = json.dumps(data, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def instruction_hash() -> str:
-    """sha256 over all texts and schemas: what was asked, apart from the product."""
-    questions: tuple[CachedProbe[Any], ...] = (NOUNS, PROMPTS, DEFECTS, TAGS, *AGNOSTIC)
-    asked = [[question.name, question.text, question.schema] for question in questions]
+    """sha256 over all instruction texts and schemas, without the product's data."""
+    instructions: tuple[Instruction[Any], ...] = (NOUNS, PROMPTS, DEFECTS, TAGS, *AGNOSTIC)
+    asked = [[instruction.name, instruction.text, instruction.schema] for instruction in instructions]
     return hashlib.sha256(json.dumps([SYSTEM, _AGAIN, asked], sort_keys=True).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Images as a vision model takes them."""
+"""``OllamaTagger``: names what an image shows; ``jpeg``: an image as a vision model takes it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def jpeg(image: Image, side: int = LONGEST_SIDE) -> bytes:
 
 
 class OllamaTagger:
-    """Stands where IAP-AS has the Recognize Anything Model (METHODS sections 3.1 and 6)."""
+    """Takes the place of IAP-AS's Recognize Anything Model (METHODS sections 3.1 and 6)."""
 
     def __init__(self, options: OllamaOptions) -> None:
         self._options = replace(options, model=options.vision_model or options.model)
@@ -42,7 +42,7 @@ class OllamaTagger:
 
     @property
     def digest(self) -> str:
-        """Of the question and the model's name: which weights answer is known when they do."""
+        """sha256 of the instruction and the model's name; the weights are known only after an answer."""
         asked = "\n".join((instruction_hash(), self._options.model, str(self._options.seed)))
         return hashlib.sha256(asked.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Texts of a language model made plain: ASCII words and a little punctuation, or nothing at all."""
+"""``clean``, ``says_bad``, ``fits`` and ``Ledger``: a model's texts made plain, judged and counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 LONGEST = 300
-"""Characters of one text; nobody describes a part in more."""
+"""Characters of one text; no description of a part needs more."""
 _READ = 4 * LONGEST
 _PLAIN = str.maketrans({"‘": "'", "’": "'", "“": " ", "”": " ", "–": "-", "—": "-", "‐": "-", "‑": "-"})
 _URL = re.compile(r"\b(?:[a-z][a-z0-9+.-]*://|www\.)\S*", re.IGNORECASE)
@@ -26,11 +26,35 @@ _TO_A_MODEL = re.compile(
     r"|\b(?:output|respond|reply|answer)(?: only)? with\b|\bjailbreak"
 )
 
+_DAMAGE = re.compile(
+    r"\b(?:scratch|crack|dented\b|dents?\b|broken|breakage|damag|defect|flaw(?!less)|fault(?!less)|stain(?!less)"
+    r"|contaminat|rust|corro[ds]|torn|deform|missing|misprint|misshap|discolou?r|fractur|smudg|smear|blemish"
+    r"|imperfect|abnormal|anomal(?!y detection)|scuff|shatter|gouge)[a-z]*"
+)
+_DENIAL = re.compile(
+    r".*\b(?:no|not|nothing|without|free|non|never|zero|lacks?|lacking|absence|neither|nor|less than)\b"
+    r"([^.;]*)$"
+)
+_TURN = re.compile(r"\b(?:but|except|though|although|however|with|has|having|shows?|showing)\b")
+_DENIED_AFTER = re.compile(r"^[ -]?(?:free|less|proof|resistant)\b")
+_GOOD = re.compile(
+    r"\b(?:flawless|perfect|pristine|undamaged|unblemished|unscratched|unbroken|intact|faultless|spotless"
+    r"|immaculate|unscathed)(?:ly)?\b"
+)
+
+CONTEXT = 77
+"""Tokens that CLIP's text tower takes, with start and end of the text (METHODS section 0.1)."""
+
+TokenCounter = Callable[[str], int]
+
+_QUOTED = 48
+"""Characters of an example."""
+
 
 def clean(text: str) -> str | None:
-    """Lower case ASCII without links, markup, control characters and decoration; None where no words stay.
+    """Lower case ASCII without links, markup, control characters and decoration; None if no words are left.
 
-    Accents are dropped. Letters of other scripts make it None: the text towers read English.
+    Accents are dropped. A text with letters of other scripts gives None: the text towers read English.
     """
     text = unicodedata.normalize("NFKD", text[:_READ].translate(_PLAIN))
     text = "".join(
@@ -52,12 +76,12 @@ def is_as_written(text: str, cleaned: str) -> bool:
 
 
 def speaks_to_a_model(cleaned: str) -> bool:
-    """Whether a text is no description of a part but reads like an order to whoever reads it."""
+    """Whether a text reads like an order to its reader, not like a description of a part."""
     return _TO_A_MODEL.search(cleaned) is not None
 
 
 def words_of(cleaned: str) -> list[str]:
-    """The words of a cleaned text, hyphenated ones whole."""
+    """The words of a cleaned text; hyphenated ones stay whole."""
     return re.findall(r"[a-z0-9][a-z0-9'-]*", cleaned)
 
 
@@ -84,25 +108,8 @@ def noun_pattern(noun: str) -> str:
     return rf"\b{''.join(re.escape(word) + '[ -]?' for word in first)}(?:{plurals})\b"
 
 
-_DAMAGE = re.compile(
-    r"\b(?:scratch|crack|dented\b|dents?\b|broken|breakage|damag|defect|flaw(?!less)|fault(?!less)|stain(?!less)"
-    r"|contaminat|rust|corro[ds]|torn|deform|missing|misprint|misshap|discolou?r|fractur|smudg|smear|blemish"
-    r"|imperfect|abnormal|anomal(?!y detection)|scuff|shatter|gouge)[a-z]*"
-)
-_DENIAL = re.compile(
-    r".*\b(?:no|not|nothing|without|free|non|never|zero|lacks?|lacking|absence|neither|nor|less than)\b"
-    r"([^.;]*)$"
-)
-_TURN = re.compile(r"\b(?:but|except|though|although|however|with|has|having|shows?|showing)\b")
-_DENIED_AFTER = re.compile(r"^[ -]?(?:free|less|proof|resistant)\b")
-_GOOD = re.compile(
-    r"\b(?:flawless|perfect|pristine|undamaged|unblemished|unscratched|unbroken|intact|faultless|spotless"
-    r"|immaculate|unscathed)(?:ly)?\b"
-)
-
-
 def says_bad(text: str, noun: str) -> bool:
-    """Whether a cleaned text tells of damage that it does not deny. The noun's own words do not count."""
+    """Whether a cleaned text describes damage without denying it. The noun's own words do not count."""
     text = without(text, noun)
     return any(not _denied(text, found) for found in _DAMAGE.finditer(text))
 
@@ -118,20 +125,14 @@ def says_good(text: str, noun: str) -> bool:
 
 def _denied(text: str, found: re.Match[str]) -> bool:
     denial = _DENIAL.match(text[: found.start()])
-    # A "no" holds for the whole list that follows, up to a word that turns the sentence.
+    # A "no" applies to the whole list that follows, up to a word that turns the sentence.
     if denial is not None and _TURN.search(denial[1]) is None:
         return True
     return _DENIED_AFTER.match(text[found.end() :]) is not None
 
 
-CONTEXT = 77
-"""Tokens that CLIP's text tower takes, start and end of the text among them (METHODS section 0.1)."""
-
-TokenCounter = Callable[[str], int]
-
-
 def clip_tokens(text: str) -> int:
-    """How many tokens the text has for CLIP, start and end among them."""
+    """How many tokens the text has for CLIP, with start and end."""
     return len(_encoder()(text)) + 2
 
 
@@ -143,36 +144,32 @@ def _encoder() -> Callable[[str], list[int]]:
 
 
 def fits(text: str, count: TokenCounter = clip_tokens) -> bool:
-    """Whether CLIP reads all of it, also where it is wrapped as FADE does (METHODS section 1.3)."""
+    """Whether CLIP reads all of it, also when wrapped as FADE does (METHODS section 1.3)."""
     wrapped = f"a photo of a {text}."
-    # No token is shorter than a byte: most texts need no tokenizer to be known as short enough.
+    # No token is shorter than a byte, so most texts need no tokenizer.
     return len(wrapped.encode()) + 2 <= CONTEXT or count(wrapped) <= CONTEXT
 
 
-_QUOTED = 48
-"""Characters of an example."""
-
-
 class Ledger:
-    """Counts what happened to the texts of an answer, one example of each kind."""
+    """Counts what happened to the texts of an answer, with one example of each kind."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
 
     def left_out(self, what: str, why: str, text: str = "") -> None:
-        """A text is not used; without it, it is only counted."""
+        """Record that a text is not used; an empty ``text`` gives no example."""
         self._enter((what, f"left out: {why}"), text)
 
     def mended(self, what: str, how: str, text: str) -> None:
-        """A text is used in another form than it was written."""
+        """Record that a text is used in another form than it was written."""
         self._enter((what, f"mended: {how}"), text)
 
     def __bool__(self) -> bool:
         return bool(self._counts)
 
     def sentences(self) -> tuple[str, ...]:
-        """One for each kind, in the order in which they came."""
+        """One sentence for each kind, in order of appearance."""
         return tuple(
             f"{count} of the {what} {done}{self._examples.get((what, done), '')}"
             for (what, done), count in self._counts.items()
@@ -180,7 +177,7 @@ class Ledger:
 
     def _enter(self, kind: tuple[str, str], text: str) -> None:
         self._counts[kind] += 1
-        # Never the model's own text: notes end in rows, logs and on screens.
+        # Never the model's own text: notes go to rows, logs and screens.
         plain = clean(text)
         if plain:
             self._examples.setdefault(kind, f" ({plain[:_QUOTED]!r})")

@@ -1,4 +1,4 @@
-"""An answer that passed its checks, and what all checks share."""
+"""``checked_nouns``, ``checked_defects``, ``checked_prompts`` and others: what may be used of an answer."""
 
 from __future__ import annotations
 
@@ -30,10 +30,53 @@ from agent.domain.prompts import NamedDefect
 
 T = TypeVar("T")
 
+MOST_NOUNS = 5
+_NOUN_CHARACTERS = 40
+_NOUN = re.compile(r"[a-z]+(?:[ -][a-z]+){0,2}")
+_NOUN_ARTICLE = re.compile(r"^(?:an?|the|one|some) (?=[a-z])")
+_GENERIC_NOUNS = """
+object item product thing part component article unit sample image photo picture photograph camera background
+unknown none other nothing something
+"""
+_DAMAGE_NOUNS = "defect defects damage anomaly anomalies abnormal normal scratch crack stain dent flaw"
+_GENERIC, _DAMAGE = frozenset(_GENERIC_NOUNS.split()), frozenset(_DAMAGE_NOUNS.split())
+
+LEAST_DEFECTS, MOST_DEFECTS = 5, 15
+"""Kinds of defect. Fifteen of three words are far fewer than the 256 tokens that a caption may have."""
+MOST_PHRASES = 5
+_DEFECT_ARTICLE = re.compile(r"^(?:an?|the|any|some) (?=[a-z])")
+_DANGLING = re.compile(r"^(?:(?:on|in|of|the|with|an?) )+|(?: (?:on|in|of|the|with|an?))+$")
+# Chat around the answer, and words that name no defect.
+_NOT_DEFECTS = """
+word words none nothing no normal good part parts object item product image noun nouns defect defects abnormal
+anomaly anomalies damage flaw flaws other etc pass fail ok unknown
+"""
+_NO_DEFECT = frozenset(_NOT_DEFECTS.split())
+
+LEAST_PROMPTS, MOST_PROMPTS = 5, 20
+"""Descriptions of each side (METHODS section 6)."""
+_PROMPT_WORDS = 30
+_STAND_IN = re.compile(r"\b(?:object|product|item)\b")
+
+SHORTEST_AGNOSTIC, LONGEST_AGNOSTIC = 4, 13
+"""Words of one object-agnostic description."""
+
+# Materials, surfaces and marks, and words that usually mean something else than a product.
+_ALLOWED = """
+brushed metal, can, chrome plating, clamp, coating, concrete, edge, fabric, file, filter, glass, grain,
+granite, grid, key, label, laminate, leather, marble, match, mesh, metal sheet, metal strip, mirror,
+mould, net, orange, paint, painted surface, paper, pin, polished metal, powder coating, printed text,
+ring, seal, sink, solder joint, spring, steel surface, stone slab, thread, tile, veneer, weld seam, wire,
+wood, wood grain, yarn, camera module, lens, lamp, lace, display, die, coil, plate, casting, plaster,
+rubber seal, machined part, turned part, milled part, stamped part, punched part, plastic part, silicone
+part, injection-moulded part, bent sheet metal part, extrusion, forging, composite panel, glass pane
+"""
+_NOT_PRODUCTS = frozenset(" ".join(noun.split()) for noun in _ALLOWED.split(","))
+
 
 @dataclass(frozen=True, slots=True)
 class Checked(Generic[T]):
-    """What may be used of an answer."""
+    """The usable part of an answer."""
 
     value: T
     notes: tuple[str, ...] = ()
@@ -41,7 +84,7 @@ class Checked(Generic[T]):
 
 
 def cleaned(texts: Iterable[str], what: str, ledger: Ledger) -> list[str]:
-    """Plain texts, each once; what is none, or speaks to a model instead of about a part, is left out."""
+    """Plain texts, each once, without those that are not English or that address a model."""
     kept: dict[str, None] = {}
     for text in texts:
         plain = clean(text)
@@ -50,7 +93,7 @@ def cleaned(texts: Iterable[str], what: str, ledger: Ledger) -> list[str]:
         elif speaks_to_a_model(plain):
             ledger.left_out(what, "an order instead of a description")
         elif plain in kept:
-            ledger.left_out(what, "said before", text)
+            ledger.left_out(what, "a repetition", text)
         else:
             if not is_as_written(text, plain):
                 ledger.mended(what, "links, markup or special characters removed", text)
@@ -58,10 +101,10 @@ def cleaned(texts: Iterable[str], what: str, ledger: Ledger) -> list[str]:
     return list(kept)
 
 
-def sifted(
+def without_objections(
     texts: Iterable[str], what: str, ledger: Ledger, objection: Callable[[str], str | None]
 ) -> list[str]:
-    """The texts to which there is no objection; the others are left out with it."""
+    """The texts to which ``objection`` returns None; the ledger records the others with their objection."""
     kept = []
     for text in texts:
         why = objection(text)
@@ -73,14 +116,14 @@ def sifted(
 
 
 def at_most(texts: list[str], most: int, what: str, ledger: Ledger) -> list[str]:
-    """The first ones."""
+    """The first ``most`` texts."""
     for text in texts[most:]:
         ledger.left_out(what, f"more than {most}", text)
     return texts[:most]
 
 
 def require(count: int, least: int, what: str, ledger: Ledger) -> None:
-    """Raises UnusableAnswerError where too few stay, with all that was wrong."""
+    """Raises UnusableAnswerError with all objections if fewer than ``least`` stay."""
     if count < least:
         wrong = "; ".join(ledger.sentences())
         raise UnusableAnswerError(
@@ -88,39 +131,26 @@ def require(count: int, least: int, what: str, ledger: Ledger) -> None:
         )
 
 
-MOST_NOUNS = 5
-_LONGEST = 40
-_WORDS = re.compile(r"[a-z]+(?:[ -][a-z]+){0,2}")
-_NOUN_ARTICLE = re.compile(r"^(?:an?|the|one|some) (?=[a-z])")
-_ANYTHING = """
-object item product thing part component article unit sample image photo image photograph camera background
-unknown none other nothing something
-"""
-_WRONG = "defect defects damage anomaly anomalies abnormal normal scratch crack stain dent flaw"
-_GENERIC, _DAMAGE = frozenset(_ANYTHING.split()), frozenset(_WRONG.split())
-
-
 def is_noun(text: str) -> bool:
     """Whether a cleaned text is one to three words of letters."""
-    return len(text) <= _LONGEST and _WORDS.fullmatch(text) is not None
+    return len(text) <= _NOUN_CHARACTERS and _NOUN.fullmatch(text) is not None
 
 
 def checked_nouns(answer: NounsAnswer, name: str | None = None) -> Checked[tuple[str, ...]]:
     """One to five nouns, the likeliest first.
 
     Args:
-        name: what people call the product. Where it holds a noun of the vocabulary ("brass hex nut M8"),
-            only nouns that share a word with the name are taken: whoever talked the model into it, a nut is
-            no banana.
+        name: what people call the product. If it holds a noun of the vocabulary ("brass hex nut M8"), only
+            nouns that share a word with the name are accepted: injected text cannot turn a nut into a banana.
 
     Raises:
         UnusableAnswerError: none is usable.
     """
     ledger = Ledger()
-    nouns = _sound(answer.nouns, "nouns", ledger)
+    nouns = _usable_nouns(answer.nouns, "nouns", ledger)
     plain = clean(name) if name else None
     if plain and named_products().search(plain):
-        nouns = sifted(
+        nouns = without_objections(
             nouns,
             "nouns",
             ledger,
@@ -132,9 +162,9 @@ def checked_nouns(answer: NounsAnswer, name: str | None = None) -> Checked[tuple
 
 
 def checked_tags(answer: TagsAnswer, most: int) -> Checked[tuple[str, ...]]:
-    """At most ``most`` words for what an image shows. Raises UnusableAnswerError where none is usable."""
+    """At most ``most`` words for what an image shows. Raises UnusableAnswerError if none is usable."""
     ledger = Ledger()
-    tags = at_most(_sound(answer.tags, "tags", ledger), most, "tags", ledger)
+    tags = at_most(_usable_nouns(answer.tags, "tags", ledger), most, "tags", ledger)
     require(len(tags), 1, "tags", ledger)
     return Checked(tuple(tags), ledger.sentences())
 
@@ -146,9 +176,9 @@ def named_products(but: frozenset[str] = frozenset()) -> re.Pattern[str]:
     return re.compile("|".join(noun_pattern(noun) for noun in nouns))
 
 
-def _sound(texts: Sequence[str], what: str, ledger: Ledger) -> list[str]:
+def _usable_nouns(texts: Sequence[str], what: str, ledger: Ledger) -> list[str]:
     bare = [_NOUN_ARTICLE.sub("", text) for text in cleaned(texts, what, ledger)]
-    return sifted(dict.fromkeys(bare), what, ledger, _noun_objection)
+    return without_objections(dict.fromkeys(bare), what, ledger, _noun_objection)
 
 
 def _noun_objection(noun: str) -> str | None:
@@ -166,23 +196,10 @@ def _related(noun: str, name: str) -> bool:
     return any(mentions(one, word) for one, other in pairs for word in words_of(other) if len(word) > 2)
 
 
-LEAST, MOST = 5, 15
-"""Kinds of defect. Fifteen of three words are far fewer than the 256 tokens that a caption may have."""
-MOST_PHRASES = 5
-_DEFECT_ARTICLE = re.compile(r"^(?:an?|the|any|some) (?=[a-z])")
-_LOOSE = re.compile(r"^(?:(?:on|in|of|the|with|an?) )+|(?: (?:on|in|of|the|with|an?))+$")
-# Chat around the answer, and what IAP-AS asks for anyway.
-_EMPTY = """
-word words none nothing no normal good part parts object item product image noun nouns defect defects abnormal
-anomaly anomalies damage flaw flaws other etc pass fail ok unknown
-"""
-_NO_DEFECT = frozenset(_EMPTY.split())
-
-
 def checked_defects(
     answer: DefectsAnswer, noun: str, *, count: TokenCounter = clip_tokens
 ) -> Checked[tuple[NamedDefect, ...]]:
-    """Five to fifteen kinds of defect, each named once. Raises UnusableAnswerError where fewer are usable."""
+    """Five to fifteen kinds of defect, each named once. Raises UnusableAnswerError if fewer are usable."""
     ledger = Ledger()
     kept: dict[str, NamedDefect] = {}
     for defect in answer.defects:
@@ -195,27 +212,27 @@ def checked_defects(
         if not defect.severity:
             ledger.mended("defects", "severity unknown", defect.name)
         kept[name] = NamedDefect(name, _phrases(defect, name, noun, ledger, count), defect.severity)
-    names = at_most(list(kept), MOST, "defects", ledger)
-    require(len(names), LEAST, "defects", ledger)
+    names = at_most(list(kept), MOST_DEFECTS, "defects", ledger)
+    require(len(names), LEAST_DEFECTS, "defects", ledger)
     return Checked(tuple(kept[name] for name in names), ledger.sentences())
 
 
 def _name(text: str, noun: str, ledger: Ledger) -> str | None:
-    """One to three words without the product; None where that leaves nothing that names a defect."""
+    """One to three words without the product; None if no name of a defect is left."""
     plain = clean(text)
     if plain is None or speaks_to_a_model(plain):
         ledger.left_out("defects", "no English words" if plain is None else "an order instead of a name")
         return None
     name = _DEFECT_ARTICLE.sub("", plain)
     if mentions(name, noun):
-        name = _LOOSE.sub("", without(name, noun))
+        name = _DANGLING.sub("", without(name, noun))
         if name:
             ledger.mended("defects", f"the {noun} not named again", text)
     if not name or not is_noun(name) or set(words_of(name.replace("-", " "))) <= _NO_DEFECT:
         ledger.left_out("defects", "no defect in one to three words", text)
         return None
     if says_good(name, noun):
-        ledger.left_out("defects", "tells of a good part", text)
+        ledger.left_out("defects", "describes a good part", text)
         return None
     return name
 
@@ -223,29 +240,23 @@ def _name(text: str, noun: str, ledger: Ledger) -> str | None:
 def _phrases(
     defect: DefectAnswer, name: str, noun: str, ledger: Ledger, count: TokenCounter
 ) -> tuple[str, ...]:
-    """At most five short descriptions; the name itself where none is usable."""
+    """At most five short descriptions; the name itself if none is usable."""
 
     def objection(phrase: str) -> str | None:
         if len(words_of(phrase)) > 15 or not fits(phrase, count):
             return "too long"
-        return "tells of a good part" if says_good(phrase, noun) else None
+        return "describes a good part" if says_good(phrase, noun) else None
 
-    phrases = sifted(cleaned(defect.phrases, "phrases", ledger), "phrases", ledger, objection)
+    phrases = without_objections(cleaned(defect.phrases, "phrases", ledger), "phrases", ledger, objection)
     if not phrases:
         ledger.mended("defects", "described by their name alone", defect.name)
         return (name,)
     return tuple(at_most(phrases, MOST_PHRASES, "phrases", ledger))
 
 
-LEAST, MOST = 5, 20
-"""Descriptions of each side (METHODS section 6)."""
-_LONGEST_WORDS = 30
-_STAND_IN = re.compile(r"\b(?:object|product|item)\b")
-
-
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Descriptions that passed."""
+    """Descriptions of good and of bad parts that passed their checks."""
 
     normal: tuple[str, ...]
     anomalous: tuple[str, ...]
@@ -255,50 +266,50 @@ def checked_prompts(
     answer: PromptsAnswer,
     noun: str,
     *,
-    least: int = LEAST,
-    most: int = MOST,
+    least: int = LEAST_PROMPTS,
+    most: int = MOST_PROMPTS,
     count: TokenCounter = clip_tokens,
 ) -> Checked[Sides]:
-    """Descriptions that name the product, fit into CLIP, and say what their list is for.
+    """Descriptions that name the product, fit into CLIP and match their list.
 
-    "the object" becomes the noun, which is safe; a text that stands in both lists is dropped from both, since
-    nobody knows which was meant.
+    "the object" becomes the noun, which is safe. A text in both lists is dropped from both, since its meaning
+    is unknown.
 
     Raises:
         UnusableAnswerError: fewer than ``least`` are left of a side.
     """
     ledger = Ledger()
     sides = {
-        side: _named(cleaned(texts, side_name, ledger), side_name, noun, ledger, count)
+        side: _naming_product(cleaned(texts, side_name, ledger), side_name, noun, ledger, count)
         for side, side_name, texts in (
             ("normal", "normal prompts", answer.normal),
             ("anomalous", "anomalous prompts", answer.anomalous),
         )
     }
-    return settled(sides["normal"], sides["anomalous"], noun, ledger, least=least, most=most)
+    return reconciled(sides["normal"], sides["anomalous"], noun, ledger, least=least, most=most)
 
 
-def settled(
+def reconciled(
     normal: list[str], anomalous: list[str], noun: str, ledger: Ledger, *, least: int, most: int
 ) -> Checked[Sides]:
-    """Two lists of sound texts without what contradicts itself or the other list.
+    """Two lists without texts that contradict their own list or occur in both.
 
-    Raises UnusableAnswerError where fewer than ``least`` are left of a side.
+    Raises UnusableAnswerError if fewer than ``least`` are left of a side.
     """
     both = set(normal) & set(anomalous)
     for text in sorted(both):
         ledger.left_out("prompts", "in both lists", text)
-    normal = sifted(
+    normal = without_objections(
         (text for text in normal if text not in both),
         "normal prompts",
         ledger,
-        lambda text: "tells of damage" if says_bad(text, noun) else None,
+        lambda text: "describes damage" if says_bad(text, noun) else None,
     )
-    anomalous = sifted(
+    anomalous = without_objections(
         (text for text in anomalous if text not in both),
         "anomalous prompts",
         ledger,
-        lambda text: "tells of a good part" if says_good(text, noun) else None,
+        lambda text: "describes a good part" if says_good(text, noun) else None,
     )
     normal = at_most(normal, most, "normal prompts", ledger)
     anomalous = at_most(anomalous, most, "anomalous prompts", ledger)
@@ -307,8 +318,8 @@ def settled(
     return Checked(Sides(tuple(normal), tuple(anomalous)), ledger.sentences())
 
 
-def _named(texts: list[str], what: str, noun: str, ledger: Ledger, count: TokenCounter) -> list[str]:
-    """Texts that name the product and that CLIP reads to their end, each once."""
+def _naming_product(texts: list[str], what: str, noun: str, ledger: Ledger, count: TokenCounter) -> list[str]:
+    """Texts that name the product and fit into CLIP, each once."""
     named: dict[str, None] = {}
     for text in texts:
         full = text
@@ -320,45 +331,29 @@ def _named(texts: list[str], what: str, noun: str, ledger: Ledger, count: TokenC
     def objection(text: str) -> str | None:
         if not mentions(text, noun):
             return f"no {noun} in it"
-        if not 2 <= len(words_of(text)) <= _LONGEST_WORDS:
-            return f"not 2 to {_LONGEST_WORDS} words"
+        if not 2 <= len(words_of(text)) <= _PROMPT_WORDS:
+            return f"not 2 to {_PROMPT_WORDS} words"
         return None if fits(text, count) else "longer than CLIP reads"
 
-    return sifted(named, what, ledger, objection)
-
-
-SHORTEST, LONGEST = 4, 13
-"""Words of one description."""
-
-# Of what a surface is made, what it bears, and words that are more often something else than a product.
-_ALLOWED = """
-brushed metal, can, chrome plating, clamp, coating, concrete, edge, fabric, file, filter, glass, grain,
-granite, grid, key, label, laminate, leather, marble, match, mesh, metal sheet, metal strip, mirror,
-mould, net, orange, paint, painted surface, paper, pin, polished metal, powder coating, printed text,
-ring, seal, sink, solder joint, spring, steel surface, stone slab, thread, tile, veneer, weld seam, wire,
-wood, wood grain, yarn, camera module, lens, lamp, lace, display, die, coil, plate, casting, plaster,
-rubber seal, machined part, turned part, milled part, stamped part, punched part, plastic part, silicone
-part, injection-moulded part, bent sheet metal part, extrusion, forging, composite panel, glass pane
-"""
-_NOT_PRODUCTS = frozenset(" ".join(noun.split()) for noun in _ALLOWED.split(","))
+    return without_objections(named, what, ledger, objection)
 
 
 def checked_agnostic(answer: PromptsAnswer, *, least: int = 1, most: int = 40) -> Checked[Sides]:
     """Descriptions of 4 to 13 words without digits and without a product of the tagger's vocabulary.
 
-    Raises UnusableAnswerError where fewer than ``least`` are left of a side.
+    Raises UnusableAnswerError if fewer than ``least`` are left of a side.
     """
     ledger = Ledger()
     normal, anomalous = (
-        sifted(cleaned(texts, what, ledger), what, ledger, _description_objection)
+        without_objections(cleaned(texts, what, ledger), what, ledger, _description_objection)
         for what, texts in (("normal prompts", answer.normal), ("anomalous prompts", answer.anomalous))
     )
-    return settled(normal, anomalous, "object", ledger, least=least, most=most)
+    return reconciled(normal, anomalous, "object", ledger, least=least, most=most)
 
 
 def _description_objection(text: str) -> str | None:
     if re.search(r"\d", text):
         return "a number in it"
-    if not SHORTEST <= len(words_of(text)) <= LONGEST:
-        return f"not {SHORTEST} to {LONGEST} words"
+    if not SHORTEST_AGNOSTIC <= len(words_of(text)) <= LONGEST_AGNOSTIC:
+        return f"not {SHORTEST_AGNOSTIC} to {LONGEST_AGNOSTIC} words"
     return "names a product" if named_products(_NOT_PRODUCTS).search(text) else None

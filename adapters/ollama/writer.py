@@ -1,4 +1,4 @@
-"""Prompts for a new product by a language model (:class:`agent.ports.PromptWriter`)."""
+"""``OllamaWriter``: prompts for a new product by a language model (:class:`agent.ports.PromptWriter`)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from adapters.ollama.client import Model, OllamaClient, OllamaError, OllamaOptions, UnusableAnswerError
-from adapters.ollama.conversation import Conversation, PendingMedia
+from adapters.ollama.conversation import AcceptedAnswer, Conversation
 from adapters.ollama.instructions import (
     AGNOSTIC,
     DEFECTS,
     NOUNS,
     PROMPTS,
-    CachedProbe,
+    Instruction,
     data_of,
     instruction_hash,
 )
@@ -46,18 +46,16 @@ class OllamaWriter:
         self._client = OllamaClient(options)
 
     def close(self) -> None:
-        """See :class:`agent.ports.PromptWriter`."""
         self._client.close()
 
     def describe(self, brief: Brief) -> Description:
-        """See :class:`agent.ports.PromptWriter`. Raises WriterError."""
         return self._guarded(partial(self._describe, brief))
 
     def agnostic(self, count: int = 100) -> Description:
         """Descriptions that name no product, up to ``count`` of each side in chunks (METHODS section 6).
 
-        Fewer come back where the model repeats itself; the notes say so. Each chunk has the budget of one
-        product.
+        If the model repeats itself, fewer come back and the notes report it. Each chunk has the budget of
+        one product.
 
         Raises:
             WriterError: not even one chunk was usable.
@@ -67,7 +65,7 @@ class OllamaWriter:
         return self._guarded(partial(self._agnostic, count))
 
     def _guarded(self, work: Callable[[Model], Description]) -> Description:
-        """Find the model, do it, let the model go; what fails becomes a WriterError."""
+        """Find the model, work with it, release it; raises WriterError for whatever fails."""
         try:
             model = self._client.model()
             try:
@@ -95,7 +93,7 @@ class OllamaWriter:
             PROMPTS, data, lambda answer: checked_prompts(answer, noun, count=self._count), images=images
         )
         defects, missed = self._defects(conversation, data, noun)
-        parts: dict[str, PendingMedia[Any]] = {"nouns": nouns, "prompts": sides}
+        parts: dict[str, AcceptedAnswer[Any]] = {"nouns": nouns, "prompts": sides}
         if defects:
             parts["defects"] = defects
         prompts = PromptSet(
@@ -110,8 +108,8 @@ class OllamaWriter:
 
     def _defects(
         self, conversation: Conversation, data: dict[str, Any], noun: str
-    ) -> tuple[PendingMedia[tuple[NamedDefect, ...]] | None, list[str]]:
-        """The product's own kinds of defect; None with the reason where the common ones have to do."""
+    ) -> tuple[AcceptedAnswer[tuple[NamedDefect, ...]] | None, list[str]]:
+        """The product's own kinds of defect; None with the reason if the common ones must do."""
         try:
             found = conversation.ask(
                 DEFECTS, data, lambda answer: checked_defects(answer, noun, count=self._count)
@@ -126,21 +124,21 @@ class OllamaWriter:
         normal: dict[str, None] = {}
         anomalous: dict[str, None] = {}
         notes: list[str] = []
-        parts: dict[str, PendingMedia[Any]] = {}
+        parts: dict[str, AcceptedAnswer[Any]] = {}
         chunks = -(-count // CHUNK)
         # As many chunks again, for what is repeated or left out.
         for chunk in range(2 * chunks):
             if min(len(normal), len(anomalous)) >= count:
                 break
             try:
-                settled = self._chunk(chunk, model)
+                accepted = self._chunk(chunk, model)
             except UnusableAnswerError as error:
                 notes.append(str(error))
                 continue
-            parts[f"chunk {chunk + 1}"] = settled
-            notes.extend(settled.notes)
-            normal.update(dict.fromkeys(settled.value.normal))
-            anomalous.update(dict.fromkeys(settled.value.anomalous))
+            parts[f"chunk {chunk + 1}"] = accepted
+            notes.extend(accepted.notes)
+            normal.update(dict.fromkeys(accepted.value.normal))
+            anomalous.update(dict.fromkeys(accepted.value.anomalous))
         both = normal.keys() & anomalous.keys()
         sides = [[text for text in side if text not in both][:count] for side in (normal, anomalous)]
         if not all(sides):
@@ -157,20 +155,23 @@ class OllamaWriter:
         )
         return Description("object", ("object",), prompts, tuple(notes))
 
-    def _chunk(self, number: int, model: Model) -> PendingMedia[Any]:
+    def _chunk(self, number: int, model: Model) -> AcceptedAnswer[Any]:
         template = AGNOSTIC[number % len(AGNOSTIC)]
-        question = CachedProbe(template.name, template.text.format(count=CHUNK), template.answer)
+        instruction = Instruction(template.name, template.text.format(count=CHUNK), template.answer)
         return Conversation(self._client, model, self._options).ask(
-            question,
+            instruction,
             {},
             lambda answer: checked_agnostic(answer, least=CHUNK // 4),
             seed=self._options.seed + number * self._options.tries,
         )
 
-    def _provenance(self, model: Model, parts: dict[str, PendingMedia[Any]], *, noun: str) -> dict[str, str]:
-        """Whatever explains the texts, and lets them be asked for again."""
+    def _provenance(
+        self, model: Model, parts: dict[str, AcceptedAnswer[Any]], *, noun: str
+    ) -> dict[str, str]:
+        """What explains the texts and lets them be reproduced."""
         how = (
-            f"{name}: seed {p.seed}, try {p.tries}, thinking {_SPOKEN[p.think]}" for name, p in parts.items()
+            f"{name}: seed {p.seed}, try {p.tries}, thinking {_THINKING[p.think]}"
+            for name, p in parts.items()
         )
         main = parts.get("prompts") or next(iter(parts.values()))
         return {
@@ -180,7 +181,7 @@ class OllamaWriter:
             "instruction": instruction_hash(),
             "noun": noun,
             "seed": str(main.seed),
-            "thinking": _SPOKEN[main.think],
+            "thinking": _THINKING[main.think],
             "tries": str(sum(part.tries for part in parts.values())),
             "temperature": str(self._options.temperature),
             "asked": "; ".join(how),
@@ -194,7 +195,7 @@ class OllamaWriter:
             return "unknown"
 
 
-_SPOKEN = {True: "on", False: "off", None: "not asked for"}
+_THINKING = {True: "on", False: "off", None: "not asked for"}
 
 
 def _shortfall(sides: Sequence[Sequence[str]], count: int) -> list[str]:

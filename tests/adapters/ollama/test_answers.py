@@ -24,6 +24,7 @@ from agent.domain.prompts import compositional_ensemble
 from agent.methods.prompt_library import library
 from tests.support.ollama_server import SENTENCES
 
+DAMAGE = ("scratch", "crack", "dent", "stain")
 GEARS = {side: [text.format("gear") for text in texts] for side, texts in SENTENCES.items()}
 
 
@@ -111,6 +112,18 @@ def test_defect_names_lose_the_product_and_only_defects_stay() -> None:
     assert [d.name for d in found.value] == ["cracked tooth", "crack", "dent", "burr", "rust"]
     assert {d.severity for d in found.value} == {"major"}
     assert found.value[0].phrases == ("cracked tooth",)
+
+
+def test_more_than_fifteen_kinds_of_defect_are_cut() -> None:
+    names = [f"{size} {kind}" for size in ("deep", "long", "small", "wide", "faint") for kind in DAMAGE]
+    found = checked_defects(DefectsAnswer.model_validate({"defects": names}), "gear")
+    assert [defect.name for defect in found.value] == names[:15]
+    assert "5 of the defects left out: more than 15" in found.notes[-1]
+
+
+def test_words_for_any_image_are_not_nouns() -> None:
+    found = checked_nouns(NounsAnswer(nouns=["picture", "photograph", "image", "gear"]))
+    assert found.value == ("gear",)
 
 
 def test_a_text_in_both_lists_is_in_none_also_where_only_its_case_differs() -> None:

@@ -1,4 +1,4 @@
-"""What the server has, and what the messages say where it has not."""
+"""What the server has, and the sentence for what it lacks."""
 
 from __future__ import annotations
 
