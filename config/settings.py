@@ -25,6 +25,7 @@ from config.sections.ollama import OllamaSettings
 from config.sections.onboarding import OnboardingSettings
 from config.sections.references import ReferencesSettings
 from config.sections.units import Duration
+from config.sections.webhooks import WebhookSettings
 
 TopicLevel = Annotated[
     str,
@@ -33,6 +34,7 @@ TopicLevel = Annotated[
     ),
 ]
 
+_WEBHOOK = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _CAMERA = re.compile(r"[^/+#$\s{}]{1,128}/[^/+#$\s{}]{1,128}")
 
 
@@ -112,6 +114,11 @@ class Settings(Section):
         title="Alerts",
         description="What is alarmed beside failed parts: lost frames, silent cameras, bursts.",
     )
+    webhooks: dict[str, WebhookSettings] = Field(
+        default_factory=dict,
+        title="Webhooks",
+        description="Where verdicts and alerts are posted to, by a NAME for each URL.",
+    )
     inspection: InspectionSettings = Field(
         default_factory=InspectionSettings, title="Inspection", description="How frames are judged."
     )
@@ -138,6 +145,14 @@ class Settings(Section):
             if not _CAMERA.fullmatch(name):
                 raise ValueError("has a name that is not LINE/CAMERA")
         return cameras
+
+    @field_validator("webhooks")
+    @classmethod
+    def _webhook_names(cls, webhooks: dict[str, WebhookSettings]) -> dict[str, WebhookSettings]:
+        for name in webhooks:
+            if not _WEBHOOK.fullmatch(name):
+                raise ValueError("has a name that is not 1 to 32 letters, digits, - or _")
+        return webhooks
 
     @property
     def client_id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,7 +20,7 @@ from config.loading.tree import Branch, Leaf, Origin, Problem, leaves, merge, or
 from config.settings import Settings
 
 DEFAULT_PROFILE = "embedded"
-_UNQUOTED = ("broker.password", "database.password", "database.url", "broker.url", "ollama.url")
+_UNQUOTED = re.compile(r"(broker|database)\.password|(broker|database|ollama|webhooks\.[^.]+)\.url")
 """Keys whose values never stand in an error."""
 
 
@@ -191,7 +192,7 @@ def _explain(tree: Branch, detail: Any) -> Problem:
     key = ".".join(written)
     if detail["type"] == "string_type" and isinstance(value, bool | int | float):
         message = "should be text; put it in quotes"
-    elif isinstance(value, bool | int | float | str) and not key.startswith(_UNQUOTED):
+    elif isinstance(value, bool | int | float | str) and not _UNQUOTED.match(key):
         message += f", not {str(value)[:60]!r}"
     return Problem(origin_of(tree, written), f"{key} {message}")
 

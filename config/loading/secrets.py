@@ -23,6 +23,7 @@ def open_secrets(settings: Settings) -> list[str]:
 
 def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
     found = {
+        **{f"webhooks.{name}.key_file": one.key_file for name, one in settings.webhooks.items()},
         "broker.password_file": settings.broker.password_file,
         "broker.tls.key": settings.broker.tls.key,
         "database.password_file": settings.database.password_file,

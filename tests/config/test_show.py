@@ -56,7 +56,8 @@ def test_every_key_is_described_and_no_other_is_allowed() -> None:
             # Where a section says the same of itself, the schema says it once, at the section.
             section = schema["$defs"].get(key.get("$ref", "").rpartition("/")[2], {})
             assert key.get("description") or section.get("description"), name
-            assert "default" in key or "$ref" in key or key.get("type") in ("object", "array"), name
+            has_default = "default" in key or "$ref" in key or key.get("type") in ("object", "array")
+            assert has_default or name in part.get("required", ()), name
 
 
 def refusals(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "") -> Iterator[str]:
