@@ -1,1 +1,1 @@
-"""Seen from outside: Prometheus metrics, health and readiness over HTTP, and the word to systemd."""
+"""Observability: Prometheus metrics, health and readiness over HTTP, systemd's watchdog, and logs."""

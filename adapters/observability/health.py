@@ -1,6 +1,6 @@
-"""Health and readiness: the truth about one agent, a check a part.
+"""``Health``: health and readiness of one agent, with a check for each part.
 
-Healthy: the process can do its work; restarting it would mend nothing. Ready: a frame that came now would be
+Healthy: the process can do its work; a restart would mend nothing. Ready: a frame that came now would be
 judged and recorded. An agent whose broker is away is healthy and not ready.
 """
 
@@ -21,7 +21,7 @@ _OK = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part: whether it does its work, and a sentence where it does not."""
+    """One part: whether it works, and a sentence if it does not."""
 
     name: str
     ok: bool
@@ -30,18 +30,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All checks of one question."""
+    """All checks for health or for readiness."""
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether all of them are."""
+        """Whether all checks are."""
         return all(check.ok for check in self.checks)
 
     @property
     def problems(self) -> str:
-        """What is wrong in one line; empty where nothing is."""
+        """What is wrong, in one line; empty if nothing is."""
         return "; ".join(f"{check.name}: {check.detail}" for check in self.checks if not check.ok)
 
     def document(self) -> dict[str, Any]:
@@ -50,18 +50,20 @@ class Report:
 
 
 class Health:
-    """Asks the parts; callable from any thread, never raises, and answers within some seconds."""
+    """Checks the parts. Callable from any thread, never raises, and answers within some seconds."""
 
-    def __init__(self, vitals: HealthSource) -> None:
-        self.vitals = vitals
+    def __init__(self, source: HealthSource) -> None:
+        self.source = source
 
     def healthy(self) -> Report:
-        """Whether the process can do its work: the stages live, none hangs, the line has not given up."""
-        return self._report(self._line, self._stages)
+        """Whether the process can do its work: all stages run, none hangs, the pipeline has not given up."""
+        return self._report(self._pipeline, self._stages)
 
     def ready(self) -> Report:
         """Whether frames would be judged and recorded now."""
-        return self._report(self._line, self._stages, self._broker, self._storage, self._models, self._disk)
+        return self._report(
+            self._pipeline, self._stages, self._broker, self._storage, self._models, self._disk
+        )
 
     def _report(self, *parts: Callable[[], Check]) -> Report:
         return Report(tuple(self._guarded(part) for part in parts))
@@ -72,22 +74,22 @@ class Health:
             return part()
         except SightlineError as error:
             return Check(name, False, str(error))
-        except Exception as error:  # a part that cannot be asked is not well, whatever the reason
-            self.vitals.counters.add("health_checks_failed")
+        except Exception as error:  # a part that cannot be checked is not well, whatever the reason
+            self.source.counters.add("health_checks_failed")
             logger.warning("the check of %s failed", name, exc_info=True)
-            return Check(name, False, f"cannot be asked ({type(error).__name__}), see the agent's log")
+            return Check(name, False, f"cannot be checked ({type(error).__name__}), see the agent's log")
 
-    def _line(self) -> Check:
-        state = self.vitals.line()
+    def _pipeline(self) -> Check:
+        state = self.source.line()
         if state is None:
-            return Check("line", False, "not started yet")
-        return _check("line", ["has given up; the agent ends to be started anew"] if state.failed else [])
+            return Check("pipeline", False, "not started yet")
+        return _check("pipeline", ["has given up; the agent ends to be started anew"] if state.failed else [])
 
     def _stages(self) -> Check:
-        state = self.vitals.line()
+        state = self.source.line()
         if state is None:
             return Check("stages", False, "not started yet")
-        limit_s, problems = self.vitals.hang_after_s, []
+        limit_s, problems = self.source.hang_after_s, []
         for stage in state.stages:
             if not stage.alive:
                 problems.append(f"{stage.name} does not run")
@@ -96,28 +98,28 @@ class Health:
         return _check("stages", problems)
 
     def _broker(self) -> Check:
-        state = self.vitals.broker()
+        state = self.source.broker()
         if state is None:
             return Check("broker", False, "not started yet")
         return _check("broker", [] if state.connected else [state.last_error or "not connected"])
 
     def _storage(self) -> Check:
-        state = self.vitals.line()
+        state = self.source.line()
         if state is not None and state.storage_wait is not None:
-            return Check("storage", False, f"waited for: {state.storage_wait}")
-        file = self.vitals.database_file
+            return Check("storage", False, f"the agent waits for it: {state.storage_wait}")
+        file = self.source.database_file
         # An open SQLite file that was deleted still answers, and all that is written to it is lost.
         if file is not None and not file.exists():
             return Check("storage", False, f"the database file {file} is gone; restore it and restart")
-        self.vitals.outbox.answer()
+        self.source.outbox.answer()
         return Check("storage", True, _OK)
 
     def _models(self) -> Check:
-        missing = self.vitals.models()
+        missing = self.source.models()
         return _check("models", [] if missing is None else [missing])
 
     def _disk(self) -> Check:
-        disks = self.vitals.disks.answer()
+        disks = self.source.disks.answer()
         return _check("disk", [_full(disk) for disk in disks if disk.free < disk.reserve])
 
 

@@ -1,4 +1,4 @@
-"""A storm of equal lines must not fill a disk: a few are said, the others counted and told as one line."""
+"""``LogRate``: limits equal log lines, so that a storm fills no disk; the rest become one summary line."""
 
 from __future__ import annotations
 
@@ -10,73 +10,73 @@ from dataclasses import dataclass
 
 WINDOW_S = 1.0
 OF_A_CAMERA = 5
-"""Lines a window that one place in the code may say of one camera."""
+"""Lines in a window from one place in the code about one camera."""
 OF_NO_CAMERA = 50
-"""The same where no camera is named: some commands say a list that way."""
+"""The same for lines about no camera: some commands log a list that way."""
 WITH_TRACEBACK = 2
 PLACES = 1_000
-"""Places and cameras that are kept apart within one window."""
+"""Pairs of place and camera that are counted separately in one window."""
 
 
 @dataclass(slots=True)
-class _Spell:
-    """What one place in the code said within one window."""
+class _Tally:
+    """The lines of one place in the code within one window."""
 
     record: logging.LogRecord
     """The last one."""
-    said: int = 0
-    held_back: int = 0
+    passed: int = 0
+    suppressed: int = 0
 
 
 _Key = tuple[str, int, str]
 
 
 class LogRate(logging.Filter):
-    """A filter of a handler. Lines below INFO pass: whoever asks for them wants them all."""
+    """A filter of a handler. Lines below INFO always pass."""
 
     def __init__(
         self, emit: Callable[[logging.LogRecord], object], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """``emit`` says the line that tells of those held back, past this filter."""
+        """``emit`` writes the summary of suppressed lines, past this filter."""
         super().__init__()
         self._emit = emit
         self._clock = clock
         self._lock = threading.Lock()
         self._ends = 0.0
-        self._spells: dict[_Key, _Spell] = {}
+        self._tallies: dict[_Key, _Tally] = {}
         self._timer: threading.Timer | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is said."""
+        """Whether the line passes."""
         if record.levelno < logging.INFO:
             return True
         with self._lock:
             over = self._turn()
-            spell = self._spell_of(record)
-            passes = spell.said < _most(record)
+            tally = self._tally_of(record)
+            passes = tally.passed < _most(record)
             if passes:
-                spell.said += 1
+                tally.passed += 1
             else:
-                spell.held_back += 1
-                spell.record = record
-                self._wake()
-        self._tell(over)
+                tally.suppressed += 1
+                tally.record = record
+                self._start_timer()
+        self._summarise(over)
         return passes
 
     def flush(self) -> None:
-        """Tell now of what was held back."""
+        """Write the summaries of suppressed lines now."""
         with self._lock:
             over = self._end()
-        self._tell(over)
+        self._summarise(over)
 
-    def _spell_of(self, record: logging.LogRecord) -> _Spell:
+    def _tally_of(self, record: logging.LogRecord) -> _Tally:
         key = (record.name, record.lineno, str(getattr(record, "camera", "")))
-        if key not in self._spells and len(self._spells) >= PLACES:
+        if key not in self._tallies and len(self._tallies) >= PLACES:
             key = ("", 0, "")
-        return self._spells.setdefault(key, _Spell(record))
+        return self._tallies.setdefault(key, _Tally(record))
 
-    def _turn(self) -> list[_Spell]:
-        """Begin a new window where the last one is over, and return what that one held back."""
+    def _turn(self) -> list[_Tally]:
+        """Begin a new window if the last one is over, and return its tallies with suppressed lines."""
         now = self._clock()
         if now < self._ends:
             return []
@@ -84,31 +84,31 @@ class LogRate(logging.Filter):
         self._ends = now + WINDOW_S
         return over
 
-    def _end(self) -> list[_Spell]:
-        over = [spell for spell in self._spells.values() if spell.held_back]
-        self._spells, self._ends = {}, 0.0
+    def _end(self) -> list[_Tally]:
+        over = [tally for tally in self._tallies.values() if tally.suppressed]
+        self._tallies, self._ends = {}, 0.0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         return over
 
-    def _wake(self) -> None:
-        """See to it that a storm's end is told although no line follows it."""
+    def _start_timer(self) -> None:
+        """Start a timer, so that the end of a storm is summarised although no line follows."""
         if self._timer is None:
-            self._timer = threading.Timer(WINDOW_S, self._settle, (self._ends,))
+            self._timer = threading.Timer(WINDOW_S, self._time_out, (self._ends,))
             self._timer.name = "log-rate"
             self._timer.daemon = True
             self._timer.start()
 
-    def _settle(self, ends: float) -> None:
+    def _time_out(self, ends: float) -> None:
         with self._lock:
-            # A timer that could not be cancelled in time belongs to a window that was told already.
+            # A timer that could not be cancelled in time belongs to a window that is already summarised.
             over = self._end() if self._ends == ends else []
-        self._tell(over)
+        self._summarise(over)
 
-    def _tell(self, spells: list[_Spell]) -> None:
-        for spell in spells:
-            self._emit(_summary(spell))
+    def _summarise(self, tallies: list[_Tally]) -> None:
+        for tally in tallies:
+            self._emit(_summary(tally))
 
 
 def _most(record: logging.LogRecord) -> int:
@@ -117,11 +117,11 @@ def _most(record: logging.LogRecord) -> int:
     return OF_NO_CAMERA if getattr(record, "camera", None) is None else OF_A_CAMERA
 
 
-def _summary(spell: _Spell) -> logging.LogRecord:
-    last = spell.record
-    more = "1 more such line was" if spell.held_back == 1 else f"{spell.held_back} more such lines were"
+def _summary(tally: _Tally) -> logging.LogRecord:
+    last = tally.record
+    more = "1 more such line was" if tally.suppressed == 1 else f"{tally.suppressed} more such lines were"
     text = f"{more} left out within a second; the last: {last.getMessage()}"
-    said = logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, text, None, None)
+    summary = logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, text, None, None)
     if hasattr(last, "camera"):
-        said.camera = last.camera
-    return said
+        summary.camera = last.camera
+    return summary

@@ -1,4 +1,4 @@
-"""Logging to standard error, as ``logging`` in the configuration asks for it."""
+"""``set_up``: logging to standard error, as ``logging`` in the configuration asks for it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from agent.telemetry import NAMES
 from config.sections.observability import LoggingSettings
 
 OURS = ("agent", "adapters", "storage", "config")
-"""Libraries speak only from WARNING up, whatever level is asked of Sightline."""
+"""Loggers of Sightline; libraries log only from WARNING up, whatever its level is."""
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line, times in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """``time level logger thread message``, ``camera sku frame_id inspection_id`` of a line about a frame
-        and, where there is one, ``exception``.
+        """``time level logger thread message``, then ``camera sku frame_id inspection_id`` of a line about a
+        frame, and ``exception`` if there is one.
         """
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         entry = {
@@ -57,9 +57,9 @@ def _plain(text: str) -> str:
 
 
 def set_up(settings: LoggingSettings, *, level: str | None = None) -> None:
-    """Send logs to stderr. ``level`` replaces the configured one (commands that only want warnings)."""
+    """Send logs to stderr. ``level`` replaces the configured one, for commands that only want warnings."""
     handler = _handler(settings)
-    rate = LogRate(lambda record: _say(handler, record))
+    rate = LogRate(lambda record: _emit(handler, record))
     handler.addFilter(rate)
     root = logging.getLogger()
     for old in list(root.handlers):
@@ -76,8 +76,8 @@ def set_up(settings: LoggingSettings, *, level: str | None = None) -> None:
         logging.getLogger(name).setLevel(level or settings.level)
 
 
-def _say(handler: logging.Handler, record: logging.LogRecord) -> None:
-    """Past the filters of the handler."""
+def _emit(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Write a record past the filters of the handler."""
     handler.acquire()
     try:
         handler.emit(record)

@@ -1,4 +1,4 @@
-"""What the agent takes of its machine: disks, the database's files, the device's memory."""
+"""``disk``, ``sqlite_bytes``, ``device_memory``: what the agent uses of its machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DeviceMemory:
 
 
 def disk(name: str, path: Path) -> DiskState:
-    """The file system under ``path`` or, where that is not there yet, under the nearest folder above.
+    """The file system under ``path`` or, if that does not exist yet, under the nearest folder above.
 
     Raises OSError.
     """
@@ -40,7 +40,7 @@ def disk(name: str, path: Path) -> DiskState:
 
 
 def sqlite_bytes(file: Path) -> int:
-    """The database with its journal. Raises OSError where there is no database."""
+    """Size of the database with its journal. Raises OSError if there is no database."""
     size = file.stat().st_size
     for suffix in _SQLITE_BESIDE:
         beside = file.with_name(file.name + suffix)
@@ -49,9 +49,9 @@ def sqlite_bytes(file: Path) -> int:
 
 
 def device_memory() -> Iterator[DeviceMemory]:
-    """Of each CUDA device that this process has used; nothing where PyTorch or CUDA is not in use.
+    """Memory of each CUDA device that this process has used; nothing if PyTorch or CUDA is not in use.
 
-    Raises RuntimeError where the driver does not answer.
+    Raises RuntimeError if the driver does not answer.
     """
     torch = sys.modules.get("torch")  # never imported for this: it costs seconds and hundreds of megabytes
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
@@ -59,6 +59,6 @@ def device_memory() -> Iterator[DeviceMemory]:
     for index in range(torch.cuda.device_count()):
         allocated, reserved = torch.cuda.memory_allocated(index), torch.cuda.memory_reserved(index)
         if reserved == 0:
-            continue  # asking the driver would take memory on a device that others use
+            continue  # the query itself would take memory on a device that others use
         free, size = torch.cuda.mem_get_info(index)
         yield DeviceMemory(f"cuda:{index}", allocated, reserved, free, size)

@@ -1,4 +1,4 @@
-"""The HTTP side: ``/metrics``, ``/healthz`` and ``/readyz``, for this machine or a trusted network."""
+"""``MetricsServer``: ``/metrics``, ``/healthz`` and ``/readyz`` over HTTP, for a trusted network."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from agent.domain.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 CLIENTS = 16
-"""Served at once; who comes beyond them is turned away, and Prometheus comes again."""
+"""Clients served at once; further ones are turned away, and Prometheus comes again."""
 SILENT_S = 5.0
-"""How long a client may say nothing."""
+"""How long a client may send nothing."""
 LONGEST_S = 20.0
 """How long one request may take from the first byte to the last."""
 _POLL_S = 0.2
@@ -38,7 +38,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class Answers:
-    """What there is to ask."""
+    """The pages that the server answers with."""
 
     def __init__(self, registry: CollectorRegistry, health: Health, info: Mapping[str, str]) -> None:
         self._registry = registry
@@ -51,7 +51,7 @@ class Answers:
         }
 
     def get(self, path: str, accept: str) -> tuple[int, str, bytes] | None:
-        """Status, content type and body; None where there is no such page."""
+        """Status, content type and body; None if there is no such page."""
         page = self._paths.get(path.partition("?")[0])
         return None if page is None else page(accept)
 
@@ -71,7 +71,7 @@ class MetricsServer:
     def __init__(self, host: str, port: int, answers: Answers) -> None:
         """Take the port; 0: any free one.
 
-        Raises ConfigurationError where it cannot be had, with the ways out.
+        Raises ConfigurationError with a remedy if it cannot be had.
         """
         handler = type("_BoundHandler", (_Handler,), {"answers": answers})
         self._server = _bound(host, port, handler)
@@ -98,12 +98,12 @@ class MetricsServer:
 
 
 def check_port(host: str, port: int) -> None:
-    """Take the port and give it back. Raises ConfigurationError where it cannot be had."""
+    """Take the port and give it back. Raises ConfigurationError if it cannot be had."""
     _bound(host, port, _Handler).server_close()
 
 
 def who_serves(host: str, port: int) -> str | None:
-    """The id of the agent that answers there; None where none does."""
+    """The id of the agent that answers there; None if none does."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is opened here
     connection = http.client.HTTPConnection(everywhere.get(host, host), port, timeout=SILENT_S)
     try:
@@ -136,7 +136,7 @@ def _sentence(host: str, port: int, error: OSError) -> str:
 
 
 class _Server(ThreadingMixIn, TCPServer):
-    """Bounded in clients and in time. Not HTTPServer: that one asks DNS for a name which nobody needs."""
+    """Bounded in clients and in time. Not HTTPServer: that one queries DNS for a name that is not needed."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -156,7 +156,7 @@ class _Server(ThreadingMixIn, TCPServer):
         self._open[request] = time.monotonic()
         try:
             super().process_request(request, client_address)
-        except RuntimeError:  # no thread to be had
+        except RuntimeError:  # no thread is available
             self._release(request)
             self.shutdown_request(request)
 
@@ -167,7 +167,7 @@ class _Server(ThreadingMixIn, TCPServer):
             self._release(request)
 
     def service_actions(self) -> None:
-        """Called at each poll: cut off those who dawdle."""
+        """Called at each poll: cut off clients that take too long."""
         now = time.monotonic()
         for request, since in list(self._open.items()):
             if now - since > LONGEST_S:
@@ -175,7 +175,7 @@ class _Server(ThreadingMixIn, TCPServer):
                     request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is its own affair; no traceback goes to stderr."""
+        """Log a client that went away at DEBUG only; no traceback goes to stderr."""
         logger.debug("a request from %s failed", client_address[0], exc_info=True)  # noqa: LOG014 - called from one
 
     def _release(self, request: Any) -> None:
@@ -190,11 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = SILENT_S
 
     def do_GET(self) -> None:
-        """A page with its body."""
+        """Answer with head and body."""
         self._answer()
 
     def do_HEAD(self) -> None:
-        """The same without it."""
+        """Answer with the head alone."""
         self._answer()
 
     def _answer(self) -> None:
@@ -231,11 +231,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def version_string(self) -> str:
-        """Who answers, without the versions of its parts."""
+        """The server's name, without the versions of its parts."""
         return "sightline"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Scrapes come every few seconds: only for those who look."""
+        """Log at DEBUG only: scrapes come every few seconds."""
         logger.debug("%s %s", self.address_string(), format % args)
 
 

@@ -1,4 +1,7 @@
-"""The pulse: tells systemd how the agent is, and feeds its watchdog while it is well."""
+"""``WatchdogNotifier``: reports the agent's state to systemd, and feeds its watchdog while the agent is well.
+
+``Notifier`` speaks systemd's protocol (sd_notify(3)).
+"""
 
 from __future__ import annotations
 
@@ -10,62 +13,18 @@ from collections.abc import Mapping
 
 from adapters.observability.health import Health
 
-STATUS_S = 30.0
-"""How often the status is renewed where no watchdog asks for more."""
-_A_DEADLINE = 3
-"""Tellings within one deadline of the watchdog; systemd asks for two at least."""
-
-
-class WatchdogNotifier:
-    """A daemon thread between :meth:`start` and :meth:`stop`; nothing where systemd did not start us."""
-
-    def __init__(self, notifier: Notifier, health: Health) -> None:
-        self._notifier = notifier
-        self._health = health
-        self._stopping = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
-
-    def start(self) -> None:
-        """The agent takes frames from now on."""
-        if self._notifier.wanted and not self._stopping.is_set():
-            self._notifier.ready()
-            self._thread.start()
-
-    def stopping(self) -> None:
-        """The agent ends in order: its stages end as well, and that is no reason to kill it."""
-        self._stopping.set()
-        self._notifier.stopping()
-
-    def stop(self) -> None:
-        """Say nothing more."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def beat(self) -> None:
-        """Tell once."""
-        healthy = self._health.healthy()
-        if self._stopping.is_set():
-            self._notifier.alive("finishing what was admitted")
-        elif healthy.ok:
-            self._notifier.alive(self._health.ready().problems or "judging frames")
-        else:
-            self._notifier.ailing(healthy.problems)
-
-    def _run(self) -> None:
-        period_s = min(STATUS_S, (self._notifier.watchdog_s or STATUS_S) / _A_DEADLINE)
-        while not self._stopped.wait(period_s):
-            self.beat()
-
-
 logger = logging.getLogger(__name__)
 
+STATUS_S = 30.0
+"""How often the status is renewed if no watchdog asks for more."""
+_PER_DEADLINE = 3
+"""Notifications within one deadline of the watchdog; systemd asks for two at least."""
 _TIMEOUT_S = 1.0
+_FINISHING = "finishing what was admitted"
 
 
 class Notifier:
-    """Says how the service is. Without systemd, or under another supervisor, it says nothing."""
+    """Sends the service's state to systemd; without systemd it sends nothing."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
@@ -76,7 +35,7 @@ class Notifier:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody listens."""
+        """Whether systemd listens."""
         return bool(self._address)
 
     def ready(self) -> None:
@@ -84,16 +43,16 @@ class Notifier:
         self._send("READY=1")
 
     def alive(self, status: str) -> None:
-        """Feeds the watchdog; ``status`` is what ``systemctl status`` shows."""
+        """Feed the watchdog; ``systemctl status`` shows ``status``."""
         self._send(f"WATCHDOG=1\n{_status(status)}")
 
     def ailing(self, status: str) -> None:
-        """Says what is wrong without feeding the watchdog: unless that changes, systemd restarts us."""
+        """Report a problem without feeding the watchdog; if it lasts, systemd restarts the agent."""
         self._send(_status(status))
 
     def stopping(self) -> None:
-        """The service is on its way out, in order."""
-        self._send(f"STOPPING=1\n{_status('finishing what was admitted')}")
+        """The service ends in order."""
+        self._send(f"STOPPING=1\n{_status(_FINISHING)}")
 
     def _send(self, state: str) -> None:
         if not self._address:
@@ -103,7 +62,50 @@ class Notifier:
                 out.settimeout(_TIMEOUT_S)
                 out.sendto(state.encode(), self._address)
         except OSError as error:
-            logger.warning("systemd could not be told %r: %s", state.partition("\n")[0], error)
+            logger.warning("%r could not be sent to systemd: %s", state.partition("\n")[0], error)
+
+
+class WatchdogNotifier:
+    """Notifies systemd from a daemon thread between :meth:`start` and :meth:`stop`, if systemd started us."""
+
+    def __init__(self, notifier: Notifier, health: Health) -> None:
+        self._notifier = notifier
+        self._health = health
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """The agent takes frames from now on."""
+        if self._notifier.wanted and not self._stopping.is_set():
+            self._notifier.ready()
+            self._thread.start()
+
+    def stopping(self) -> None:
+        """The agent ends in order: that its stages end too is no reason to kill it."""
+        self._stopping.set()
+        self._notifier.stopping()
+
+    def stop(self) -> None:
+        """Notify no more."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def notify(self) -> None:
+        """Send the agent's state once."""
+        healthy = self._health.healthy()
+        if self._stopping.is_set():
+            self._notifier.alive(_FINISHING)
+        elif healthy.ok:
+            self._notifier.alive(self._health.ready().problems or "judging frames")
+        else:
+            self._notifier.ailing(healthy.problems)
+
+    def _run(self) -> None:
+        period_s = min(STATUS_S, (self._notifier.watchdog_s or STATUS_S) / _PER_DEADLINE)
+        while not self._stopped.wait(period_s):
+            self.notify()
 
 
 def _status(sentence: str) -> str:
@@ -111,7 +113,7 @@ def _status(sentence: str) -> str:
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    """How often systemd wants to hear of us at least, in seconds; None where it does not watch us."""
+    """Longest time between two notifications that systemd accepts, in seconds; None if it does not watch."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:

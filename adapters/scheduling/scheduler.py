@@ -1,4 +1,4 @@
-"""The schedule of one agent, on APScheduler's threads."""
+"""``BackgroundSchedule``: the schedule of one agent, on APScheduler's threads."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 
-CLOCK_LOOK_S = 10.0
+CLOCK_CHECK_S = 10.0
 CLOCK_JUMP_S = 30.0
-"""A wall clock that moved against the steady one by more than this was set."""
+"""A wall clock that moved against the steady one by more than this has been set."""
 
 THREADS = 4
-"""The retention and a language model may each keep one for minutes; the disk is looked at all the same."""
+"""Retention and a language model may each occupy one for minutes; the disk must be checked meanwhile."""
 
 
 class BackgroundSchedule:
-    """See :class:`agent.ports.Scheduler`. Tasks are kept in memory: what must survive a restart stands in
-    the database, and a periodic task looks for it there.
+    """Runs periodic and later tasks, behind :class:`agent.ports.Scheduler`.
+
+    Tasks are kept in memory: what must survive a restart is in the database, where a periodic task finds it.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class BackgroundSchedule:
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``clock`` and ``steady``: seconds of the wall clock and of one that nobody can set."""
+        """``clock`` and ``steady``: seconds of the wall clock and of one that cannot be set."""
         self._counters = counters
         self._clock = clock
         self._steady = steady
@@ -62,55 +63,53 @@ class BackgroundSchedule:
             self._clock_watch.start()
 
     def stop(self) -> None:
-        """Start no further task and wait for the one that runs."""
+        """Start no further task and wait for the running ones."""
         self._stopped.set()
         if self._scheduler.running:
-            # Its thread would trip over a task for once that it is just starting: it finishes that first.
+            # Its thread would fail on a one-time task that it just starts; paused, it finishes that first.
             self._scheduler.pause()
             self._scheduler.remove_all_jobs()
             self._scheduler.shutdown(wait=True)
 
     def every(self, name: str, seconds: float, task: Callable[[], None]) -> None:
-        """See the port."""
         self._scheduler.add_job(
             task, IntervalTrigger(seconds=seconds, timezone=UTC), id=name, name=name, replace_existing=True
         )
 
     def later(self, name: str, seconds: float, task: Callable[[], None]) -> None:
-        """See the port."""
         due = datetime.now(UTC) + timedelta(seconds=seconds)
         self._scheduler.add_job(
             task, DateTrigger(due, timezone=UTC), id=name, name=name, replace_existing=True
         )
 
-    def look_at_clock(self) -> None:
-        """Plan everything anew where the wall clock was set.
+    def check_clock(self) -> None:
+        """Reschedule all tasks if the wall clock was set.
 
-        Tasks are due by the wall clock: one that was set back by a day would have them all wait for a day.
+        Tasks are due by the wall clock: setting it back by a day would delay them all by a day.
         """
         offset = self._clock() - self._steady()
         jumped_s, self._offset = offset - self._offset, offset
         if abs(jumped_s) <= CLOCK_JUMP_S:
             return
         self._counters.add("clock_jumps")
-        logger.warning("the clock was set by %+.0f s; periodic tasks are planned anew", jumped_s)
+        logger.warning("the clock was set by %+.0f s; periodic tasks are rescheduled", jumped_s)
         for job in self._scheduler.get_jobs():
             try:
-                _plan_anew(job, jumped_s)
-            except JobLookupError as error:  # a task that was for once ran meanwhile
-                logger.debug("planned anew without %s", error)
+                _reschedule(job, jumped_s)
+            except JobLookupError as error:  # a one-time task ran meanwhile
+                logger.debug("not rescheduled: %s", error)
 
     def _watch_clock(self) -> None:
-        while not self._stopped.wait(CLOCK_LOOK_S):
-            self.look_at_clock()
+        while not self._stopped.wait(CLOCK_CHECK_S):
+            self.check_clock()
 
     def _failed(self, event: JobExecutionEvent) -> None:
         self._counters.add("scheduled_tasks_failed")
         logger.error("the scheduled task %s failed: %s", event.job_id, event.exception)
 
 
-def _plan_anew(job: Job, jumped_s: float) -> None:
-    """Raises JobLookupError where it is planned no more."""
+def _reschedule(job: Job, jumped_s: float) -> None:
+    """Raises JobLookupError if the job is no longer scheduled."""
     if isinstance(job.trigger, IntervalTrigger):
         seconds = job.trigger.interval.total_seconds()
         job.reschedule(IntervalTrigger(seconds=seconds, timezone=UTC))

@@ -42,7 +42,7 @@ class Observability:
         self._transport: MqttTransport | None = None
         self._server: MetricsServer | None = None
         self.health = Health(self._vitals(counters))
-        self._answers = Answers(registry_of(self.health.vitals, self.health), self.health, self._info())
+        self._answers = Answers(registry_of(self.health.source, self.health), self.health, self._info())
         self._watchdog = WatchdogNotifier(Notifier(), self.health)
 
     @property

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters.observability.collector import registry_of
 from adapters.observability.health import Health
 from config import load
+from tests.support.observed_agent import ObservedAgent
 from tests.support.promql import metrics_of
-from tests.support.vitals import Patient
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
@@ -55,8 +55,8 @@ def queries() -> Iterator[str]:
 def told(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     file = tmp_path_factory.mktemp("database") / "history.db"
     file.touch()
-    vitals = Patient(database_file=file).vitals()
-    return told_by(generate_latest(registry_of(vitals, Health(vitals))).decode())
+    source = ObservedAgent(database_file=file).source()
+    return told_by(generate_latest(registry_of(source, Health(source))).decode())
 
 
 def test_expressions_are_read_as_prometheus_reads_them() -> None:

@@ -1,4 +1,4 @@
-"""A question that may take its time never holds anybody up for longer than said."""
+"""A slow probe never delays its caller for longer than the limit."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ class Database:
 
 def test_a_fresh_answer_is_given_again() -> None:
     database = Database()
-    question = CachedProbe("the database", database.depth, fresh_s=60.0)
-    assert [question.answer() for _ in range(3)] == [1, 1, 1]
+    probe = CachedProbe("the database", database.depth, fresh_s=60.0)
+    assert [probe.answer() for _ in range(3)] == [1, 1, 1]
 
 
 def test_a_stale_one_is_asked_for_anew() -> None:
     database = Database()
-    question = CachedProbe("the database", database.depth, fresh_s=-1.0)
-    assert [question.answer() for _ in range(3)] == [1, 2, 3]
+    probe = CachedProbe("the database", database.depth, fresh_s=-1.0)
+    assert [probe.answer() for _ in range(3)] == [1, 2, 3]
 
 
 def test_what_asking_raised_is_raised_to_all_who_ask() -> None:
     database = Database()
     database.error = StorageError("the disk is full")
-    question = CachedProbe("the database", database.depth, fresh_s=60.0)
+    probe = CachedProbe("the database", database.depth, fresh_s=60.0)
     for _ in range(2):
         with pytest.raises(StorageError, match="the disk is full"):
-            question.answer()
+            probe.answer()
     assert database.asked == 1
 
 
 def test_one_that_hangs_costs_one_thread_however_many_ask() -> None:
     database = Database()
     database.gate.clear()
-    question = CachedProbe("the database", database.depth, fresh_s=0.0, patience_s=0.01)
+    probe = CachedProbe("the database", database.depth, fresh_s=0.0, patience_s=0.01)
     for _ in range(20):
         with pytest.raises(NoAnswerError, match=r"the database gave no answer within 0\.01 s"):
-            question.answer()
+            probe.answer()
     assert database.asked == 1
     database.gate.set()
 
     def answers() -> bool:
         try:
-            return question.answer() >= 1
+            return probe.answer() >= 1
         except NoAnswerError:
             return False
 

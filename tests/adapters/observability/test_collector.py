@@ -1,4 +1,4 @@
-"""A scrape: what it tells, what it leaves out, and that the catalogue knows every counter of the code."""
+"""A scrape: what it holds, what it leaves out, and that the catalogue knows every counter of the code."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from adapters.observability.health import Health
 from adapters.observability.health_source import BrokerState, DiskState
 from agent.domain.errors import StorageError
 from agent.telemetry import CAMERAS
-from tests.support.vitals import Patient, line_state, stage
+from tests.support.observed_agent import ObservedAgent, pipeline_state, stage
 
 ROOT = Path(__file__).parents[3]
 Labels = tuple[tuple[str, str], ...]
 
 
-def scrape(patient: Patient) -> dict[tuple[str, Labels], float]:
+def scrape(agent: ObservedAgent) -> dict[tuple[str, Labels], float]:
     """Every sample by name and labels, read as Prometheus reads it."""
-    vitals = patient.vitals()
-    page = generate_latest(registry_of(vitals, Health(vitals))).decode()
+    source = agent.source()
+    page = generate_latest(registry_of(source, Health(source))).decode()
     samples: dict[tuple[str, Labels], float] = {}
     for family in text_string_to_metric_families(page):
         assert family.documentation, family.name
         for sample in family.samples:
             key = (sample.name, tuple(sorted(sample.labels.items())))
-            assert key not in samples, "a series is told once"
+            assert key not in samples, "a series occurs once"
             samples[key] = sample.value
     return samples
 
@@ -44,13 +44,13 @@ def value(samples: dict[tuple[str, Labels], float], name: str, **labels: str) ->
 
 
 def test_every_counter_of_a_patient_is_told() -> None:
-    patient = Patient()
-    patient.counters.add("frames_received", 7)
-    patient.counters.add("verdict_ERROR", 2)
-    patient.counters.add("verdict_SKIPPED", 3)
-    patient.counters.add("mqtt_connections_lost")
-    patient.counters.add("a_new_one", 4)
-    samples = scrape(patient)
+    agent = ObservedAgent()
+    agent.counters.add("frames_received", 7)
+    agent.counters.add("verdict_ERROR", 2)
+    agent.counters.add("verdict_SKIPPED", 3)
+    agent.counters.add("mqtt_connections_lost")
+    agent.counters.add("a_new_one", 4)
+    samples = scrape(agent)
     assert value(samples, "frames_received_total") == 7
     assert value(samples, "frames_judged_total", verdict="ERROR") == 2
     assert value(samples, "frames_judged_total", verdict="PASS") == 0, "a rate needs its zero"
@@ -59,13 +59,15 @@ def test_every_counter_of_a_patient_is_told() -> None:
     assert value(samples, "other_total", what="a_new_one") == 4
 
 
-def test_line_broker_outbox_and_disk() -> None:
-    patient = Patient(
-        line=line_state(stage("inspect", alive=False, restarts=2), stage("record", busy_s=1.25), in_flight=9),
+def test_pipeline_broker_outbox_and_disk() -> None:
+    agent = ObservedAgent(
+        line=pipeline_state(
+            stage("inspect", alive=False, restarts=2), stage("record", busy_s=1.25), in_flight=9
+        ),
         broker=BrokerState(False, "away", 5),
         disks=[DiskState("media", 1, 2, 3), DiskState("database", 4, 5, 6)],
     )
-    samples = scrape(patient)
+    samples = scrape(agent)
     assert value(samples, "stage_alive", stage="inspect") == 0
     assert value(samples, "stage_restarts_total", stage="inspect") == 2
     assert value(samples, "stage_busy_seconds", stage="record") == 1.25
@@ -81,11 +83,11 @@ def test_line_broker_outbox_and_disk() -> None:
 
 
 def test_durations_are_cumulative_histograms() -> None:
-    patient = Patient()
+    agent = ObservedAgent()
     for seconds in (0.0005, 0.02, 0.02, 1000.0):
-        patient.measures.observe("infer", seconds)
-    patient.measures.observe("total", 2.0)
-    samples = scrape(patient)
+        agent.measures.observe("infer", seconds)
+    agent.measures.observe("total", 2.0)
+    samples = scrape(agent)
     assert value(samples, "stage_seconds_bucket", stage="infer", le="0.001") == 1
     assert value(samples, "stage_seconds_bucket", stage="infer", le="0.025") == 3
     assert value(samples, "stage_seconds_bucket", stage="infer", le="+Inf") == 4
@@ -96,11 +98,11 @@ def test_durations_are_cumulative_histograms() -> None:
 
 
 def test_cameras_are_bounded() -> None:
-    patient = Patient()
+    agent = ObservedAgent()
     at = datetime(2026, 11, 21, tzinfo=UTC)
     for number in range(CAMERAS + 3):
-        patient.measures.seen(f"plant/line/{number}", at)
-    samples = scrape(patient)
+        agent.measures.seen(f"plant/line/{number}", at)
+    samples = scrape(agent)
     series = [key for key in samples if key[0] == "sightline_camera_last_frame_timestamp_seconds"]
     assert len(series) == CAMERAS + 1
     assert value(samples, "camera_frames_total", camera="(others)") == 3
@@ -108,21 +110,21 @@ def test_cameras_are_bounded() -> None:
 
 
 def test_a_part_that_fails_is_left_out_and_counted(tmp_path: Path) -> None:
-    patient = Patient(
+    agent = ObservedAgent(
         outbox=StorageError("down"), disks=OSError("gone"), database_file=tmp_path / "none.db", broker=None
     )
-    samples = scrape(patient)
+    samples = scrape(agent)
     names = {name for name, _labels in samples}
     assert "sightline_outbox_messages" not in names
     assert "sightline_disk_free_bytes" not in names
-    assert "sightline_frames_received_total" in names, "the others are told"
+    assert "sightline_frames_received_total" in names, "the others are reported"
     for part, failures in (("outbox", 1), ("disks", 1), ("database", 1), ("counters", 0)):
         assert value(samples, "scrape_errors_total", part=part) == failures
 
 
-def test_before_the_line_starts_there_is_a_page() -> None:
-    samples = scrape(Patient(line=None, broker=None))
-    assert value(samples, "check_ok", check="line") == 0
+def test_before_the_pipeline_starts_there_is_a_page() -> None:
+    samples = scrape(ObservedAgent(line=None, broker=None))
+    assert value(samples, "check_ok", check="pipeline") == 0
     assert value(samples, "scrape_errors_total", part="stages") == 0
 
 
@@ -130,11 +132,11 @@ def test_the_files_of_a_database_are_added_up(tmp_path: Path) -> None:
     file = tmp_path / "history.db"
     file.write_bytes(b"x" * 1000)
     (tmp_path / "history.db-wal").write_bytes(b"x" * 24)
-    assert value(scrape(Patient(database_file=file)), "database_size_bytes") == 1024
+    assert value(scrape(ObservedAgent(database_file=file)), "database_size_bytes") == 1024
 
 
 def test_two_agents_in_one_process_do_not_share_a_registry() -> None:
-    one, other = Patient(), Patient()
+    one, other = ObservedAgent(), ObservedAgent()
     one.counters.add("frames_received")
     assert value(scrape(one), "frames_received_total") == 1
     assert value(scrape(other), "frames_received_total") == 0
@@ -151,7 +153,7 @@ def test_device_memory_is_told_where_torch_holds_some(monkeypatch: pytest.Monkey
         mem_get_info=lambda index: (30, 40),
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    samples = scrape(Patient())
+    samples = scrape(ObservedAgent())
     assert value(samples, "device_allocated_bytes", device="cuda:0") == 10
     assert value(samples, "device_reserved_bytes", device="cuda:0") == 20
     assert value(samples, "device_size_bytes", device="cuda:0") == 40
@@ -160,7 +162,7 @@ def test_device_memory_is_told_where_torch_holds_some(monkeypatch: pytest.Monkey
 
 def test_a_metric_never_makes_torch_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    scrape(Patient())
+    scrape(ObservedAgent())
     assert "torch" not in sys.modules
 
 

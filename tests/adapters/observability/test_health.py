@@ -1,4 +1,4 @@
-"""Health and readiness tell the truth, whatever is broken."""
+"""Health and readiness are reported truly, whatever is broken."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from adapters.observability.health import Health
 from adapters.observability.health_source import BrokerState, DiskState
 from agent.domain.errors import StorageError
-from tests.support.vitals import Patient, line_state, stage
+from tests.support.observed_agent import ObservedAgent, pipeline_state, stage
 
 
 def test_an_agent_that_is_well_is_healthy_and_ready() -> None:
-    health = Health(Patient().vitals())
+    health = Health(ObservedAgent().source())
     assert health.healthy().ok
     assert health.ready().ok
     assert health.ready().problems == ""
     assert {check.name for check in health.ready().checks} == {
-        "line",
+        "pipeline",
         "stages",
         "broker",
         "storage",
@@ -28,35 +28,35 @@ def test_an_agent_that_is_well_is_healthy_and_ready() -> None:
     }
 
 
-SICK: list[tuple[str, Callable[[Patient], None], str]] = [
-    ("line", lambda one: setattr(one, "line", line_state(failed=True)), "has given up"),
-    ("line", lambda one: setattr(one, "line", None), "not started yet"),
+SICK: list[tuple[str, Callable[[ObservedAgent], None], str]] = [
+    ("pipeline", lambda one: setattr(one, "line", pipeline_state(failed=True)), "has given up"),
+    ("pipeline", lambda one: setattr(one, "line", None), "not started yet"),
     (
         "stages",
-        lambda one: setattr(one, "line", line_state(stage("inspect", alive=False))),
+        lambda one: setattr(one, "line", pipeline_state(stage("inspect", alive=False))),
         "inspect does not run",
     ),
     (
         "stages",
-        lambda one: setattr(one, "line", line_state(stage("record", busy_s=601.0))),
+        lambda one: setattr(one, "line", pipeline_state(stage("record", busy_s=601.0))),
         "record has been at one piece of work for 601 s",
     ),
 ]
 
 
-@pytest.mark.parametrize(("part", "break_it", "said"), SICK)
+@pytest.mark.parametrize(("part", "break_it", "reason"), SICK)
 def test_what_a_restart_would_mend_is_unhealthy(
-    part: str, break_it: Callable[[Patient], None], said: str
+    part: str, break_it: Callable[[ObservedAgent], None], reason: str
 ) -> None:
-    patient = Patient()
-    break_it(patient)
-    for report in (Health(patient.vitals()).healthy(), Health(patient.vitals()).ready()):
+    agent = ObservedAgent()
+    break_it(agent)
+    for report in (Health(agent.source()).healthy(), Health(agent.source()).ready()):
         assert not report.ok
-        assert any(check.name == part and not check.ok and said in check.detail for check in report.checks)
-        assert said in report.problems
+        assert any(check.name == part and not check.ok and reason in check.detail for check in report.checks)
+        assert reason in report.problems
 
 
-AWAY: list[tuple[str, Callable[[Patient], None], str]] = [
+AWAY: list[tuple[str, Callable[[ObservedAgent], None], str]] = [
     (
         "broker",
         lambda one: setattr(one, "broker", BrokerState(False, "Connection refused", 0)),
@@ -65,8 +65,8 @@ AWAY: list[tuple[str, Callable[[Patient], None], str]] = [
     ("broker", lambda one: setattr(one, "broker", BrokerState(False, None, 0)), "not connected"),
     (
         "storage",
-        lambda one: setattr(one, "line", line_state(storage_wait="the disk is full")),
-        "waited for: the disk is full",
+        lambda one: setattr(one, "line", pipeline_state(storage_wait="the disk is full")),
+        "the agent waits for it: the disk is full",
     ),
     ("storage", lambda one: setattr(one, "outbox", StorageError("no such table")), "no such table"),
     (
@@ -80,31 +80,31 @@ AWAY: list[tuple[str, Callable[[Patient], None], str]] = [
         lambda one: setattr(one, "disks", [DiskState("media", 5_000_000, 100_000_000, 10_000_000)]),
         "5 MB are free for media, 10 MB should be",
     ),
-    ("disk", lambda one: setattr(one, "disks", OSError("stale handle")), "cannot be asked (OSError)"),
+    ("disk", lambda one: setattr(one, "disks", OSError("stale handle")), "cannot be checked (OSError)"),
 ]
 
 
-@pytest.mark.parametrize(("part", "break_it", "said"), AWAY)
+@pytest.mark.parametrize(("part", "break_it", "reason"), AWAY)
 def test_what_a_restart_would_not_mend_is_healthy_and_not_ready(
-    part: str, break_it: Callable[[Patient], None], said: str
+    part: str, break_it: Callable[[ObservedAgent], None], reason: str
 ) -> None:
-    patient = Patient()
-    break_it(patient)
-    health = Health(patient.vitals())
+    agent = ObservedAgent()
+    break_it(agent)
+    health = Health(agent.source())
     assert health.healthy().ok
     report = health.ready()
     assert [check.name for check in report.checks if not check.ok] == [part]
-    assert said in report.problems
+    assert reason in report.problems
 
 
 def test_a_long_piece_of_work_within_the_limit_is_no_illness() -> None:
-    patient = Patient(line=line_state(stage("inspect", busy_s=599.0)))
-    assert Health(patient.vitals()).healthy().ok
+    agent = ObservedAgent(line=pipeline_state(stage("inspect", busy_s=599.0)))
+    assert Health(agent.source()).healthy().ok
 
 
 def test_a_check_that_cannot_be_made_is_counted() -> None:
-    patient = Patient(disks=ValueError("secret detail"))
-    report = Health(patient.vitals()).ready()
+    agent = ObservedAgent(disks=ValueError("secret detail"))
+    report = Health(agent.source()).ready()
     assert not report.ok
     assert "secret detail" not in report.problems
-    assert patient.counters.get("health_checks_failed") == 1
+    assert agent.counters.get("health_checks_failed") == 1

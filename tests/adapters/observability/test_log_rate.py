@@ -32,37 +32,37 @@ def line(place: int = 1, camera: str | None = "a/b/c", level: int = logging.INFO
     return record
 
 
-def test_the_rest_is_told_as_one_line_with_the_next_window() -> None:
-    told: list[logging.LogRecord] = []
+def test_the_rest_is_summarised_in_one_line_with_the_next_window() -> None:
+    summaries: list[logging.LogRecord] = []
     clock = Clock()
-    rate = LogRate(told.append, clock)
+    rate = LogRate(summaries.append, clock)
     assert sum(rate.filter(line()) for _ in range(100)) == OF_A_CAMERA
     assert rate.filter(line(camera="a/b/other")), "another camera is not silenced"
     clock.now += WINDOW_S
     assert rate.filter(line())
-    (summary,) = told
+    (summary,) = summaries
     assert summary.getMessage() == "95 more such lines were left out within a second; the last: ERROR: why"
     assert summary.camera == "a/b/c"  # type: ignore[attr-defined]
     assert summary.levelno == logging.INFO
 
 
-def test_the_end_of_a_storm_is_told_although_no_line_follows() -> None:
-    told: list[logging.LogRecord] = []
-    rate = LogRate(told.append)
+def test_the_end_of_a_storm_is_summarised_although_no_line_follows() -> None:
+    summaries: list[logging.LogRecord] = []
+    rate = LogRate(summaries.append)
     for _ in range(OF_A_CAMERA + 1):
         rate.filter(line())
-    wait_until(lambda: told, "the line that tells of the rest")
-    assert told[0].getMessage().startswith("1 more such line was left out")
+    wait_until(lambda: summaries, "the summary of the rest")
+    assert summaries[0].getMessage().startswith("1 more such line was left out")
 
 
-def test_what_is_held_back_at_the_end_of_the_process_is_told() -> None:
-    told: list[logging.LogRecord] = []
-    rate = LogRate(told.append, Clock())
+def test_what_is_suppressed_at_the_end_of_the_process_is_summarised() -> None:
+    summaries: list[logging.LogRecord] = []
+    rate = LogRate(summaries.append, Clock())
     for _ in range(OF_A_CAMERA + 3):
         rate.filter(line())
     rate.flush()
     rate.flush()
-    assert [record.getMessage()[:7] for record in told] == ["3 more "]
+    assert [record.getMessage()[:7] for record in summaries] == ["3 more "]
 
 
 def test_tracebacks_are_long_and_so_are_fewer() -> None:
@@ -81,19 +81,19 @@ def test_lists_and_debugging_are_left_alone() -> None:
 
 def test_invented_cameras_take_no_memory() -> None:
     rate = LogRate(lambda record: None, Clock())
-    said = sum(rate.filter(line(camera=f"a/b/{number}")) for number in range(10 * PLACES))
-    assert said <= PLACES + OF_A_CAMERA
+    passed = sum(rate.filter(line(camera=f"a/b/{number}")) for number in range(10 * PLACES))
+    assert passed <= PLACES + OF_A_CAMERA
     rate.flush()
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 0.7), st.integers(1, 3)), max_size=80))
-def test_said_and_told_add_up_to_what_came(steps: list[tuple[float, int]]) -> None:
-    told: list[logging.LogRecord] = []
+def test_lines_and_summaries_add_up_to_what_came(steps: list[tuple[float, int]]) -> None:
+    summaries: list[logging.LogRecord] = []
     clock = Clock()
-    rate = LogRate(told.append, clock)
-    said = 0
+    rate = LogRate(summaries.append, clock)
+    passed = 0
     for pause, place in steps:
         clock.now += pause
-        said += rate.filter(line(place))
+        passed += rate.filter(line(place))
     rate.flush()
-    assert said + sum(int(record.getMessage().split()[0]) for record in told) == len(steps)
+    assert passed + sum(int(record.getMessage().split()[0]) for record in summaries) == len(steps)

@@ -45,9 +45,9 @@ def test_other_libraries_speak_from_warnings_up(capsys: pytest.CaptureFixture[st
     set_up(LoggingSettings(level="DEBUG"))
     logging.getLogger("sqlalchemy.engine").info("SELECT")
     logging.getLogger("agent").debug("ours")
-    said = capsys.readouterr().err
-    assert "SELECT" not in said
-    assert "ours" in said
+    logged = capsys.readouterr().err
+    assert "SELECT" not in logged
+    assert "ours" in logged
 
 
 def test_setting_up_again_says_things_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +88,7 @@ def test_a_name_from_outside_cannot_forge_a_line(capsys: pytest.CaptureFixture[s
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_storm_is_told_in_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_storm_is_logged_in_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     set_up(LoggingSettings(format="json"))
     for _ in range(500):
         logging.getLogger("agent").info("ERROR: %s", "unreadable", extra=about(IDENTITY))

@@ -20,17 +20,17 @@ from adapters.observability.server import Answers, MetricsServer, check_port, wh
 from agent.domain.errors import ConfigurationError
 from config import Settings
 from tests.support.factory import wait_until
-from tests.support.vitals import Patient, line_state
+from tests.support.observed_agent import ObservedAgent, pipeline_state
 
 CLIENT = httpx.Client(timeout=10.0, trust_env=False)
 """A proxy of the machine has nothing to do with its loopback."""
 
 
 @contextmanager
-def served(patient: Patient, host: str = "127.0.0.1") -> Iterator[str]:
-    vitals = patient.vitals()
-    health = Health(vitals)
-    server = MetricsServer(host, 0, Answers(registry_of(vitals, health), health, vitals.info))
+def served(agent: ObservedAgent, host: str = "127.0.0.1") -> Iterator[str]:
+    source = agent.source()
+    health = Health(source)
+    server = MetricsServer(host, 0, Answers(registry_of(source, health), health, source.info))
     server.start()
     try:
         yield server.url
@@ -39,13 +39,13 @@ def served(patient: Patient, host: str = "127.0.0.1") -> Iterator[str]:
 
 
 @pytest.fixture
-def patient() -> Patient:
-    return Patient()
+def agent() -> ObservedAgent:
+    return ObservedAgent()
 
 
 @pytest.fixture
-def url(patient: Patient) -> Iterator[str]:
-    with served(patient) as url:
+def url(agent: ObservedAgent) -> Iterator[str]:
+    with served(agent) as url:
         yield url
 
 
@@ -59,17 +59,17 @@ def test_metrics_in_the_format_that_is_asked_for(url: str) -> None:
     assert opened.text.endswith("# EOF\n")
 
 
-def test_health_and_readiness_follow_the_agent(url: str, patient: Patient) -> None:
+def test_health_and_readiness_follow_the_agent(url: str, agent: ObservedAgent) -> None:
     assert CLIENT.get(f"{url}/healthz").status_code == 200
     assert CLIENT.get(f"{url}/readyz").json()["ok"] is True
-    patient.broker = BrokerState(False, "Connection refused", 0)
+    agent.broker = BrokerState(False, "Connection refused", 0)
     assert CLIENT.get(f"{url}/healthz").status_code == 200
     answer = CLIENT.get(f"{url}/readyz")
     assert answer.status_code == 503
     body = answer.json()
     assert (body["agent"], body["ok"]) == ("cell-7", False)
     assert {"name": "broker", "ok": False, "detail": "Connection refused"} in body["checks"]
-    patient.line = line_state(failed=True)
+    agent.line = pipeline_state(failed=True)
     assert CLIENT.get(f"{url}/healthz").status_code == 503
 
 
@@ -131,7 +131,7 @@ def test_garbage_gets_a_plain_refusal_and_harms_nobody(url: str, sent: bytes) ->
 
 
 def test_a_page_that_fails_shows_no_stack(
-    url: str, patient: Patient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    url: str, agent: ObservedAgent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_self: Health) -> None:
         raise RuntimeError("internal secret")
@@ -143,10 +143,10 @@ def test_a_page_that_fails_shows_no_stack(
 
 
 def test_slow_clients_do_not_keep_the_others_out_for_long(
-    patient: Patient, monkeypatch: pytest.MonkeyPatch
+    agent: ObservedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_S", 0.2)
-    with served(patient) as url:
+    with served(agent) as url:
         host, port = url.removeprefix("http://").split(":")
         slow = [socket.create_connection((host, int(port)), timeout=10) for _ in range(2 * module.CLIENTS)]
 
@@ -161,9 +161,9 @@ def test_slow_clients_do_not_keep_the_others_out_for_long(
             client.close()
 
 
-def test_a_port_that_is_taken_is_said_with_the_ways_out(patient: Patient, url: str) -> None:
-    health = Health(patient.vitals())
-    answers = Answers(registry_of(patient.vitals(), health), health, patient.vitals().info)
+def test_a_port_that_is_taken_is_said_with_the_ways_out(agent: ObservedAgent, url: str) -> None:
+    health = Health(agent.source())
+    answers = Answers(registry_of(agent.source(), health), health, agent.source().info)
     port = int(url.rpartition(":")[2])
     with pytest.raises(ConfigurationError) as caught:
         MetricsServer("127.0.0.1", port, answers)
@@ -196,22 +196,22 @@ def test_check_tells_a_free_port_from_an_agents_own_and_another_programs(url: st
     assert "switched off" in check_metrics(off).detail
 
 
-def test_the_port_is_free_again_at_once(patient: Patient) -> None:
-    with served(patient) as url:
+def test_the_port_is_free_again_at_once(agent: ObservedAgent) -> None:
+    with served(agent) as url:
         CLIENT.get(f"{url}/metrics")
     port = int(url.rpartition(":")[2])
-    health = Health(patient.vitals())
+    health = Health(agent.source())
     server = MetricsServer(
-        "127.0.0.1", port, Answers(registry_of(patient.vitals(), health), health, patient.vitals().info)
+        "127.0.0.1", port, Answers(registry_of(agent.source(), health), health, agent.source().info)
     )
     server.close()
 
 
-def test_ipv6(patient: Patient) -> None:
+def test_ipv6(agent: ObservedAgent) -> None:
     if not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
     try:
-        with served(patient, "::1") as url:
+        with served(agent, "::1") as url:
             assert json.loads(CLIENT.get(f"{url}/healthz").text)["ok"] is True
     except ConfigurationError:
         pytest.skip("this machine has no IPv6 loopback")

@@ -1,4 +1,4 @@
-"""What systemd is told, heard on a real datagram socket."""
+"""What systemd is sent, received on a real datagram socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from adapters.observability.health import Health
 from adapters.observability.health_source import BrokerState
 from adapters.observability.watchdog import Notifier, WatchdogNotifier
-from tests.support.vitals import Patient, line_state
+from tests.support.observed_agent import ObservedAgent, pipeline_state
 
 
 class Systemd:
@@ -68,7 +68,7 @@ def test_without_systemd_nothing_is_said(address: str) -> None:
     notifier = Notifier({})
     assert not notifier.wanted
     notifier.ready()
-    Notifier({"NOTIFY_SOCKET": address}).ready()  # nobody listens there: logged, not raised
+    Notifier({"NOTIFY_SOCKET": address}).ready()  # nothing listens there: logged, not raised
 
 
 @pytest.mark.parametrize(
@@ -82,33 +82,33 @@ def test_without_systemd_nothing_is_said(address: str) -> None:
         ({}, None),
     ],
 )
-def test_how_often_the_watchdog_wants_to_hear(environ: dict[str, str], expected: float | None) -> None:
+def test_how_often_the_watchdog_must_be_fed(environ: dict[str, str], expected: float | None) -> None:
     assert Notifier(environ).watchdog_s == expected
 
 
 def test_the_watchdog_is_fed_only_while_the_agent_is_well(systemd: Systemd, address: str) -> None:
-    patient = Patient()
-    pulse = WatchdogNotifier(Notifier({"NOTIFY_SOCKET": address}), Health(patient.vitals()))
-    pulse.beat()
+    agent = ObservedAgent()
+    watchdog = WatchdogNotifier(Notifier({"NOTIFY_SOCKET": address}), Health(agent.source()))
+    watchdog.notify()
     assert systemd.hear() == {"WATCHDOG": "1", "STATUS": "judging frames"}
-    patient.broker = BrokerState(False, "Connection refused", 0)
-    pulse.beat()
+    agent.broker = BrokerState(False, "Connection refused", 0)
+    watchdog.notify()
     assert systemd.hear() == {"WATCHDOG": "1", "STATUS": "broker: Connection refused"}, "no reason to restart"
-    patient.line = line_state(failed=True)
-    pulse.beat()
+    agent.line = pipeline_state(failed=True)
+    watchdog.notify()
     heard = systemd.hear()
     assert "WATCHDOG" not in heard
     assert "has given up" in heard["STATUS"]
-    pulse.stopping()
+    watchdog.stopping()
     assert systemd.hear()["STOPPING"] == "1"
-    pulse.beat()
+    watchdog.notify()
     assert systemd.hear()["WATCHDOG"] == "1", "stages end one by one while frames are finished"
 
 
-def test_the_thread_says_ready_and_keeps_feeding(systemd: Systemd, address: str) -> None:
+def test_the_thread_sends_ready_and_keeps_feeding(systemd: Systemd, address: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000"})
-    pulse = WatchdogNotifier(notifier, Health(Patient().vitals()))
-    pulse.start()
+    watchdog = WatchdogNotifier(notifier, Health(ObservedAgent().source()))
+    watchdog.start()
     assert systemd.hear() == {"READY": "1"}
     assert [systemd.hear()["WATCHDOG"] for _ in range(3)] == ["1", "1", "1"]
-    pulse.stop()
+    watchdog.stop()

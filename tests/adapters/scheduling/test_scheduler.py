@@ -42,12 +42,12 @@ def test_a_task_for_later_runs_once(schedule: BackgroundSchedule) -> None:
 
 
 def test_the_last_word_on_a_name_counts(schedule: BackgroundSchedule) -> None:
-    said: list[str] = []
-    schedule.later("word", 0.0, lambda: said.append("first"))
-    schedule.later("word", 0.0, lambda: said.append("last"))
+    ran: list[str] = []
+    schedule.later("name", 0.0, lambda: ran.append("first"))
+    schedule.later("name", 0.0, lambda: ran.append("last"))
     schedule.start()
-    wait_until(lambda: said, "the task")
-    assert said == ["last"]
+    wait_until(lambda: ran, "the task")
+    assert ran == ["last"]
 
 
 def test_a_task_that_fails_is_counted_and_runs_again(
@@ -109,10 +109,10 @@ def test_a_clock_that_was_set_back_keeps_no_task_waiting(counters: Counters) -> 
         planned = datetime.now(UTC) + timedelta(seconds=day_s)
         schedule._scheduler.modify_job("beat", next_run_time=planned)
         beat.clear()
-        schedule.look_at_clock()
+        schedule.check_clock()
         assert counters.get("clock_jumps") == 0
         wall[0] -= day_s
-        schedule.look_at_clock()
+        schedule.check_clock()
         assert counters.get("clock_jumps") == 1
         assert later.wait(20.0)
         assert beat.wait(20.0)
@@ -134,7 +134,7 @@ def test_a_task_that_ran_meanwhile_keeps_no_other_waiting(counters: Counters) ->
         engine.remove_job("for once")  # as it is once it ran
         engine.get_jobs = lambda: found
         wall[0] = -86_400.0
-        schedule.look_at_clock()
+        schedule.check_clock()
         del engine.get_jobs
         (job,) = engine.get_jobs()
         assert job.next_run_time > planned

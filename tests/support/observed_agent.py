@@ -1,4 +1,4 @@
-"""An agent as it is seen from outside, whose parts a test breaks one by one."""
+"""``ObservedAgent``: the health source of an agent whose parts a test breaks one by one."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ STAGES = ("decode", "inspect", "record", "announce")
 
 
 def stage(name: str, *, alive: bool = True, restarts: int = 0, busy_s: float | None = None) -> StageState:
-    """A stage that is well, but for what is said."""
+    """A stage that is well, except for the arguments."""
     return StageState(name, alive, restarts, busy_s)
 
 
-def line_state(
+def pipeline_state(
     *changed: StageState, failed: bool = False, storage_wait: str | None = None, in_flight: int = 0
 ) -> PipelineState:
-    """A line that is well, but for what is said."""
+    """A pipeline that is well, except for the arguments."""
     stages = {name: stage(name) for name in STAGES} | {one.name: one for one in changed}
     return PipelineState(tuple(stages.values()), 0, None, 0, 0, 0, in_flight, failed, storage_wait)
 
 
 @dataclass
-class Patient:
+class ObservedAgent:
     """What the agent would answer; change it, and ask again."""
 
-    line: PipelineState | None = field(default_factory=line_state)
+    line: PipelineState | None = field(default_factory=pipeline_state)
     broker: BrokerState | None = field(default_factory=lambda: BrokerState(True, None, 3))
     outbox: OutboxState | Exception = field(default_factory=lambda: OutboxState(2, 1.5))
     disks: Sequence[DiskState] | Exception = (DiskState("media", 50_000, 100_000, 10_000),)
@@ -43,8 +43,8 @@ class Patient:
     counters: Counters = field(default_factory=Counters)
     measures: Measures = field(default_factory=Measures)
 
-    def vitals(self) -> HealthSource:
-        """Nothing is remembered between two questions."""
+    def source(self) -> HealthSource:
+        """A source that caches nothing between two calls."""
         return HealthSource(
             info={
                 "agent": "cell-7",
@@ -57,15 +57,15 @@ class Patient:
             measures=self.measures,
             line=lambda: self.line,
             broker=lambda: self.broker,
-            outbox=CachedProbe("the database", lambda: _said(self.outbox), fresh_s=0.0),
-            disks=CachedProbe("the file system", lambda: _said(self.disks), fresh_s=0.0),
+            outbox=CachedProbe("the database", lambda: _answer(self.outbox), fresh_s=0.0),
+            disks=CachedProbe("the file system", lambda: _answer(self.disks), fresh_s=0.0),
             database_file=self.database_file,
             models=lambda: self.models,
             hang_after_s=600.0,
         )
 
 
-def _said(answer: T | Exception) -> T:
+def _answer(answer: T | Exception) -> T:
     if isinstance(answer, Exception):
         raise answer
     return answer
