@@ -15,7 +15,7 @@ CAMERA = Camera("plant", "line-1", "top")
 
 
 class Acknowledgement:
-    """Counts how often the broker was told that it may forget a message."""
+    """Counts how often the broker was allowed to forget a message."""
 
     def __init__(self, on_call: Callable[[], None] | None = None) -> None:
         self.count = 0
@@ -89,7 +89,7 @@ class LoopbackTransport:
     """agent.ports.Transport without a network."""
 
     refuse: Callable[[OutboxMessage], Exception | None] = lambda message: None
-    """What a publish raises, None where it is taken."""
+    """What a publish raises; None if it is taken."""
     acknowledges: bool = True
     published: list[OutboxMessage] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
@@ -138,10 +138,10 @@ class LoopbackTransport:
     def deliver(self, *sent: Sent) -> None:
         """Hand messages in as the network thread would, one after the other."""
         for one in sent:
-            assert self._on_delivery is not None, "the line was not started"
+            assert self._on_delivery is not None, "the pipeline was not started"
             self._on_delivery(one.delivery)
 
     def topics(self) -> list[str]:
         """Topics published so far."""
         with self._lock:
-            return [message.topic for message in self.published]
+            return [message.destination for message in self.published]

@@ -1,4 +1,4 @@
-"""A whole line with real parts around it; only the broker and the weights are left out."""
+"""A whole pipeline with real parts around it; only the broker and the weights are left out."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from typing import Any
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.codec import JsonMessageParser
 from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttReplier
+from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
+from agent.domain.camera_rules import CameraRulebook, CameraRules
 from agent.domain.errors import StorageError
 from agent.domain.frame import Camera, DeliveryKind, Image
+from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from agent.methods.prepared import Method, Prepared, Scored
-from agent.pipeline import (
-    MonitorOptions,
-    Overload,
-    Pipeline,
-    PipelineOptions,
-    PipelineParts,
-    RecordingOptions,
-)
-from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Transport
+from agent.monitors.monitors import MonitorOptions
+from agent.pipeline import Pace, Pipeline, PipelineOptions, PipelineParts
+from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Sink, Transport
 from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
 from agent.recipes.import_export import RecipeImporter
@@ -37,11 +34,13 @@ from tests.support.loopback import CAMERA, LoopbackTransport, Sent, message
 from tests.support.onboarding import onboarding
 from tests.support.schedule import ManualSchedule
 
-_WATCHED = ("drift", "bursts", "numbers", "silence")
+_MONITORED = ("drift", "bursts", "gaps", "site")
+QUICK = Pace(poll_s=0.05, storage_retry_s=0.02, job_grace_s=0.2, publish_retry_s=0.05)  # seconds
+AGENT = Camera("plant", "sightline", "cell-7")
 
 
 class GatedFade(Fade):
-    """Scores only while its gate is open, and raises what it is told to."""
+    """Scores only while its gate is open, and raises what a test sets."""
 
     def __init__(self) -> None:
         super().__init__(ColourEncoder(), defaults=PARAMETERS)
@@ -59,8 +58,8 @@ class GatedFade(Fade):
 
 
 class Flaky:
-    """Refuses ``failures`` times. A test sets the number while the line's threads count it down: neither may
-    undo what the other did.
+    """Refuses ``failures`` times. A test sets the number while threads count it down: neither may undo what
+    the other did.
     """
 
     _failures = 0
@@ -76,7 +75,7 @@ class Flaky:
             self._failures = number
 
     def refuse(self) -> None:
-        """Raises StorageError as often as it was told to."""
+        """Raises StorageError as often as a test set."""
         with self._counting:
             if not self._failures:
                 return
@@ -101,7 +100,7 @@ class FlakyMedia(Flaky, MediaFolder):
 
 
 class Plant:
-    """A line, its transport, and questions about what became of frames."""
+    """A pipeline, its transport, and questions about what became of frames."""
 
     def __init__(
         self,
@@ -112,13 +111,15 @@ class Plant:
         media: MediaStore | None = None,
         decoder: FrameDecoder | None = None,
         transport: Transport | None = None,
-        shadow: bool = False,
+        sinks: Sequence[Sink] = (),
+        rules: CameraRules | None = None,
+        named_rules: Mapping[str, CameraRules] | None = None,
         writer: PromptWriter | None = None,
         onboarding_options: Mapping[str, Any] | None = None,
-        overload: Callable[[Camera], Overload] = lambda camera: Overload.WAIT,
-        cycle_time_ms: Callable[[Camera], float | None] = lambda camera: None,
+        pace: Pace = QUICK,
         **options: Any,
     ) -> None:
+        """``sinks``: beside MQTT. ``rules``: of every camera but those that ``named_rules`` names."""
         self.rooms = rooms
         self.transport = LoopbackTransport()
         self.counters = Counters()
@@ -128,12 +129,14 @@ class Plant:
         self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
         history = history or rooms.history
         media = media or rooms.media
-        cabinet = self.cabinet = RecipeCache(rooms.book, self.inspector, media, rooms.codec, method="fade")
+        mqtt = MqttSink(self.transport, MqttMessageComposer(self.topics, "1"))
+        self.event_log = EventLog(history, (mqtt, *sinks), self.counters, direct=(mqtt,))
+        self.recipe_cache = RecipeCache(rooms.book, self.inspector, media, rooms.codec, method="fade")
         self.onboarding = onboarding(
             rooms,
-            cabinet,
+            self.recipe_cache,
             self.inspector,
-            history=history,
+            events=self.event_log,
             writer=writer,
             schedule=self.schedule,
             **(onboarding_options or {}),
@@ -146,28 +149,32 @@ class Plant:
             outbox=rooms.outbox,
             media=media,
             codec=rooms.codec,
-            announcer=MqttMessageComposer(self.topics, "1"),
+            sinks=(mqtt, *sinks),
+            events=self.event_log,
             inspector=self.inspector,
-            cabinet=cabinet,
+            recipe_cache=self.recipe_cache,
             onboarding=self.onboarding,
             counters=self.counters,
+            agent=AGENT,
             measures=self.measures,
             commands=Commands(
                 JsonCommandParser(),
                 MqttReplier(self.topics, "1", self.counters),
                 rooms.book,
                 RecipeImporter(rooms.book, media, RecipeYaml(), rooms.codec),
-                history,
+                self.event_log,
                 rooms.samples,
                 self.counters,
             ),
         )
-        recording = RecordingOptions(shadow=lambda camera: shadow, cycle_time_ms=cycle_time_ms)
-        watched = {name: options.pop(name) for name in _WATCHED if name in options}
-        self.line = Pipeline(
+        monitored = {name: options.pop(name) for name in _MONITORED if name in options}
+        self.pipeline = Pipeline(
             parts,
             PipelineOptions(
-                overload=overload, recording=recording, watch=MonitorOptions(**watched), **options
+                rules=CameraRulebook(rules or CameraRules(), named_rules or {}),
+                monitors=MonitorOptions(**monitored),
+                pace=pace,
+                **options,
             ),
         )
 
@@ -182,9 +189,9 @@ class Plant:
         return self.rows()
 
     def acknowledged(self, *sent: Sent) -> None:
-        """Wait until the broker was told that it may forget them."""
-        wait_until(lambda: all(one.acknowledged for one in sent) or self.line.failed, "acknowledgements")
-        assert not self.line.failed
+        """Wait until the broker may forget them."""
+        wait_until(lambda: all(one.acknowledged for one in sent) or self.pipeline.failed, "acknowledgements")
+        assert not self.pipeline.failed
 
     def rows(self) -> list[dict[str, Any]]:
         """Inspections in the order of their rows."""

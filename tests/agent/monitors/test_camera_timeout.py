@@ -1,19 +1,27 @@
-"""Cameras that fall silent: told once, and once more when they are heard."""
+"""Cameras that fall silent are reported once, and once more when they are heard."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.domain.camera_rules import CameraRulebook, CameraRules
 from agent.domain.frame import Camera
-from agent.monitors.camera_timeout import MOST_CAMERAS, TimeoutDetector, spoken
+from agent.monitors.camera_timeout import MOST_CAMERAS, TimeoutDetector, duration_in_words
 
 TOP, SIDE = Camera("plant", "line", "top"), Camera("plant", "line", "side")
 
 
-def test_a_silence_is_told_once_and_again_when_it_ends() -> None:
-    monitor = TimeoutDetector(lambda camera: 60.0)
+def rulebook(default_s: float, named_s: Mapping[Camera, float] | None = None) -> CameraRulebook:
+    named = {f"{one.line}/{one.camera}": CameraRules(timeout_s=s) for one, s in (named_s or {}).items()}
+    return CameraRulebook(CameraRules(timeout_s=default_s), named)
+
+
+def test_a_silence_is_reported_once_and_again_when_it_ends() -> None:
+    monitor = TimeoutDetector(rulebook(60.0))
     monitor.check(0.0, listening=True)
     assert monitor.heard(TOP) is None
     assert monitor.check(59.0, listening=True) == []
@@ -30,8 +38,8 @@ def test_a_silence_is_told_once_and_again_when_it_ends() -> None:
     assert again.silent
 
 
-def test_time_without_a_connection_is_no_silence() -> None:
-    monitor = TimeoutDetector(lambda camera: 60.0)
+def test_time_without_a_connection_is_not_a_silence() -> None:
+    monitor = TimeoutDetector(rulebook(60.0))
     monitor.check(0.0, listening=True)
     monitor.heard(TOP)
     assert monitor.check(50.0, listening=True) == []
@@ -41,7 +49,7 @@ def test_time_without_a_connection_is_no_silence() -> None:
 
 
 def test_expected_cameras_are_missed_from_the_start_and_each_has_its_own_limit() -> None:
-    monitor = TimeoutDetector(lambda camera: 0.0 if camera == SIDE else 60.0, (TOP, SIDE))
+    monitor = TimeoutDetector(rulebook(60.0, {TOP: 60.0, SIDE: 0.0}), TOP.site)
     monitor.check(0.0, listening=True)
     (silent,) = monitor.check(60.0, listening=True)
     assert silent.camera == TOP
@@ -50,7 +58,7 @@ def test_expected_cameras_are_missed_from_the_start_and_each_has_its_own_limit()
 
 
 def test_invented_cameras_are_bounded() -> None:
-    monitor = TimeoutDetector(lambda camera: 60.0)
+    monitor = TimeoutDetector(rulebook(60.0))
     for number in range(MOST_CAMERAS + 10):
         monitor.heard(Camera("plant", "line", f"c{number}"))
     assert monitor.watches(Camera("plant", "line", "c0"))
@@ -59,7 +67,7 @@ def test_invented_cameras_are_bounded() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.booleans()), max_size=60))
 def test_silences_begin_and_end_by_turns(steps: list[tuple[float, bool, bool]]) -> None:
-    monitor, now, changes = TimeoutDetector(lambda camera: 50.0), 0.0, []
+    monitor, now, changes = TimeoutDetector(rulebook(50.0)), 0.0, []
     monitor.heard(TOP)
     monitor.check(now, listening=True)
     for seconds, listening, heard in steps:
@@ -75,4 +83,4 @@ def test_silences_begin_and_end_by_turns(steps: list[tuple[float, bool, bool]]) 
     [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (90, "1 min 30 s"), (659, "10 min"), (27_000, "7 h 30 min")],
 )
 def test_lengths_of_time_in_words(seconds: float, text: str) -> None:
-    assert spoken(seconds) == text
+    assert duration_in_words(seconds) == text

@@ -1,4 +1,4 @@
-"""A real disk that is full to the last byte: frames wait, somebody is told, room is made, nothing is lost."""
+"""A real disk that is full to the last byte: frames wait, it is reported, room is made, nothing is lost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from adapters.mqtt.messages import MqttMessageComposer
+from adapters.mqtt.sink import MqttSink
 from agent.domain.errors import DiskFullError, TransportError
 from agent.domain.frame import Camera, DeliveryKind
 from agent.domain.inspection import MediaPaths
 from agent.domain.verdict import Verdict
+from agent.event_log import EventLog
 from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskSpaceMonitor, DiskState
 from agent.ports import Entry, Pruned
 from storage import LocalDisks, SqlHistory, SqlRetention, upgrade
@@ -32,11 +34,11 @@ __all__ = ["small_disk"]
 
 SECOND = timedelta(seconds=1)
 BALLAST = 1_000_000
-TOLD = ["disk-full", "emergency-retention", "disk-recovered"]
+REPORTED = ["disk-full", "emergency-retention", "disk-recovered"]
 
 
 class Shop:
-    """A line whose history and media lie on one small disk, and the watch over it."""
+    """A pipeline whose history and media lie on one small disk, and the monitor over it."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         upgrade(f"sqlite:///{folder / 'history.db'}")
@@ -44,21 +46,25 @@ class Shop:
         self.rooms = Rooms(folder)
         self.plant = Plant(self.rooms, **options)
         self.disks = LocalDisks(folder / "media", folder / "history.db", BALLAST)
-        self.watch = DiskSpaceMonitor(self._parts(options.get("history")), DiskPolicy(), grace=SECOND)
-        self.rooms.database.on_full = self.rooms.media.on_full = self.watch.refused
+        self.monitor = DiskSpaceMonitor(self._parts(options.get("history")), DiskPolicy(), grace=SECOND)
+        self.rooms.database.on_full = self.rooms.media.on_full = self.monitor.refused
 
     def _parts(self, history: Any) -> DiskParts:
         plant, rooms = self.plant, self.rooms
         return DiskParts(
             disks=self.disks,
             retention=SqlRetention(rooms.database, rooms.media),
-            history=history or rooms.history,
-            publisher=plant.transport,
-            announcer=MqttMessageComposer(plant.topics, "1"),
+            events=self._events(history),
             schedule=plant.schedule,
             counters=plant.counters,
             agent=Camera("plant", "sightline", "cell-7"),
         )
+
+    def _events(self, history: Any) -> EventLog:
+        if history is None:
+            return self.plant.event_log
+        mqtt = MqttSink(self.plant.transport, MqttMessageComposer(self.plant.topics, "1"))
+        return EventLog(history, (mqtt,), self.plant.counters, direct=(mqtt,))
 
     def record(self, verdict: Verdict, number: int, size: int = 100_000) -> str:
         """A row with an old image of that size."""
@@ -91,17 +97,17 @@ class Shop:
         """What was published on the agent's own topic."""
         topic = "plant/sightline/cell-7/alert"
         published = [*self.plant.transport.published, *self._waiting()]
-        return [json.loads(one.payload) for one in published if one.topic == topic]
+        return [json.loads(one.payload) for one in published if one.destination == topic]
 
     def _waiting(self) -> list[Any]:
         return [one.message for one in self.rooms.outbox.pending(100)]
 
     def state(self) -> DiskState:
-        return self.watch.state
+        return self.monitor.state
 
     def close(self) -> None:
         if self.plant.transport.final_status is None:
-            self.plant.line.stop(10.0)
+            self.plant.pipeline.stop(10.0)
         self.rooms.database.close()
 
 
@@ -119,11 +125,11 @@ def noisy_frame(seed: int) -> Sent:
 
 
 def test_frames_wait_on_a_full_disk_and_are_recorded_once_there_is_room(shop: Shop) -> None:
-    shop.watch.start()
+    shop.monitor.start()
     failed = [shop.record(Verdict.FAIL, number) for number in range(20)]
     for number in range(30):
         shop.record(Verdict.PASS, number)
-    shop.plant.line.start()
+    shop.plant.pipeline.start()
     shop.fill()
     sent = [noisy_frame(seed) for seed in range(12)]
     shop.plant.deliver(*sent)
@@ -141,8 +147,8 @@ def test_frames_wait_on_a_full_disk_and_are_recorded_once_there_is_room(shop: Sh
     for path in failed:
         shop.rooms.media.get(path)
     assert 0 < shop.kept()[Verdict.PASS] < 30, "and of the others no more went than had to"
-    assert [one["kind"] for one in shop.alerts()] == TOLD
-    assert [kind for kind in shop.plant.events() if kind != "recipe"] == TOLD
+    assert [one["kind"] for one in shop.alerts()] == REPORTED
+    assert [kind for kind in shop.plant.events() if kind != "recipe"] == REPORTED
     for row in rows:
         if row["image_path"] is not None:
             shop.rooms.media.get(row["image_path"])
@@ -160,7 +166,7 @@ def test_the_oldest_parts_that_passed_go_first_and_failed_ones_only_where_nothin
     left = []
     for _ in range(4):
         shop.fill()
-        shop.watch()
+        shop.monitor()
         left.append(shop.kept())
     assert left[0][Verdict.PASS] < 20
     assert [left[0][one] for one in order[:2]] == [20, 20]
@@ -170,7 +176,7 @@ def test_the_oldest_parts_that_passed_go_first_and_failed_ones_only_where_nothin
         assert all(kept[one] == 0 for one in gone[:-1]), "one verdict after the other"
     for _ in range(9):
         shop.fill()
-        shop.watch()
+        shop.monitor()
     assert shop.kept() == dict.fromkeys(order, 0)
     assert len(shop.plant.rows()) == 80
     shop.rooms.media.get(reference)
@@ -188,17 +194,17 @@ def test_while_the_history_refuses_the_alert_goes_out_directly_and_once(
     shop = Shop(small_disk)
     try:
         broken = _Refusing(shop.rooms.database, agent_id="cell-7", agent_version="1")
-        shop.watch = DiskSpaceMonitor(shop._parts(broken), DiskPolicy(), grace=SECOND)
+        shop.monitor = DiskSpaceMonitor(shop._parts(broken), DiskPolicy(), grace=SECOND)
         shop.plant.transport.start(lambda delivery: None)
         assert shop.plant.rows() == []
         shop.fill()
         for _ in range(3):
-            shop.watch()
+            shop.monitor()
         assert [one["kind"] for one in shop.alerts()] == ["disk-full"]
         assert shop.plant.events() == []
         broken.refuses = False
         (shop.folder / "of others").unlink()
-        shop.watch()
+        shop.monitor()
         assert shop.plant.events() == ["disk-full", "disk-recovered"]
         assert [one["kind"] for one in shop.alerts()] == ["disk-full", "disk-recovered"], "not sent again"
     finally:
@@ -208,40 +214,40 @@ def test_while_the_history_refuses_the_alert_goes_out_directly_and_once(
 class _Refusing(FlakyHistory):
     refuses = True
 
-    def announce(self, event: Any, messages: Any) -> None:
+    def record_event(self, event: Any, messages: Any = ()) -> None:
         if self.refuses:
             from agent.domain.errors import DiskFullError
 
             raise DiskFullError("the disk is full")
-        super().announce(event, messages)
+        super().record_event(event, messages)
 
 
 def test_without_a_connection_the_alert_is_kept_for_later(shop: Shop) -> None:
     refusals = iter([TransportError("there is no connection")] * 2)
     shop.plant.transport.refuse = lambda message: next(refusals, None)
     broken = _Refusing(shop.rooms.database, agent_id="cell-7", agent_version="1")
-    watch = DiskSpaceMonitor(shop._parts(broken), DiskPolicy(), grace=SECOND)
+    monitor = DiskSpaceMonitor(shop._parts(broken), DiskPolicy(), grace=SECOND)
     shop.plant.transport.start(lambda delivery: None)
     assert shop.plant.rows() == []
     shop.fill()
     for _ in range(2):
-        watch()
+        monitor()
     assert shop.alerts() == []
-    watch()
+    monitor()
     assert [one["kind"] for one in shop.alerts()] == ["disk-full"]
 
 
 def test_the_ballast_is_given_up_on_a_full_disk_and_taken_again(shop: Shop) -> None:
     ballast = shop.folder / "media" / ".ballast"
-    shop.watch.start()
+    shop.monitor.start()
     assert ballast.stat().st_blocks * 512 >= BALLAST, "it really takes the space"
     shop.fill()
-    shop.watch()
+    shop.monitor()
     assert not ballast.exists()
     assert shop.state() is DiskState.FULL
     (shop.folder / "of others").unlink()
-    shop.watch()
-    shop.watch()
+    shop.monitor()
+    shop.monitor()
     assert ballast.exists()
     assert shop.state() is DiskState.OK
     assert shop.plant.events() == ["disk-full", "disk-recovered"]
@@ -254,21 +260,21 @@ def test_where_somebody_else_took_the_ballast_room_is_made_all_the_same(shop: Sh
     with closing(sqlite3.connect(shop.folder / "history.db")) as connection:  # no room is left in its log
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shop.fill()
-    shop.watch()
-    assert shop.watch.state is DiskState.OK
+    shop.monitor()
+    assert shop.monitor.state is DiskState.OK
     kept = {row["image_path"] for row in shop.plant.rows()} - {None}
     assert 0 < len(kept) < 60
     for path in kept:
         shop.rooms.media.get(path)
 
 
-def test_low_space_is_told_and_room_is_made_before_anything_is_refused(shop: Shop) -> None:
+def test_low_space_is_reported_and_room_is_made_before_anything_is_refused(shop: Shop) -> None:
     for number in range(40):
         shop.record(Verdict.PASS, number)
     space = shop.disks.spaces()[0]
     (shop.folder / "of others").write_bytes(bytes(space.free - space.total // 15))
-    shop.watch()
-    assert shop.watch.state is DiskState.OK
+    shop.monitor()
+    assert shop.monitor.state is DiskState.OK
     assert shop.plant.events() == ["disk-low", "emergency-retention", "disk-recovered"]
     assert 0 < shop.kept()[Verdict.PASS] < 40
     assert shop.plant.counters.get("storage_retries") == 0
@@ -290,10 +296,10 @@ def test_a_fresh_image_stays_although_there_is_no_room(shop: Shop) -> None:
 
 
 def test_images_of_the_last_seconds_go_too_once_their_rows_are_written(shop: Shop) -> None:
-    """A disk that is full within a minute is all fresh images; waiting for them to age stops the line."""
+    """A disk that is full within a minute is all fresh images; waiting for them to age stops the pipeline."""
     media = shop.rooms.media
     history = SqlHistory(shop.rooms.database, agent_id="cell-7", agent_version="1", media=media)
-    watch = DiskSpaceMonitor(shop._parts(None), DiskPolicy())
+    monitor = DiskSpaceMonitor(shop._parts(None), DiskPolicy())
     recorded: list[str] = []
     with suppress(DiskFullError):
         for number in range(200):
@@ -303,69 +309,69 @@ def test_images_of_the_last_seconds_go_too_once_their_rows_are_written(shop: Sho
     assert len(recorded) > 20, "the disk holds more than the first few"
     waiting = media.put(b"its row is yet to come", "jpg")
     shop.fill()
-    watch()
-    assert watch.state is DiskState.OK
+    monitor()
+    assert monitor.state is DiskState.OK
     kept = {row["image_path"] for row in shop.plant.rows()} - {None}
     assert 0 < len(kept) < len(recorded)
     for path in (*kept, waiting):
         media.get(path)
 
 
-def test_that_no_image_is_left_is_told_once_and_again_after_there_was_room(
+def test_that_no_image_is_left_is_logged_once_and_again_after_there_was_room(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def told() -> int:
+    def reported() -> int:
         return caplog.text.count("no image is left that may go")
 
     shop.rooms.history.record([Entry(inspected("f"))])
     for round_ in (1, 2):
         shop.fill()
         for _ in range(3):
-            shop.watch.refused()
-            shop.watch()
+            shop.monitor.refused()
+            shop.monitor()
         assert shop.state() is DiskState.FULL
-        assert told() == round_
+        assert reported() == round_
         (shop.folder / "of others").unlink()
         for _ in range(8):
-            shop.watch()
+            shop.monitor()
         assert shop.state() is DiskState.OK
 
 
-def test_a_history_that_cannot_be_opened_is_told_once(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_history_that_cannot_be_opened_is_logged_once(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     shop.fill()  # nobody opened it yet, and SQLite needs room for that
     for _ in range(3):
-        shop.watch()
+        shop.monitor()
     assert shop.plant.counters.get("disk_watch_failed") == 3
     assert caplog.text.count("it is tried again") == 1
 
 
 def test_without_a_reserve_no_image_goes_before_its_time(shop: Shop) -> None:
-    watch = DiskSpaceMonitor(shop._parts(None), DiskPolicy(reserve=0), grace=SECOND)
+    monitor = DiskSpaceMonitor(shop._parts(None), DiskPolicy(reserve=0), grace=SECOND)
     for number in range(5):
         shop.record(Verdict.PASS, number)
     shop.fill()
-    watch.refused()
-    watch()
+    monitor.refused()
+    monitor()
     assert shop.kept() == {Verdict.PASS: 5}
-    assert watch.state is DiskState.FULL
+    assert monitor.state is DiskState.FULL
 
 
 def test_for_a_database_on_a_disk_of_its_own_no_image_goes(small_disk: Path, tmp_path: Path) -> None:
-    """Deleting images elsewhere would not help it; somebody is told, and frames wait."""
+    """Deleting images elsewhere would not help it; it is reported, and frames wait."""
     shop = Shop(small_disk)
     try:
         media = tmp_path / "media"
         media.mkdir()
         shop.disks = LocalDisks(media, small_disk / "history.db", BALLAST)
-        watch = DiskSpaceMonitor(shop._parts(None), DiskPolicy(reserve=1_000_000), grace=SECOND)
+        monitor = DiskSpaceMonitor(shop._parts(None), DiskPolicy(reserve=1_000_000), grace=SECOND)
         assert [space.name for space in shop.disks.spaces()] == ["media", "database"]
         for number in range(5):
             shop.record(Verdict.PASS, number)
         shop.plant.transport.start(lambda delivery: None)
         shop.fill()
-        watch.refused()
-        watch()
-        assert watch.state is DiskState.FULL
+        monitor.refused()
+        monitor()
+        assert monitor.state is DiskState.FULL
         (alert,) = shop.alerts()
         assert alert["kind"] == "disk-full"
         assert alert["severity"] == "error"
@@ -373,7 +379,7 @@ def test_for_a_database_on_a_disk_of_its_own_no_image_goes(small_disk: Path, tmp
         assert "nothing is deleted there" in alert["reason"]
         assert shop.kept() == {Verdict.PASS: 5}
         (shop.folder / "of others").unlink()
-        watch()
+        monitor()
         assert shop.plant.events() == ["disk-full", "disk-recovered"]
     finally:
         shop.close()

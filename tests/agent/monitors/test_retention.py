@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from agent.app.options import keep_by_verdict
 from agent.domain.events import Event
 from agent.domain.inspection import MediaPaths
 from agent.domain.verdict import Verdict
+from agent.event_log import EventLog
 from agent.monitors.clock import ClockGuard
 from agent.monitors.retention import Keep, RetentionTask
 from agent.ports import Entry
@@ -36,10 +38,25 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'history.db'}"
 
 
-def task(database: Database, folder: Path, counters: Counters) -> RetentionTask:
-    history = SqlHistory(database, agent_id="a", agent_version="1")
-    retention = SqlRetention(database, MediaFolder(folder))
-    return RetentionTask(retention, history, KEEP, counters, lambda: NOON + timedelta(days=8), steady())
+class Run:
+    """A retention task; what it reports is stored after each run."""
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        counters: Counters,
+        *,
+        clock: Callable[[], datetime] = lambda: NOON + timedelta(days=8),
+        guard: ClockGuard | None = None,
+    ) -> None:
+        self.log = EventLog(SqlHistory(database, agent_id="a", agent_version="1"), (), counters)
+        retention = SqlRetention(database, MediaFolder(folder))
+        self.task = RetentionTask(retention, self.log, KEEP, counters, clock, guard or steady())
+
+    def __call__(self) -> None:
+        self.task()
+        self.log.flush()
 
 
 def steady() -> ClockGuard:
@@ -63,7 +80,7 @@ def test_a_run_that_removed_something_is_one_event(url: str, tmp_path: Path) -> 
         os.utime(tmp_path / "media" / path, (at, at))
         history = SqlHistory(database, agent_id="a", agent_version="1")
         history.record([Entry(inspected(media=MediaPaths(image=path)))])
-        run = task(database, tmp_path / "media", Counters())
+        run = Run(database, tmp_path / "media", Counters())
         run()
         run()
         ((kind, severity, message, details),) = events(database)
@@ -78,7 +95,7 @@ def test_a_database_that_refuses_is_counted_and_logged(
 ) -> None:
     counters = Counters()
     with Database(url) as database:
-        task(database, tmp_path / "media", counters)()
+        Run(database, tmp_path / "media", counters)()
     assert counters.get("retention_failed") == 1
     assert "tried again in an hour" in caplog.text
 
@@ -88,13 +105,13 @@ def test_a_task_that_was_stopped_changes_nothing(url: str, tmp_path: Path) -> No
     with Database(url) as database:
         history = SqlHistory(database, agent_id="a", agent_version="1")
         history.record([Entry(inspected(media=MediaPaths(image="aa/bb/x.jpg")))])
-        run = task(database, tmp_path / "media", Counters())
-        run.stop()
+        run = Run(database, tmp_path / "media", Counters())
+        run.task.stop()
         run()
         assert events(database) == []
 
 
-def test_a_date_that_jumped_deletes_nothing_and_is_told_once(url: str, tmp_path: Path) -> None:
+def test_a_date_that_jumped_deletes_nothing_and_is_reported_once(url: str, tmp_path: Path) -> None:
     """An agent is started with its clock two years ahead; on the next day somebody sets it right."""
     upgrade(url)
     jumped = NOON + timedelta(days=730)
@@ -105,7 +122,7 @@ def test_a_date_that_jumped_deletes_nothing_and_is_told_once(url: str, tmp_path:
         history = SqlHistory(database, agent_id="a", agent_version="1")
         history.record([Entry(inspected(media=MediaPaths(image=path)))])
         guard = ClockGuard(lambda: date[0], lambda: steady_s[0])
-        run = RetentionTask(SqlRetention(database, media), history, KEEP, Counters(), lambda: date[0], guard)
+        run = Run(database, tmp_path / "media", Counters(), clock=lambda: date[0], guard=guard)
         for _hour in range(20):
             date[0] += timedelta(hours=1)
             steady_s[0] += 3600.0
@@ -126,7 +143,7 @@ def test_events_and_sent_messages_go_with_the_images(url: str, tmp_path: Path) -
     with Database(url) as database:
         history = SqlHistory(database, agent_id="a", agent_version="1")
         history.record_event(Event("job", "long ago", NOON - timedelta(days=400)))
-        task(database, tmp_path / "media", Counters())()
+        Run(database, tmp_path / "media", Counters())()
         ((kind, _, message, details),) = events(database)
     assert kind == "retention"
     assert message.endswith("1 events and 0 sent messages deleted")

@@ -32,7 +32,7 @@ def told(
 ) -> list[Gap | Restart]:
     """What is told after these frames, one each ``every_s``."""
     numbering, now, found = SequenceTracker(POLICY), 0.0, []
-    numbering.meet("cam", before, now)
+    numbering.begin("cam", before, now)
     for number in numbers:
         now += every_s
         numbering.note("cam", number, now)
@@ -52,7 +52,7 @@ def test_a_gap_is_told_once_with_its_numbers() -> None:
 
 def test_nothing_is_told_before_the_patience_is_over() -> None:
     numbering = SequenceTracker(POLICY)
-    numbering.meet("cam", (), 0.0)
+    numbering.begin("cam", (), 0.0)
     for number in (1, 4):
         numbering.note("cam", number, 0.0)
     assert numbering.due(9.9) == []
@@ -145,12 +145,12 @@ def test_after_a_start_the_history_says_where_to_go_on() -> None:
 
 def test_what_is_kept_is_bounded() -> None:
     numbering = SequenceTracker(POLICY)
-    numbering.meet("cam", (), 0.0)
+    numbering.begin("cam", (), 0.0)
     for number in range(0, 20 * MOST_RANGES, 2):
         numbering.note("cam", number, 0.0)
     assert len(numbering._series["cam"].missing) == MOST_RANGES
     assert missing(numbering.due(1.0) + numbering.due(100.0)) == 10 * MOST_RANGES - 1
-    known = [numbering.meet(f"cam-{number}", (), 0.0) for number in range(MOST_CAMERAS)]
+    known = [numbering.begin(f"cam-{number}", (), 0.0) for number in range(MOST_CAMERAS)]
     assert known.count(False) == 1
 
 

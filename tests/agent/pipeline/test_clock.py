@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
-from agent.domain.frame import Camera
+from agent.domain.camera_rules import CameraRules, Overload
 from agent.monitors import sequence_gaps as numbers
-from agent.pipeline import Overload, Supervision, recorder
+from agent.pipeline import Supervision, recorder
 from agent.pipeline import ingest as intake
 from tests.support.factory import wait_until
 from tests.support.loopback import Sent
@@ -52,7 +52,7 @@ def test_a_jump_between_receipt_and_verdict_changes_nothing(
     build: Build, wall: type[Wall], jumps: tuple[timedelta, timedelta]
 ) -> None:
     method = GatedFade()
-    plant = build(method=method, max_batch=2, cycle_time_ms=lambda camera: HOUR_MS)
+    plant = build(method=method, max_batch=2, rules=CameraRules(cycle_time_ms=HOUR_MS))
     first = [received(seed, wall) for seed in range(4)]
     plant.inspected(*first)
     expected = [row["score"] for row in plant.rows()]
@@ -73,19 +73,19 @@ def test_a_jump_between_receipt_and_verdict_changes_nothing(
         assert all(0.0 <= one < HOUR_MS for one in times), row
     assert [row["score"] for row in rows[:4]] == expected
     assert plant.counters.get("stage_restarts") == 0
-    assert not plant.line.failed
+    assert not plant.pipeline.failed
 
 
 def test_a_late_verdict_is_late_although_the_clock_was_put_back(build: Build, wall: type[Wall]) -> None:
     method = GatedFade()
-    plant = build(method=method, cycle_time_ms=lambda camera: 50.0)
+    plant = build(method=method, rules=CameraRules(cycle_time_ms=50.0))
     method.gate.clear()
     sent = received(1, wall)
     plant.deliver(sent)
     wall.off = -DAY
 
     def late_by_now() -> bool:
-        busy_s = plant.line.state().stages[1].busy_s
+        busy_s = plant.pipeline.state().stages[1].busy_s
         return busy_s is not None and busy_s > 0.06
 
     wait_until(late_by_now, "fifty milliseconds")
@@ -96,11 +96,11 @@ def test_a_late_verdict_is_late_although_the_clock_was_put_back(build: Build, wa
 
 def test_a_jump_neither_hangs_a_stage_nor_skips_a_frame(build: Build, wall: type[Wall]) -> None:
     plant = build(
-        overload=lambda camera: Overload.LATEST if camera == Camera("x", "y", "z") else Overload.WAIT,
+        named_rules={"y/z": CameraRules(overload=Overload.LATEST)},
         supervision=Supervision(hang_s=60.0),
     )
     for number in range(20):
         wall.off = DAY * (-1) ** number * number
         plant.inspected(received(number, wall))
     assert [row["frame_id"] for row in plant.rows()] == [f"f-{number}" for number in range(20)]
-    assert not plant.line.failed
+    assert not plant.pipeline.failed

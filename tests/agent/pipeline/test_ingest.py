@@ -1,10 +1,11 @@
-"""Intake: deliveries become work, and a delivery that storage refused can be handled again."""
+"""MessageRouter and FrameIngest: deliveries become work items; one that storage refused is handled again."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,15 +13,22 @@ import pytest
 
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.codec import JsonMessageParser
+from agent.domain.camera_rules import CameraRulebook
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Job
 from agent.domain.verdict import Verdict
+from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
+from agent.monitors.sequence_gaps import SequenceGapMonitor, SequenceGapOptions
+from agent.pipeline.camera_jobs import CameraJobs
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.ingest import FrameIngest, skipped
-from agent.pipeline.ingress_queue import IngressQueue, Overload
+from agent.pipeline.ingest import FrameIngest
+from agent.pipeline.ingress_queue import IngressQueue
+from agent.pipeline.router import MessageRouter
+from agent.pipeline.superseded import SupersededFrames
 from agent.pipeline.work_item import WorkItem
+from agent.ports import OutboxMessage
 from agent.recipes.cache import RecipeCache
 from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
@@ -48,9 +56,9 @@ class FailingHistory(SqlHistory, Failing):
         self._maybe()
         return super().knows(identity)
 
-    def record_event(self, event: Event) -> None:
+    def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
         self._maybe()
-        super().record_event(event)
+        super().record_event(event, messages)
 
 
 class FailingBook(SqlRecipeBook, Failing):
@@ -59,38 +67,65 @@ class FailingBook(SqlRecipeBook, Failing):
         return super().register(job)
 
 
-class Gate:
-    """An intake with its parts."""
+class AskedQueue(IngressQueue):
+    """Notes whose jobs were looked for."""
 
-    def __init__(self, rooms: Rooms, inspector: Inspector) -> None:
+    asked: tuple[Camera, ...] = ()
+
+    def take_job_of(self, camera: Camera, timeout_s: float) -> Delivery | None:
+        self.asked += (camera,)
+        return super().take_job_of(camera, timeout_s)
+
+
+class Gate:
+    """A router with its parts."""
+
+    def __init__(self, rooms: Rooms, inspector: Inspector, grace_s: float = 0.05) -> None:
         self.rooms = rooms
         self.counters = Counters()
         self.history = FailingHistory(rooms.database, agent_id="cell-7", agent_version="1")
         self.book = FailingBook(rooms.database)
-        self.room = IngressQueue(10, lambda camera: Overload.WAIT, lambda delivery: None, self.counters)
-        self.cabinet = RecipeCache(self.book, inspector, rooms.media, rooms.codec, method="fade")
-        self.onboarding = onboarding(rooms, self.cabinet, inspector, book=self.book)
+        self.events_log = EventLog(self.history, (), self.counters)
         self.in_flight = InFlight(self.history)
-        self.intake = FrameIngest(
-            self.room,
-            PayloadDecoder(),
-            JsonMessageParser(),
-            self.in_flight,
-            self.history,
-            rooms.media,
-            self.onboarding,
+        self.decoder = PayloadDecoder()
+        superseded = SupersededFrames(
+            self.decoder, self.in_flight, self.events_log, self.counters, most=10, most_bytes=10**6
+        )
+        rules = CameraRulebook()
+        self.room = AskedQueue(10, rules, superseded, self.events_log, self.counters, threading.Event())
+        self.recipe_cache = RecipeCache(self.book, inspector, rooms.media, rooms.codec, method="fade")
+        self.onboarding = onboarding(
+            rooms, self.recipe_cache, inspector, book=self.book, events=self.events_log
+        )
+        parser = JsonMessageParser()
+        self.jobs = CameraJobs(
+            self.room, parser, self.onboarding, self.events_log, self.counters, grace_s=grace_s
+        )
+        gaps = SequenceGapMonitor(SequenceGapOptions(), self.history, self.events_log, self.counters, rules)
+        self.ingest = FrameIngest(
+            self.decoder, self.history, self.in_flight, self.jobs, self.onboarding, gaps, self.counters
+        )
+        self.router = MessageRouter(
+            self.ingest,
+            self.jobs,
+            self.events_log,
             self.counters,
+            parser=parser,
+            decoder=self.decoder,
+            history=self.history,
+            media=rooms.media,
+            onboarding=self.onboarding,
         )
 
     def handle(self, sent: Sent) -> WorkItem | None:
-        return self.intake.handle(sent.delivery)
+        return self.router.handle(sent.delivery)
 
     def events(self, kind: str) -> list[str]:
         return [event["message"] for event in self.rooms.rows("event") if event["kind"] == kind]
 
     def close(self) -> None:
         self.onboarding.close()
-        self.cabinet.close()
+        self.recipe_cache.close()
 
 
 @pytest.fixture
@@ -117,15 +152,15 @@ def test_a_frame_becomes_work_for_the_inspector(gate: Gate) -> None:
     assert work is not None
     assert work.frame is not None
     assert (work.sku, work.identity.frame_id, work.identity.part_id) == ("A", "f-1", "17")
-    assert (work.frame.width, work.judgement) == (64, None)
+    assert (work.frame.width, work.result) == (64, None)
     assert work.decode_ms > 0.0
     assert not sent.acknowledged
 
 
-def test_the_time_a_frame_waited_is_told(gate: Gate) -> None:
+def test_the_time_a_frame_waited_is_measured(gate: Gate) -> None:
     sent = frame(sku="A")
     tomorrow = sent.delivery.received_at + timedelta(days=1)
-    work = gate.intake.handle(replace(sent.delivery, received_at=tomorrow, arrived=time.monotonic() - 5.0))
+    work = gate.router.handle(replace(sent.delivery, received_at=tomorrow, arrived=time.monotonic() - 5.0))
     assert work is not None
     assert 5000.0 <= work.queue_ms < 3_600_000.0, "whatever the wall clock says"
 
@@ -133,13 +168,13 @@ def test_the_time_a_frame_waited_is_told(gate: Gate) -> None:
 def test_an_unreadable_frame_becomes_work_for_the_recorder(gate: Gate) -> None:
     work = gate.handle(message(DeliveryKind.FRAME, b"no image", frame_id="f-1"))
     assert work is not None
-    assert work.judgement is not None
-    assert work.judgement.verdict is Verdict.ERROR
+    assert work.result is not None
+    assert work.result.verdict is Verdict.ERROR
     assert work.frame is None
     assert len(gate.in_flight) == 1
 
 
-def test_the_job_is_told_when_it_changes_and_only_then(gate: Gate) -> None:
+def test_a_job_is_an_event_when_it_changes_and_only_then(gate: Gate) -> None:
     for sku in ("A", "A", "B"):
         sent = job(sku)
         assert gate.handle(sent) is None
@@ -153,22 +188,13 @@ def test_the_job_is_told_when_it_changes_and_only_then(gate: Gate) -> None:
     assert gate.events("job")[-1] == f"{CAMERA} now runs no job"
 
 
-def test_a_frame_waits_for_a_job_once_only(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.pipeline.ingest.JOB_GRACE_S", 0.01)
-    asked: list[Camera] = []
-    original = gate.room.take_job_of
-
-    def take(camera: Camera, timeout_s: float) -> Delivery | None:
-        asked.append(camera)
-        return original(camera, timeout_s)
-
-    monkeypatch.setattr(gate.room, "take_job_of", take)
+def test_a_frame_waits_for_a_job_once_only(gate: Gate) -> None:
     for seed in range(3):
         work = gate.handle(frame(seed))
         assert work is not None
-        assert work.judgement is not None
+        assert work.result is not None
     gate.handle(frame(9, SIDE))
-    assert asked == [CAMERA, SIDE]
+    assert gate.room.asked == (CAMERA, SIDE)
 
 
 @pytest.mark.parametrize("failing", ["book", "history"])
@@ -234,12 +260,12 @@ def test_a_repeated_frame_is_counted(gate: Gate) -> None:
 def test_a_superseded_frame_is_skipped_without_decoding_it(gate: Gate) -> None:
     sent = message(DeliveryKind.FRAME, b"\xff\xd8\xff whatever", frame_id="f-1", sku="A")
     identity = PayloadDecoder().identify(sent.delivery)
-    work = skipped(sent.delivery, identity, gate.in_flight)
+    work = gate.ingest.skip(sent.delivery, identity)
     assert work is not None
-    assert work.judgement is not None
-    assert work.judgement.verdict is Verdict.SKIPPED
+    assert work.result is not None
+    assert work.result.verdict is Verdict.SKIPPED
     assert (work.sku, work.identity.frame_id) == ("A", "f-1")
-    assert skipped(sent.again().delivery, identity, gate.in_flight) is None
+    assert gate.ingest.skip(sent.again().delivery) is None
 
 
 def test_a_frame_that_is_no_image_still_belongs_to_its_product(gate: Gate) -> None:
@@ -248,5 +274,5 @@ def test_a_frame_that_is_no_image_still_belongs_to_its_product(gate: Gate) -> No
     works.append(gate.handle(message(DeliveryKind.FRAME, b"no image", frame_id="b")))
     works.append(gate.handle(message(DeliveryKind.FRAME, b"no image", SIDE, frame_id="c")))
     assert [work.sku for work in works if work is not None] == ["gear", "plate", None]
-    # Nobody enrolls a product because of bytes that are none of it.
+    # Nobody enrolls a product because of bytes that are not an image of it.
     assert "gear" not in {row["sku"] for row in gate.rooms.rows("sku")}

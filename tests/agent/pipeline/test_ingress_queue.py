@@ -1,4 +1,4 @@
-"""The waiting room: order, bounds, `latest`, jobs out of turn."""
+"""IngressQueue: order, bounds, `latest`, jobs out of turn."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.frame import Camera, Delivery, DeliveryKind
-from agent.pipeline.ingress_queue import IngressQueue, Overload
-from agent.telemetry import Counters
+from agent.pipeline.ingress_queue import IngressQueue
 from tests.support.loopback import CAMERA, message
+from tests.support.parts import Superseding
+from tests.support.parts import latest as rules_of
 
 SIDE = Camera("plant", "line-1", "side")
 
@@ -26,17 +27,25 @@ def job(name: str, camera: Camera = CAMERA) -> Delivery:
 
 
 class Room:
-    """A waiting room and what it told."""
+    """An ingress queue and what it replaced."""
 
-    def __init__(self, capacity: int = 10, *latest: Camera) -> None:
-        self.counters = Counters()
-        self.superseded: list[Delivery] = []
+    def __init__(self, capacity: int = 10, *latest: Camera, most_bytes: int = 10**9) -> None:
+        self.superseding = Superseding()
+        self.counters = self.superseding.counters
+        self.ending = threading.Event()
         self.room = IngressQueue(
             capacity,
-            lambda camera: Overload.LATEST if camera in latest else Overload.WAIT,
-            self.superseded.append,
+            rules_of(*latest),
+            self.superseding.frames,
+            self.superseding.events,
             self.counters,
+            self.ending,
+            most_bytes=most_bytes,
         )
+
+    @property
+    def superseded(self) -> list[Delivery]:
+        return self.superseding.deliveries()
 
     def admit(self, *deliveries: Delivery) -> None:
         for delivery in deliveries:
@@ -132,8 +141,9 @@ def test_every_delivery_is_taken_superseded_or_refused(
         assert len(room.room) <= capacity
     rest = room.taken()
     refused = room.counters.get("deliveries_refused")
-    assert taken + len(rest) + len(room.superseded) + refused == admitted
-    assert all(d.camera == SIDE and d.kind is DeliveryKind.FRAME for d in room.superseded)
+    superseded = room.superseded
+    assert taken + len(rest) + len(superseded) + refused == admitted
+    assert all(d.camera == SIDE and d.kind is DeliveryKind.FRAME for d in superseded)
     for camera in (CAMERA, SIDE):
         of_camera = [name for name in rest if events[int(name)][0] == camera]
         assert of_camera == sorted(of_camera, key=int)
@@ -149,6 +159,13 @@ def test_a_closed_room_admits_nothing_and_gives_what_it_has() -> None:
     assert room.taken() == ["a"]
     assert not late.acknowledged
     assert room.counters.get("deliveries_after_close") == 1
+
+
+def test_nothing_is_admitted_once_the_pipeline_ends() -> None:
+    room = Room()
+    room.ending.set()
+    room.admit(frame("a"))
+    assert (len(room.room), room.counters.get("deliveries_after_close")) == (0, 1)
 
 
 def test_closing_wakes_who_waits() -> None:
@@ -198,25 +215,18 @@ def test_what_is_put_back_comes_next() -> None:
 
 
 def test_what_nobody_delivers_again_is_bounded_by_its_bytes() -> None:
-    refused: list[Delivery] = []
-    room = IngressQueue(
-        1000,
-        lambda camera: Overload.WAIT,
-        lambda delivery: None,
-        Counters(),
-        on_refused=refused.append,
-        most_bytes=1000,
-    )
+    outer = Room(1000, most_bytes=1000)
+    room = outer.room
     for _ in range(50):
         room.admit(frame("x" * 300))
-    assert (len(room), room.bytes_held, len(refused)) == (3, 900, 47)
+    assert (len(room), room.bytes_held, outer.superseding.unrecorded) == (3, 900, 47)
     room.take(0.0)
     room.admit(frame("y" * 300))
     assert (len(room), room.bytes_held) == (3, 900)
 
 
 def test_one_that_is_larger_than_all_room_is_admitted_where_nothing_else_waits() -> None:
-    room = IngressQueue(10, lambda camera: Overload.WAIT, lambda delivery: None, Counters(), most_bytes=10)
+    room = Room(10, most_bytes=10).room
     room.admit(frame("x" * 300))
     assert len(room) == 1
     assert room.take(0.0) is not None
@@ -224,7 +234,7 @@ def test_one_that_is_larger_than_all_room_is_admitted_where_nothing_else_waits()
 
 
 def test_a_connection_that_is_lost_again_and_again_does_not_fill_a_full_room() -> None:
-    """The line stands still; each new connection brings its window of frames once more."""
+    """The pipeline stands still; each new connection brings its window of frames once more."""
     room, window = Room(8), 6
     gone: list[bool] = []
     for connection in range(20):

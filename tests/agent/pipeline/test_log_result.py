@@ -1,4 +1,4 @@
-"""What is told of a recorded frame: one line with its fields, and how long it took."""
+"""A recorded frame is one line in the log with its fields, and its times are measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Inspection, Timings
 from agent.domain.verdict import Verdict
-from agent.pipeline.recorder import tell
+from agent.pipeline.recorder import log_result, measure
 from agent.telemetry import BOUNDS_S, TOTAL, Measures
 from tests.support.plant import Plant, frame
 
@@ -43,7 +43,7 @@ def inspection(verdict: Verdict, number: int = 1) -> Inspection:
 )
 def test_one_line_for_each_verdict(verdict: Verdict, level: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "agent.pipeline"):
-        tell([(inspection(verdict), 0.1)], Measures())
+        log_result(inspection(verdict))
     (record,) = caplog.records
     assert (record.levelname, record.getMessage()) == (level, f"{verdict}: because")
     fields = {name: getattr(record, name) for name in ("camera", "sku", "frame_id", "inspection_id")}
@@ -52,7 +52,8 @@ def test_one_line_for_each_verdict(verdict: Verdict, level: str, caplog: pytest.
 
 def test_durations_by_stage_and_in_all() -> None:
     measures = Measures()
-    tell([(inspection(Verdict.PASS), 2.0), (inspection(Verdict.ERROR), 2.0)], measures)
+    for verdict in (Verdict.PASS, Verdict.ERROR):
+        measure(inspection(verdict), 2.0, measures)
     found = measures.histograms()
     assert set(found) == {"queue", "decode", "infer", "record", TOTAL}
     assert found["infer"].total_s == pytest.approx(0.06)
@@ -62,11 +63,11 @@ def test_durations_by_stage_and_in_all() -> None:
 
 def test_a_skipped_frame_has_no_duration() -> None:
     measures = Measures()
-    tell([(inspection(Verdict.SKIPPED), 0.1)], measures)
+    measure(inspection(Verdict.SKIPPED), 0.1, measures)
     assert measures.histograms() == {}
 
 
-def test_a_line_counts_measures_and_sees(plant: Plant) -> None:
+def test_a_pipeline_counts_measures_and_sees(plant: Plant) -> None:
     sent = [frame(seed) for seed in range(3)]
     plant.inspected(*sent, sent[0].again())
     measures = plant.measures

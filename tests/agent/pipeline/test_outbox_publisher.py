@@ -8,18 +8,22 @@ from datetime import UTC, datetime
 
 import pytest
 
+from adapters.mqtt.messages import MqttMessageComposer
+from adapters.mqtt.sink import MqttSink
+from adapters.mqtt.topics import Topics
 from agent.domain.errors import StorageError, TransportError, UndeliverableError
 from agent.domain.frame import FrameIdentity
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
-from agent.pipeline import outbox_publisher as outbox_drain
-from agent.pipeline import outbox_publisher as refusals
-from agent.pipeline.outbox_publisher import OutboxPublisher
-from agent.ports import Entry, OutboxMessage, StoredMessage
+from agent.event_log import EventLog
+from agent.pipeline.outbox_publisher import BATCH, OutboxPublisher, RestingMessages
+from agent.pipeline.worker import Pace, StageThread
+from agent.ports import Entry, OutboxMessage, Sink, StoredMessage
 from agent.telemetry import Counters
 from storage import SqlOutbox
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import CAMERA, LoopbackTransport
+from tests.support.plant import AGENT
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 
@@ -29,150 +33,164 @@ def commit(rooms: Rooms, *numbers: int) -> None:
     for number in numbers:
         identity = FrameIdentity(CAMERA, str(number))
         inspection = Inspection(f"i{number}", identity, "A", Verdict.PASS, "", NOW, NOW)
-        entries.append(Entry(inspection, (OutboxMessage("verdict", f"t/{number}", b"{}"),)))
+        entries.append(Entry(inspection, (OutboxMessage("mqtt", "verdict", f"t/{number}", b"{}"),)))
     assert all(rooms.history.record(entries))
 
 
-class Drain:
-    """A drain with its transport, run in a thread or once to its end."""
+class Bench:
+    """A publisher with its transport, run in a thread or once to its end."""
 
-    def __init__(self, rooms: Rooms, outbox: SqlOutbox | None = None) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        outbox: SqlOutbox | None = None,
+        *,
+        sink: Sink | None = None,
+        most_resting: int = 500,
+        **pace: float,
+    ) -> None:
         self.transport = LoopbackTransport()
         self.transport.start(lambda delivery: None)
         self.counters = Counters()
-        self.drain = OutboxPublisher(outbox or rooms.outbox, rooms.history, self.transport, self.counters)
         self.ending = threading.Event()
-        self._thread = threading.Thread(target=self.drain.run, args=(self.ending,))
+        sink = sink or MqttSink(self.transport, MqttMessageComposer(Topics("plant", "cell-7"), "1"))
+        quick = Pace(**{"publish_retry_s": 0.02, **pace})
+        self.events = EventLog(rooms.history, (), self.counters)
+        self.publisher = OutboxPublisher(
+            StageThread("publish-mqtt", threading.Event(), self.counters, quick),
+            sink,
+            outbox or rooms.outbox,
+            self.events,
+            self.counters,
+            self.ending,
+            AGENT,
+            most_resting=most_resting,
+        )
+        self._thread = threading.Thread(target=self.publisher.run)
 
     def run_to_the_end(self) -> None:
         self.ending.set()
-        self.drain.run(self.ending)
+        self.publisher.run()
 
-    def __enter__(self) -> Drain:
+    def __enter__(self) -> Bench:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ending.set()
-        self.drain.wake()
+        self.publisher.wake()
         self._thread.join(20.0)
         assert not self._thread.is_alive()
 
 
-@pytest.fixture(autouse=True)
-def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_drain, "RETRY_S", 0.02)
-
-
 def test_everything_goes_out_in_order_and_is_marked(rooms: Rooms) -> None:
     commit(rooms, *range(150))
-    drain = Drain(rooms)
-    drain.run_to_the_end()
-    assert drain.transport.topics() == [f"t/{number}" for number in range(150)]
+    bench = Bench(rooms)
+    bench.run_to_the_end()
+    assert bench.transport.topics() == [f"t/{number}" for number in range(150)]
     assert rooms.outbox.depth() == 0
-    assert drain.counters.get("messages_sent") == 150
+    assert bench.counters.get("messages_sent") == 150
 
 
 def test_new_messages_go_out_when_it_is_woken(rooms: Rooms) -> None:
-    with Drain(rooms) as drain:
+    with Bench(rooms) as bench:
         for number in range(3):
             commit(rooms, number)
-            drain.drain.wake()
-            wait_until(lambda number=number: f"t/{number}" in drain.transport.topics(), "the message")  # type: ignore[misc]
+            bench.publisher.wake()
+            wait_until(lambda number=number: f"t/{number}" in bench.transport.topics(), "the message")  # type: ignore[misc]
         wait_until(lambda: rooms.outbox.depth() == 0, "the marks")
-    assert drain.transport.topics() == ["t/0", "t/1", "t/2"]
+    assert bench.transport.topics() == ["t/0", "t/1", "t/2"]
 
 
 def test_what_was_committed_before_the_end_goes_out_before_the_end(rooms: Rooms) -> None:
-    """The recorder's last commit and `ending` both come just after the drain found nothing."""
+    """The recorder's last commit and `ending` both come just after the publisher found nothing."""
 
     class Late(SqlOutbox):
-        def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
-            found = super().pending(limit, excluding)
-            if not drain.ending.is_set():
+        def pending(
+            self, limit: int, excluding: Collection[int] = (), *, sink: str | None = None
+        ) -> Sequence[StoredMessage]:
+            found = super().pending(limit, excluding, sink=sink)
+            if not bench.ending.is_set():
                 commit(rooms, 1)
-                drain.ending.set()
-                drain.drain.wake()
+                bench.ending.set()
+                bench.publisher.wake()
             return found
 
-    drain = Drain(rooms, Late(rooms.database, agent_id="cell-7"))
-    drain.drain.run(drain.ending)
-    assert drain.transport.topics() == ["t/1"]
+    bench = Bench(rooms, Late(rooms.database, agent_id="cell-7"))
+    bench.publisher.run()
+    assert bench.transport.topics() == ["t/1"]
     assert rooms.outbox.depth() == 0
 
 
 def test_without_a_connection_messages_stay_and_go_out_later(rooms: Rooms) -> None:
     commit(rooms, 1, 2, 3)
-    drain = Drain(rooms)
-    drain.transport.refuse = lambda message: TransportError("no connection")
-    with drain:
-        wait_until(lambda: drain.counters.get("publishes_postponed") >= 2, "retries")
+    bench = Bench(rooms)
+    bench.transport.refuse = lambda message: TransportError("no connection")
+    with bench:
+        wait_until(lambda: bench.counters.get("publishes_postponed") >= 2, "retries")
         assert rooms.outbox.depth() == 3
-        drain.transport.refuse = lambda message: None
+        bench.transport.refuse = lambda message: None
         wait_until(lambda: rooms.outbox.depth() == 0, "the messages")
-    assert drain.transport.topics() == ["t/1", "t/2", "t/3"]
+    assert bench.transport.topics() == ["t/1", "t/2", "t/3"]
 
 
 def test_ending_without_a_connection_does_not_hang_and_loses_nothing(rooms: Rooms) -> None:
     commit(rooms, 1)
-    drain = Drain(rooms)
-    drain.transport.refuse = lambda message: TransportError("no connection")
-    drain.run_to_the_end()
+    bench = Bench(rooms)
+    bench.transport.refuse = lambda message: TransportError("no connection")
+    bench.run_to_the_end()
     assert rooms.outbox.depth() == 1
 
 
 def test_a_queue_that_is_full_after_two_keeps_the_order(rooms: Rooms) -> None:
     commit(rooms, *range(5))
-    drain = Drain(rooms)
+    bench = Bench(rooms)
     room_for = [2]
 
     def refuse(message: OutboxMessage) -> Exception | None:
         room_for[0] -= 1
         return TransportError("full") if room_for[0] < 0 else None
 
-    drain.transport.refuse = refuse
-    with drain:
+    bench.transport.refuse = refuse
+    with bench:
         wait_until(lambda: rooms.outbox.depth() == 3, "the first two")
         room_for[0] = 100
         wait_until(lambda: rooms.outbox.depth() == 0, "the rest")
-    assert drain.transport.topics() == [f"t/{number}" for number in range(5)]
+    assert bench.transport.topics() == [f"t/{number}" for number in range(5)]
 
 
 def test_a_late_acknowledgement_is_waited_for_and_not_answered_by_sending_again(rooms: Rooms) -> None:
     """The broker's answers wait behind a window of frames that the agent has yet to read."""
     commit(rooms, 1)
-    drain = Drain(rooms)
-    drain.transport.acknowledges = False
-    with drain:
-        wait_until(lambda: drain.transport.topics() == ["t/1"], "the message")
+    bench = Bench(rooms)
+    bench.transport.acknowledges = False
+    with bench:
+        wait_until(lambda: bench.transport.topics() == ["t/1"], "the message")
         commit(rooms, 2)
-        drain.drain.wake()
-        wait_until(lambda: "t/2" in drain.transport.topics(), "the one behind it")
-        drain.transport.acknowledge_all()
+        bench.publisher.wake()
+        wait_until(lambda: "t/2" in bench.transport.topics(), "the one behind it")
+        bench.transport.acknowledge_all()
         wait_until(lambda: rooms.outbox.depth() == 0, "the marks")
-    assert drain.transport.topics() == ["t/1", "t/2"]
+    assert bench.transport.topics() == ["t/1", "t/2"]
 
 
 def test_what_a_lost_connection_left_open_is_sent_again(rooms: Rooms) -> None:
     commit(rooms, 1)
-    drain = Drain(rooms)
-    drain.transport.acknowledges = False
-    with drain:
-        wait_until(lambda: drain.transport.topics() == ["t/1"], "the message")
-        drain.transport.acknowledges = True
-        drain.transport.lose_connection()
+    bench = Bench(rooms)
+    bench.transport.acknowledges = False
+    with bench:
+        wait_until(lambda: bench.transport.topics() == ["t/1"], "the message")
+        bench.transport.acknowledges = True
+        bench.transport.lose_connection()
         wait_until(lambda: rooms.outbox.depth() == 0, "the acknowledgement")
-    assert drain.transport.topics() == ["t/1", "t/1"]
+    assert bench.transport.topics() == ["t/1", "t/1"]
 
 
-def test_the_end_waits_for_no_acknowledgement_that_does_not_come(
-    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox_drain, "FAREWELL_S", 0.05)
+def test_the_end_waits_for_no_acknowledgement_that_does_not_come(rooms: Rooms) -> None:
     commit(rooms, 1)
-    drain = Drain(rooms)
-    drain.transport.acknowledges = False
-    drain.run_to_the_end()
+    bench = Bench(rooms, last_s=0.05)
+    bench.transport.acknowledges = False
+    bench.run_to_the_end()
     assert rooms.outbox.depth() == 1, "it is sent again after the next start"
 
 
@@ -182,8 +200,10 @@ class Counting(SqlOutbox):
     questions = 0
     rows = 0
 
-    def pending(self, limit: int, excluding: Collection[int] = ()) -> Sequence[StoredMessage]:
-        found = super().pending(limit, excluding)
+    def pending(
+        self, limit: int, excluding: Collection[int] = (), *, sink: str | None = None
+    ) -> Sequence[StoredMessage]:
+        found = super().pending(limit, excluding, sink=sink)
         self.questions += 1
         self.rows += len(found)
         return found
@@ -191,89 +211,83 @@ class Counting(SqlOutbox):
 
 def test_while_acknowledgements_are_due_no_row_is_read_twice(rooms: Rooms) -> None:
     outbox = Counting(rooms.database, agent_id="cell-7")
-    drain = Drain(rooms, outbox)
-    drain.transport.acknowledges = False
+    bench = Bench(rooms, outbox)
+    bench.transport.acknowledges = False
     commit(rooms, *range(100))
-    with drain:
-        wait_until(lambda: len(drain.transport.published) == 100, "the messages")
+    with bench:
+        wait_until(lambda: len(bench.transport.published) == 100, "the messages")
         for number in range(100, 120):
             commit(rooms, number)
-            drain.drain.wake()
-            wait_until(lambda number=number: f"t/{number}" in drain.transport.topics(), "the message")  # type: ignore[misc]
+            bench.publisher.wake()
+            wait_until(lambda number=number: f"t/{number}" in bench.transport.topics(), "the message")  # type: ignore[misc]
         before = outbox.questions
         wait_until(lambda: outbox.questions >= before + 3, "three more looks")
         assert outbox.rows == 120
-        drain.transport.acknowledge_all()
+        bench.transport.acknowledge_all()
         wait_until(lambda: rooms.outbox.depth() == 0, "the marks")
     assert outbox.rows == 120
-    assert len(drain.transport.published) == 120
+    assert len(bench.transport.published) == 120
 
 
-def test_the_outbox_is_not_asked_while_there_is_nothing_new(
-    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox_drain, "RETRY_S", 3600.0)
+def test_the_outbox_is_not_asked_while_there_is_nothing_new(rooms: Rooms) -> None:
     outbox = Counting(rooms.database, agent_id="cell-7")
-    drain = Drain(rooms, outbox)
-    drain.transport.acknowledges = False
+    bench = Bench(rooms, outbox, publish_retry_s=3600.0)
+    bench.transport.acknowledges = False
     settled = []
     commit(rooms, *range(10))
-    with drain:
-        wait_until(lambda: len(drain.transport.published) == 10, "the messages")
+    with bench:
+        wait_until(lambda: len(bench.transport.published) == 10, "the messages")
         questions = outbox.questions
-        for ticket in drain.transport.tickets:
+        for ticket in bench.transport.tickets:
             ticket.acknowledged = True
             settled.append(ticket)
             wait_until(lambda: rooms.outbox.depth() == 10 - len(settled), "the mark")
         assert outbox.questions == questions
 
 
-def test_a_full_client_is_filled_up_as_soon_as_it_has_room(
-    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox_drain, "RETRY_S", 3600.0)
+def test_a_full_client_is_filled_up_as_soon_as_it_has_room(rooms: Rooms) -> None:
     commit(rooms, *range(50))
-    drain = Drain(rooms)
-    drain.transport.acknowledges = False
-    drain.transport.refuse = lambda message: (
+    bench = Bench(rooms, publish_retry_s=3600.0)
+    bench.transport.acknowledges = False
+    bench.transport.refuse = lambda message: (
         TransportError("full")
-        if sum(not ticket.acknowledged for ticket in drain.transport.tickets) >= 4
+        if sum(not ticket.acknowledged for ticket in bench.transport.tickets) >= 4
         else None
     )
-    with drain:
+    with bench:
         for sent in range(4, 50, 4):
-            wait_until(lambda sent=sent: len(drain.transport.published) >= sent, "four more")  # type: ignore[misc]
-            drain.transport.acknowledge_all()
-        wait_until(lambda: len(drain.transport.published) == 50, "the last")
-        drain.transport.acknowledge_all()
-    assert drain.transport.topics() == [f"t/{number}" for number in range(50)]
+            wait_until(lambda sent=sent: len(bench.transport.published) >= sent, "four more")  # type: ignore[misc]
+            bench.transport.acknowledge_all()
+        wait_until(lambda: len(bench.transport.published) == 50, "the last")
+        bench.transport.acknowledge_all()
+    assert bench.transport.topics() == [f"t/{number}" for number in range(50)]
     assert rooms.outbox.depth() == 0
 
 
 def test_a_thread_that_dies_of_a_message_twice_gives_it_up_the_third_time(rooms: Rooms) -> None:
     commit(rooms, 1, 2, 3)
-    drain = Drain(rooms)
-    drain.transport.refuse = lambda message: KeyError("odd") if message.topic == "t/2" else None
-    drain.ending.set()
+    bench = Bench(rooms)
+    bench.transport.refuse = lambda message: KeyError("odd") if message.destination == "t/2" else None
+    bench.ending.set()
     for _ in range(2):
         with pytest.raises(KeyError):
-            drain.drain.run(drain.ending)
-    drain.drain.run(drain.ending)
-    assert drain.transport.topics() == ["t/1", "t/3"]
+            bench.publisher.run()
+    bench.publisher.run()
+    assert bench.transport.topics() == ["t/1", "t/3"]
     assert rooms.outbox.depth() == 0
     assert rooms.rows("event")[0]["kind"] == "undeliverable"
 
 
 def test_a_message_that_no_broker_takes_lets_the_others_pass_and_leaves_an_event(rooms: Rooms) -> None:
     commit(rooms, 1, 2, 3)
-    drain = Drain(rooms)
-    drain.transport.refuse = lambda message: (
-        UndeliverableError("too large") if message.topic == "t/2" else None
+    bench = Bench(rooms)
+    bench.transport.refuse = lambda message: (
+        UndeliverableError("too large") if message.destination == "t/2" else None
     )
-    drain.run_to_the_end()
-    assert drain.transport.topics() == ["t/1", "t/3"]
+    bench.run_to_the_end()
+    assert bench.transport.topics() == ["t/1", "t/3"]
     assert rooms.outbox.depth() == 0
-    assert drain.counters.get("messages_undeliverable") == 1
+    assert bench.counters.get("messages_undeliverable") == 1
     event = rooms.rows("event")[0]
     assert (event["kind"], event["severity"]) == ("undeliverable", "error")
     assert "t/2" in event["message"]
@@ -281,14 +295,14 @@ def test_a_message_that_no_broker_takes_lets_the_others_pass_and_leaves_an_event
 
 
 def test_a_whole_batch_that_nobody_takes_does_not_stand_in_the_way(rooms: Rooms) -> None:
-    commit(rooms, *range(outbox_drain.BATCH + 1))
-    drain = Drain(rooms)
-    last = f"t/{outbox_drain.BATCH}"
-    drain.transport.refuse = lambda message: (
-        UndeliverableError("too large") if message.topic != last else None
+    commit(rooms, *range(BATCH + 1))
+    bench = Bench(rooms)
+    last = f"t/{BATCH}"
+    bench.transport.refuse = lambda message: (
+        UndeliverableError("too large") if message.destination != last else None
     )
-    drain.run_to_the_end()
-    assert drain.transport.topics() == [last]
+    bench.run_to_the_end()
+    assert bench.transport.topics() == [last]
     assert rooms.outbox.depth() == 0
 
 
@@ -303,51 +317,46 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(rooms: Rooms) -> None
             super().mark_sent(ids)
 
     commit(rooms, 1)
-    with Drain(rooms, Flaky(rooms.database, agent_id="cell-7")) as drain:
+    with Bench(rooms, Flaky(rooms.database, agent_id="cell-7")) as bench:
         wait_until(lambda: rooms.outbox.depth() == 0, "the mark")
-    assert set(drain.transport.topics()) == {"t/1"}
+    assert set(bench.transport.topics()) == {"t/1"}
 
 
-def test_a_refused_message_rests_and_is_tried_again(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "FIRST_REST_S", 0.02)
+def test_a_refused_message_rests_and_is_tried_again(rooms: Rooms) -> None:
     commit(rooms, 1)
-    drain = Drain(rooms)
-    drain.transport.acknowledges = False
-    with drain:
-        wait_until(drain.transport.topics, "the first try")
-        drain.transport.acknowledges = True
-        drain.transport.refuse_all()
+    bench = Bench(rooms, refusal_rest_s=0.02)
+    bench.transport.acknowledges = False
+    with bench:
+        wait_until(bench.transport.topics, "the first try")
+        bench.transport.acknowledges = True
+        bench.transport.refuse_all()
         wait_until(lambda: rooms.outbox.depth() == 0, "the mark")
-    assert drain.transport.topics() == ["t/1", "t/1"]
-    assert drain.counters.get("messages_put_off") == 1
+    assert bench.transport.topics() == ["t/1", "t/1"]
+    assert bench.counters.get("messages_put_off") == 1
     assert not rooms.rows("event")
 
 
-def test_refused_messages_beyond_the_bound_are_given_up_with_an_event(
-    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(refusals, "FIRST_REST_S", 600.0)
+def test_refused_messages_beyond_the_bound_are_given_up_with_an_event(rooms: Rooms) -> None:
     commit(rooms, 1, 2, 3)
-    drain = Drain(rooms)
-    drain.drain._resting = refusals.RefusalBackoff(most=1)
-    drain.transport.acknowledges = False
-    with drain:
-        wait_until(lambda: len(drain.transport.topics()) == 3, "the three")
-        drain.transport.refuse_all()
+    bench = Bench(rooms, refusal_rest_s=600.0, most_resting=1)
+    bench.transport.acknowledges = False
+    with bench:
+        wait_until(lambda: len(bench.transport.topics()) == 3, "the three")
+        bench.transport.refuse_all()
         wait_until(lambda: rooms.outbox.depth() == 1, "the two that are given up")
-    assert drain.counters.get("messages_undeliverable") == 2
+    assert bench.counters.get("messages_undeliverable") == 2
     assert {event["kind"] for event in rooms.rows("event")} == {"undeliverable"}
     assert "t/2" in rooms.rows("event")[0]["message"]
 
 
 def test_each_refusal_doubles_the_rest() -> None:
     now = [0.0]
-    one = refusals.RefusalBackoff(clock=lambda: now[0])
-    for length_s in (1.0, 2.0, 4.0):
-        assert one.note(7)
+    one = RestingMessages(1.0, clock=lambda: now[0])
+    for times, length_s in enumerate((1.0, 2.0, 4.0), 1):
+        assert one.refused(7) == times
         now[0] += length_s - 0.5
         assert 7 in one.numbers
         now[0] += 0.5
         assert 7 not in one.numbers
     one.forget(7)
-    assert not one.knows(7)
+    assert one.refused(7) == 1, "as if it had never been refused"

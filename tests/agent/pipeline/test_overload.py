@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from agent.domain.camera_rules import CameraRules, Overload
 from agent.domain.frame import Delivery, DeliveryKind
-from agent.pipeline import Overload
 from agent.pipeline.ingress_queue import Bounds
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.images import part
@@ -41,20 +41,20 @@ def test_frames_without_guarantee_never_fill_the_memory_and_all_are_told_of(
 ) -> None:
     history = FlakyHistory(rooms.database, agent_id="cell-7", agent_version="1")
     history.failures = 10**9
-    plant = build(history=history, overload=lambda camera: overload, bounds=BOUNDS, max_batch=2)
+    plant = build(history=history, rules=CameraRules(overload=overload), bounds=BOUNDS, max_batch=2)
     highest = 0
     for number in range(1500):
         plant.deliver(large(number, guaranteed=False))
-        highest = max(highest, plant.line.bytes_held)
+        highest = max(highest, plant.pipeline.bytes_held)
     assert highest <= MOST
     assert plant.counters.get("frames_unrecorded") > 500
-    state = plant.line.state()
+    state = plant.pipeline.state()
     assert state.superseded <= BOUNDS.skips * 2 + 1
     assert state.waiting <= 256
     history.failures = 0
-    # A line that ends waits for no storage: what was refused a moment before would be left undone.
+    # A pipeline that ends waits for no storage: what was refused a moment before would be left undone.
     wait_until(plant.rows, "the first row")
-    plant.line.stop(30.0)
+    plant.pipeline.stop(30.0)
     assert recorded(plant) == 1500
     assert plant.counters.get("events_lost") == 0
 
@@ -64,7 +64,7 @@ def test_guaranteed_frames_that_are_replaced_are_kept_by_name_and_recorded(
 ) -> None:
     history = FlakyHistory(rooms.database, agent_id="cell-7", agent_version="1")
     history.failures = 10**9
-    plant = build(history=history, overload=lambda camera: Overload.LATEST, bounds=BOUNDS)
+    plant = build(history=history, rules=CameraRules(overload=Overload.LATEST), bounds=BOUNDS)
     sent = [large(number, guaranteed=True) for number in range(64)]  # a window of them
     plant.deliver(*sent)
     wait_until(lambda: plant.counters.get("storage_retries") >= 3, "attempts")
@@ -88,7 +88,7 @@ def test_a_connection_lost_again_and_again_while_storage_is_away_fills_nothing(
         gone.append(False)
         latest = [_again(one, lambda c=connection: gone[c]) for one in window]  # type: ignore[misc]
         plant.deliver(*latest)
-        held.append(plant.line.bytes_held)
+        held.append(plant.pipeline.bytes_held)
         gone[connection] = connection < 29
     assert max(held) <= 100 * len(window[0].delivery.payload)
     history.failures = 0
@@ -107,9 +107,9 @@ def test_what_waits_in_a_full_line_is_decoded_images_within_the_bound(build: Bui
     method.gate.clear()
     sent = [large(number, guaranteed=True) for number in range(40)]
     plant.deliver(*sent)
-    wait_until(lambda: plant.line.state().ready >= 1, "an image that waits")
+    wait_until(lambda: plant.pipeline.state().decoded >= 1, "an image that waits")
     payloads = sum(len(one.delivery.payload) for one in sent)
-    assert plant.line.bytes_held <= payloads + 250_000
+    assert plant.pipeline.bytes_held <= payloads + 250_000
     method.gate.set()
     plant.acknowledged(*sent)
     assert len(plant.rows()) == 40
@@ -131,8 +131,8 @@ def test_a_delivery_keeps_its_image_only_as_long_as_it_is_needed(build: Build) -
     plant.deliver(one)
     wait_until(lambda: method.scored, "the frame before the model")
     again: Delivery = one.again().delivery
-    plant.line.room.admit(again)
+    plant.pipeline.ingress.admit(again)
     wait_until(lambda: plant.counters.get("frames_repeated") == 1, "the repetition")
-    assert plant.line.bytes_held == 0
+    assert plant.pipeline.bytes_held == 0
     method.gate.set()
     plant.acknowledged(one)

@@ -1,4 +1,4 @@
-"""The line: every delivery ends as exactly one row, whatever happens around it (DESIGN section 5)."""
+"""Pipeline: every delivery ends as exactly one row, whatever happens around it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import json
 import random
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-import pytest
-
+from agent.domain.camera_rules import CameraRules, Overload
 from agent.domain.frame import Camera, DeliveryKind
-from agent.pipeline import Overload
-from agent.pipeline import ingest as intake_module
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.images import part, spotted
 from tests.support.loopback import CAMERA, Sent, message
-from tests.support.plant import GatedFade, Plant, frame
+from tests.support.plant import QUICK, GatedFade, Plant, frame
 
 SIDE = Camera("plant", "line-1", "side")
 Build = Callable[..., Plant]
@@ -144,7 +142,7 @@ def test_equal_images_without_ids_are_parts_of_their_own(plant: Plant) -> None:
 
 def test_with_latest_every_frame_is_judged_or_skipped(build: Build) -> None:
     method = GatedFade()
-    plant = build(method=method, overload=lambda camera: Overload.LATEST, max_batch=1)
+    plant = build(method=method, rules=CameraRules(overload=Overload.LATEST), max_batch=1)
     method.gate.clear()
     sent = [frame(seed) for seed in range(30)]
     plant.deliver(*sent)
@@ -162,7 +160,7 @@ def test_with_latest_every_frame_is_judged_or_skipped(build: Build) -> None:
 
 def test_equal_images_that_are_skipped_have_rows_of_their_own(build: Build) -> None:
     method = GatedFade()
-    plant = build(method=method, overload=lambda camera: Overload.LATEST, max_batch=1)
+    plant = build(method=method, rules=CameraRules(overload=Overload.LATEST), max_batch=1)
     method.gate.clear()
     sent = [frame(7, named=False) for _ in range(30)]
     plant.deliver(*sent)
@@ -244,7 +242,7 @@ def test_references_in_the_database_survive_a_stop(build: Build) -> None:
     reference = message(DeliveryKind.REFERENCE, encoded(part(1)), sku="A", frame_id="good")
     plant.deliver(reference)
     plant.acknowledged(reference)
-    plant.line.stop(10.0)
+    plant.pipeline.stop(10.0)
     later = build()
     wait_until(lambda: (r := later.rooms.book.active("A")) is not None and r.shots == 1, "the recipe")
 
@@ -255,17 +253,17 @@ def test_the_recipe_of_one_sku_that_cannot_be_used_costs_the_others_nothing(
     reference = message(DeliveryKind.REFERENCE, encoded(part(1)), sku="A", frame_id="good")
     plant.deliver(reference)
     wait_until(lambda: (r := rooms.book.active("A")) is not None and r.shots == 1, "the recipe")
-    plant.line.stop(10.0)
+    plant.pipeline.stop(10.0)
     recipe = rooms.book.active("A")
     assert recipe is not None
     (rooms.folder / "media" / recipe.references[0].path).unlink()
     later = Plant(rooms)
-    later.line.start()
+    later.pipeline.start()
     later.inspected(frame(1, sku="A"), frame(2, sku="B"), frame(3, sku="A"))
     verdicts = {name: row["verdict"] for name, row in later.by_frame().items()}
     assert verdicts == {"f-1": "ERROR", "f-2": "REVIEW", "f-3": "ERROR"}
     assert "cannot be read" in later.by_frame()["f-1"]["reason"]
-    later.line.stop(10.0)
+    later.pipeline.stop(10.0)
 
 
 def job(payload: object, camera: Camera = CAMERA) -> Sent:
@@ -282,11 +280,9 @@ def test_a_frame_without_a_sku_belongs_to_the_job_of_its_camera(plant: Plant) ->
     wait_until(lambda: (r := plant.rooms.book.active("J-1")) is not None and r.noun == "nut", "the noun")
 
 
-def test_a_job_that_comes_just_after_its_first_frame_counts(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_comes_just_after_its_first_frame_counts(build: Callable[..., Plant]) -> None:
     """After a restart the frames that the broker held come before the retained job."""
-    monkeypatch.setattr(intake_module, "JOB_GRACE_S", 30.0)
+    plant = build(pace=replace(QUICK, job_grace_s=30.0))
     plant.inspected(frame(1, sku=None), frame(2, sku=None), job({"sku": "J-1"}))
     assert {row["sku"] for row in plant.rows()} == {"J-1"}
 
@@ -324,7 +320,7 @@ def test_feedback_finds_its_row(plant: Plant) -> None:
 
 
 def test_in_shadow_mode_nothing_is_alarmed(build: Build) -> None:
-    plant = build(shadow=True)
+    plant = build(rules=CameraRules(shadow=True))
     enroll_good_parts(plant)
     row = judged_until(plant, "FAIL")
     assert row["shadow"]

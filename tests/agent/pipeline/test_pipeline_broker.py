@@ -79,11 +79,11 @@ class Stand:
 @pytest.fixture(params=["5", "3.1.1"])
 def stand(rooms: Rooms, start_mosquitto: StartMosquitto, request: pytest.FixtureRequest) -> Iterator[Stand]:
     stand = Stand(rooms, start_mosquitto(persistence=True), request.param)
-    stand.plant.line.start()
+    stand.plant.pipeline.start()
     yield stand
     stand.method.gate.set()
     stand.history.gate.set()
-    stand.plant.line.stop(10.0)
+    stand.plant.pipeline.stop(10.0)
 
 
 def test_works_in_flight_survive_two_restarts_of_the_broker(stand: Stand) -> None:
@@ -124,7 +124,7 @@ def test_the_broker_forgets_what_was_acknowledged_and_only_that(stand: Stand) ->
     wait_until(lambda: stand.transport.unacknowledged == 8, "all frames once more")
     stand.method.gate.set()
     wait_until(lambda: stand.transport.unacknowledged == 0, "all acknowledgements")
-    stand.plant.line.stop(10.0)
+    stand.plant.pipeline.stop(10.0)
     found: list[bytes] = []
     again = MqttTransport(
         options(stand.broker.url, client_id=stand.transport._link.options.client_id),

@@ -42,7 +42,7 @@ def test_every_frame_is_judged_wholly_by_one_version(rooms: Rooms) -> None:
         rooms.book.add(recipe(LENIENT, PromptSource.MANUAL)),
     ]
     plant = Plant(rooms, max_batch=4)
-    plant.line.start()
+    plant.pipeline.start()
     try:
         seed = 0
         for turn in range(6):
@@ -61,7 +61,7 @@ def test_every_frame_is_judged_wholly_by_one_version(rooms: Rooms) -> None:
 
             wait_until(judged, f"version {wanted}")
     finally:
-        plant.line.stop()
+        plant.pipeline.stop()
     rows = plant.rows()
     assert {row["recipe_version"] for row in rows} == {1, 2}
     for row in rows:
@@ -78,13 +78,13 @@ def test_every_frame_is_judged_wholly_by_one_version(rooms: Rooms) -> None:
 def test_a_command_among_frames_is_answered_and_holds_none_up(rooms: Rooms) -> None:
     rooms.book.add(recipe(LENIENT, PromptSource.TEMPLATE))
     plant = Plant(rooms)
-    plant.line.start()
+    plant.pipeline.start()
     try:
         sent = [frame(1), command(command="recipe.list", request_id="r-1"), command(command="x"), frame(2)]
         plant.inspected(*sent)
         wait_until(lambda: plant.transport.topics().count(plant.topics.reply) == 2, "two answers")
     finally:
-        plant.line.stop()
+        plant.pipeline.stop()
     answers = [json.loads(one.payload) for one in plant.transport.published if one.kind == "reply"]
     assert [(one["ok"], one["request_id"]) for one in answers] == [(True, "r-1"), (False, None)]
     assert sorted(plant.by_frame()) == ["f-1", "f-2"]

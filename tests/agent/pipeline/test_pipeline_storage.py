@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from sqlalchemy import event
 
+from agent.domain.camera_rules import CameraRules, Overload
 from agent.domain.frame import DeliveryKind
-from agent.pipeline import Overload
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.images import part, spotted
 from tests.support.loopback import Sent, message
@@ -113,7 +113,7 @@ def others() -> list[Sent]:
 def test_a_database_that_goes_away_in_mid_stream_costs_nothing(
     build: Build, rooms: Rooms, outage: Outage, overload: Overload
 ) -> None:
-    plant = build(overload=lambda camera: overload, max_batch=4)
+    plant = build(rules=CameraRules(overload=overload), max_batch=4)
     before = stream(0)
     plant.inspected(*before)
     there = len(plant.rows())
@@ -122,7 +122,7 @@ def test_a_database_that_goes_away_in_mid_stream_costs_nothing(
         during = [*stream(100), *others()]
         plant.deliver(*during)
         wait_until(lambda: plant.counters.get("storage_retries") >= 4, "attempts")
-        assert plant.line.state().storage_wait is not None
+        assert plant.pipeline.state().storage_wait is not None
         assert outage is full or not any(one.acknowledged for one in during), "small rows may still fit"
     after = stream(200)
     plant.deliver(*after)
@@ -132,9 +132,9 @@ def test_a_database_that_goes_away_in_mid_stream_costs_nothing(
     assert len({row["frame_id"] for row in rows}) == 30
     assert {one.acknowledgement.count for one in (*before, *during, *after)} == {1}
     assert plant.counters.get("stage_restarts") == 0
-    assert plant.line.state().storage_wait is None
+    assert plant.pipeline.state().storage_wait is None
     assert [row["truth"] for row in plant.rooms.rows("feedback")] == ["good"]
-    plant.line.stop(20.0)
+    plant.pipeline.stop(20.0)
     verdicts = [json.loads(one.payload) for one in plant.transport.published if one.kind == "verdict"]
     judged = {row["frame_id"] for row in rows if row["verdict"] != "SKIPPED"}
     assert {one["frame_id"] for one in verdicts} == judged
@@ -151,9 +151,9 @@ def test_a_stop_while_the_database_is_away_leaves_the_frames_to_the_broker(
         sent = [frame(seed) for seed in range(1, 40)]
         plant.deliver(*sent)
         wait_until(lambda: plant.counters.get("storage_retries") >= 2, "attempts")
-        plant.line.stop(20.0)
+        plant.pipeline.stop(20.0)
         assert plant.transport.final_status == "stopped"
-        assert not plant.line.stuck
+        assert not plant.pipeline.stuck
     done = {one.delivery.properties["frame_id"] for one in sent if one.acknowledged}
     assert done == set(plant.by_frame()) - {"f-0"}
     assert outage is full or not done
@@ -170,9 +170,9 @@ def test_a_stop_while_the_broker_is_away_ends_and_keeps_the_messages(build: Buil
     plant.inspected(*sent)
     plant.transport.lose_connection()
     plant.transport.stop(final_status="lost")
-    plant.line.stop(20.0)
+    plant.pipeline.stop(20.0)
     assert rooms.outbox.depth() == 8
-    assert not plant.line.stuck
+    assert not plant.pipeline.stuck
 
 
 def test_a_stop_with_a_full_line_and_a_slow_model_ends_and_leaves_the_rest(build: Build) -> None:
@@ -181,12 +181,12 @@ def test_a_stop_with_a_full_line_and_a_slow_model_ends_and_leaves_the_rest(build
     method.gate.clear()
     sent = [frame(seed) for seed in range(60)]
     plant.deliver(*sent)
-    wait_until(lambda: plant.line.state().ready == 2, "a full line")
-    stopping = threading.Thread(target=plant.line.stop, args=(0.2,))
+    wait_until(lambda: plant.pipeline.state().ready == 2, "a full line")
+    stopping = threading.Thread(target=plant.pipeline.stop, args=(0.2,))
     stopping.start()
     stopping.join(60.0)
     assert not stopping.is_alive()
-    assert plant.line.stuck, "the model still has a frame"
+    assert plant.pipeline.stuck, "the model still has a frame"
     assert plant.counters.get("deliveries_left") >= 50
     (event_row,) = (row for row in plant.rooms.rows("event") if row["kind"] == "deliveries-left")
     assert event_row["severity"] == "warning"

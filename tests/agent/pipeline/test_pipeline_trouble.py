@@ -66,7 +66,7 @@ def test_stopping_while_storage_refuses_leaves_frames_to_the_broker(build: Build
     sent = [frame(seed) for seed in range(5)]
     plant.deliver(*sent)
     wait_until(lambda: plant.counters.get("storage_retries"), "an attempt")
-    plant.line.stop(10.0)
+    plant.pipeline.stop(10.0)
     assert not any(one.acknowledged for one in sent)
     assert plant.rows() == []
     later = build()
@@ -81,28 +81,28 @@ def test_stopping_finishes_what_was_admitted(build: Build) -> None:
     plant = build()
     sent = [frame(seed) for seed in range(40)]
     plant.deliver(*sent)
-    plant.line.stop(30.0)
+    plant.pipeline.stop(30.0)
     assert len(plant.rows()) == 40
     assert all(one.acknowledged for one in sent)
     assert plant.rooms.outbox.depth() == 0
     assert len(plant.transport.published) == 40
     assert plant.transport.final_status == "stopped"
-    assert not plant.line.failed
+    assert not plant.pipeline.failed
 
 
 def test_what_comes_after_the_door_was_closed_is_left_to_the_broker(build: Build) -> None:
     plant = build()
-    plant.line.room.close()
+    plant.pipeline.room.close()
     late = frame(1)
     plant.deliver(late)
-    plant.line.stop(10.0)
+    plant.pipeline.stop(10.0)
     assert not late.acknowledged
     assert plant.rows() == []
 
 
 def test_a_line_that_could_not_be_started_can_be_stopped(rooms: Rooms) -> None:
     plant = Plant(rooms)
-    plant.line.stop(1.0)
+    plant.pipeline.stop(1.0)
     assert plant.transport.final_status == "stopped"
 
 
@@ -155,7 +155,7 @@ def test_repetitions_refusals_and_four_cameras_at_once(build: Build, rooms: Room
     assert len({(row["camera"], row["frame_id"]) for row in rows}) == 100
     assert {one.acknowledgement.count for one in everything} == {1}
     assert plant.counters.get("deliveries_refused") == 0
-    plant.line.stop(30.0)
+    plant.pipeline.stop(30.0)
     assert sum(message.kind == "verdict" for message in plant.transport.published) == 100
 
 
@@ -182,7 +182,7 @@ def test_the_status_is_told_whatever_closing_raises(plant: Plant, monkeypatch: p
         plant.onboarding.close()
         raise RuntimeError("the executor is gone")
 
-    monkeypatch.setattr(plant.line, "_close_rooms", broken)
+    monkeypatch.setattr(plant.pipeline, "_close_rooms", broken)
     with pytest.raises(RuntimeError, match="executor"):
-        plant.line.stop()
+        plant.pipeline.stop()
     assert plant.transport.final_status == "stopped"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.domain.calibration import Calibration
+from agent.domain.camera_rules import CameraRules
 from agent.domain.frame import Image
 from agent.domain.recipe import generic_recipe
 from agent.methods.fade import Fade
@@ -73,7 +74,7 @@ def test_drift_is_told_once_and_again_when_it_is_over(build: Build, rooms: Rooms
 def test_a_camera_in_shadow_mode_alarms_nobody(build: Build, rooms: Rooms) -> None:
     calibrated(rooms)
     method = Level()
-    plant = build(method=method, drift=QUICK, shadow=True)
+    plant = build(method=method, drift=QUICK, rules=CameraRules(shadow=True))
     method.level = 1.3
     plant.inspected(*(frame(seed) for seed in range(40)))
     wait_until(lambda: drift_events(plant), "the event")

@@ -1,4 +1,4 @@
-"""The ready queue: order, bounds, and only the newest frame of a camera that wants only that."""
+"""StageQueue: order, bounds, and only the newest frame of a camera that wants only that."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from agent.domain.frame import Camera, DeliveryKind, FrameIdentity
-from agent.pipeline.ingress_queue import Overload
 from agent.pipeline.stage_queue import StageQueue
 from agent.pipeline.work_item import WorkItem
 from tests.support.loopback import CAMERA, message
+from tests.support.parts import Superseding
+from tests.support.parts import latest as rules_of
 
 SIDE = Camera("plant", "line-1", "side")
 
@@ -22,12 +23,12 @@ def work(name: str, camera: Camera = CAMERA) -> WorkItem:
 
 class Ready:
     def __init__(self, capacity: int = 4, *latest: Camera) -> None:
-        self.superseded: list[WorkItem] = []
-        self.queue = StageQueue(
-            capacity,
-            lambda camera: Overload.LATEST if camera in latest else Overload.WAIT,
-            self.superseded.append,
-        )
+        self._superseding = Superseding()
+        self.queue = StageQueue(capacity, rules_of(*latest), self._superseding.frames)
+
+    @property
+    def superseded(self) -> list[str]:
+        return [one.identity.frame_id for one in self._superseding.frames.take(100) if one.identity]
 
     def put(self, *works: WorkItem) -> None:
         for one in works:
@@ -53,7 +54,7 @@ def test_the_order_is_kept_and_the_bound_holds() -> None:
 def test_of_a_latest_camera_only_the_newest_waits_even_where_the_queue_is_full() -> None:
     ready = Ready(2, CAMERA)
     ready.put(work("a"), work("s", SIDE), work("b"), work("c"))
-    assert [one.identity.frame_id for one in ready.superseded] == ["a", "b"]
+    assert ready.superseded == ["a", "b"]
     assert ready.taken() == ["c", "s"]
 
 
@@ -84,7 +85,7 @@ def test_images_in_the_queue_are_bounded_by_their_bytes() -> None:
     assert ready.bytes_held == 1800
 
 
-def test_a_image_larger_than_the_whole_queue_passes_alone() -> None:
+def test_an_image_larger_than_the_whole_queue_passes_alone() -> None:
     ready = StageQueue(100, most_bytes=10)
     one = work("a")
     one.delivery = replace(one.delivery, payload=bytes(900))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,9 +13,12 @@ from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, Image
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from agent.methods.prepared import Prepared, Scored
-from agent.pipeline.stages import Batcher, Judge
+from agent.pipeline.stage_queue import StageOutput, StageQueue
+from agent.pipeline.stages import Batcher, InspectStage
 from agent.pipeline.work_item import WorkItem
+from agent.pipeline.worker import Pace, StageThread
 from agent.recipes.cache import RecipeCache
+from agent.telemetry import Counters
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms
 from tests.support.images import part
@@ -44,17 +47,17 @@ def ids(batch: Sequence[WorkItem]) -> list[str]:
 
 
 def test_a_batch_takes_what_waits_in_order_up_to_its_size() -> None:
-    batcher = Batcher(filled(5), 3, 0.0)
-    assert ids(batcher.take(0.0)) == ["0", "1", "2"]
-    assert ids(batcher.take(0.0)) == ["3", "4"]
-    assert batcher.take(0.0) == []
+    batcher = Batcher(filled(5), 3, 0.0, 0.0)
+    assert ids(batcher.take()) == ["0", "1", "2"]
+    assert ids(batcher.take()) == ["3", "4"]
+    assert batcher.take() == []
 
 
 def test_a_batch_waits_for_more_and_goes_as_soon_as_it_is_full() -> None:
     source = filled(1)
-    batcher = Batcher(source, 3, 60_000.0)
+    batcher = Batcher(source, 3, 60_000.0, 1.0)
     taken: list[list[str]] = []
-    taker = threading.Thread(target=lambda: taken.append(ids(batcher.take(1.0))))
+    taker = threading.Thread(target=lambda: taken.append(ids(batcher.take())))
     taker.start()
     source.put(work(1))
     source.put(work(2))
@@ -63,7 +66,7 @@ def test_a_batch_waits_for_more_and_goes_as_soon_as_it_is_full() -> None:
 
 
 def test_a_batch_goes_with_what_it_has_when_the_time_is_up() -> None:
-    assert ids(Batcher(filled(2), 8, 1.0).take(0.0)) == ["0", "1"]
+    assert ids(Batcher(filled(2), 8, 1.0, 0.0).take()) == ["0", "1"]
 
 
 # --------------------------------------------------------------------------------------- judging
@@ -79,8 +82,8 @@ class BatchesFade(Fade):
         return super().score(images, prepared)
 
 
-class FailingCabinet(RecipeCache):
-    """Raises for the SKUs that it is told."""
+class FailingCache(RecipeCache):
+    """Raises for the SKUs that a test names."""
 
     failures: dict[str, list[Exception]]
     asked: list[str]
@@ -92,42 +95,51 @@ class FailingCabinet(RecipeCache):
         return super().current(sku)
 
 
-class Court:
-    def __init__(self, rooms: Rooms, patience: Callable[[], bool] = lambda: True) -> None:
+class Bench:
+    """An inspect stage and what comes out of it."""
+
+    def __init__(self, rooms: Rooms, *, ending: bool = False) -> None:
         self.method = BatchesFade()
         inspector = Inspector(self.method)
-        self.cabinet = FailingCabinet(rooms.book, inspector, rooms.media, rooms.codec, method="fade")
-        self.cabinet.failures, self.cabinet.asked = {}, []
-        self.waited: list[StorageError] = []
+        self.cache = FailingCache(rooms.book, inspector, rooms.media, rooms.codec, method="fade")
+        self.cache.failures, self.cache.asked = {}, []
+        self.counters, end, pace = Counters(), threading.Event(), Pace(storage_retry_s=0.01)
+        if ending:
+            end.set()
+        thread, consumer = (StageThread(name, end, self.counters, pace) for name in ("inspect", "record"))
+        self.out = StageQueue(100)
+        output = StageOutput(thread, self.out, consumer, threading.Event(), self.counters)
+        batcher = Batcher(queue.Queue(), 8, 0.0, 0.0)
+        self.stage = InspectStage(thread, batcher, self.cache, inspector, output)
 
-        def pause(error: StorageError) -> bool:
-            self.waited.append(error)
-            return patience()
-
-        self.judge = Judge(self.cabinet, inspector, pause)
+    def inspect(self, batch: Sequence[WorkItem]) -> bool:
+        """Whether all of it went on to the next stage."""
+        before = len(self.out)
+        self.stage.work(batch)
+        return len(self.out) == before + len(batch)
 
 
 def verdicts(batch: Sequence[WorkItem]) -> list[str]:
-    return [one.judgement.verdict if one.judgement is not None else "none" for one in batch]
+    return [one.result.verdict if one.result is not None else "none" for one in batch]
 
 
 def test_frames_of_all_skus_share_one_pass(rooms: Rooms) -> None:
-    court = Court(rooms)
+    bench = Bench(rooms)
     batch = [work(1, "A"), work(2, "B"), work(3, "A")]
-    assert court.judge.judge(batch)
-    assert court.method.batches == [["A", "B", "A"]]
+    assert bench.inspect(batch)
+    assert bench.method.batches == [["A", "B", "A"]]
     assert verdicts(batch) == ["REVIEW"] * 3
-    assert court.cabinet.asked == ["A", "B"], "once for a batch"
+    assert bench.cache.asked == ["A", "B"], "once for a batch"
     assert [one.prepared.recipe.sku for one in batch if one.prepared] == ["A", "B", "A"]
 
 
 def test_what_failed_before_is_left_alone(rooms: Rooms) -> None:
-    court = Court(rooms)
+    bench = Bench(rooms)
     batch = [work(1), work(2).fail("unreadable"), work(3, None).skip(), work(4)]
-    assert court.judge.judge(batch)
+    assert bench.inspect(batch)
     assert verdicts(batch) == ["REVIEW", "ERROR", "SKIPPED", "REVIEW"]
-    assert court.method.batches == [["A", "A"]]
-    assert court.judge.judge([work(5).fail("unreadable")])
+    assert bench.method.batches == [["A", "A"]]
+    assert bench.inspect([work(5).fail("unreadable")])
 
 
 @pytest.mark.parametrize(
@@ -140,28 +152,28 @@ def test_what_failed_before_is_left_alone(rooms: Rooms) -> None:
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_an_error_of_its_own_frames(rooms: Rooms, failure: Exception) -> None:
-    court = Court(rooms)
-    court.cabinet.failures = {"B": [failure]}
+    bench = Bench(rooms)
+    bench.cache.failures = {"B": [failure]}
     batch = [work(1, "A"), work(2, "B"), work(3, "B"), work(4, "A")]
-    assert court.judge.judge(batch)
+    assert bench.inspect(batch)
     assert verdicts(batch) == ["REVIEW", "ERROR", "ERROR", "REVIEW"]
-    judgement = batch[1].judgement
-    assert judgement is not None
-    assert judgement.reason == f"the recipe cannot be used: {failure}"
+    result = batch[1].result
+    assert result is not None
+    assert result.reason == f"the recipe cannot be used: {failure}"
 
 
 def test_a_database_that_is_away_is_waited_for(rooms: Rooms) -> None:
-    court = Court(rooms)
-    court.cabinet.failures = {"A": [StorageError("away"), StorageError("away")]}
+    bench = Bench(rooms)
+    bench.cache.failures = {"A": [StorageError("away"), StorageError("away")]}
     batch = [work(1, "A")]
-    assert court.judge.judge(batch)
+    assert bench.inspect(batch)
     assert verdicts(batch) == ["REVIEW"]
-    assert len(court.waited) == 2
+    assert bench.counters.get("storage_retries") == 2
 
 
-def test_where_the_line_ends_meanwhile_nothing_is_judged(rooms: Rooms) -> None:
-    court = Court(rooms, patience=lambda: False)
-    court.cabinet.failures = {"B": [StorageError("away")]}
+def test_if_the_pipeline_ends_meanwhile_nothing_is_inspected(rooms: Rooms) -> None:
+    bench = Bench(rooms, ending=True)
+    bench.cache.failures = {"B": [StorageError("away")]}
     batch = [work(1, "A"), work(2, "B")]
-    assert not court.judge.judge(batch)
+    assert not bench.inspect(batch)
     assert verdicts(batch) == ["none", "none"]

@@ -1,10 +1,12 @@
-"""Stages that die are started again; what no stage survives ends as a row; what hangs ends the line."""
+"""Stages that die are started again; what no stage survives ends as a row; what hangs ends the pipeline."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,14 +14,13 @@ import pytest
 from adapters.images.decoder import PayloadDecoder
 from agent.domain.errors import StorageError
 from agent.domain.frame import Delivery, DeliveryKind, Frame
-from agent.pipeline import Supervision, supervisor
-from agent.pipeline import pipeline as line
+from agent.pipeline import Supervision
 from agent.ports import Entry, OutboxMessage
 from storage import SqlHistory
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.images import part
 from tests.support.loopback import Sent, message
-from tests.support.plant import FlakyHistory, GatedFade, Plant, frame
+from tests.support.plant import QUICK, FlakyHistory, GatedFade, Plant, frame
 
 Build = Callable[..., Plant]
 
@@ -63,12 +64,15 @@ class SlippingDecoder(PayloadDecoder):
         return super().decode(delivery)
 
 
-@pytest.fixture(autouse=True)
-def _no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.001)
-    monkeypatch.setattr(supervisor, "LOOK_S", 0.02)
-    monkeypatch.setattr(line, "ABANDON_S", 0.1)
-    monkeypatch.setattr(line, "CLOSE_S", 0.2)
+@pytest.fixture
+def build(build: Build) -> Build:
+    """Without delays before restarts, and with a quick end."""
+    pace = replace(QUICK, abandon_s=0.1, close_s=0.2)
+    return partial(build, pace=pace, supervision=supervision())
+
+
+def supervision(**options: Any) -> Supervision:
+    return Supervision(**{"first_delay_s": 0.001, "look_s": 0.02, **options})
 
 
 def slipping(rooms: Rooms) -> SlippingHistory:
@@ -107,7 +111,7 @@ def test_a_recorder_that_dies_is_started_again_and_every_frame_is_judged(
     assert "record stage" in event["message"]
     assert type(error).__name__ in event["message"]
     wait_until(lambda: "plant/line-1/top/alert" in plant.transport.topics(), "the alert")
-    states = {stage.name: stage for stage in plant.line.state().stages}
+    states = {stage.name: stage for stage in plant.pipeline.state().stages}
     assert (states["record"].restarts, states["record"].alive) == (1, True)
 
 
@@ -127,7 +131,7 @@ def test_a_stage_that_dies_while_the_line_ends_finishes_its_work(build: Build, r
     sent = [frame(seed) for seed in range(10)]
     plant.deliver(*sent)
     history.slips = 1
-    stopping = threading.Thread(target=plant.line.stop, args=(20.0,))
+    stopping = threading.Thread(target=plant.pipeline.stop, args=(20.0,))
     stopping.start()
     method.gate.set()
     stopping.join(40.0)
@@ -152,7 +156,7 @@ def test_a_frame_that_no_recorder_survives_ends_as_error_without_its_image(
     assert set(found.values()) == {"REVIEW"}
     assert len(found) == 7
     assert "record stage of the agent died of this twice" in plant.by_frame()["f-3"]["reason"]
-    assert not plant.line.failed
+    assert not plant.pipeline.failed
     wait_until(lambda: plant.rooms.outbox.depth() == 0, "the messages")
     verdict_topics = [m for m in plant.transport.published if m.kind == "verdict"]
     assert len(verdict_topics) == 8, "its verdict is sent as well"
@@ -165,7 +169,7 @@ def test_a_frame_whose_messages_nobody_survives_gets_its_bare_row(build: Build, 
     plant = build(history=history)
     plant.inspected(*(frame(seed) for seed in range(3)))
     assert verdicts(plant) == {"f-0": "REVIEW", "f-1": "ERROR", "f-2": "REVIEW"}
-    assert not plant.line.failed
+    assert not plant.pipeline.failed
 
 
 @pytest.mark.parametrize("identifies", [True, False])
@@ -189,14 +193,14 @@ def test_a_frame_that_no_inspector_survives_ends_as_error(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant = build(max_batch=4)
-    original = plant.cabinet.current
+    original = plant.recipe_cache.current
 
     def current(sku: str) -> Any:
         if sku == "poison":
             raise SlipError("while looking for the recipe")
         return original(sku)
 
-    monkeypatch.setattr(plant.cabinet, "current", current)
+    monkeypatch.setattr(plant.recipe_cache, "current", current)
     sent = [frame(seed, sku="poison" if seed == 5 else "A") for seed in range(8)]
     plant.inspected(*sent)
     found = verdicts(plant)
@@ -228,7 +232,7 @@ def test_a_message_that_the_client_dies_of_lets_the_others_pass(build: Build) ->
     sent = [json.loads(one.payload) for one in plant.transport.published if one.kind == "verdict"]
     assert sorted(one["frame_id"] for one in sent) == ["f-0", "f-2"]
     assert "undeliverable" in plant.events()
-    assert not plant.line.failed
+    assert not plant.pipeline.failed
 
 
 # -------------------------------------------------------------------------------------- the budget
@@ -237,11 +241,11 @@ def test_a_message_that_the_client_dies_of_lets_the_others_pass(build: Build) ->
 def test_where_the_budget_is_spent_the_line_ends_and_loses_nothing(build: Build, rooms: Rooms) -> None:
     history = slipping(rooms)
     history.slips = 10**9
-    plant = build(history=history, supervision=Supervision(restarts=3))
+    plant = build(history=history, supervision=supervision(restarts=3))
     sent = [frame(seed) for seed in range(10)]
     plant.deliver(*sent)
-    assert plant.line.wait(20.0)
-    plant.line.stop(5.0)
+    assert plant.pipeline.wait(20.0)
+    plant.pipeline.stop(5.0)
     assert plant.transport.final_status == "offline"
     assert plant.counters.get("stage_restarts") == 3
     assert not any(one.acknowledged for one in sent)
@@ -253,11 +257,11 @@ def test_where_the_budget_is_spent_the_line_ends_and_loses_nothing(build: Build,
 def test_the_poison_has_its_row_before_a_spent_budget_ends_the_agent(build: Build) -> None:
     decoder = SlippingDecoder()
     decoder.poison = "f-2"
-    plant = build(decoder=decoder, supervision=Supervision(restarts=1))
+    plant = build(decoder=decoder, supervision=supervision(restarts=1))
     sent = [frame(seed) for seed in range(4)]
     plant.deliver(*sent)
-    assert plant.line.wait(20.0)
-    plant.line.stop(20.0)
+    assert plant.pipeline.wait(20.0)
+    plant.pipeline.stop(20.0)
     assert plant.transport.final_status == "offline"
     assert verdicts(plant)["f-2"] == "ERROR"
     assert sent[2].acknowledged
@@ -265,7 +269,7 @@ def test_the_poison_has_its_row_before_a_spent_budget_ends_the_agent(build: Buil
     later.inspected(*(one.again() for one in sent))
     assert len(later.rows()) == 4
     assert later.counters.get("stage_restarts") == 0
-    assert not later.line.failed
+    assert not later.pipeline.failed
 
 
 def test_a_lost_device_ends_the_agent_and_few_frames_end_with_it(build: Build) -> None:
@@ -276,8 +280,8 @@ def test_a_lost_device_ends_the_agent_and_few_frames_end_with_it(build: Build) -
     method.failure = RuntimeError("CUDA error: an illegal memory access was encountered")
     sent = [frame(seed) for seed in range(1, 31)]
     plant.deliver(*sent)
-    assert plant.line.wait(20.0)
-    plant.line.stop(20.0)
+    assert plant.pipeline.wait(20.0)
+    plant.pipeline.stop(20.0)
     assert plant.transport.final_status == "offline"
     rows = plant.by_frame()
     errors = {name for name, row in rows.items() if row["verdict"] == "ERROR"}
@@ -299,15 +303,15 @@ def test_a_supervision_without_any_restart_is_refused() -> None:
 
 def test_a_stage_that_hangs_ends_the_line_and_its_frames_do_not_come_again(build: Build) -> None:
     method = GatedFade()
-    plant = build(method=method, max_batch=2, supervision=Supervision(hang_s=0.3))
+    plant = build(method=method, max_batch=2, supervision=supervision(hang_s=0.3))
     method.gate.clear()
     sent = [frame(seed) for seed in range(6)]
     plant.deliver(*sent)
-    assert plant.line.wait(20.0)
+    assert plant.pipeline.wait(20.0)
     wait_until(lambda: len(plant.rows()) >= 1, "the rows of what hangs")
-    plant.line.stop(2.0)
+    plant.pipeline.stop(2.0)
     assert plant.transport.final_status == "offline"
-    assert plant.line.stuck
+    assert plant.pipeline.stuck
     rows = plant.by_frame()
     assert {row["verdict"] for row in rows.values()} == {"ERROR"}
     assert all("inspect stage" in row["reason"] for row in rows.values())
@@ -322,17 +326,17 @@ def test_a_stage_that_hangs_ends_the_line_and_its_frames_do_not_come_again(build
 def test_waiting_for_storage_is_not_hanging(build: Build, rooms: Rooms) -> None:
     history = FlakyHistory(rooms.database, agent_id="cell-7", agent_version="1")
     history.failures = 10**9
-    plant = build(history=history, supervision=Supervision(hang_s=1.0))
+    plant = build(history=history, supervision=supervision(hang_s=1.0))
     sent = [frame(seed) for seed in range(4)]
     plant.deliver(*sent)
     wait_until(lambda: plant.counters.get("storage_retries") >= 75, "attempts of 20 ms each")
-    assert not plant.line.failed
-    state = plant.line.state()
+    assert not plant.pipeline.failed
+    state = plant.pipeline.state()
     assert state.storage_wait == "the disk is full"
     assert state.in_flight > 0
     history.failures = 0
     plant.acknowledged(*sent)
-    assert plant.line.state().storage_wait is None
+    assert plant.pipeline.state().storage_wait is None
 
 
 # ------------------------------------------------------------------------------------------- state
@@ -341,7 +345,7 @@ def test_waiting_for_storage_is_not_hanging(build: Build, rooms: Rooms) -> None:
 def test_the_state_tells_what_is_where(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=1)
-    before = plant.line.state()
+    before = plant.pipeline.state()
     assert [stage.name for stage in before.stages] == ["decode", "inspect", "record", "announce"]
     assert all(stage.alive for stage in before.stages)
     assert (before.waiting, before.oldest_wait_s, before.in_flight, before.failed) == (0, None, 0, False)
@@ -350,19 +354,19 @@ def test_the_state_tells_what_is_where(build: Build) -> None:
     plant.deliver(*sent)
 
     def full() -> bool:
-        state = plant.line.state()
+        state = plant.pipeline.state()
         (inspect,) = (stage for stage in state.stages if stage.name == "inspect")
         return state.ready == 2 and state.waiting > 0 and inspect.busy_s is not None
 
-    wait_until(full, "a line that is full")
-    state = plant.line.state()
+    wait_until(full, "a pipeline that is full")
+    state = plant.pipeline.state()
     assert state.oldest_wait_s is not None
     assert state.oldest_wait_s > 0.0
     assert 0 < state.in_flight < 20
     method.gate.set()
     plant.acknowledged(*sent)
-    plant.line.stop(10.0)
-    after = plant.line.state()
+    plant.pipeline.stop(10.0)
+    after = plant.pipeline.state()
     assert not any(stage.alive for stage in after.stages)
     assert (after.waiting, after.in_flight) == (0, 0)
 
@@ -381,5 +385,5 @@ def test_the_state_is_told_while_the_database_does_not_answer(build: Build, room
     one: Sent = frame(1, named=False)
     plant.deliver(one)
     assert asked.wait(20.0)
-    assert plant.line.state().in_flight == 0
+    assert plant.pipeline.state().in_flight == 0
     answer.set()

@@ -19,7 +19,7 @@ class SlipError(Exception):
 
 
 class Bench:
-    """A desk whose pieces are numbers; works on batches and dies as it is told."""
+    """A stage whose pieces are numbers; works on batches and dies as a test says."""
 
     def __init__(self, batches: Sequence[Sequence[int]], poison: set[int], slips: Sequence[bool]) -> None:
         self.batches = [list(batch) for batch in batches]
@@ -29,8 +29,15 @@ class Bench:
         self.given_up: list[int] = []
         self.tried: list[int] = []
 
+        self.over = threading.Event()
+        if not self.batches:
+            self.over.set()
+
     def take(self) -> Sequence[int]:
-        return self.batches.pop(0) if self.batches else ()
+        taken = self.batches.pop(0) if self.batches else ()
+        if not self.batches:
+            self.over.set()
+        return taken
 
     def work(self, pieces: Sequence[int]) -> None:
         self.tried.append(len(pieces))
@@ -51,15 +58,15 @@ class Bench:
 def run(bench: Bench) -> int:
     """Threads one after the other, until one comes to its end; how many died."""
     stage = StageThread("test", threading.Event(), Counters())
-    hand: StageRunner[int] = StageRunner(stage, bench, lambda: not bench.batches, lambda: False)
+    runner: StageRunner[int] = StageRunner(stage, bench, bench.over, threading.Event())
     deaths = 0
     while True:
         try:
-            hand.run()
+            runner.run()
         except SlipError:
             deaths += 1
         else:
-            assert len(hand) == 0
+            assert len(runner) == 0
             return deaths
 
 
@@ -97,22 +104,35 @@ def test_the_neighbours_of_a_poisonous_piece_are_done_as_usual() -> None:
 def test_at_the_end_only_what_killed_twice_is_given_up() -> None:
     bench = Bench([[1, 2, 3]], {2}, [])
     stage = StageThread("test", threading.Event(), Counters())
-    hand: StageRunner[int] = StageRunner(stage, bench, lambda: not bench.batches, lambda: False)
+    runner: StageRunner[int] = StageRunner(stage, bench, bench.over, threading.Event())
     for _ in range(2):
         try:
-            hand.run()
+            runner.run()
         except SlipError:
             continue
-    hand.give_up_held("it died", everything=False)
+    runner.on_give_up("it died", everything=False)
     assert bench.done == [1, -2], "3 stays where it is: its broker delivers it again"
 
 
 def test_what_hangs_is_given_up_whole() -> None:
     bench = Bench([[1, 2, 3]], {1}, [])
     stage = StageThread("test", threading.Event(), Counters())
-    hand: StageRunner[int] = StageRunner(stage, bench, lambda: not bench.batches, lambda: False)
+    runner: StageRunner[int] = StageRunner(stage, bench, bench.over, threading.Event())
     try:
-        hand.run()
+        runner.run()
     except SlipError:
-        hand.give_up_held("it hangs", everything=True)
+        runner.on_give_up("it hangs", everything=True)
     assert bench.done == [-1, -2, -3]
+
+
+def test_a_stage_that_hangs_in_the_database_gives_nothing_up() -> None:
+    bench = Bench([[1, 2, 3]], {1}, [])
+    stage = StageThread("test", threading.Event(), Counters())
+    runner: StageRunner[int] = StageRunner(
+        stage, bench, bench.over, threading.Event(), rescues_when_hanging=False
+    )
+    try:
+        runner.run()
+    except SlipError:
+        runner.on_give_up("it hangs", everything=True)
+    assert (bench.done, len(runner)) == ([], 3)
