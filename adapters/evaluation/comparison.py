@@ -1,4 +1,4 @@
-"""Several evaluations on the same images in one table, by method and number of references."""
+"""``Comparison``: several evaluations on the same images in one table, by method and number of references."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Compared:
     method: str
     shots: int
     backbone: str
-    """The model whose features it compares; a dash where it has none."""
+    """The model whose features it compares; a dash if it has none."""
     outcome: Outcome
 
 
@@ -95,6 +95,6 @@ class Comparison:
         return [name for name in HEADINGS if name in known]
 
     def _notes(self) -> list[str]:
-        said = dict.fromkeys(f"{one.method}: {note}" for one in self.measured for note in one.outcome.notes)
+        notes = dict.fromkeys(f"{one.method}: {note}" for one in self.measured for note in one.outcome.notes)
         titles = [f"{one.outcome.title}; features of {one.backbone}" for one in self.measured]
-        return [*titles, *said, *self.left_out]
+        return [*titles, *notes, *self.left_out]

@@ -1,4 +1,4 @@
-"""What a dataset is: categories of good training images and labelled test images."""
+"""``Category`` and ``Sample``: a dataset's good training images and labelled test images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Sample:
 
     path: Path
     defect: str | None = None
-    """What is wrong with it; None where it is good."""
+    """What is wrong with it; None if it is good."""
     mask: Path | None = None
-    """Its defective pixels (not zero), where the dataset says."""
+    """Its defective pixels (not zero), if the dataset has a mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,21 @@ class Category:
     name: str
     train: tuple[Path, ...]
     """Good images to draw references from, in the dataset's own order. They may be test images
-    where the dataset has no split: drawn ones are then left out of the test."""
+    if the dataset has no split: drawn ones are then left out of the test."""
     test: tuple[Sample, ...]
     noun: str = ""
-    """What the product is called in prompts, where the name says little."""
+    """What the product is called in prompts, if the name says little."""
 
 
 def images(folder: Path) -> tuple[Path, ...]:
-    """The image files directly inside a folder, sorted; empty where there is none."""
+    """The image files directly inside a folder, sorted; empty if there are none."""
     if not folder.is_dir():
         return ()
     return tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
 
 
 def folders(folder: Path) -> tuple[Path, ...]:
-    """The folders directly inside a folder, sorted; empty where there is none."""
+    """The folders directly inside a folder, sorted; empty if there are none."""
     return tuple(sorted(path for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
 
 

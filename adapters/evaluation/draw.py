@@ -1,4 +1,4 @@
-"""Reference draws: which good training images a seed stands for, as the authors drew them."""
+"""``DRAWS``: which good training images a seed stands for, as the authors of the methods drew them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A method on a dataset: draw references, score every test image, summarise."""
+"""``evaluate``: a method on a dataset; references are drawn, every test image is scored, figures summed
+up."""
 
 from __future__ import annotations
 
@@ -13,10 +14,8 @@ from numpy.typing import NDArray
 
 from adapters.evaluation.dataset import Category, Sample
 from adapters.evaluation.draw import DRAWS
-from adapters.evaluation.mapstore import MapStore
-from adapters.evaluation.masks import Mask, read_mask, resize_mask
-from adapters.evaluation.metrics import image_metrics
-from adapters.evaluation.pixels import BYTE, FINE, PixelHistogram, Scale
+from adapters.evaluation.maps import MapStore, Mask, read_mask, resize_mask
+from adapters.evaluation.metrics import BYTE, FINE, PixelHistogram, Scale, image_metrics
 from adapters.evaluation.protocol import PROTOCOLS, Map, Protocol
 from agent.domain.errors import ConfigurationError, ModelError, RecipeError
 from agent.domain.frame import Image
@@ -55,7 +54,7 @@ class Run:
     """The images that were scored; drawn references are not among them."""
     scores: NDArray[np.float64]
     maps: MapStore | None
-    """One map for each sample, as the protocol keeps them; None where the method has none."""
+    """One map for each sample, as the protocol keeps them; None if the method has none."""
     protocol: Protocol
     figures: Figures
     pixel_threshold: float | None
@@ -68,12 +67,12 @@ class Run:
         return None if self.maps is None else self.protocol.enlarge(self.maps[index])
 
     def truth(self, index: int) -> Mask | None:
-        """The mask of one sample at (size, size); None where the dataset does not say."""
+        """The mask of one sample at (size, size); None if the dataset has none."""
         return _truth(self.samples[index], self.protocol)
 
 
 class Observer(typing.Protocol):
-    """Told what happens while it happens."""
+    """Learns of progress and results as they come."""
 
     def scored(self, category: Category, seed: int, done: int, total: int) -> None:
         """``done`` of ``total`` images of a run are scored."""

@@ -1,4 +1,4 @@
-"""Figures of an evaluation as a table on the screen and in Markdown, published rows beside them."""
+"""``Outcome``: the figures of an evaluation as a table and in Markdown, with published rows beside them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that is said of an evaluation."""
+    """All that an evaluation reports."""
 
     report: dict[str, Any]
     """The evaluation JSON."""
@@ -79,13 +79,13 @@ class Outcome:
         known = dataset_of(runs)
         rows = published(known, options.method, options.shots) if known else ()
         whole = known is not None and is_whole(known, runs)
-        said = list(notes)
+        sentences = list(notes)
         if known and rows and not whole:
-            said.append(
+            sentences.append(
                 f"published rows are means over all {len(CATEGORIES[known])} categories of {known}, "
                 f"ours over {len(runs)} of them: no differences are given"
             )
-        said += [f"{row.title}: {row.note}" for row in rows if row.note]
+        sentences += [f"{row.title}: {row.note}" for row in rows if row.note]
         made = report(
             runs,
             dataset=dataset,
@@ -104,11 +104,11 @@ class Outcome:
         title = (
             f"{options.method}, {options.shots} references{draws}; pixels: {options.protocol.name}; {machine}"
         )
-        return cls(made, title, rows, whole, tuple(dict.fromkeys(said)))
+        return cls(made, title, rows, whole, tuple(dict.fromkeys(sentences)))
 
 
 def show(outcome: Outcome) -> None:
-    """Print the table to stdout; in two parts where the terminal is too narrow for one."""
+    """Print the table to stdout; in two parts if the terminal is too narrow for one."""
     console = stdout()
     console.print(Text(outcome.title))
     show_parts(console, columns_of(outcome), lambda columns: _table(outcome, columns))
@@ -116,7 +116,7 @@ def show(outcome: Outcome) -> None:
 
 
 def show_parts(console: Console, columns: Sequence[str], draw: Callable[[Sequence[str]], Table]) -> None:
-    """Print a table of figures; those of pixels in a second one where the terminal is too narrow."""
+    """Print a table of figures; those of pixels in a second one if the terminal is too narrow."""
     parts = [columns]
     if draw(columns).__rich_measure__(console, console.options).maximum > console.width:
         images = [name for name in columns if not name.startswith(("pixel", "pro"))]
@@ -127,7 +127,7 @@ def show_parts(console: Console, columns: Sequence[str], draw: Callable[[Sequenc
 
 
 def show_notes(console: Console, notes: Sequence[str]) -> None:
-    """Print what the columns mean, and whatever else is to be said."""
+    """Print what the columns mean, and the notes."""
     console.print(Text(LEGEND, style="dim"))
     for note in notes:
         console.print(Text(f"- {note}", style="dim"))

@@ -1,4 +1,4 @@
-"""Protocols: at what size and resolution of values maps meet their truth."""
+"""``Protocol``: at what size and resolution of values maps are compared with their truth."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def protocol_for(name: str, dataset: str) -> Protocol:
     """The protocol called ``name`` as it is for a dataset format.
 
     Raises:
-        ConfigurationError: there is none of that name.
+        ConfigurationError: there is no protocol of that name.
     """
     if name not in PROTOCOLS:
         raise ConfigurationError(f"there is no protocol {name!r}; known are {', '.join(PROTOCOLS)}")

@@ -88,7 +88,7 @@ class Published:
     deviations: Mapping[str, float] = field(default_factory=dict)
     """In percentage points, over draws of references."""
     variant: str = ""
-    """Which of the paper's settings, where it has several."""
+    """Which of the paper's settings, if it has several."""
     note: str = ""
     """How its protocol differs from ours."""
 
@@ -104,7 +104,7 @@ class Published:
 
 
 def dataset_of(names: Collection[str]) -> str | None:
-    """The published dataset that these categories are, all or some of; None where they are another's."""
+    """The published dataset that these categories are, all or some of; None if they are another's."""
     return next((name for name, known in CATEGORIES.items() if names and known.issuperset(names)), None)
 
 
@@ -128,7 +128,7 @@ def _row(
     variant: str = "",
     note: str = "",
 ) -> Published:
-    """``values`` as printed: ``93.9±0.7 96.8``; a dash where there is none."""
+    """``values`` as printed: ``93.9±0.7 96.8``; a dash if there is none."""
     percent: dict[str, float] = {}
     deviations: dict[str, float] = {}
     for name, text in zip(columns, values.split(), strict=True):

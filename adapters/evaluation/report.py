@@ -1,4 +1,4 @@
-"""The evaluation JSON of DESIGN section 4: figures summed up over seeds and categories."""
+"""``report``: the evaluation as JSON, figures summed up over seeds and categories."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class ColourScale:
 
 
 def colour_scale(run: Run) -> ColourScale:
-    """Anchored at the threshold of the highest pixel F1 where there are masks, robustly otherwise."""
+    """Anchored at the threshold of the highest pixel F1 if there are masks, robustly otherwise."""
     values = _quiet_pixels(run)
     low = float(np.median(values))
     if run.pixel_threshold is not None and run.pixel_threshold > low:
@@ -100,7 +100,7 @@ def write_sheet(run: Run, load: Callable[[Path], Image], path: Path) -> None:
 
 
 def _hardest_and_even(indices: Sequence[int], most: int) -> list[int]:
-    """The first half of ``most`` and the rest spread over what follows; all where they are few."""
+    """The first half of ``most`` and the rest spread over what follows; all if they are few."""
     if len(indices) <= most:
         return list(indices)
     head = most // 2

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 USUAL_SKEWNESS = 0.7
 """Skewness of the log scores of good parts if nothing is known of them. A score is the mean of a frame's
 highest distances, and extremes have a longer tail on the right than a normal distribution. Products of
-families that ``sightline trial calibration`` does not judge by had 0.74 in the mean, with a deviation of
+families that no study of thresholds draws had 0.74 in the mean, with a deviation of
 0.39."""
 
 SKEWNESS_WEIGHT = 40

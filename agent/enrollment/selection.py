@@ -23,7 +23,7 @@ _LEAST_SPREAD = 0.02
 class SelectionPolicy:
     """What to do with references that add nothing new, and with those that do not fit.
 
-    The two limits were chosen on drawn products (``sightline trial references`` measures them).
+    The two limits were chosen on drawn products (``adapters/lab/studies/RESULTS.md`` shows what they give).
     """
 
     drop_duplicates: bool = True

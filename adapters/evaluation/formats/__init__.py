@@ -21,6 +21,6 @@ FORMATS: Mapping[str, Callable[[Path], list[Category]]] = {
     "dagm": dagm,
     "folder": folder,
 }
-"""Readers by name. Each raises ConfigurationError where a folder has another layout."""
+"""Readers by name. Each raises ConfigurationError if a folder has another layout."""
 
 __all__ = ["FORMATS"]

@@ -14,9 +14,9 @@ MASKS = ("ground_truth", "masks")
 
 
 def folder(root: Path) -> list[Category]:
-    """``good/`` and any other folder, named after a defect; masks where there are some.
+    """``good/`` and any other folder, named after a defect; masks if there are some.
 
-    References are drawn from ``references/`` where there is one, from ``good/`` otherwise; drawn ones
+    References are drawn from ``references/`` if there is one, from ``good/`` otherwise; drawn ones
     are then left out of the test. ``root`` is a product, or holds products.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.evaluation.dataset import Category, Sample, by_stem, folders, images, locate, mask_of
-from adapters.evaluation.masks import read_mask
+from adapters.evaluation.maps import read_mask
 
 _TILES_GOOD = "MT_Free"
 
@@ -40,7 +40,7 @@ def mtd(root: Path) -> list[Category]:
 
 
 def ksdd(root: Path) -> list[Category]:
-    """KolektorSDD: ``kosNN/PartM.jpg`` with ``kosNN/PartM_label.bmp``, all black where the part is good.
+    """KolektorSDD: ``kosNN/PartM.jpg`` with ``kosNN/PartM_label.bmp``, all black if the part is good.
 
     There is no split: references are drawn from the good ones and left out of the test.
 
@@ -68,7 +68,7 @@ def ksdd(root: Path) -> list[Category]:
 
 
 def dagm(root: Path) -> list[Category]:
-    """DAGM 2007: ``ClassN/Train`` and ``ClassN/Test``; an image is defective where ``Label`` has its
+    """DAGM 2007: ``ClassN/Train`` and ``ClassN/Test``; an image is defective if ``Label`` has its
     ``NAME_label.PNG``, an ellipse around the defect.
 
     Raises:

@@ -1,4 +1,7 @@
-"""A fresh process that loads the model once and says how long it took, as one line of JSON."""
+"""A fresh process that loads the model once and prints how long it took, as one line of JSON.
+
+A file of its own: nothing may be imported before its clock starts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Areas under the ROC curve and their intervals, from scores as they stand in the record."""
+"""``Figure``: areas under the ROC curve and their intervals, from scores as the record keeps them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A value and its interval; without one where a single product says nothing of others."""
+    """A value and its interval; without one if a single product says nothing of others."""
 
     value: float
     low: float | None = None
@@ -62,8 +62,8 @@ def auroc(kinds: Sequence[str | None], draws: Sequence[Sequence[float]], only: s
 def over_products(families: Sequence[Sequence[float]], seed: int) -> Figure:
     """The mean over families of the mean over products, with a bootstrap over the products of each family.
 
-    One fewer than there are is drawn from each family: so the spread is that of the mean even where products
-    are few (Rao and Wu 1988). No interval where every family has a single product.
+    One fewer than there are is drawn from each family: so the spread is that of the mean even if products
+    are few (Rao and Wu 1988). No interval if every family has a single product.
 
     Raises:
         ValueError: there is no product.

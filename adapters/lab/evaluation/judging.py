@@ -1,4 +1,4 @@
-"""The bundled model as the agent uses it: the method, parameters and words of the embedded profile."""
+"""``AsTheAgent``: the bundled model with the method, parameters and words of the embedded profile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters.evaluation.pixels import PixelHistogram, Scale
+from adapters.evaluation.metrics import PixelHistogram, Scale
 from adapters.lab.evaluation.trials import Sample, Trial
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
@@ -53,7 +53,7 @@ def parameters_in_force() -> dict[str, Any]:
 
 
 def side_in_force() -> int:
-    """Side in pixels that the embedded profile's method scales frames to, the first where there are more."""
+    """Side in pixels that the embedded profile's method scales frames to, the first if there are more."""
     return int(_inspection()[1]["scales"][0])
 
 
@@ -69,14 +69,14 @@ def recipe_of(sku: str, noun: str) -> Recipe:
 
 
 def memorised(method: Method, plain: Recipe, images: Sequence[Image]) -> Prepared:
-    """A recipe with references as enrollment memorises them: turned where parts lie loosely."""
+    """A recipe with references as enrollment memorises them: turned if parts lie loosely."""
     names = tuple(Reference("", str(index), str(index)) for index in range(len(images)))
     draft = replace(plain, references=names)
     return method.prepare(decide_angles(Inspector(method), draft, images, pose_in_force()), images)
 
 
 def scored(method: Method, images: Sequence[Image], recipes: Sequence[Prepared]) -> list[list[Scored]]:
-    """For each recipe what the method says of each image; images go through the model once."""
+    """For each recipe the method's scores of each image; images go through the model once."""
     every = method.score(
         [image for _ in recipes for image in images], [recipe for recipe in recipes for _ in images]
     )
@@ -90,7 +90,7 @@ class AsTheAgent:
         self._method, self._title, self._pixels = method_of(encoder), title, pixels
 
     def ready(self, trial: Trial) -> _Judge:
-        """See :class:`Scorer`."""
+        """Memorise the trial's references as enrollment does."""
         return _Judge(self._method, self._title, trial, self._pixels)
 
 
@@ -165,7 +165,7 @@ class OncePerBatch:
         self._features: ImageFeatures | None = None
 
     def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
-        """See :class:`agent.ports.ImageTextEncoder`."""
+        """The features of the last call if the batch is the same."""
         if self._features is None or not self._is_last(images, size):
             self._features = self._encoder.encode_images(images, size)
             self._images, self._size = list(images), size
@@ -174,13 +174,13 @@ class OncePerBatch:
     def encode_patches(
         self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """See :class:`agent.ports.PatchEncoder`."""
+        """The depths of the last call if the batch is the same."""
         if self._features is not None and not keep_aspect and self._is_last(images, size):
             return self._features.depths
         return self._encoder.encode_patches(images, size, keep_aspect=keep_aspect)
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """See :class:`agent.ports.ImageTextEncoder`."""
+        """Texts go straight through."""
         return self._encoder.encode_texts(texts)
 
     def _is_last(self, images: Sequence[Image], size: int) -> bool:

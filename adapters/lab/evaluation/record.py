@@ -1,4 +1,4 @@
-"""The record of an evaluation: one JSON file that grows with every trial and can be gone on with."""
+"""``Record``: one JSON file that grows with every trial; an evaluation that was cut short goes on with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Record:
         path: Path | None = None,
         parts: Sequence[str] = PARTS,
     ) -> None:
-        """Go on with the file at ``path`` where there is one; None keeps nothing on disk.
+        """Go on with the file at ``path`` if there is one; None keeps nothing on disk.
 
         Args:
             settings: what figures depend on, by part, and under ``all`` what every part depends on. Parts
@@ -33,7 +33,7 @@ class Record:
             parts: what there is to measure.
 
         Raises:
-            ConfigurationError: the file is of an evaluation with other settings, or no record at all.
+            ConfigurationError: the file is of an evaluation with other settings, or it is not a record.
         """
         self._path = path
         self.settings: dict[str, dict[str, Any]] = json.loads(json.dumps(settings))
@@ -47,7 +47,9 @@ class Record:
             settings, parts = held["settings"], held["parts"]
             other = _differing(settings, self.settings)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError(f"{path} is no record of an evaluation; name another --out") from error
+            raise ConfigurationError(
+                f"{path} is not a record of an evaluation; name another --out"
+            ) from error
         if other:
             raise ConfigurationError(
                 f"{path} holds an evaluation with another {', another '.join(other)}; name another --out, "
@@ -92,7 +94,7 @@ def _differing(held: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Mappi
 
 
 def _trimmed(value: Any) -> Any:
-    """Plain JSON; a score that is no number is refused here, before it becomes a figure."""
+    """Plain JSON; a score that is not a number is refused here, before it becomes a figure."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ModelError("a score is not a number; this checkpoint cannot be evaluated")

@@ -112,7 +112,7 @@ def aims_table(every: Sequence[Aim]) -> Table:
         for aim in every
     )
     note = (
-        "An aim is met where the mean reaches it, and a lead `above` a figure where its whole interval does. "
+        "An aim is met if the mean reaches it, and a lead `above` a figure if its whole interval does. "
         f"Leads on photographs compare nearest neighbours with nearest neighbours; down to {LEVEL:.2f} below "
         "the teacher is level with it."
     )

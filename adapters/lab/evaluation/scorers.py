@@ -25,7 +25,7 @@ class Neighbours:
         self._title, self._encoder = title, encoder
 
     def ready(self, trial: Trial) -> _Judge:
-        """See :class:`Scorer`."""
+        """Memorise each reference by itself."""
         return _Judge(self._title, self._encoder, trial)
 
 
@@ -86,7 +86,7 @@ class HandMade:
     ) -> tuple[torch.Tensor, ...]:
         """(B, h, w, 15) on each grid: 8 orientations, 3 means, 3 deviations, 1 constant.
 
-        Raises ValueError where the aspect ratio is to be kept, which these grids do not.
+        Raises ValueError if the aspect ratio is to be kept, which these grids do not.
         """
         if keep_aspect:
             raise ValueError("hand-made descriptors are of square images; leave keep_aspect out")
@@ -140,12 +140,12 @@ class Outlier:
     """
 
     def ready(self, trial: Trial) -> Outlier:
-        """See :class:`Scorer`; there is nothing to memorise."""
+        """There is nothing to memorise."""
         return self
 
     @torch.inference_mode()
     def judge(self, batch: Sequence[Sample]) -> dict[str, list[list[float]]]:
-        """See :class:`Judge`."""
+        """Distances of the oddest cells, to the median and to the nearest."""
         cells = HandMade().encode_patches([sample.image for sample in batch], SIZE)[0]
         flat = cells.flatten(1, 2)
         median = F.normalize(flat.median(dim=1, keepdim=True).values, dim=-1)
@@ -160,7 +160,7 @@ class Outlier:
         }
 
     def pixels(self) -> dict[str, float]:
-        """See :class:`Judge`."""
+        """It has no maps."""
         return {}
 
 

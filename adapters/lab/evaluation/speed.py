@@ -1,4 +1,4 @@
-"""How fast the bare model is: frames a second without broker, decoding and database; load time."""
+"""``measure``: frames a second of the bare model, without broker, decoding and database; load time."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _images(count: int) -> list[Image]:
 
 
 def load_once(files: Files) -> dict[str, float]:
-    """Seconds in a process of its own. Raises ModelError where it ends with an error."""
+    """Seconds in a process of its own. Raises ModelError if it ends with an error."""
     command = [sys.executable, "-m", "adapters.lab.evaluation.cold"]
     places = [str(files.architecture), str(files.checkpoint), str(files.output_stride or 0)]
     done = subprocess.run([*command, *places], capture_output=True, text=True, check=False)

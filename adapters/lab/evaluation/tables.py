@@ -102,7 +102,7 @@ def _station_table(results: Results, station: str, seed: int) -> Table:
             rows.append(Row(f"mean, {group}, surfaces", cells, mean=True))
     counted = {len(result["kinds"]) for result in results}
     note = (
-        f"Image AUROC, and pixel AUROC where the column says so; {min(counted)} images of each product, "
+        f"Image AUROC, and pixel AUROC if the column says so; {min(counted)} images of each product, "
         "half of them defective. Brackets: 95 % by a bootstrap over products."
     )
     return Table(f"Product families, {station} station", tuple(columns), tuple(rows), note)
@@ -139,7 +139,7 @@ def _by_family(
 
 
 def value_of(result: Mapping[str, Any], column: str, only: str | None = None) -> float | None:
-    """The AUROC of one trial; None where the column was not measured."""
+    """The AUROC of one trial; None if the column was not measured."""
     if column.endswith(PIXELS):
         value: float | None = result["pixels"].get(column.removesuffix(PIXELS))
         return value

@@ -1,4 +1,5 @@
-"""Whether words matter: the true defect against another one, the right noun against a wrong one."""
+"""``Speaker``: whether words matter, the true defect against another one, the right noun against a wrong
+one."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ class Spoken:
     named: dict[str, list[float]]
     """For each defect the product may have, the scores of all images by words that name it."""
     labels: list[str | None]
-    """What the agent would call the truly defective place of each image; None where it is good."""
+    """What the agent would call the truly defective place of each image; None if it is good."""
     nouns: dict[str, list[float]]
     """Zero-shot scores of all images, by the noun of the prompts."""
 
@@ -62,9 +63,9 @@ class Speaker:
         recipes["labels"] = replace(plain, prompts=labelled(plain.prompts, kinds))
         for noun in (trial.noun, GENERIC_NOUN, *wrong_nouns(trial.product, trial.seed)):
             recipes[f"noun {noun}"] = recipe_of(trial.key, noun)
-        return self._speak(trial, recipes)
+        return self._spoken(trial, recipes)
 
-    def _speak(self, trial: Trial, recipes: dict[str, Recipe]) -> Spoken:
+    def _spoken(self, trial: Trial, recipes: dict[str, Recipe]) -> Spoken:
         prepared = {name: self._method.prepare(recipe, []) for name, recipe in recipes.items()}
         scores: dict[str, list[float]] = {name: [] for name in recipes}
         kinds: list[str | None] = []
@@ -109,7 +110,7 @@ def labelled(prompts: PromptSet, kinds: Sequence[str]) -> PromptSet:
 
 
 def phrases(kind: str) -> tuple[str, ...]:
-    """How people would call a kind of defect."""
+    """What people call a kind of defect."""
     return SYNONYMS.get(kind, (kind,))[:_PHRASES]
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.cli.errors import Commands
 from adapters.cli.options import (
     ConfigFile,
     Method,
@@ -22,7 +21,7 @@ from adapters.cli.options import (
     composition_of,
     configure,
 )
-from adapters.cli.screen import stderr, stdout
+from adapters.cli.screen import Commands, stderr, stdout
 from agent.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ studies = typer.Typer(
     help="Studies: what the agent promises, measured.",
     rich_markup_mode="rich",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

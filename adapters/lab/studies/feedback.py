@@ -135,7 +135,7 @@ def answers_report(played: Mapping[str, Played], rate: float) -> Report:
         f"from frame {SETTLED + 1} on: {settled_sentence}",
         "good and defective frames in one random order, each judged by the threshold in force; operators "
         "answer every FAIL and REVIEW; the threshold is looked at after "
-        f"{', '.join(map(str, STAGES))} frames and stands where it is within its own error",
+        f"{', '.join(map(str, STAGES))} frames and stands if it is within its own error",
     ]
     figures = {
         "stages": list(STAGES),

@@ -43,7 +43,7 @@ class Record:
     captions: list[str]
     station: str
     visibility: float | None
-    """See :attr:`adapters.simulator.Image.visibility`."""
+    """Of its defect (:attr:`adapters.simulator.image.Image.visibility`); None for a good part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def fit(second_moment: torch.Tensor, channels: int, generator: torch.Generator) 
     channel is 1 afterwards.
 
     Returns:
-        (channels, C) float32; orthogonal rows but for the scale where channels <= C, columns where not.
+        (channels, C) float32; orthogonal rows but for the scale if channels <= C, columns if not.
     """
     values, vectors = torch.linalg.eigh(second_moment.double())
     kept = vectors.flip(1)[:, :channels].T  # (min(channels, C), C), strongest first

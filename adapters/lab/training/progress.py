@@ -100,7 +100,7 @@ class Progress:
 
 
 def _step(line: str) -> float:
-    """The step of a line of the curve; never one to keep where the machine stopped within the line."""
+    """The step of a line of the curve; never one to keep if the machine stopped within the line."""
     try:
         return float(json.loads(line)["step"])
     except ValueError:

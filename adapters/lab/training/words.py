@@ -25,13 +25,12 @@ from adapters.lab.training.networks import device_of, to_network
 from adapters.lab.training.progress import Progress
 from adapters.models.encoders.clip import build_model, read_architecture
 from adapters.models.encoders.towers import densify
-from adapters.models.registry import KNOWN, bundled_folder
+from adapters.models.registry import BUNDLED, KNOWN, bundled_folder
 from adapters.simulator.captions import SYNONYMS
 from agent.domain.prompts import COMMON_DEFECTS, compositional_ensemble
 
 FROZEN_STAGES = 5
 """Stages 0 to 4: strides 2 to 16."""
-TINY = "sightline-tiny"
 KINDS = tuple(SYNONYMS)
 """Kinds of defect that a region can be named."""
 
@@ -55,8 +54,8 @@ class WordsSettings:
 
 def build(trunk_state: dict[str, torch.Tensor]) -> Any:
     """The bundled architecture around a distilled trunk, at its dense output stride."""
-    known = KNOWN[TINY]
-    model = build_model(read_architecture(bundled_folder() / known.architecture)[0], TINY)
+    known = KNOWN[BUNDLED]
+    model = build_model(read_architecture(bundled_folder() / known.architecture)[0], BUNDLED)
     own = {key: value for key, value in trunk_state.items() if not key.startswith("classifier")}
     left = model.visual.trunk.load_state_dict(own, strict=False)
     if set(left.missing_keys) - {"classifier.weight", "classifier.bias"} or left.unexpected_keys:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from adapters.evaluation.pixels import BYTE, FINE, PixelHistogram, PixelMetrics, Scale
+from adapters.evaluation.metrics import BYTE, FINE, PixelHistogram, PixelMetrics, Scale
 
 Maps = list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adapters.evaluation.mapstore import MapStore
+from adapters.evaluation.maps import MapStore
 from adapters.evaluation.protocol import PROTOCOLS, protocol_for
 from agent.domain.errors import ConfigurationError
 

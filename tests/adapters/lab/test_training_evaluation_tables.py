@@ -234,7 +234,7 @@ def test_a_record_of_another_evaluation_is_not_gone_on_with(
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "record.json"
     path.write_text(content)
-    with pytest.raises(ConfigurationError, match="is no record of an evaluation"):
+    with pytest.raises(ConfigurationError, match="is not a record of an evaluation"):
         _record(path)
     assert path.read_text() == content
 

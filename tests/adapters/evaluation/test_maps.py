@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.evaluation.masks import read_mask, resize_mask
+from adapters.evaluation.maps import read_mask, resize_mask
 from agent.domain.errors import ConfigurationError
 
 TRUTH = np.zeros((6, 8), dtype=bool)
