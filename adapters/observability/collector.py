@@ -105,8 +105,8 @@ class AgentCollector(Collector):
         length = _gauge("queue_length", "Frames between the stages, by what they wait for.", ["queue"])
         waits = {
             "decode": state.waiting,
-            "inspect": state.ready,
-            "record": state.judged,
+            "inspect": state.decoded,
+            "record": state.inspected,
             "skip": state.superseded,
         }
         for queue, count in waits.items():
