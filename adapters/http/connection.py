@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -44,8 +44,8 @@ class HttpUrl:
     port: int
     named_port: int | None
     """The port that the URL names; None if it names none."""
-    target: str
-    """Path and query, percent-encoded."""
+    target: str = field(repr=False)
+    """Path and query, percent-encoded; it may hold a key."""
 
     @classmethod
     def parse(cls, url: str, what: str) -> HttpUrl:

@@ -1,0 +1,1 @@
+"""The second sink: verdicts and alerts posted to URLs."""
