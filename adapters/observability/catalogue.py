@@ -96,24 +96,22 @@ COUNTED = (
     ),
     _one("stage_hangs", "Stages that did not come back and made the line end.", "stage_hangs"),
     _one(
-        "farewells_failed",
+        "rescues_failed",
         "Stages that died with frames which could not be given rows; the broker delivers those again.",
-        "farewells_failed",
+        "rescues_failed",
     ),
     _one("images_released", "Images deleted before their time to make room.", "images_released"),
     _one("disk_watch_failures", "Looks at the disk that storage refused.", "disk_watch_failed"),
-    _one("messages_sent", "Messages of the outbox that the broker acknowledged.", "messages_sent"),
-    _one(
-        "messages_undeliverable",
-        "Messages given up because this broker will never take them; an event tells of each.",
-        "messages_undeliverable",
-    ),
     _one(
         "messages_put_off",
-        "Messages that the broker refused; they rest and are tried again, those behind them go out.",
+        "Messages that a receiver refused; they rest and are tried again, those behind them go out.",
         "messages_put_off",
     ),
-    _one("messages_postponed", "Times that the outbox had to wait for the broker.", "publishes_postponed"),
+    _one(
+        "sinks_parked",
+        "Times that a receiver was given up for a while, since it refused everything.",
+        "sinks_parked",
+    ),
     _one("storage_retries", "Times that a stage waited for the database or the disk.", "storage_retries"),
     _one("events_lost", "Events that could not be written to the history.", "events_lost"),
     _one("feedback", "Words of operators that were recorded.", "feedback"),
@@ -167,8 +165,10 @@ COUNTED = (
     _one("health_checks_failed", "Checks that could not be made at all.", "health_checks_failed"),
 )
 
-TOLD_ELSEWHERE = frozenset({"stage_restarts"})
-"""Counters that are told from the state of the line, with more detail."""
+TOLD_ELSEWHERE = frozenset(
+    {"stage_restarts", "messages_sent", "publishes_postponed", "messages_undeliverable"}
+)
+"""Counters whose metrics come from the state of the pipeline: by stage, or by sink."""
 
 OTHER = "other"
 """The metric of counters that no entry names, by their own name."""

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from adapters.observability.catalogue import COUNTED, OTHER, PREFIX, listed
 from adapters.observability.health import Health
-from adapters.observability.health_source import HealthSource
+from adapters.observability.health_source import HealthSource, OutboxState
 from adapters.observability.machine import device_memory, sqlite_bytes
 from agent.telemetry import BOUNDS_S, TOTAL, Counters, Histogram
 
@@ -37,6 +37,7 @@ class AgentCollector(Collector):
             self._cameras,
             self._broker,
             self._outbox,
+            self._sinks,
             self._disks,
             self._database,
             self._device,
@@ -156,9 +157,42 @@ class AgentCollector(Collector):
         )
 
     def _outbox(self) -> Iterator[Metric]:
-        state = self._vitals.outbox.answer()
-        yield _value("outbox_messages", "Messages that the broker has not acknowledged yet.", state.depth)
-        yield _value("outbox_oldest_seconds", "Age of the oldest of them.", state.oldest_s)
+        found = self._vitals.outbox.answer()
+        messages = _gauge("outbox_messages", "Messages that the receiver has not acknowledged yet.", ["sink"])
+        oldest = _gauge("outbox_oldest_seconds", "Age of the oldest of them.", ["sink"])
+        state = self._vitals.line()
+        # A sink that was taken out of the configuration may have left some.
+        names = {*found, *(sink.name for sink in (state.sinks if state is not None else ()))}
+        for name in sorted(names):
+            waiting = found.get(name, OutboxState(0, 0.0))
+            messages.add_metric([name], waiting.depth)
+            oldest.add_metric([name], waiting.oldest_s)
+        yield from (messages, oldest)
+
+    def _sinks(self) -> Iterator[Metric]:
+        state = self._vitals.line()
+        if state is None:
+            return
+        sent = _counter("messages_sent", "Messages that the receiver acknowledged.", ["sink"])
+        postponed = _counter(
+            "messages_postponed", "Times that a sink had to wait for its receiver.", ["sink"]
+        )
+        given_up = _counter(
+            "messages_undeliverable",
+            "Messages that were given up because the receiver does not take them; each has an event.",
+            ["sink"],
+        )
+        parked = _gauge(
+            "sink_parked",
+            "1: the receiver refuses everything; its messages wait and it is asked now and then.",
+            ["sink"],
+        )
+        for sink in state.sinks:
+            sent.add_metric([sink.name], sink.sent)
+            postponed.add_metric([sink.name], sink.postponed)
+            given_up.add_metric([sink.name], sink.undeliverable)
+            parked.add_metric([sink.name], sink.parked is not None)
+        yield from (sent, postponed, given_up, parked)
 
     def _disks(self) -> Iterator[Metric]:
         free = _gauge("disk_free_bytes", "What may still be written under this folder.", ["where"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.observability.cached_probe import CachedProbe
@@ -25,11 +26,20 @@ class BrokerState:
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """Messages that the broker has not acknowledged. That it could be read says that storage answers."""
+    """Messages of one sink that its receiver has not acknowledged."""
 
     depth: int
     oldest_s: float
-    """Seconds since the oldest was written; 0 where none waits."""
+    """Seconds since the oldest was written."""
+
+
+def outbox_states(backlog: Mapping[str, tuple[int, datetime]]) -> Mapping[str, OutboxState]:
+    """By sink, from what :meth:`storage.outbox.SqlOutbox.backlog` returns."""
+    now = datetime.now(UTC)
+    return {
+        sink: OutboxState(depth, max(0.0, (now - oldest).total_seconds()))
+        for sink, (depth, oldest) in backlog.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,9 @@ class HealthSource:
     """None before it is started."""
     broker: Callable[[], BrokerState | None]
     """None before the line is started."""
-    outbox: CachedProbe[OutboxState]
+    outbox: CachedProbe[Mapping[str, OutboxState]]
+    """By sink; of one for which nothing waits there may be none. That it could be read says that storage
+    answers."""
     disks: CachedProbe[Sequence[DiskState]]
     database_file: Path | None = None
     """The SQLite file."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from adapters.mqtt.transport import MqttTransport
 from adapters.observability.cached_probe import CachedProbe
 from adapters.observability.collector import registry_of
 from adapters.observability.health import Health
-from adapters.observability.health_source import BrokerState, DiskState, HealthSource, OutboxState
+from adapters.observability.health_source import (
+    BrokerState,
+    DiskState,
+    HealthSource,
+    OutboxState,
+    outbox_states,
+)
 from adapters.observability.machine import disk
 from adapters.observability.server import Answers, MetricsServer
 from adapters.observability.watchdog import Notifier, WatchdogNotifier
@@ -80,7 +85,7 @@ class Observability:
             measures=self.measures,
             line=self._pipeline_state,
             broker=self._broker_state,
-            outbox=CachedProbe("the database", self._outbox_state),
+            outbox=CachedProbe("the database", self._outbox_states),
             disks=CachedProbe("the file system", self._disks),
             database_file=self._store.database.path,
             models=self._missing_models,
@@ -106,10 +111,8 @@ class Observability:
             return None
         return BrokerState(transport.connected, transport.last_error, transport.unacknowledged)
 
-    def _outbox_state(self) -> OutboxState:
-        depth, oldest = self._store.outbox.waiting()
-        age_s = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
-        return OutboxState(depth, max(0.0, age_s))
+    def _outbox_states(self) -> Mapping[str, OutboxState]:
+        return outbox_states(self._store.outbox.backlog())
 
     def _disks(self) -> Sequence[DiskState]:
         folders = {"media": self._settings.media.path}

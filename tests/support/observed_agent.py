@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from adapters.observability.cached_probe import CachedProbe
 from adapters.observability.health_source import BrokerState, DiskState, HealthSource, OutboxState
-from agent.ports.health import PipelineState, StageState
+from agent.ports.health import PipelineState, SinkState, StageState
 from agent.telemetry import Counters, Measures
 
 T = TypeVar("T")
@@ -23,11 +23,15 @@ def stage(name: str, *, alive: bool = True, restarts: int = 0, busy_s: float | N
 
 
 def pipeline_state(
-    *changed: StageState, failed: bool = False, storage_wait: str | None = None, in_flight: int = 0
+    *changed: StageState,
+    failed: bool = False,
+    storage_wait: str | None = None,
+    in_flight: int = 0,
+    sinks: tuple[SinkState, ...] = (SinkState("mqtt", None, sent=4),),
 ) -> PipelineState:
     """A pipeline that is well, except for the arguments."""
     stages = {name: stage(name) for name in STAGES} | {one.name: one for one in changed}
-    return PipelineState(tuple(stages.values()), 0, None, 0, 0, 0, in_flight, failed, storage_wait)
+    return PipelineState(tuple(stages.values()), 0, None, 0, 0, 0, in_flight, failed, storage_wait, sinks)
 
 
 @dataclass
@@ -36,7 +40,9 @@ class ObservedAgent:
 
     line: PipelineState | None = field(default_factory=pipeline_state)
     broker: BrokerState | None = field(default_factory=lambda: BrokerState(True, None, 3))
-    outbox: OutboxState | Exception = field(default_factory=lambda: OutboxState(2, 1.5))
+    outbox: Mapping[str, OutboxState] | Exception = field(
+        default_factory=lambda: {"mqtt": OutboxState(2, 1.5)}
+    )
     disks: Sequence[DiskState] | Exception = (DiskState("media", 50_000, 100_000, 10_000),)
     models: str | None = None
     database_file: Path | None = None

@@ -107,7 +107,7 @@ def test_a_broker_that_goes_and_comes_and_what_a_scrape_tells(
             customer.publish(f"{BASE}/frame", shot.encoded)
         customer.publish(f"{BASE}/frame", b"no image")
         customer.wait_for(lambda s: len(s.of("verdict")) == 5, 60, "five verdicts")
-    wait_until(lambda: asked.value("outbox_messages") == 0, "the outbox to be empty", UNWELL_S)
+    wait_until(lambda: asked.value("outbox_messages", sink="mqtt") == 0, "the outbox to be empty", UNWELL_S)
     assert asked.value("frames_received_total") == 5
     assert asked.value("frames_judged_total", verdict="ERROR") == 1
     assert asked.value("frame_seconds_count") == 5
@@ -139,7 +139,7 @@ def test_a_database_that_cannot_be_read(tmp_path: Path, mosquitto: Mosquitto) ->
         other.execute("ALTER TABLE outbox RENAME TO elsewhere")
         assert "no such table" in asked.wait_wrong("storage")
         assert asked.status("/healthz") == 200
-        assert asked.value("outbox_messages") == -1
+        assert asked.value("outbox_messages", sink="mqtt") == -1
         assert asked.value("scrape_errors_total", part="outbox") >= 1
         assert asked.value("frames_received_total") == 0
         other.execute("ALTER TABLE elsewhere RENAME TO outbox")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters.observability.catalogue import COUNTED, listed
 from adapters.observability.collector import registry_of
 from adapters.observability.health import Health
-from adapters.observability.health_source import BrokerState, DiskState
+from adapters.observability.health_source import BrokerState, DiskState, OutboxState, outbox_states
 from agent.domain.errors import StorageError
+from agent.ports.health import SinkState
 from agent.telemetry import CAMERAS
 from tests.support.observed_agent import ObservedAgent, pipeline_state, stage
 
@@ -75,11 +76,35 @@ def test_pipeline_broker_outbox_and_disk() -> None:
     assert value(samples, "queue_length", queue="decode") == 0
     assert value(samples, "broker_connected") == 0
     assert value(samples, "deliveries_unacknowledged") == 5
-    assert (value(samples, "outbox_messages"), value(samples, "outbox_oldest_seconds")) == (2, 1.5)
+    assert value(samples, "outbox_messages", sink="mqtt") == 2
+    assert value(samples, "outbox_oldest_seconds", sink="mqtt") == 1.5
+    assert value(samples, "messages_sent_total", sink="mqtt") == 4
     assert value(samples, "disk_free_bytes", where="database") == 4
     assert value(samples, "check_ok", check="stages") == 0
     assert value(samples, "healthy") == 0
     assert samples["process_resident_memory_bytes", ()] > 1e6
+
+
+def test_each_sink_is_seen_by_itself() -> None:
+    parked = SinkState("webhook:mes", "it answers HTTP 403", sent=1, postponed=2, undeliverable=3)
+    agent = ObservedAgent(
+        line=pipeline_state(sinks=(SinkState("mqtt", None), parked)),
+        outbox={"webhook:mes": OutboxState(7, 60.0), "webhook:gone": OutboxState(1, 9e6)},
+    )
+    samples = scrape(agent)
+    found = [value(samples, "outbox_messages", sink=one) for one in ("mqtt", "webhook:mes", "webhook:gone")]
+    assert found == [0, 7, 1]
+    assert [value(samples, "sink_parked", sink=one) for one in ("mqtt", "webhook:mes")] == [0, 1]
+    counted = ("messages_sent_total", "messages_postponed_total", "messages_undeliverable_total")
+    assert [value(samples, one, sink="webhook:mes") for one in counted] == [1, 2, 3]
+    assert "403" not in str(samples), "sentences are for the log and the events"
+
+
+def test_a_backlog_is_told_in_seconds() -> None:
+    states = outbox_states({"mqtt": (3, datetime.now(UTC) - timedelta(minutes=1))})
+    assert states["mqtt"].depth == 3
+    assert 60.0 <= states["mqtt"].oldest_s < 70.0
+    assert outbox_states({"mqtt": (1, datetime.now(UTC) + timedelta(hours=1))})["mqtt"].oldest_s == 0.0
 
 
 def test_durations_are_cumulative_histograms() -> None:
