@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,8 @@ from agent import __version__
 from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
-    from adapters.cli.composition import Composition
     from adapters.mqtt.session import Session
+    from agent.app import Application
     from config import Loaded, Settings
 
 _CONNECT_S = 8.0
@@ -59,7 +60,7 @@ def check(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Look at configuration, broker, database, media, Ollama, weights and device. Changes nothing."""
+    """Look at configuration, broker, database, media, webhooks, Ollama and models. Changes nothing."""
     findings: list[Finding] = []
     console = stderr()
     with console.status("") as status:
@@ -77,7 +78,7 @@ def check(
 
 
 def _parts(
-    composition: Composition, config: Path | None, profile: str | None, overrides: list[str] | None
+    composition: Application, config: Path | None, profile: str | None, overrides: list[str] | None
 ) -> Iterator[tuple[str, Callable[[], Finding]]]:
     loaded: list[Loaded] = []
 
@@ -97,6 +98,8 @@ def _parts(
     yield "secrets", lambda: check_secrets(settings)
     yield "database", lambda: check_database(settings, composition)
     yield "media", lambda: check_media(settings.media.path)
+    for name in settings.webhooks:
+        yield f"webhook {name}", partial(check_webhook, settings, name)
     yield "metrics", lambda: check_metrics(settings)
     yield "ollama", lambda: check_ollama(settings)
     yield "models", lambda: check_models(settings, composition, pull_words(config, profile, overrides))
@@ -122,8 +125,8 @@ def _show(findings: list[Finding]) -> None:
 
 def check_broker(settings: Settings) -> Finding:
     """Connect as a client would and say what the broker speaks."""
-    from adapters.cli.broker import client_options, reachable_url
     from adapters.mqtt.session import Session
+    from agent.app.broker import client_options, reachable_url
     from agent.telemetry import Counters
 
     address = f"{settings.broker.host}:{settings.broker.port}"
@@ -181,7 +184,7 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def check_database(settings: Settings, composition: Composition) -> Finding:
+def check_database(settings: Settings, composition: Application) -> Finding:
     """Whether it is reachable, complete and up to date; it is not created."""
     url = settings.database.url
     if settings.database.is_sqlite:
@@ -219,6 +222,27 @@ def _unwritable(folder: Path) -> str | None:
         return f"{folder} cannot be written: {error.strerror or error}"
 
 
+def check_webhook(settings: Settings, name: str) -> Finding:
+    """Connect to its receiver and hang up; nothing is posted."""
+    from adapters.webhook.client import ForbiddenAddressError, WebhookClient
+    from adapters.webhook.options import WebhookOptions
+    from agent.domain.errors import TransportError
+
+    part, options = f"webhook {name}", WebhookOptions.of(name, settings.webhooks[name])
+    try:
+        WebhookClient(options).connect()
+    except ForbiddenAddressError as error:
+        return Finding(part, State.FAILED, str(error))
+    except TransportError as error:
+        return Finding(part, State.WARNING, f"{error}; until it answers, its messages wait in the database")
+    secure = "by TLS" if options.url.scheme == "https" else "without encryption"
+    signed = "signed" if options.key is not None else "not signed"
+    posted = [*sorted(options.wanted.verdicts)] if "verdict" in options.wanted.kinds else []
+    posted += ["alerts"] if "alert" in options.wanted.kinds else []
+    host = f"{options.url.scheme}://{options.url.host}"
+    return Finding(part, State.OK, f"{host} connects {secure}; {', '.join(posted)}, {signed}")
+
+
 def check_metrics(settings: Settings) -> Finding:
     """Whether the agent can open its port; one that runs already holds it."""
     metrics = settings.metrics
@@ -251,7 +275,7 @@ def check_ollama(settings: Settings) -> Finding:
     return Finding("ollama", state, f"{health.sentence}; until then prompts are templates")
 
 
-def check_models(settings: Settings, composition: Composition, pull: str) -> Finding:
+def check_models(settings: Settings, composition: Application, pull: str) -> Finding:
     """Load the weights and judge one grey image on the device. ``pull`` brings those that are missing."""
     problem = lacking(settings, pull)
     if problem:
