@@ -1,4 +1,4 @@
-"""Where the models run, and in which precision."""
+"""``pick_device`` and ``pick_precision``: where the models run, and in which precision."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType({"fp32": torch.float32,
 
 
 def pick_device(name: str, threads: int | None = None, *, asked: str = "models.device") -> torch.device:
-    """``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``, ready to be used.
+    """``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``, ready to be used.
 
-    ``threads`` bounds the CPU threads of one pass; None leaves PyTorch's own choice. ``asked``: where the
-    name came from, for whoever has to change it.
+    ``threads`` bounds the CPU threads of one pass; None leaves PyTorch's choice. ``asked`` names the setting
+    in the error.
 
     Raises:
         ModelError: PyTorch knows no such device, or it is a GPU that this machine does not have.

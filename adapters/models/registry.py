@@ -1,4 +1,4 @@
-"""Models by name, built from weights on this machine."""
+"""``load_clip``, ``load_backbone``, ``load_detector`` and ``load_segmenter``: models by name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Device = str | torch.device
 
 
 def resolve(name: str, models_path: Path, files: Files) -> Path:
-    """The weights of a model: see :meth:`WeightStore.locate`."""
+    """The weights file or folder of a model. Raises ModelError if it is not here."""
     return WeightStore(models_path, dict(files)).locate(name)
 
 
@@ -54,8 +54,8 @@ def load_clip(
     """A vision-language model: a known name, or any of open_clip's with a file under ``models.files``.
 
     Args:
-        preprocessing: a name in ``PREPROCESSINGS`` for weights that Sightline does not know; None for
-            CLIP's own, said in the log. Known models keep theirs unless their file is the user's own.
+        preprocessing: a name in ``PREPROCESSINGS`` for weights that Sightline does not know; None: CLIP's
+            own, with a line in the log. Known models keep theirs unless their file is the user's own.
 
     Raises:
         ModelError: there is no such model, or its weights are missing, altered or of another architecture.
@@ -63,9 +63,7 @@ def load_clip(
     known = KNOWN.get(name)
     if known is not None and known.kind != "clip":
         known_names = ", ".join(names("clip"))
-        raise ModelError(
-            f"there is no vision-language model {name!r} but a {known.kind}; known are {known_names}"
-        )
+        raise ModelError(f"{name!r} is a {known.kind}, not a vision-language model; known are {known_names}")
     if known is None:
         _check_architecture(name)
     store = WeightStore(models_path, dict(files or {}))
@@ -118,15 +116,15 @@ def load_backbone(
     device: Device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> TimmBackbone:
-    """A few-shot backbone by ``timm:NAME``. Raises ModelError where its weights are missing or unusable.
+    """A few-shot backbone by ``timm:NAME``. Raises ModelError if its weights are missing or unusable.
 
-    ``preprocessing`` names one of ``PREPROCESSINGS``; None for the known one, or what timm says of the name.
+    ``preprocessing`` names one of ``PREPROCESSINGS``; None: the known one, or as timm declares it.
     """
     plain = name.removeprefix(TIMM_PREFIX)
     known = find(f"{TIMM_PREFIX}{plain}")
     if known is not None and known.kind != "timm":
         what = "a vision-language model; use the backbone `clip` with it"
-        raise ModelError(f"{plain} is {what if known.kind == 'clip' else f'a {known.kind}, no backbone'}")
+        raise ModelError(f"{plain} is {what if known.kind == 'clip' else f'a {known.kind}, not a backbone'}")
     store = WeightStore(models_path, dict(files or {}))
     weights = store.locate(name if name.startswith(TIMM_PREFIX) else f"{TIMM_PREFIX}{plain}")
     chosen = known.preprocessing if known else None
@@ -151,9 +149,9 @@ def load_detector(
     dtype: torch.dtype = torch.float32,
     batch: int = 4,
 ) -> GroundingDino:
-    """A Grounding DINO by name, or by any name whose folder stands under ``models.files``.
+    """A Grounding DINO by name, or by any name with a folder under ``models.files``.
 
-    Raises ModelError where it is unknown, or its files are missing, altered or of another architecture.
+    Raises ModelError if it is unknown, or its files are missing, altered or of another architecture.
     """
     store = WeightStore(models_path, dict(files or {}))
     known = _known(name, "detector", store)
@@ -179,7 +177,7 @@ def load_segmenter(
 ) -> Sam:
     """A SAM by name: ``sam_vit_b``, ``sam_vit_l``, ``sam_vit_h``, or ``sam_vit_b...`` under ``models.files``.
 
-    Raises ModelError where it is unknown, or its weights are missing, altered or of another architecture.
+    Raises ModelError if it is unknown, or its weights are missing, altered or of another architecture.
     """
     store = WeightStore(models_path, dict(files or {}))
     known = _known(name, "segmenter", store)

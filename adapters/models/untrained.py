@@ -1,7 +1,7 @@
-"""Every model at its true size with random numbers for weights: for timing alone.
+"""``untrained_clip`` and others: every model at its true size with random weights, for timing alone.
 
-What these models say means nothing, but the work they do and the memory they take is that of the real ones,
-so that a machine can be measured before a file is brought to it. Nothing is read and nothing is downloaded.
+Their outputs mean nothing, but their work and memory are those of the real models. So a machine can be
+measured before it has any weights. Nothing is read and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from agent.domain.errors import ModelError
 SEED = 0
 VOCABULARY_SIZE = 30_522
 """Of BERT, uncased."""
-_BERTS_NUMBERS = MappingProxyType(
+_BERT_TOKENS = MappingProxyType(
     {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
 )
-"""What Grounding DINO knows by number: its captions fall into sentences at these tokens."""
+"""The tokens that Grounding DINO knows by number: they separate the sentences of its captions."""
 _FIRST_WORD = 2000
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-',"
 
@@ -58,7 +58,7 @@ def untrained_clip(
     """A known vision-language model, or any of open_clip's. Raises ModelError for other names."""
     known = KNOWN.get(name)
     if known is not None and known.kind != "clip":
-        raise ModelError(f"there is no vision-language model {name!r} but a {known.kind}")
+        raise ModelError(f"{name!r} is a {known.kind}, not a vision-language model")
     torch.manual_seed(SEED)
     return OpenClipEncoder(
         bundled_folder() / known.architecture if known is not None and known.bundled else name,
@@ -81,7 +81,7 @@ def untrained_backbone(
 
 
 def untrained_segmenter(name: str, *, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Sam:
-    """A SAM whose name says its size. Raises ModelError for other names."""
+    """A SAM with its size in its name. Raises ModelError for other names."""
     architecture = next((size for size in BUILDERS if size in name), None)
     if architecture is None:
         raise ModelError(f"there is no segmenter {name!r}; known are {', '.join(names('segmenter'))}")
@@ -111,10 +111,10 @@ def untrained_detector(
 
 
 def stand_in_tokenizer() -> Any:
-    """BERT's tokenizer over a vocabulary of the same size that holds our words, and letters for all others.
+    """BERT's tokenizer over a vocabulary of the same size: the prompts' words, and letters for all others.
 
-    The real one is a file of the checkpoint. Common words are one token in both, so captions are about as
-    long; the tokens themselves are others.
+    The real vocabulary is a file of the checkpoint. Common words are one token in both, so captions are about
+    equally long; the tokens themselves differ.
     """
     from transformers import BertTokenizer
 
@@ -126,7 +126,7 @@ def stand_in_tokenizer() -> Any:
 
 def _vocabulary() -> list[str]:
     tokens = [f"[unused{index}]" for index in range(VOCABULARY_SIZE)]
-    for index, token in _BERTS_NUMBERS.items():
+    for index, token in _BERT_TOKENS.items():
         tokens[index] = token
     words = list(dict.fromkeys(_words()))
     tokens[_FIRST_WORD : _FIRST_WORD + len(words)] = words

@@ -1,4 +1,4 @@
-"""Grounding DINO of transformers from a local folder: words to boxes (METHODS sections 3.2 and 5)."""
+"""``GroundingDino``: transformers' detector from a local folder, words to boxes (METHODS sections 3.2, 5)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 WEIGHTS_FILE = "model.safetensors"
 _NEEDED = ("config.json", "preprocessor_config.json", WEIGHTS_FILE)
 _READ = (".json", ".safetensors", ".txt")
-"""What of a folder takes part in a detection: configuration, weights, vocabulary."""
+"""The files of a folder that a detection uses: configuration, weights, vocabulary."""
 _MODEL_TYPES = frozenset({"grounding-dino", "mm-grounding-dino"})
 _SEPARATORS = str.maketrans({".": " ", "?": " "})
 """The model ends a sub-sentence at these, so inside a phrase they become spaces."""
@@ -36,7 +36,7 @@ class _Pass(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a folder holds, in memory."""
+    """The contents of a folder, loaded."""
 
     model: Any
     """A ``GroundingDinoForObjectDetection``."""
@@ -49,16 +49,15 @@ class Parts(NamedTuple):
 class GroundingDino:
     """An :class:`agent.ports.Detector` over a folder as ``save_pretrained`` writes it.
 
-    Images are resized as the folder's preprocessor says (shorter side 800, longer at most 1333). Only
-    images of equal size share a batch, so that no padding changes what the model sees: a batch of two
-    equals two batches of one.
+    The folder's preprocessor resizes images (shorter side 800, longer at most 1333). Only images of equal
+    size share a batch, so that no padding changes the result: a batch of two equals two batches of one.
 
     Args:
         source: a folder with ``config.json``, ``model.safetensors``, ``preprocessor_config.json`` and the
             tokenizer; or the parts themselves, which need a ``name``.
         expected: sha256 by file name; any other content is refused.
-        dtype: of the matrix products, by autocast. Boxes and the places that deformable attention looks at
-            stay in float32: eight bits of mantissa are five pixels of a frame.
+        dtype: of the matrix products, by autocast. Boxes and the places of deformable attention stay in
+            float32: eight bits of mantissa are five pixels of a frame.
         batch: most images in one pass.
 
     Raises:
@@ -95,9 +94,9 @@ class GroundingDino:
     ) -> list[Detections]:
         """Boxes for the phrases of each image, the highest score first, before any suppression.
 
-        A box stays where the highest sigmoid over the caption's tokens is above ``box_threshold``; its phrase
-        is every token above ``text_threshold``, which may be words of several phrases, or none. Boxes are the
-        model's own and may stick a little out of the image.
+        A box is kept if its highest sigmoid over the caption's tokens is above ``box_threshold``. Its phrase
+        is every token above ``text_threshold``: words of several phrases, or none. Boxes are the model's
+        own and may extend a little beyond the image.
 
         Raises:
             ModelError: a phrase alone has more tokens than the text encoder takes, an image is not
@@ -124,7 +123,7 @@ class GroundingDino:
     def captions(self, phrases: Sequence[str]) -> list[str]:
         """Phrases as captions, ``a. b. c.`` in lower case, each within the text encoder's tokens.
 
-        Raises ModelError where one phrase alone is longer.
+        Raises ModelError if one phrase alone is longer.
         """
         captions: list[str] = []
         current: list[str] = []
@@ -231,7 +230,7 @@ def _load(folder: Path, expected: Mapping[str, str]) -> Parts:
 
     transformers_logging.disable_progress_bar()
     try:
-        # A folder may name code of its own, which stays unread.
+        # A folder may name code of its own, which is not loaded.
         only_data = {"local_files_only": True, "trust_remote_code": False}
         config = AutoConfig.from_pretrained(folder, **only_data)
         if config.model_type not in _MODEL_TYPES:
@@ -252,13 +251,11 @@ def _load(folder: Path, expected: Mapping[str, str]) -> Parts:
         ) from error
     missing = sorted(loading["missing_keys"])
     if missing:
-        # transformers would go on with random numbers in their place.
+        # transformers would continue with random numbers in their place.
         raise ModelError(
             f"the weights in {folder} lack {len(missing)} tensors of the model, {missing[0]} for one: "
             "run `sightline models pull --force`"
         )
     if loading["unexpected_keys"]:
-        _log.info(
-            "%s holds %d tensors that the model has no use for", folder, len(loading["unexpected_keys"])
-        )
+        _log.info("%s holds %d tensors that the model does not use", folder, len(loading["unexpected_keys"]))
     return Parts(model, tokenizer, processor, digest)

@@ -1,4 +1,4 @@
-"""SAM of segment-anything from a local checkpoint: boxes and points to outlines (METHODS section 3.2)."""
+"""``Sam``: segment-anything from a local checkpoint, boxes and points to outlines (METHODS section 3.2)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BUILDERS: Mapping[str, Builder] = MappingProxyType({"vit_b": _vit_b, "vit_l": _v
 
 
 class _Embedded(NamedTuple):
-    """The last image, as the prompts see it."""
+    """The features of the last image."""
 
     key: str
     features: torch.Tensor
@@ -59,7 +59,7 @@ class Sam:
 
     Args:
         architecture: a name in ``builders``.
-        weights: a plain table of tensors, as the published ``.pth`` files are; nothing in it is executed.
+        weights: a plain table of tensors, as the published ``.pth`` files; nothing in it is executed.
             None: random numbers, for timing alone.
         batch: most boxes decoded at once, which bounds the memory of their full-size masks.
 
@@ -100,9 +100,9 @@ class Sam:
     ) -> NDArray[np.bool_]:
         """(n, H, W) masks, one for each of the (n, 4) boxes in pixels, each clamped to the image.
 
-        ``points`` are (n, 2) places x, y that belong to the thing in the box of the same index. A box that
-        has no area inside the image gets an empty mask. The image is embedded once, also over several
-        calls in a row; with no boxes it is not embedded at all.
+        ``points`` are (n, 2) places x, y that belong to the object in the box of the same index. A box with
+        no area inside the image gets an empty mask. The image is embedded once, also for several calls in a
+        row; without boxes it is not embedded at all.
 
         Raises:
             ModelError: the image is not (H, W, 3) uint8, a coordinate is not finite, or there are points

@@ -1,4 +1,4 @@
-"""Few-shot features from any timm network with local weights (METHODS section 8.1 for DINOv2)."""
+"""``TimmBackbone``: few-shot features from any timm network with local weights (METHODS 8.1 for DINOv2)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 
 import torch
 
-from adapters.models.encoders.centres import lags, recentre
-from adapters.models.encoders.depths import is_transformer, reductions, stages_at, take_stages
-from adapters.models.encoders.preprocessing import Preprocessing, prepare
+from adapters.models.encoders.depths import (
+    is_transformer,
+    lags,
+    recentre,
+    reductions,
+    stages_at,
+    take_stages,
+)
+from adapters.models.encoders.normalisation import Preprocessing
+from adapters.models.encoders.preprocessing import prepare
 from adapters.models.weights.local import UNTRAINED, load_state, mismatch, verify
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
@@ -20,17 +27,17 @@ class TimmBackbone:
     """An :class:`agent.ports.PatchEncoder` over a timm architecture and a local weights file.
 
     Convolutional networks give the last map at each stride of ``strides``; plain vision transformers the
-    normalised patch tokens of the chosen ``blocks`` (the last one where None). A transformer takes sizes that
-    are multiples of its patch; others are rounded to the nearest one.
+    normalised patch tokens of the chosen ``blocks`` (None: the last one). A transformer takes sizes that are
+    multiples of its patch; others are rounded to the nearest one.
 
-    ``preprocessing`` and ``multiple`` say what a batch for ``maps`` has to be.
+    ``preprocessing`` and ``multiple`` define a batch for ``maps``.
 
     Args:
-        name: what timm calls the architecture, with or without a weights tag.
+        name: timm's name of the architecture, with or without a weights tag.
         weights: safetensors, or a PyTorch file that loads with ``weights_only=True``. Every tensor that the
             features need must be there; classifier and later stages may be missing. None: random numbers,
             for timing alone.
-        preprocessing: how the network was shown its images; None for what timm says of the name.
+        preprocessing: of the images in the network's training; None: as timm declares it for the name.
 
     Raises:
         ModelError: the file is missing, damaged, of another architecture or has another digest.
@@ -72,10 +79,7 @@ class TimmBackbone:
     def encode_patches(
         self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """Features of several depths, each (B, h_i, w_i, C_i) float32, of images resized to size x size.
-
-        ``keep_aspect``: see :class:`agent.ports.PatchEncoder`.
-        """
+        """Features of several depths, each (B, h_i, w_i, C_i) float32, of images resized to size x size."""
         side = max(1, round(size / self.multiple)) * self.multiple
         multiple = self.multiple if keep_aspect else None
         batch = prepare(images, side, self.preprocessing, self._device, self._dtype, keep_aspect=multiple)
@@ -89,13 +93,13 @@ class TimmBackbone:
         return [recentre(each, lag) for each, lag in zip(maps, self._lags, strict=True)]
 
     def _find_lags(self) -> tuple[float, ...]:
-        if self._transformer:  # a token stands for its patch, which it lies in the middle of
+        if self._transformer:  # a token lies in the middle of its patch
             return (0.0,) * len(self._stages)
         like = next(self._trunk.parameters())
         return lags(lambda image: take_stages(self._trunk, image, self._stages), like)
 
     def _load(self, name: str, weights: Path, known: set[str]) -> None:
-        """Strict about what the features need, lenient about the rest of the same architecture."""
+        """Load strictly what the features need; the rest of the same architecture may be missing."""
         classifier = self._trunk.pretrained_cfg.get("classifier") or "classifier"
         heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
         own = self._trunk.state_dict()

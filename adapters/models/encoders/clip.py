@@ -1,6 +1,4 @@
-"""CLIP models of open_clip from local files: images and words in one space, patches and depths in one
-pass.
-"""
+"""``OpenClipEncoder``: CLIP models of open_clip from local files; images and texts in one space."""
 
 from __future__ import annotations
 
@@ -13,10 +11,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from adapters.models.encoders.preprocessing import Preprocessing, prepare
-from adapters.models.encoders.texts import embed_texts
-from adapters.models.encoders.towers import ConvolutionalTower, Tower, TransformerTower
-from adapters.models.encoders.windows import encode_windows
+from adapters.models.encoders.normalisation import Preprocessing
+from adapters.models.encoders.preprocessing import prepare
+from adapters.models.encoders.towers import ConvolutionalTower, Tower, TransformerTower, encode_windows
 from adapters.models.weights.local import UNTRAINED, load_into, load_state, verify
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
@@ -25,7 +22,9 @@ from agent.ports import ImageFeatures, WindowPass
 TEXT_BATCH = 256
 """Texts encoded in one pass."""
 STRIDES = (8, 16)
-"""Where a convolutional tower has its few-shot features."""
+"""Strides at which a convolutional tower gives its few-shot features."""
+_AT_THE_END = frozenset({"argmax", "eos"})
+"""Poolings that read a text's end token."""
 
 
 class OpenClipEncoder:
@@ -39,9 +38,9 @@ class OpenClipEncoder:
         architecture: a name that open_clip knows, or the path of a JSON file with its model configuration.
         weights: safetensors, or a PyTorch file that loads with ``weights_only=True``; None: random numbers,
             for timing alone.
-        preprocessing: how the model was shown its images.
+        preprocessing: of the images in the model's training.
         sha256: refuse any other weights file.
-        dtype: of the image tower. Words are embedded once and their differences are small, so the text tower
+        dtype: of the image tower. Texts are embedded once and their differences are small, so the text tower
             stays in float32, as do position tables and all outputs (METHODS section 7.2).
         strides: which stages of a convolutional tower are the depths.
         output_stride: let a convolutional tower keep its last maps at this stride, dilated.
@@ -89,10 +88,7 @@ class OpenClipEncoder:
     def encode_patches(
         self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """The depths alone, each (B, h_i, w_i, C_i); the pass ends at the deepest of them.
-
-        ``keep_aspect``: see :class:`agent.ports.PatchEncoder`.
-        """
+        """The depths alone, each (B, h_i, w_i, C_i); the pass ends at the deepest of them."""
         multiple = self._tower.multiple if keep_aspect else None
         return self._tower.encode_depths(self._prepare(images, size, keep_aspect=multiple))
 
@@ -101,7 +97,7 @@ class OpenClipEncoder:
         """WinCLIP's windows (:class:`agent.ports.WindowEncoder`). Raises ModelError without a ViT tower."""
         if not isinstance(self._tower, TransformerTower):
             raise ModelError(
-                f"{self.name} has no windows of patches: its image tower is no vision transformer; "
+                f"{self.name} has no windows of patches: its image tower is not a vision transformer; "
                 "choose ViT-B-16-plus-240 for winclip"
             )
         return encode_windows(self._tower, self._prepare(images, size), sides)
@@ -122,7 +118,7 @@ class OpenClipEncoder:
 
 
 def read_architecture(architecture: str | Path) -> tuple[dict[str, Any], str]:
-    """The model configuration and a name for it. Raises ModelError where there is none."""
+    """The model configuration and a name for it. Raises ModelError if there is none."""
     path = Path(architecture)
     if path.suffix == ".json":
         try:
@@ -131,7 +127,7 @@ def read_architecture(architecture: str | Path) -> tuple[dict[str, Any], str]:
             raise ModelError(f"there is no model configuration {path}") from None
         except (OSError, ValueError) as error:
             raise ModelError(f"the model configuration {path} cannot be read as JSON: {error}") from error
-        # Files saved for a hub wrap the configuration and carry the preprocessing beside it.
+        # Files saved for a hub wrap the configuration and add the preprocessing.
         configuration = (
             configuration.get("model_cfg", configuration) if isinstance(configuration, dict) else {}
         )
@@ -171,7 +167,7 @@ def build_model(configuration: dict[str, Any], name: str) -> Any:
 
 
 def convert(model: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Known foreign namings to open_clip's."""
+    """Rename tensors of known other implementations to open_clip's names."""
     from open_clip.convert import convert_state_dict
 
     if not state:
@@ -183,6 +179,32 @@ def convert(model: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     return {
         k: v for k, v in converted.items() if k not in {"input_resolution", "context_length", "vocab_size"}
     }
+
+
+def embed_texts(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """(N, D) embeddings, not normalised, of (N, context) token numbers padded with zeros.
+
+    A causal tower that reads the end token sees nothing of the padding behind it. A prompt has some 15 of
+    the 77 tokens, so cutting the padding off gives the same numbers in a fifth of the time. Other towers get
+    their padding.
+    """
+    pooling = getattr(model, "text_pool_type", None)
+    if pooling not in _AT_THE_END or getattr(model, "attn_mask", None) is None:
+        whole: torch.Tensor = model.encode_text(tokens)
+        return whole
+    from open_clip.transformer import text_global_pool
+
+    count = int((tokens != 0).nonzero()[:, 1].max()) + 1  # 0 is "!" too, but never the end token
+    tokens = tokens[:, :count]
+    stream = model.token_embedding(tokens) + model.positional_embedding[:count]
+    stream = model.ln_final(model.transformer(stream, attn_mask=model.attn_mask[:count, :count]))
+    pooled = text_global_pool(stream, tokens, pooling, eos_token_id=getattr(model, "text_eos_id", None))
+    if model.text_projection is None:
+        return pooled
+    if isinstance(model.text_projection, torch.nn.Linear):
+        projected: torch.Tensor = model.text_projection(pooled)
+        return projected
+    return pooled @ model.text_projection
 
 
 def _tokenizer(configuration: dict[str, Any]) -> Any:

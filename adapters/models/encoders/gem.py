@@ -1,4 +1,4 @@
-"""GEM: patch tokens of a CLIP vision transformer that can be compared with text (Bousselham et al. 2023).
+"""``run_blocks``: GEM, text-comparable patch tokens of a CLIP transformer (Bousselham et al. 2023).
 
 As run by FADE (METHODS section 1.2): in the last six blocks a second stream attends query to query, key to
 key and value to value, normalised, refined once and averaged; it starts as the input of the first of these
@@ -15,11 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 GEM_BLOCKS = 6
-"""How many of the last blocks take part; fewer where the model is shallower."""
+"""How many of the last blocks take part; a shallower model has fewer."""
 
 
 def gem_attention(attention: nn.MultiheadAttention, tokens: torch.Tensor) -> torch.Tensor:
-    """What one block adds to the GEM stream: (B, T, C) from the layer-normalised tokens (B, T, C).
+    """One block's addition to the GEM stream: (B, T, C) from the layer-normalised tokens (B, T, C).
 
     The temperature beta is the mean token norm over the square root of the head width, one scalar for each
     image. It is folded into the queries, so that both softmaxes of q, k and v run as one call of
@@ -27,7 +27,7 @@ def gem_attention(attention: nn.MultiheadAttention, tokens: torch.Tensor) -> tor
     """
     batch, count, width = tokens.shape
     heads = attention.num_heads
-    # A temperature of three digits would sharpen or blunt every patch alike: in float32, whatever runs.
+    # Always in float32: a temperature of three digits would sharpen or blunt every patch.
     beta = tokens.float().norm(dim=-1).mean(dim=1) / (width // heads) ** 0.5
     projected = F.linear(tokens, attention.in_proj_weight, attention.in_proj_bias)
     split = projected.view(batch, count, 3, heads, width // heads).permute(0, 2, 3, 1, 4)

@@ -1,4 +1,4 @@
-"""How models were shown their images. Needs no PyTorch, so that commands that only list stay quick."""
+"""``Preprocessing``: of the images in a model's training. Without PyTorch, so that listings are quick."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a model was shown its images: RGB in [0, 1], minus ``mean``, over ``std``."""
+    """RGB in [0, 1], minus ``mean``, over ``std``."""
 
     mean: Triple
     std: Triple

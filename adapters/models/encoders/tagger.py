@@ -1,8 +1,8 @@
-"""Words for an image by ranking a vocabulary with CLIP.
+"""``ClipTagger``: nouns for an image by ranking a vocabulary with CLIP.
 
-It stands where IAP-AS has the Recognize Anything Model (METHODS sections 3.1 and 6), which no maintained
-package offers: zero-shot ranking knows only the nouns of its vocabulary and always finds some, so tags are
-candidates, best confirmed by a detector, as IAP-AS does.
+It takes the place of IAP-AS's Recognize Anything Model (METHODS sections 3.1 and 6), which no maintained
+package offers. Zero-shot ranking knows only the nouns of its vocabulary and always finds some. So tags are
+candidates, which a detector should confirm, as in IAP-AS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.ports import ImageTextEncoder
 
 TEMPLATES = ("a photo of a {}.", "a close-up photo of a {}.", "a photo of a {} on a production line.")
 _CACHED = 4
-"""Vocabularies embedded by encoders that one process keeps."""
+"""Embedded vocabularies that one process keeps."""
 _vectors: OrderedDict[tuple[str, str], torch.Tensor] = OrderedDict()
 _lock = threading.Lock()
 

@@ -1,4 +1,7 @@
-"""The two kinds of open_clip image towers, each as one pass: embedding, patches, depths."""
+"""``ConvolutionalTower`` and ``TransformerTower``: open_clip's image towers, each as one pass.
+
+``encode_windows`` is WinCLIP's pass: small squares of patches, each alone (METHODS section 2).
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from adapters.models.encoders.centres import lags, recentre
-from adapters.models.encoders.depths import interleaved, stages_at, take_stages
+from adapters.models.encoders.depths import interleaved, lags, recentre, stages_at, take_stages
 from adapters.models.encoders.gem import run_blocks
 from agent.domain.errors import ModelError
-from agent.ports import ImageFeatures
+from agent.ports import ImageFeatures, WindowFeatures, WindowPass
 
-_TOGETHER = 2
-"""Images that a processor takes through a convolutional network at once: its caches hold the maps of so
-many, and of more it makes fewer a second."""
+WINDOW_BATCH = 1024
+"""Windows of all images in one pass of the transformer, which bounds the activations."""
+_CPU_BATCH = 2
+"""Images in one pass of a convolutional network on a CPU: its caches hold the maps of so many, and larger
+passes are slower."""
 
 
 class Tower(Protocol):
@@ -34,9 +38,9 @@ class Tower(Protocol):
 class ConvolutionalTower:
     """open_clip's ``TimmModel`` around a convolutional network.
 
-    The text-aligned embedding of a place is what the global head would say of an image that looked like this
-    place everywhere: pooling over one location is the identity (average, maximum and their concatenation
-    alike), so each location of the last map goes through pooling and projection by itself.
+    The text-aligned embedding of a place is the global head's output for an image that looks like this place
+    everywhere. Pooling over one location is the identity (average, maximum and their concatenation alike), so
+    each location of the last map goes through pooling and projection by itself.
     """
 
     def __init__(self, visual: Any, strides: tuple[int, ...], output_stride: int | None) -> None:
@@ -84,7 +88,7 @@ class ConvolutionalTower:
 
 
 def _parts(batch: torch.Tensor) -> Sequence[torch.Tensor]:
-    return batch.split(_TOGETHER) if batch.device.type == "cpu" else (batch,)
+    return batch.split(_CPU_BATCH) if batch.device.type == "cpu" else (batch,)
 
 
 def _joined(parts: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
@@ -94,8 +98,8 @@ def _joined(parts: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ..
 def densify(trunk: Any, output_stride: int) -> None:
     """Let a convolutional trunk keep its last maps at ``output_stride``, dilating what follows (atrous).
 
-    The weights stay; where the original stride has a location, the values stay too but for borders.
-    Raises ModelError where timm has no dilated form of the architecture.
+    The weights stay. At locations of the original stride the values stay too, except at borders.
+    Raises ModelError if timm has no dilated form of the architecture.
     """
     import timm
 
@@ -127,7 +131,7 @@ class TransformerTower:
             raise ModelError(f"the image tower has {count} blocks; depths {blocks} are not among them")
         self._visual = visual
         self._positions: torch.Tensor = visual.positional_embedding.detach().float()
-        """As it was loaded: whatever the tower runs in, the table is resized and added in float32."""
+        """As loaded: the table is resized and added in float32, whatever precision the tower has."""
         self.multiple = int(visual.patch_size[0])
         self._blocks = None if blocks is None else tuple(block % count for block in blocks)
 
@@ -213,3 +217,47 @@ def position_table(table: torch.Tensor, own: tuple[int, int], wanted: tuple[int,
     grid = table[1:].float().reshape(1, *own, -1).permute(0, 3, 1, 2)
     resized = F.interpolate(grid, wanted, mode="bicubic", antialias=True, align_corners=False)
     return torch.cat([table[:1], interleaved(resized).to(table.dtype)])
+
+
+def window_indices(grid: tuple[int, int], side: int) -> torch.Tensor:
+    """(n, side^2) patches of each window, stride 1, windows and patches row by row.
+
+    Raises ModelError if no window of that side fits.
+    """
+    height, width = grid
+    if not 1 <= side <= min(height, width):
+        raise ModelError(
+            f"windows of {side} x {side} patches do not fit a grid of {height} x {width}; use a larger size"
+        )
+    patches = torch.arange(height * width).view(height, width)
+    return patches.unfold(0, side, 1).unfold(1, side, 1).reshape(-1, side * side)
+
+
+def encode_windows(tower: TransformerTower, batch: torch.Tensor, sides: Sequence[int]) -> WindowPass:
+    """One pass over whole images (B, 3, s, s), and one over the windows of each side length.
+
+    A window is the class token and its patches, positions added. The layer norm before the first block
+    treats each token by itself, so that tokens taken after it equal those normalised in their window.
+    """
+    tokens, grid = tower.embed(batch)
+    last = tower.run(tokens)
+    patches = tower.normed(last)[:, 1:].reshape(len(batch), *grid, -1).float()
+    windows = []
+    for side in sides:
+        covered = window_indices(grid, side).to(tokens.device)
+        windows.append(WindowFeatures(_embeddings(tower, tokens, covered), covered))
+    return WindowPass(F.normalize(tower.pooled(last).float(), dim=-1), patches, tuple(windows))
+
+
+def _embeddings(tower: TransformerTower, tokens: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+    """(B, n, D) unit embeddings of the windows."""
+    batch, count = len(tokens), len(covered)
+    first, patches = tokens[:, :1], tokens[:, 1:]
+    step = max(1, WINDOW_BATCH // batch)
+    done = []
+    for start in range(0, count, step):
+        taken = patches[:, covered[start : start + step]]  # (B, n, k, C)
+        alone = torch.cat([first.unsqueeze(1).expand(-1, taken.shape[1], -1, -1), taken], dim=2)
+        pooled = tower.pooled(tower.run(alone.flatten(0, 1))).float()
+        done.append(F.normalize(pooled, dim=-1).view(batch, taken.shape[1], -1))
+    return torch.cat(done, dim=1)

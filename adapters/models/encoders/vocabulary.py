@@ -1,6 +1,6 @@
-"""Nouns for what stands before a production-line camera, written for the tagger.
+"""``VOCABULARY``: nouns for what a production-line camera sees, for the tagger.
 
-Singular, lower case, as a photo's caption would say them; grouped by trade only for the reader.
+Singular and lower case, as in a photo's caption; grouped by trade only for the reader.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Sightline knows of the models it can run. Needs no PyTorch."""
+"""``KNOWN`` and ``KnownModel``: the models that Sightline knows how to run. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ class Part:
     """One file of a model."""
 
     remote: str
-    """Its name where it is published."""
+    """Its published name."""
     local: str
     """Its name in the models folder, with forward slashes."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """What has to be known of a model before its weights can be used."""
+    """What must be known of a model before its weights can be used."""
 
     name: str
     kind: Kind
     architecture: str
     """A name of open_clip, timm, transformers or segment-anything; for the bundled model its JSON file."""
     file_name: str
-    """Of the weights in the models folder; a folder where the model has several files."""
+    """The weights file in the models folder; a folder if the model has several files."""
     licence: str
     size: int
-    """Bytes of the weights, about: four for each parameter."""
+    """Approximate bytes of the weights: four for each parameter."""
     preprocessing: Preprocessing | None = None
-    """None where the model's own files or its library say it."""
+    """None if the model's own files or its library define it."""
     sha256: str | None = None
-    """None where it is pinned when the file is first pulled."""
+    """None if it is pinned when the file is first pulled."""
     repo: str | None = None
-    """On the hub; None where the weights are elsewhere."""
+    """On the hub; None if the weights are elsewhere."""
     revision: str = "main"
     remote: tuple[str, ...] = ()
     """The files of ``repo``."""
@@ -55,7 +55,7 @@ class KnownModel:
     alternatives: tuple[str, ...] = ()
     """Other file names that hold the same weights. A hexadecimal end (``-8fb26589``) starts their sha256."""
     url: str = ""
-    """Of one file that is published outside of the hub."""
+    """The address of one file that is published outside the hub."""
     bundled: bool = False
     output_stride: int | None = None
     """A convolutional tower keeps its last maps at this stride, dilated."""
@@ -63,7 +63,7 @@ class KnownModel:
 
     @property
     def pullable(self) -> bool:
-        """Whether the network has it; other weights are brought by hand."""
+        """Whether it can be downloaded; other weights are brought by hand."""
         return self.repo is not None or bool(self.url)
 
     @property
@@ -245,7 +245,7 @@ def find(name: str) -> KnownModel | None:
 
 
 def timm_network(name: str) -> tuple[str, Preprocessing | None]:
-    """What timm calls a network, and how it was shown its images; None for what timm itself says.
+    """timm's name of a network, and its preprocessing; None: as timm declares it.
 
     ``name``: with or without ``timm:``, of the catalogue or of timm.
     """

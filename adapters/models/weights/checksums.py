@@ -1,4 +1,4 @@
-"""sha256 of weights files, and the lock file that remembers them."""
+"""``verify`` and ``LockFile``: sha256 of weights files, and the lock file that keeps them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](\S.*)")
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file. Raises ModelError where it cannot be read."""
+    """Hexadecimal digest of a file. Raises ModelError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -48,7 +48,7 @@ def combined(digests: Mapping[str, str]) -> str:
 
 
 class LockFile:
-    """``SHA256SUMS`` beside the weights: what each file held when it first came.
+    """``SHA256SUMS`` beside the weights: the digest of each file at its first arrival.
 
     The format of coreutils, so that ``sha256sum -c SHA256SUMS`` reads it too. Names are relative to the
     folder, with forward slashes.
@@ -59,7 +59,7 @@ class LockFile:
         self.path = folder / LOCK_NAME
 
     def read(self) -> dict[str, str]:
-        """Digest by name; empty where there is no lock file. Raises ModelError naming the bad line."""
+        """Digest by name; empty if there is no lock file. Raises ModelError naming the bad line."""
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:

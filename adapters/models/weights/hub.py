@@ -1,8 +1,8 @@
-"""Files from a hub of the Hugging Face kind, or from a plain address, resumed where they broke off.
+"""``Hub``: downloads from a hub of the Hugging Face kind or from a plain address, and resumes them.
 
-The plain HTTP protocol of ``/REPO/resolve/REVISION/FILE``. huggingface_hub speaks it too, but throws a
-broken-off file away at the end of the process; weights of gigabytes over a factory's uplink want to go on
-the next day where they stopped.
+The plain HTTP protocol of ``/REPO/resolve/REVISION/FILE``. huggingface_hub speaks it too, but discards an
+interrupted file at the end of the process. Gigabytes over a factory's uplink must be able to resume the next
+day.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from agent.domain.errors import ModelError
 ENDPOINT = "https://huggingface.co"
 CHUNK = 1 << 20
 _TRIES = 5
-"""How often in a row a transfer may break off without a byte gained."""
+"""How often in a row a transfer may break off without progress."""
 _SWITCHED_ON = frozenset({"1", "ON", "YES", "TRUE"})
 
 Progress = Callable[[str, int, int | None], None]
-"""File, bytes there so far, bytes in all where they are known."""
+"""File, bytes so far, and all bytes if known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Remote:
     url: str
     size: int | None
     etag: str
-    """sha256 of a large file, git's blob id of a small one, or whatever a mirror says; may be empty."""
+    """sha256 of a large file, git's blob id of a small one, or whatever a mirror sends; may be empty."""
 
 
 def offline(environ: Mapping[str, str]) -> bool:
@@ -62,17 +62,17 @@ class Hub:
         self._timeout, self._pause = httpx.Timeout(timeout_s), pause_s
 
     def look_up(self, repo: str, revision: str, name: str) -> Remote:
-        """What the hub says of a file. Raises ModelError where it is not there or nobody answers."""
+        """A file as the hub describes it. Raises ModelError if it is not there or nothing answers."""
         url = f"{self.endpoint}/{repo}/resolve/{quote(revision, safe='')}/{quote(name)}"
         return self._look(url, name, f"{name} of {repo}")
 
     def look_up_address(self, url: str) -> Remote:
-        """What a server outside of the hub says of a file. Raises ModelError as :meth:`look_up`."""
+        """A file on a server outside the hub. Raises ModelError as :meth:`look_up`."""
         name = urlsplit(url).path.rsplit("/", maxsplit=1)[-1]
         return self._look(url, name, name)
 
     def _look(self, url: str, name: str, what: str) -> Remote:
-        with self._client() as client, self._plainly(what, url):
+        with self._client() as client, self._errors_as_sentences(what, url):
             headers: dict[str, str] = {}
             target = url
             for _ in range(5):
@@ -93,17 +93,17 @@ class Hub:
     def fetch(self, remote: Remote, target: Path, progress: Progress) -> Path:
         """Write a file's bytes beside ``target`` and return where, complete and checked; nothing is replaced.
 
-        What was there of an earlier try of the same version is gone on with.
+        It resumes an earlier try of the same version.
 
         Raises:
             ModelError: the transfer broke off for good (what came is kept), the disk is full, or the content
-                is not what the hub announced (it is thrown away).
+                is not what the hub announced (it is deleted).
         """
         partial = _partial(remote, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not remote.etag:
-            partial.unlink(missing_ok=True)  # nobody can say whether it belongs to this version
-        _make_sure_of_space(remote, partial)
+            partial.unlink(missing_ok=True)  # it may belong to another version
+        _check_space(remote, partial)
         tries = 0
         while True:
             before = _size(partial)
@@ -115,7 +115,7 @@ class Hub:
                 if tries >= _TRIES:
                     raise ModelError(
                         f"the transfer of {remote.name} broke off after {_size(partial):,} of "
-                        f"{_said(remote.size)} bytes ({_why(error)}): run the same command again, it goes "
+                        f"{_shown(remote.size)} bytes ({_why(error)}): run the same command again, it goes "
                         "on from there"
                     ) from error
                 time.sleep(self._pause)
@@ -123,7 +123,7 @@ class Hub:
         return partial
 
     def _transfer(self, remote: Remote, partial: Path, progress: Progress) -> None:
-        """One try. Raises httpx.TransportError where it breaks off."""
+        """One try. Raises httpx.TransportError if it breaks off."""
         start = _size(partial)
         if remote.size is not None and start >= remote.size:
             if start == remote.size:
@@ -134,7 +134,7 @@ class Hub:
         headers = {"Range": f"bytes={start}-"} if start else {}
         with (
             self._client(follow_redirects=True) as client,
-            self._plainly(remote.name, remote.url, transport=False),
+            self._errors_as_sentences(remote.name, remote.url, transport=False),
             client.stream("GET", remote.url, headers=headers) as response,
         ):
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
@@ -146,7 +146,7 @@ class Hub:
             done = start if resumed else 0
             with partial.open("ab" if resumed else "wb") as file:
                 progress(remote.name, done, remote.size)
-                for chunk in response.iter_bytes():  # as they come: what is gathered is lost in a break
+                for chunk in response.iter_bytes():  # as they come: buffered bytes would be lost in a break
                     file.write(chunk)
                     done += len(chunk)
                     progress(remote.name, done, remote.size)
@@ -154,13 +154,13 @@ class Hub:
                 raise httpx.ReadError(f"ended {remote.size - done} bytes early", request=response.request)
 
     def _client(self, *, follow_redirects: bool = False) -> httpx.Client:
-        # Not compressed on the way: only then do sizes and ranges mean the file's own bytes.
+        # Uncompressed: only then do sizes and ranges count the file's own bytes.
         headers = {"Accept-Encoding": "identity", "User-Agent": "sightline"}
         return httpx.Client(headers=headers, timeout=self._timeout, follow_redirects=follow_redirects)
 
     @contextmanager
-    def _plainly(self, what: str, url: str, *, transport: bool = True) -> Iterator[None]:
-        """HTTP's ways to fail as one sentence."""
+    def _errors_as_sentences(self, what: str, url: str, *, transport: bool = True) -> Iterator[None]:
+        """Raise ModelError with one sentence for each failure of HTTP."""
         parts = urlsplit(url)
         server = f"{parts.scheme}://{parts.netloc}"
         try:
@@ -179,7 +179,7 @@ class Hub:
                 "files by hand: `sightline models pull NAME --from FOLDER`"
             ) from error
         except httpx.InvalidURL as error:
-            raise ModelError(f"HF_ENDPOINT is no usable address ({error})") from error
+            raise ModelError(f"HF_ENDPOINT is not a usable address ({error})") from error
 
 
 def _partial(remote: Remote, target: Path) -> Path:
@@ -188,7 +188,7 @@ def _partial(remote: Remote, target: Path) -> Path:
 
 
 def _check(remote: Remote, partial: Path) -> None:
-    """Size, and content where the hub announced it. Raises ModelError and removes what is wrong."""
+    """Check the size, and the announced digest if there is one. Raises ModelError and deletes a bad file."""
     actual = _size(partial)
     announced = None
     if re.fullmatch(r"[0-9a-f]{64}", remote.etag):
@@ -199,8 +199,8 @@ def _check(remote: Remote, partial: Path) -> None:
     if wrong_size or (announced is not None and announced != remote.etag):
         partial.unlink()
         raise ModelError(
-            f"{remote.name} came damaged ({actual:,} of {_said(remote.size)} bytes, not the content that was "
-            "announced) and was thrown away: run the same command again"
+            f"{remote.name} came damaged ({actual:,} of {_shown(remote.size)} bytes, not the content that "
+            "was announced) and was deleted: run the same command again"
         )
 
 
@@ -211,7 +211,7 @@ def _digest(path: Path, digest: hashlib._Hash) -> str:
     return digest.hexdigest()
 
 
-def _make_sure_of_space(remote: Remote, partial: Path) -> None:
+def _check_space(remote: Remote, partial: Path) -> None:
     free = shutil.disk_usage(partial.parent).free
     wanted = (remote.size or 0) - _size(partial)
     if wanted > free:
@@ -228,7 +228,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _said(size: int | None) -> str:
+def _shown(size: int | None) -> str:
     return "an unknown number of" if size is None else f"{size:,}"
 
 

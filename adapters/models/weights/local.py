@@ -1,4 +1,4 @@
-"""Weights from local files, and only from local files."""
+"""``load_state`` and ``load_into``: weights from local files, and only from local files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = [
 ]
 
 UNTRAINED = "random"
-"""Stands in place of a digest where a model has random numbers for weights."""
+"""The digest of a model with random weights."""
 
 
 def digest_in_use(digest: str, dtype: torch.dtype, preprocessing: str | None = None) -> str:
-    """Equal digests give equal features, so what is not as published counts: another precision than fp32,
-    or a preprocessing that a person chose. Plain use keeps the digest of the file.
+    """The digest of a model as it is used. Equal digests give equal features, so another precision than fp32
+    and a chosen preprocessing count; plain use keeps the digest of the file.
     """
     chosen = [str(dtype)] if dtype != torch.float32 else []
     chosen += [f"preprocessing {preprocessing}"] if preprocessing is not None else []
@@ -62,7 +62,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
         isinstance(value, torch.Tensor) for value in loaded.values()
     ):
         raise ModelError(
-            f"the weights file {path} holds no plain table of tensors; convert it to safetensors"
+            f"the weights file {path} does not hold a plain table of tensors; convert it to safetensors"
         )
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
@@ -93,7 +93,7 @@ def load_into(
 ) -> None:
     """Copy weights into a model, every key and shape accounted for. Raises ModelError."""
     own = model.state_dict()
-    # Batch norm's step counter takes no part in inference; older files lack it.
+    # Inference does not use batch norm's step counter; older files lack it.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in own]
     if missing or unexpected:

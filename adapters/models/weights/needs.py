@@ -18,7 +18,7 @@ OWN_TOWER = "clip"
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """The names in a configuration. ``needs`` and ``takes`` are those of a ``MethodSpec``: roles of models."""
+    """The names in a configuration. ``needs`` and ``takes`` are roles of models, as in a ``MethodSpec``."""
 
     clip: str
     backbone: str = OWN_TOWER

@@ -1,4 +1,4 @@
-"""Bring weights into the models folder: from the hub, or from a folder that somebody carried here."""
+"""``pull``: brings weights into the models folder, from the hub or from a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Outcome = Literal["bundled", "own file", "already there", "pulled", "replaced"]
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What became of one model."""
+    """The result for one model."""
 
     model: KnownModel
     outcome: Outcome
@@ -36,17 +36,17 @@ def pull(
 ) -> Pulled:
     """Bring what is missing or altered of a model; the rest is checked and left alone.
 
-    Every file's sha256 goes into the lock file when it first comes, and a file that is brought again has to
-    have the same. A file stands under its name only once it is complete.
+    A file's sha256 goes into the lock file when it first comes; brought again, it must have the same. A file
+    gets its name only once it is complete.
 
     Args:
         hub: where to download from; None: offline.
         source: a folder to copy from instead, laid out like the models folder, or holding the files as they
-            are published. Its own ``SHA256SUMS``, where it has one, is believed.
-        force: bring also what is there and sound.
+            are published. Its own ``SHA256SUMS``, if it has one, is trusted.
+        force: bring also what is already there and sound.
 
     Raises:
-        ModelError: something could not be brought, or is not what it has to be; the message says what to do.
+        ModelError: something could not be brought, or is not what it must be; the message names a remedy.
     """
     holding = store.holding(model)
     if holding.presence == "bundled":
@@ -71,14 +71,14 @@ def pull(
             if source is None
             else _from_folder(model, part, target, source, progress)
         )
-        _settle(model, store, arrived, target)
+        _install(model, store, arrived, target)
         brought, replaced = True, replaced or was_there
     outcome: Outcome = "replaced" if replaced else "pulled" if brought else "already there"
     return Pulled(model, outcome, tuple(paths))
 
 
 def _parts(model: KnownModel, source: Path | None) -> tuple[Part, ...]:
-    """The files of a model, under another of its names where that is what was carried here."""
+    """The files of a model, under another of its names if ``source`` has that one."""
     if source is not None:
         for name in model.alternatives:
             carried = any(path.is_file() for part in model.parts for path in _candidates(model, part, source))
@@ -88,7 +88,7 @@ def _parts(model: KnownModel, source: Path | None) -> tuple[Part, ...]:
 
 
 def _sound(model: KnownModel, store: WeightStore, path: Path) -> bool:
-    """Whether a file that is there may stay; one that nobody vouched for yet is pinned as it is."""
+    """Whether an existing file may stay; one without a known digest is pinned as it is."""
     expected, digest = store.expected(model, path), sha256_of(path)
     if expected is None:
         store.lock.pin({store.name_of(path): digest})
@@ -96,8 +96,8 @@ def _sound(model: KnownModel, store: WeightStore, path: Path) -> bool:
     return digest.startswith(expected)
 
 
-def _settle(model: KnownModel, store: WeightStore, arrived: Path, target: Path) -> None:
-    """Put a complete file under its name and remember its sha256. Raises ModelError."""
+def _install(model: KnownModel, store: WeightStore, arrived: Path, target: Path) -> None:
+    """Give a complete file its name and pin its sha256. Raises ModelError."""
     digest, expected = sha256_of(arrived), store.expected(model, target)
     if expected is not None and not digest.startswith(expected):
         arrived.unlink()
@@ -132,7 +132,7 @@ def _from_folder(model: KnownModel, part: Part, target: Path, source: Path, prog
     if found is None:
         looked_for = ", ".join(str(path.relative_to(source)) for path in _candidates(model, part, source))
         raise ModelError(f"{source} holds nothing for {model.name}; looked for {looked_for}")
-    vouched = LockFile(source).expected(found)
+    announced = LockFile(source).expected(found)
     partial = target.with_name(f".{target.name}.copied.part")
     target.parent.mkdir(parents=True, exist_ok=True)
     total, done = found.stat().st_size, 0
@@ -143,19 +143,20 @@ def _from_folder(model: KnownModel, part: Part, target: Path, source: Path, prog
             writer.write(chunk)
             done += len(chunk)
             progress(part.local, done, total)
-    if vouched is not None and sha256_of(partial) != vouched:
+    if announced is not None and sha256_of(partial) != announced:
         partial.unlink()
         raise ModelError(
-            f"{found} is not what {LockFile(source).path} says: it was damaged on the way; copy it again"
+            f"{found} does not have the sha256 in {LockFile(source).path}: it was damaged on the way; copy "
+            "it again"
         )
     return partial
 
 
 def _candidates(model: KnownModel, part: Part, source: Path) -> list[Path]:
-    """Where a part may lie in a folder that was carried here."""
+    """Paths that a part may have in a source folder."""
     repo = (model.repo or model.name).rsplit("/", maxsplit=1)[-1]
     found = [source / part.local, source / model.name / part.remote, source / repo / part.remote]
-    # A folder that holds the files of one repository; a checkpoint of one file has a telling name only.
+    # Files of one repository without a folder; the only name of a one-file checkpoint may be too general.
     if model.folder or part.remote in {model.file_name, *model.alternatives}:
         found.append(source / part.remote)
     return list(dict.fromkeys(found))

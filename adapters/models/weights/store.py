@@ -1,4 +1,4 @@
-"""Where weights lie on this machine, and whether they are what they were. Needs no PyTorch."""
+"""``WeightStore``: where weights are on this machine, and whether they are unaltered. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ Soundness = Literal["ok", "altered", "unpinned", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What this machine has of a model."""
+    """The files that this machine has of a model."""
 
     model: KnownModel
     presence: Presence
     root: Path
-    """The weights file or the model's folder, there or to come."""
+    """The weights file or the model's folder, whether it exists or not."""
     files: tuple[Path, ...]
-    """Those that are there."""
+    """Files that exist."""
     absent: tuple[Path, ...]
-    """Those that are not."""
+    """Files that are missing."""
     own: bool = False
     """Named under ``models.files``: the user's choice, neither pulled nor compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a look at one file said."""
+    """The result of checking one file."""
 
     model: str
     path: Path
@@ -54,7 +54,7 @@ def bundled_folder() -> Path:
 
 
 class WeightStore:
-    """The models folder of one configuration, beside the files that the user named.
+    """The models folder of one configuration, and the files that the user named.
 
     Args:
         folder: ``models.path``.
@@ -67,7 +67,7 @@ class WeightStore:
         self._files = {name.removeprefix(TIMM_PREFIX): Path(path) for name, path in (files or {}).items()}
 
     def own_file(self, name: str) -> Path | None:
-        """What ``models.files`` says of a model, whether it exists or not."""
+        """The path under ``models.files`` of a model, whether it exists or not."""
         path = self._files.get(name.removeprefix(TIMM_PREFIX))
         return None if path is None else path.expanduser()
 
@@ -101,7 +101,7 @@ class WeightStore:
         raise ModelError(self.advice(holding))
 
     def advice(self, holding: Holding) -> str:
-        """One sentence on a model that is not (wholly) here, with the command that mends it."""
+        """One sentence on a model that is missing or incomplete, with the command that mends it."""
         model = holding.model
         lacking = (
             f"{holding.root} lacks {', '.join(path.name for path in holding.absent)} of {model.name}"
@@ -119,7 +119,7 @@ class WeightStore:
         )
 
     def holding(self, model: KnownModel) -> Holding:
-        """What there is of a model. Nothing is read, files are only looked for."""
+        """The files of a model that exist. Nothing is read."""
         own = self.own_file(model.name)
         if own is not None:
             there = own.exists()
@@ -148,7 +148,7 @@ class WeightStore:
         return Holding(model, "missing", path, (), (path,))
 
     def expected(self, model: KnownModel, path: Path) -> str | None:
-        """The sha256 (or its beginning) that a file has to have; None where nobody said."""
+        """The sha256 (or its beginning) that a file must have; None if unknown."""
         if self.own_file(model.name) is not None:
             return None
         if model.sha256 is not None and path.name == model.file_name:
@@ -159,9 +159,9 @@ class WeightStore:
         return pinned
 
     def verify(self, *, pin: bool = False) -> list[Finding]:
-        """Look at every file of every known model that is here; ``pin`` those that nobody vouches for.
+        """Check every file of every known model; ``pin`` those without a known digest.
 
-        Raises ModelError where a file or the lock file cannot be read.
+        Raises ModelError if a file or the lock file cannot be read.
         """
         pinned = {
             name.split("/")[0].removesuffix(".safetensors") for name in self.lock.read()
@@ -169,7 +169,7 @@ class WeightStore:
         tagged = [find(f"{TIMM_PREFIX}{name}") for name in sorted(pinned) if name not in KNOWN]
         listed = {model.file_name: model for model in KNOWN.values()}
         models = [*KNOWN.values(), *(m for m in tagged if m is not None and m.file_name not in listed)]
-        findings = [finding for model in models for finding in self._look(self.holding(model))]
+        findings = [finding for model in models for finding in self._check(self.holding(model))]
         if pin:
             fresh = [f for f in findings if f.soundness == "unpinned" and f.path.is_relative_to(self.folder)]
             self.lock.pin({self.name_of(f.path): f.sha256 for f in fresh if f.sha256 is not None})
@@ -182,7 +182,7 @@ class WeightStore:
         """A file's name in the lock file."""
         return path.relative_to(self.folder).as_posix()
 
-    def _look(self, holding: Holding) -> list[Finding]:
+    def _check(self, holding: Holding) -> list[Finding]:
         model = holding.model
         findings = []
         for path in holding.files:
@@ -195,7 +195,7 @@ class WeightStore:
 
 
 def pull_name(model: KnownModel) -> str:
-    """What `sightline models pull` calls a model."""
+    """The name of a model for `sightline models pull`."""
     return model.name if model.name in KNOWN else f"{TIMM_PREFIX}{model.name}"
 
 

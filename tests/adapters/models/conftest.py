@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from adapters.models.encoders.clip import OpenClipEncoder, build_model
-from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
 from agent.domain.frame import Image
 
 VIT = {

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from adapters.models.device import pick_precision
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
 from adapters.models.untrained import untrained_backbone
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image

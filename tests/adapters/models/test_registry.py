@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING, IMAGENET_PREPROCESSING
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING, IMAGENET_PREPROCESSING
 from adapters.models.registry import (
     BUNDLED,
     KNOWN,
@@ -77,7 +77,7 @@ def test_where_weights_are_looked_for(tmp_path: Path) -> None:
 
 
 def test_names_of_the_wrong_kind_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no vision-language model"):
+    with pytest.raises(ModelError, match="not a vision-language model"):
         load_clip("mobilenetv2_100", tmp_path)
     with pytest.raises(ModelError, match="vision-language model"):
         load_backbone(f"timm:{BUNDLED}", tmp_path)

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from adapters.models.encoders.backbone import TimmBackbone
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.preprocessing import IMAGENET_PREPROCESSING, prepare, resize_keeping_aspect
+from adapters.models.encoders.normalisation import IMAGENET_PREPROCESSING
+from adapters.models.encoders.preprocessing import prepare, resize_keeping_aspect
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
 from agent.domain.prompts import compositional_ensemble
@@ -52,7 +53,7 @@ def test_the_cut_is_at_the_right_and_at_the_bottom() -> None:
 def test_images_of_other_shapes_do_not_share_a_batch() -> None:
     device = torch.device("cpu")
     both = [drawn(40, 40), drawn(40, 80)]
-    with pytest.raises(ModelError, match="only where it is the same"):
+    with pytest.raises(ModelError, match="only if it is the same"):
         prepare(both, 56, IMAGENET_PREPROCESSING, device, torch.float32, keep_aspect=14)
     assert prepare(both, 56, IMAGENET_PREPROCESSING, device, torch.float32).shape == (2, 3, 56, 56)
 

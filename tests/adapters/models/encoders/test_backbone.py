@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from adapters.models.encoders.backbone import TimmBackbone
-from adapters.models.encoders.centres import recentre
-from adapters.models.encoders.preprocessing import IMAGENET_PREPROCESSING, SIGNED_PREPROCESSING, prepare
+from adapters.models.encoders.depths import recentre
+from adapters.models.encoders.normalisation import IMAGENET_PREPROCESSING, SIGNED_PREPROCESSING
+from adapters.models.encoders.preprocessing import prepare
 from adapters.models.registry import load_backbone
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING, prepare
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
+from adapters.models.encoders.preprocessing import prepare
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
 
@@ -193,7 +194,8 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path, vit_files: Files) ->
 
 def test_importing_the_adapters_loads_no_model_library() -> None:
     code = (
-        "import sys, adapters.models.registry, adapters.models.encoders.clip, adapters.models.encoders.backbone\n"
+        "import sys, adapters.models.registry\n"
+        "import adapters.models.encoders.clip, adapters.models.encoders.backbone\n"
         "loaded = {'open_clip', 'timm', 'transformers', 'torchvision'} & set(sys.modules)\n"
         "sys.exit(f'loaded {loaded}' if loaded else 0)"
     )
@@ -208,7 +210,7 @@ def test_a_model_from_files_needs_no_network(vit_files: Files) -> None:
         "socket.socket.connect = refuse\n"
         "from pathlib import Path\n"
         "from adapters.models.encoders.clip import OpenClipEncoder\n"
-        "from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING\n"
+        "from adapters.models.encoders.normalisation import CLIP_PREPROCESSING\n"
         "OpenClipEncoder(sys.argv[1], Path(sys.argv[2]), CLIP_PREPROCESSING).encode_texts(['a'])"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from adapters.models.encoders.clip import OpenClipEncoder
 from adapters.models.encoders.gem import run_blocks
-from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING, prepare
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
+from adapters.models.encoders.preprocessing import prepare
 from adapters.models.encoders.towers import position_table
 from adapters.models.untrained import untrained_clip
 from agent.domain.frame import Image

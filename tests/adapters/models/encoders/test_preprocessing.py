@@ -7,7 +7,8 @@ import PIL.Image
 import pytest
 import torch
 
-from adapters.models.encoders.preprocessing import SIGNED_PREPROCESSING, prepare, resize
+from adapters.models.encoders.normalisation import SIGNED_PREPROCESSING
+from adapters.models.encoders.preprocessing import prepare, resize
 from agent.domain.errors import ModelError
 
 CPU = torch.device("cpu")

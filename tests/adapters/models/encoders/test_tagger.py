@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
 from adapters.models.encoders.tagger import ClipTagger
 from adapters.models.encoders.vocabulary import VOCABULARY
 from agent.domain.errors import ModelError

@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.preprocessing import CLIP_PREPROCESSING, prepare
-from adapters.models.encoders.windows import window_indices
+from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
+from adapters.models.encoders.preprocessing import prepare
+from adapters.models.encoders.towers import window_indices
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet
@@ -155,5 +156,5 @@ def test_the_method_without_and_with_references(vit: OpenClipEncoder, photograph
 
 
 def test_a_tower_without_patches_is_refused(convolutional: OpenClipEncoder, images: list[Image]) -> None:
-    with pytest.raises(ModelError, match="no vision transformer"):
+    with pytest.raises(ModelError, match="not a vision transformer"):
         convolutional.encode_windows(images, 64, (2,))

@@ -47,7 +47,7 @@ def test_a_file_with_code_is_refused_and_does_not_run(tmp_path: Path, how: str) 
     assert not mark.exists()
 
 
-def test_an_archive_that_is_no_table_of_tensors(tmp_path: Path) -> None:
+def test_an_archive_that_is_not_a_table_of_tensors(tmp_path: Path) -> None:
     file = tmp_path / "model.pth"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02c__builtin__\nprint\n(X\x02\x00\x00\x00hitR.")

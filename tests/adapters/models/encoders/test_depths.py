@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from adapters.models.encoders.centres import STEPS, lags, recentre
+from adapters.models.encoders.depths import STEPS, lags, recentre
 
 HALF_STEP = 0.5 / STEPS
 
