@@ -1,4 +1,4 @@
-"""The ``sightline`` command."""
+"""``program``: the ``sightline`` command."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapters.cli.composition import Composition
+    from agent.app import Application
 
 
-def program(composition: Composition) -> None:
+def program(composition: Application) -> None:
     """Run the command line of this process with parts built by ``composition``; ends the process."""
     from adapters.cli.commands import application
 

@@ -24,7 +24,7 @@ from adapters.cli.options import (
     configure,
 )
 from adapters.cli.screen import stderr, stdout, table
-from adapters.models.weights.needs import taking_part
+from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ConfigurationError, SightlineError
 
 if TYPE_CHECKING:
@@ -38,17 +38,15 @@ MEANINGLESS = (
     "verdicts mean nothing."
 )
 DISTINCT_FRAMES = 8
-"""Images are drawn before the clock runs, and seen again in turn."""
-FEWEST_REFERENCES: Mapping[str, int] = {"anomaly-dino": 1}
-"""What a method cannot do without."""
+"""Images are drawn before timing starts, and used again in turn."""
 _DEFECTIVE = 0.01
-"""Share of the pixels that counts as defective, so that outlines are drawn as for a small defect."""
+"""Share of the pixels that count as defective, so that outlines are drawn as for a small defect."""
 _SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory in megabytes; None where the system does not tell."""
+    """Resident memory in megabytes; None if the system does not report it."""
 
     before: float | None
     """Libraries alone."""
@@ -62,7 +60,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a bench found."""
+    """What a run of ``bench`` measured."""
 
     machine: Mapping[str, Any]
     device: str
@@ -88,19 +86,18 @@ class Figures:
 def bench(
     context: typer.Context,
     method: Method = None,
-    frames: Annotated[int, typer.Option(metavar="N", min=1, help="How many are timed.")] = 20,
+    frames: Annotated[int, typer.Option(metavar="N", min=1, help="Frames that are timed.")] = 20,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of a frame, in pixels.")] = "640x480",
     batch: Annotated[int, typer.Option(metavar="B", min=1, help="Frames inspected together.")] = 1,
     shots: Annotated[
         int | None,
-        typer.Option(metavar="K", min=0, help="References; by default as few as the method can do with."),
+        typer.Option(metavar="K", min=0, help="References; by default the fewest that the method needs."),
     ] = None,
     random_weights: Annotated[
         bool,
         typer.Option(
             "--random-weights",
-            help="Models of their true sizes without a file: times without a download, scores without a "
-            "meaning.",
+            help="Models at their true size without a file: real times, no download, meaningless scores.",
         ),
     ] = False,
     json_file: Annotated[
@@ -112,17 +109,19 @@ def bench(
 ) -> None:
     """Time the configured method on drawn frames: milliseconds, frames a second, memory.
 
-    Each frame takes the dear path: it counts as defective, so that it is located, scored and outlined.
+    Each frame takes the expensive path: it counts as defective, so it is located, scored and outlined.
     """
+    from agent.methods import find_method
+
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     width, height = parse_size(size)
     if shots is None:
-        shots = FEWEST_REFERENCES.get(settings.inspection.method, 0)
+        shots = find_method(settings.inspection.method).fewest_references
     composition = composition_of(context)
     build = composition.untrained_inspector if random_weights else composition.inspector
     console = stderr()
     with console.status("[dim]drawing frames ...[/]") as status:
-        # The segmenter knows the last image again, so the first timed frame is not that of the warm-up.
+        # The segmenter caches the last image, so the first timed frame is not that of the warm-up.
         images = drawn(max(2, min(DISTINCT_FRAMES, max(frames, batch))) + shots, width, height)
         device, precision = _where(settings)  # loads PyTorch, whose memory is not the models'
         before = resident.resident_mb()
@@ -174,7 +173,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """``640x480`` as (width, height). Raises ConfigurationError."""
     width, times, height = text.lower().partition("x")
     if not (times and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise ConfigurationError(f"--size reads like 640x480, at least 16 pixels a side, not {text!r}")
+        raise ConfigurationError(f"--size is written like 640x480, at least 16 pixels a side, not {text!r}")
     return int(width), int(height)
 
 
@@ -196,18 +195,14 @@ def drawn(count: int, width: int, height: int) -> list[Image]:
 
 def models_of(settings: Settings) -> tuple[str, ...]:
     """Names of the models that take part in the configured method."""
-    models, options = settings.models, settings.inspection
-    return taking_part(
-        options.method,
-        clip=models.clip,
-        backbone=options.backbone,
-        detector=models.detector,
-        segmenter=models.segmenter,
-    )
+    from agent.methods import find_method
+
+    spec = find_method(settings.inspection.method)
+    return ModelNames.of(settings).taking_part(spec.needs, spec.takes)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
     import torch
 
     return {
@@ -275,15 +270,15 @@ def _failing(inspector: Inspector, image: Image, prepared: Prepared) -> Prepared
 def _inspect(
     inspector: Inspector, images: list[Image], prepared: Prepared, frames: int, batch: int
 ) -> tuple[list[float], float]:
-    """Milliseconds of each frame, and seconds of all. Raises SightlineError where a frame fails."""
+    """Milliseconds of each frame, and seconds of all. Raises SightlineError if a frame fails."""
     times: list[float] = []
     started = time.perf_counter()
     for first in range(0, frames, batch):
         together = [images[i % len(images)] for i in range(first, min(first + batch, frames))]
-        for judgement in inspector.inspect(together, [prepared] * len(together)):
-            if judgement.verdict == "ERROR":
-                raise SightlineError(judgement.reason)
-            times.append(judgement.infer_ms)
+        for result in inspector.inspect(together, [prepared] * len(together)):
+            if result.verdict == "ERROR":
+                raise SightlineError(result.reason)
+            times.append(result.infer_ms)
     return times, time.perf_counter() - started
 
 

@@ -45,13 +45,15 @@ class Protocol(StrEnum):
 
 def camera(
     source: Annotated[str, typer.Option(metavar="DIR|simulated", help="A folder of images, or drawn ones.")],
-    name: Annotated[str, typer.Option("--camera", metavar="LINE/CAM", help="Whose topics to publish on.")],
+    name: Annotated[
+        str, typer.Option("--camera", metavar="LINE/CAM", help="The camera, by its line and name.")
+    ],
     sku: Annotated[str | None, typer.Option(metavar="S", help="What the images show.")] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.01, metavar="HZ", help="Images a second; by default 2.")
     ] = 2.0,
     fast: Annotated[
-        bool, typer.Option("--fast", help="As fast as the broker takes them, whatever --rate says.")
+        bool, typer.Option("--fast", help="As fast as the broker accepts them; --rate is ignored.")
     ] = False,
     broker: Annotated[
         str | None,
@@ -63,7 +65,7 @@ def camera(
     ] = FrameForm.RAW,
     protocol: Annotated[Protocol | None, typer.Option(help="MQTT version.")] = None,
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many.")] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, with new frame ids.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Start again at the end, with new frame ids.")] = False,
     prefix: Annotated[
         str, typer.Option(metavar="TEXT", help="Before every frame id: sends known images as new ones.")
     ] = "",
@@ -78,12 +80,11 @@ def camera(
 ) -> None:
     """Publish images as a camera would, with QoS 1 and at a steady rate.
 
-    Frame ids come from the files' relative paths: an image published twice is judged once, unless --prefix
-    makes it another frame. Under
-    MQTT 3.1.1 a raw image carries no identity: the agent derives the frame id from its bytes and takes the
-    SKU from the job topic (--announce-job), or use --form json.
+    Frame ids come from the files' relative paths: an image published twice is inspected once, unless --prefix
+    makes it another frame. Under MQTT 3.1.1 a raw image carries no identity: the agent derives the frame id
+    from its bytes and takes the SKU from the job topic (--announce-job). Or use --form json.
     """
-    from adapters.cli.broker import camera_publisher, reachable_url
+    from agent.app.broker import camera_publisher, reachable_url
 
     own = [*([f"agent.site={site}"] if site else []), *([f"broker.url={broker}"] if broker else [])]
     settings = configure(config, profile, [*(overrides or ()), *own]).settings
@@ -100,7 +101,7 @@ def camera(
         if announce_job and sku is not None:
             publisher.announce_job(sku, _noun(source, family))
         started = time.monotonic()
-        done = publisher.run(_numbered(_watched(shots, total)), None if fast else rate)
+        done = publisher.run(_numbered(_with_progress(shots, total)), None if fast else rate)
         seconds = time.monotonic() - started
         stdout().print(
             f"{plural(done.sent, 'frame')} published, {done.acknowledged} acknowledged by "
@@ -128,7 +129,7 @@ def _source(
     name: str,
     prefix: str,
 ) -> tuple[Iterator[Shot], int | None]:
-    """The images, and how many they will be; None where nobody knows."""
+    """The images, and how many there will be; None if that is unknown."""
     if source == SIMULATED:
         total = count or (None if loop else _SIMULATED_FRAMES)
         shots: Iterator[Shot] = _drawn(sku, family, seed, name, prefix)
@@ -188,7 +189,7 @@ def _drawn(sku: str | None, family: str, seed: int, name: str, prefix: str) -> I
 
 
 def _numbered(shots: Iterator[Shot]) -> Iterator[Shot]:
-    """With running numbers from 0, as a camera counts since it was switched on."""
+    """With sequence numbers from 0, as a camera counts since it was switched on."""
     return (replace(shot, sequence=number) for number, shot in enumerate(shots))
 
 
@@ -196,8 +197,8 @@ def _noun(source: str, family: str) -> str | None:
     return family.replace("_", " ") if source == SIMULATED else None
 
 
-def _watched(shots: Iterator[Shot], total: int | None) -> Iterator[Shot]:
-    """The same, with a progress bar on stderr where a person looks."""
+def _with_progress(shots: Iterator[Shot], total: int | None) -> Iterator[Shot]:
+    """The same, with a progress bar on stderr if that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = stderr()

@@ -1,4 +1,4 @@
-"""All commands put together."""
+"""``application``: all commands of ``sightline`` put together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from adapters.cli.config import config_commands
 from adapters.cli.db import db_commands
 from adapters.cli.demo import demo
 from adapters.cli.enroll import enroll
-from adapters.cli.errors import Commands
 from adapters.cli.evaluate import evaluate
 from adapters.cli.feedback import feedback
 from adapters.cli.inspect import inspect
@@ -21,6 +20,7 @@ from adapters.cli.models import models_commands
 from adapters.cli.prompts import prompt_commands
 from adapters.cli.recipe import recipe_commands
 from adapters.cli.run import run
+from adapters.cli.screen import Commands
 from agent import __version__
 
 _HELP = """
@@ -38,14 +38,14 @@ def _version(wanted: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Only here to carry ``--version``."""
+    """Carries ``--version``."""
 
 
 def application() -> typer.Typer:
-    """The command line; its context object is a Composition."""
+    """The command line; its context object is an ``agent.app.Application``."""
     app = typer.Typer(
         cls=Commands,
         name="sightline",
@@ -63,11 +63,11 @@ def application() -> typer.Typer:
     app.command(rich_help_panel="In the factory")(enroll)
     app.command(rich_help_panel="In the factory")(camera)
     app.command(rich_help_panel="In the factory")(feedback)
-    app.command(rich_help_panel="Care")(evaluate)
-    app.command(rich_help_panel="Care")(bench)
-    app.add_typer(models_commands, name="models", rich_help_panel="Care")
-    app.add_typer(recipe_commands, name="recipe", rich_help_panel="Care")
-    app.add_typer(prompt_commands, name="prompts", rich_help_panel="Care")
-    app.add_typer(config_commands, name="config", rich_help_panel="Care")
-    app.add_typer(db_commands, name="db", rich_help_panel="Care")
+    app.command(rich_help_panel="Maintenance")(evaluate)
+    app.command(rich_help_panel="Maintenance")(bench)
+    app.add_typer(models_commands, name="models", rich_help_panel="Maintenance")
+    app.add_typer(recipe_commands, name="recipe", rich_help_panel="Maintenance")
+    app.add_typer(prompt_commands, name="prompts", rich_help_panel="Maintenance")
+    app.add_typer(config_commands, name="config", rich_help_panel="Maintenance")
+    app.add_typer(db_commands, name="db", rich_help_panel="Maintenance")
     return app

@@ -10,14 +10,12 @@ import typer
 from adapters.cli.options import ConfigFile, Overrides, Profile, configure
 from config import json_schema, show
 
-config_commands = typer.Typer(
-    help="The configuration: what is in force, and what may be written.", no_args_is_help=True
-)
+config_commands = typer.Typer(help="The configuration in force, and its schema.", no_args_is_help=True)
 
 
 @config_commands.command("show")
 def show_command(config: ConfigFile = None, profile: Profile = None, overrides: Overrides = None) -> None:
-    """Print all that is in force as YAML, secrets masked, each value with where it came from."""
+    """Print the configuration in force as YAML, secrets masked, each value with its source."""
     loaded = configure(config, profile, overrides)
     typer.echo(show(loaded.settings, loaded.sources), nl=False)
 

@@ -9,17 +9,17 @@ from typing import Annotated
 
 import typer
 
-from adapters.cli.errors import complain
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
+from adapters.cli.screen import complain
 
-db_commands = typer.Typer(help="Care of the history database.", no_args_is_help=True)
+db_commands = typer.Typer(help="Upgrade, check and back up the history database.", no_args_is_help=True)
 
 
 @db_commands.command("upgrade")
 def upgrade(
     context: typer.Context, config: ConfigFile = None, profile: Profile = None, overrides: Overrides = None
 ) -> None:
-    """Create the database where there is none, and bring its schema up to date."""
+    """Create the database if there is none, and bring its schema up to date."""
     settings = configure(config, profile, overrides).settings
     revision = composition_of(context).database(settings).upgrade(typer.echo)
     typer.echo(f"{settings.database.url} is at schema revision {revision}")
@@ -30,22 +30,24 @@ def check(
     context: typer.Context,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Delete files that no row names; let rows forget files that are gone."),
+        typer.Option(
+            "--repair", help="Delete files that no row names; clear references to files that are gone."
+        ),
     ] = False,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every image and compare it with its name.")
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="With --repair: also where most files are gone, or named by no row."),
+        typer.Option("--force", help="With --repair: also if most files are gone, or named by no row."),
     ] = False,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Look at the whole of the database, and whether its rows and the media folder agree.
+    """Check the whole database, and whether its rows and the media folder agree.
 
-    Changes nothing without [bold]--repair[/], which deletes no row. Agents may go on working.
+    Changes nothing without [bold]--repair[/], which deletes no row. Agents may keep running.
     """
     settings = configure(config, profile, overrides).settings
     tools = composition_of(context).database(settings)

@@ -21,25 +21,22 @@ from adapters.cli.options import (
 from adapters.cli.screen import number, plural, stderr, stdout
 
 if TYPE_CHECKING:
-    from adapters.cli.composition import Store
-    from adapters.cli.references import Photograph
+    from adapters.cli.references import ReferenceImage
+    from agent.app.store import Store
     from agent.domain.frame import Job
     from agent.domain.recipe import Recipe
     from agent.enrollment.enroll import Enrolled
     from config import Settings
 
 _MOST_UNUSUAL = 2
-GENERIC = "object"
 
 
 def enroll(
     context: typer.Context,
     sku: Annotated[str, typer.Option(metavar="S", help="The product, as the factory names it.")],
-    references: Annotated[
-        Path, typer.Option(metavar="DIR", help="Photographs of good parts, eight or more.")
-    ],
+    references: Annotated[Path, typer.Option(metavar="DIR", help="Images of good parts, eight or more.")],
     name: Annotated[
-        str | None, typer.Option(metavar="N", help='What people call it, such as "gear"; prompts use it.')
+        str | None, typer.Option(metavar="N", help='What it is called, such as "gear"; prompts use it.')
     ] = None,
     description: Annotated[str | None, typer.Option(metavar="T", help="What a good one looks like.")] = None,
     method: Method = None,
@@ -47,19 +44,19 @@ def enroll(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Write the next recipe version of a product from photographs of good parts, with its threshold.
+    """Write the next recipe version of a product from images of good parts, with its threshold.
 
-    A running agent takes the new version up with its next frame.
+    A running agent uses the new version from its next frame on.
     """
-    from adapters.cli import images
+    from adapters.cli.images import find
     from adapters.cli.references import enroll_images, read_references, stored
     from agent.enrollment.orientation import describe_change
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
     job = _job(sku, name, description)
-    files = images.find([references])
-    photographs = read_references(files, composition.decoder(settings))
+    files = find([references])
+    images = read_references(files, composition.decoder(settings))
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
     with composition.store(settings) as store:
@@ -68,11 +65,11 @@ def enroll(
         active = store.book.active(sku)
         renamed = name is not None and before is not None and name != before.name
         draft = _draft(store, store.book.job(sku) or job, settings, method is not None, renamed=renamed)
-        draft = replace(draft, references=stored(photographs, store.media))
-        enrolled = enroll_images(inspector, draft, photographs, settings)
+        draft = replace(draft, references=stored(images, store.media))
+        enrolled = enroll_images(inspector, draft, images, settings)
         note = describe_change(active or draft, enrolled.recipe)
         recipe = store.book.add(replace(enrolled.recipe, note=note))
-    _show(recipe, enrolled, photographs, len(files) - len(photographs))
+    _show(recipe, enrolled, images, len(files) - len(images))
 
 
 def _job(sku: str, name: str | None, description: str | None) -> Job:
@@ -88,16 +85,16 @@ def _job(sku: str, name: str | None, description: str | None) -> Job:
 def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, renamed: bool) -> Recipe:
     """The active recipe without its references, or a first one from the template.
 
-    Words that a language model or a person wrote stay, unless the product is called differently now; the
-    method stays, unless another one was asked for. How the parts lie is looked at anew, unless a person chose
-    the angles.
+    Words that a language model or a person wrote stay unless the product's name has changed; the method stays
+    unless --method names another. How the parts lie is found again unless a person chose the angles.
     """
+    from agent.domain.prompts import GENERIC_NOUN
     from agent.domain.recipe import generic_recipe
     from agent.enrollment.orientation import without_found_angles
     from agent.onboarding import noun_of
 
     active, method = store.book.active(job.sku), settings.inspection.method
-    if active is None or renamed or (active.noun == GENERIC and noun_of(job) != GENERIC):
+    if active is None or renamed or (active.noun == GENERIC_NOUN and noun_of(job) != GENERIC_NOUN):
         first = generic_recipe(job.sku, method, noun_of(job))
         return replace(first, origin="enrollment", parent=active.version if active is not None else None)
     active = without_found_angles(active, store.book.get)
@@ -113,10 +110,10 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     )
 
 
-def _show(recipe: Recipe, enrolled: Enrolled, photographs: list[Photograph], left_out: int) -> None:
+def _show(recipe: Recipe, enrolled: Enrolled, images: list[ReferenceImage], left_out: int) -> None:
     console = stdout()
-    kept = enrolled.selection.kept if enrolled.selection is not None else range(len(photographs))
-    photographs = [photographs[index] for index in kept]
+    kept = enrolled.selection.kept if enrolled.selection is not None else range(len(images))
+    images = [images[index] for index in kept]
     without = f", {left_out} left out" if left_out else ""
     console.print(
         f"[bold]{escape(recipe.sku)}[/] ({escape(recipe.noun)}): recipe version {recipe.version} with "
@@ -133,13 +130,13 @@ def _show(recipe: Recipe, enrolled: Enrolled, photographs: list[Photograph], lef
     else:
         console.print(
             f"threshold {number(calibration.threshold)}, REVIEW from {number(calibration.review_below)}, "
-            f"aiming at {calibration.false_alarm_rate:.1%} false alarms\nset by {calibration.source}"
+            f"aimed at {calibration.false_alarm_rate:.1%} false alarms\nset by {calibration.source}"
         )
     if enrolled.scores:
         console.print(
             f"leave-one-out scores {number(min(enrolled.scores))} to {number(max(enrolled.scores))}; "
             "the most unusual, worth a look:"
         )
-        ranked = sorted(zip(enrolled.scores, photographs, strict=True), key=lambda one: -one[0])
-        for score, photograph in ranked[:_MOST_UNUSUAL]:
-            console.print(f"  {number(score)}  {escape(photograph.file.name)}")
+        ranked = sorted(zip(enrolled.scores, images, strict=True), key=lambda one: -one[0])
+        for score, image in ranked[:_MOST_UNUSUAL]:
+            console.print(f"  {number(score)}  {escape(image.file.name)}")

@@ -1,4 +1,4 @@
-"""``sightline evaluate``: a method's figures on labelled images."""
+"""``sightline evaluate``: figures of a method on labelled images."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from adapters.cli.options import (
 from adapters.cli.screen import stderr
 from adapters.evaluation.comparison import Compared, Comparison
 from adapters.evaluation.figures import Outcome, markdown, show
+from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ConfigurationError, ModelError, RecipeError, SightlineError
+from agent.domain.frame import MEDIA_TYPE_OF
+from agent.domain.prompts import GENERIC_NOUN
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from adapters.cli.composition import Composition
     from adapters.evaluation.dataset import Category
     from adapters.evaluation.evaluate import Options, Run
+    from agent.app import Application
     from agent.domain.frame import Image
     from agent.domain.prompts import PromptSet
     from agent.inference.inspector import Inspector
     from agent.ports import ImageCodec
     from config import Settings
-
-_CAMERA_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def evaluate(
@@ -45,7 +46,7 @@ def evaluate(
     dataset: Annotated[
         str,
         typer.Option(
-            metavar="FORMAT", help="How the images lie: mvtec, visa, mtd, btad, mpdd, ksdd, dagm or folder."
+            metavar="FORMAT", help="Layout of the images: mvtec, visa, mtd, btad, mpdd, ksdd, dagm or folder."
         ),
     ],
     root: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the categories, or of one.")],
@@ -67,12 +68,12 @@ def evaluate(
     draw: Annotated[
         str | None,
         typer.Option(
-            metavar="D", help="Whose draw: fade or anomaly-dino; by default that of the method's authors."
+            metavar="D", help="Draw by fade or anomaly-dino; by default that of the method's authors."
         ),
     ] = None,
     noun: Annotated[
         list[str] | None,
-        typer.Option(metavar="[C=]NOUN", help="What prompts call the product; may be repeated."),
+        typer.Option(metavar="[C=]NOUN", help="The product's name in prompts; may be repeated."),
     ] = None,
     prompts: Annotated[
         list[Path] | None,
@@ -81,7 +82,7 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(
-            metavar="P", help="How pixels are measured: exact, or as the authors of fade or iap-as."
+            metavar="P", help="How pixels are measured: exact, or as the authors of fade or iap-as did."
         ),
     ] = "exact",
     json_file: Annotated[
@@ -142,10 +143,10 @@ def evaluate(
 class _Bench:
     """Measures methods on the images of one command."""
 
-    composition: Composition
+    composition: Application
     categories: Sequence[Category]
     options: Options
-    """What all of them share; an empty ``draw`` is that of each method's authors."""
+    """Common to all methods; an empty ``draw`` is that of each method's authors."""
     dataset: str
     root: Path
     sheets: Path | None
@@ -153,8 +154,8 @@ class _Bench:
     def compare(self, every: Sequence[Settings], counts: Sequence[int]) -> Comparison:
         """Each configuration's method with each number of references.
 
-        A method that cannot run (a model is missing, it needs references) is left out and said to be where
-        there are several; alone its error is raised: RecipeError, ModelError.
+        If there are several, one that cannot run (a model is missing, it needs references) is left out and
+        named. A single one raises its error: RecipeError, ModelError.
         """
         comparison, several = Comparison(), len(every) * len(counts) > 1
         for settings in every:
@@ -183,8 +184,8 @@ class _Bench:
         return comparison
 
     def _measure(self, inspector: Inspector, settings: Settings, shots: int, sheets: Path | None) -> Outcome:
-        from adapters.evaluation.draw import draw_of
         from adapters.evaluation.evaluate import evaluate as measure
+        from agent.methods import find_method
 
         method = settings.inspection.method
         options = replace(
@@ -192,40 +193,38 @@ class _Bench:
             method=method,
             shots=shots,
             batch=settings.inspection.max_batch,
-            draw=self.options.draw or draw_of(method),
+            draw=self.options.draw or find_method(method).reference_draw,
         )
-        with _Watch(self.categories, options, sheets, self.composition.codec()) as watch:
-            runs = measure(inspector, self.categories, options, watch.load, watch)
+        with _Progress(self.categories, options, sheets, self.composition.codec()) as progress:
+            runs = measure(inspector, self.categories, options, progress.load, progress)
         where = (self.dataset, self.root, settings.agent.profile, machine(settings))
-        return Outcome.of(runs, options, *where, watch.notes)
+        return Outcome.of(runs, options, *where, progress.notes)
 
 
 def features_of(settings: Settings, shots: int) -> str:
-    """The model whose features a method compares with ``shots`` references; a dash where it has none."""
-    from agent.methods import NEEDS, TAKES
+    """The model whose features a method compares with ``shots`` references; a dash if it compares none."""
+    from agent.methods import find_method
 
-    method = settings.inspection.method
-    needs, takes = NEEDS.get(method, frozenset()), TAKES.get(method, frozenset())
-    if shots and settings.inspection.backbone != "clip" and "backbone" in needs | takes:
-        return settings.inspection.backbone
-    return settings.models.clip if needs & {"encoder", "backbone"} else "-"
+    spec, names = find_method(settings.inspection.method), ModelNames.of(settings)
+    takes = spec.takes if shots else frozenset()
+    return names.features(spec.needs, takes) or "-"
 
 
 def parse_methods(text: str | None) -> tuple[str | None, ...]:
-    """``a,b`` as names, ``all`` as every published method; one None: what the settings say.
+    """``a,b`` as names, ``all`` as every method that inspects; one None: the configured method.
 
     Raises ConfigurationError.
     """
-    from agent.methods import NAMES, PRESETS
+    from agent.methods import METHODS
 
     if text is None:
         return (None,)
     if text.strip() == "all":
-        return tuple(PRESETS)
+        return tuple(name for name, spec in METHODS.items() if spec.inspects)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    unknown = next((name for name in names if name not in NAMES), None)
+    unknown = next((name for name in names if name not in METHODS), None)
     if unknown is not None:
-        raise ConfigurationError(f"there is no method {unknown!r}; known are {', '.join(NAMES)}, and all")
+        raise ConfigurationError(f"there is no method {unknown!r}; known are {', '.join(METHODS)}, and all")
     return names
 
 
@@ -240,7 +239,7 @@ def parse_numbers(text: str, option: str, example: str) -> tuple[int, ...]:
     for piece in text.split(","):
         first, dash, last = piece.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ConfigurationError(f"{option} reads like {example}, not {text!r}")
+            raise ConfigurationError(f"{option} is written like {example}, not {text!r}")
         numbers += range(int(first), int(last if dash else first) + 1)
     if not numbers:
         raise ConfigurationError(f"{option} {text!r} names no number")
@@ -254,20 +253,20 @@ def parse_nouns(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
         name, equals, noun = text.rpartition("=")
         if not noun.strip() or (equals and name not in names):
             raise ConfigurationError(
-                f"--noun reads like NOUN or CATEGORY=NOUN with one of {', '.join(names)}, not {text!r}"
+                f"--noun is written like NOUN or CATEGORY=NOUN with one of {', '.join(names)}, not {text!r}"
             )
         nouns.update({name: noun.strip()} if equals else dict.fromkeys(names, noun.strip()))
     return nouns
 
 
 def machine(settings: Settings) -> str:
-    """Where the figures were measured: processor, device, threads where they are limited."""
+    """Where the figures were measured: processor, device, and the limit of threads if there is one."""
     threads = f", {settings.models.threads} threads" if settings.models.threads else ""
     device = settings.models.device
     return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, device {device}{threads}"
 
 
-class _Watch:
+class _Progress:
     """Shows progress, gathers notes, draws sheets, and loads the images of an evaluation."""
 
     def __init__(
@@ -282,7 +281,7 @@ class _Watch:
         self._before = 0
         self._drawn: set[str] = set()
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
@@ -302,20 +301,18 @@ class _Watch:
             self._progress.stop()
 
     def scored(self, category: Category, seed: int, done: int, total: int) -> None:
-        """See :class:`adapters.evaluation.evaluate.Observer`."""
         if self._progress is not None and self._task is not None:
             words = f"{category.name}, draw {seed}" if self._shots else category.name
             self._progress.update(self._task, completed=self._before + done, description=words)
 
     def finished(self, run: Run) -> None:
-        """See :class:`adapters.evaluation.evaluate.Observer`."""
         self._before += len(run.category.test)
         where = f"{run.category.name}, draw {run.seed}" if self._shots else run.category.name
         self.notes += [f"{where}: {note}" for note in run.notes]
         if self._sheets is not None and run.category.name not in self._drawn:
             from adapters.evaluation.sheets import write_sheet
 
-            self._drawn.add(run.category.name)  # the first draw alone: sheets are for looking
+            self._drawn.add(run.category.name)  # the first draw alone: sheets are for people
             if run.maps is None:
                 self.notes.append(f"{where}: the method has no map, so there is no sheet")
             else:
@@ -324,7 +321,7 @@ class _Watch:
     def load(self, path: Path) -> Image:
         """An image file as RGB. Raises SightlineError with the file's name."""
         content = path.read_bytes()
-        if path.suffix.lower() in _CAMERA_SUFFIXES:
+        if path.suffix.lower() in MEDIA_TYPE_OF:
             try:
                 return self._codec.decode(content)
             except SightlineError as error:
@@ -339,7 +336,7 @@ def _other_image(path: Path, content: bytes) -> Image:
 
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
     if image is None:
-        raise SightlineError(f"{path} holds no image that can be read")
+        raise SightlineError(f"{path} is not an image that can be read")
     return np.ascontiguousarray(image, dtype=np.uint8)
 
 
@@ -366,13 +363,13 @@ def _categories(dataset: str, root: Path, wanted: Sequence[str] | None) -> list[
 
 
 def _prompts(files: Sequence[Path]) -> Callable[[str], PromptSet]:
-    """Prompts for a noun from files. Raises RecipeError where they cannot be read, before anything runs."""
+    """Prompts for a noun from files. Raises RecipeError if they cannot be read, before anything runs."""
     from agent.methods.prompt_library import load_prompts
 
     def for_noun(noun: str) -> PromptSet:
         return load_prompts(*files, noun=noun)
 
-    for_noun("object")
+    for_noun(GENERIC_NOUN)
     return for_noun
 
 

@@ -1,4 +1,4 @@
-"""``sightline feedback``: a person's word on an inspection."""
+"""``sightline feedback``: a person's judgement of an inspection."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from adapters.cli.options import ConfigFile, Overrides, Profile
+from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store
 from adapters.cli.screen import stdout
-from adapters.cli.stores import AsJson, open_store
 from agent.domain.errors import SightlineError
 from agent.domain.inspection import Feedback
 
@@ -27,20 +26,20 @@ def feedback(
         ),
     ],
     frame_id: Annotated[
-        str | None, typer.Option(help="The frame's own id, in place of the inspection's.")
+        str | None, typer.Option(help="The frame's own id, instead of the inspection's.")
     ] = None,
     camera: Annotated[
         str | None,
-        typer.Option(metavar="SITE/LINE/CAMERA", help="Whose frame, where several cameras use one id."),
+        typer.Option(metavar="SITE/LINE/CAMERA", help="Whose frame, if several cameras use one id."),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Who says so.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who judged it.")] = None,
     note: Annotated[str | None, typer.Option(help="What was seen.")] = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Put the truth beside a verdict. The latest word counts; none is ever overwritten."""
+    """Record the truth about an inspected part. The latest feedback counts; none is overwritten."""
     *named, truth = words
     if truth not in _TRUTHS:
         raise SightlineError(f"a part is good or defective, not {truth!r}")

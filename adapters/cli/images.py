@@ -1,4 +1,4 @@
-"""Image files: found in a stable order, read through the same limits as frames from a camera."""
+"""``ImageFile``: image files in a stable order, read within the same limits as frames of a camera."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.domain.errors import FrameError, SightlineError
-from agent.domain.frame import Camera, Delivery, DeliveryKind, Frame
+from agent.domain.frame import MEDIA_TYPE_OF, Camera, Delivery, DeliveryKind, Frame
 from agent.ports import FrameDecoder
 
-MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
-"""What cameras send (DESIGN section 4, MQTT)."""
-
-_DESK = Camera("local", "files", "desk")
+_FILES = Camera("local", "files", "command-line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +25,12 @@ class ImageFile:
     @property
     def media_type(self) -> str:
         """By the file's suffix."""
-        return MEDIA_TYPES[self.path.suffix.lower()]
+        return MEDIA_TYPE_OF[self.path.suffix.lower()]
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An image that could not be taken, and why."""
+    """An image file that could not be read, and why."""
 
     file: ImageFile
     reason: str
@@ -42,21 +39,21 @@ class Unreadable:
 def find(paths: Sequence[Path]) -> list[ImageFile]:
     """Images among files and, recursively, in folders; sorted within each.
 
-    Raises SightlineError: nothing there, no image in a folder, or a file that is no image by its name.
+    Raises SightlineError: nothing there, no image in a folder, or a file whose name is not that of an image.
     """
     found: list[ImageFile] = []
     for path in paths:
         if path.is_dir():
             files = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in MEDIA_TYPES and file.is_file()
+                file for file in path.rglob("*") if file.suffix.lower() in MEDIA_TYPE_OF and file.is_file()
             )
             if not files:
                 raise SightlineError(f"there is no JPEG or PNG in {path}")
             found += [ImageFile(file, file.relative_to(path).as_posix()) for file in files]
         elif not path.exists():
             raise SightlineError(f"there is no file or folder {path}")
-        elif path.suffix.lower() not in MEDIA_TYPES:
-            raise SightlineError(f"{path} is no JPEG or PNG by its name")
+        elif path.suffix.lower() not in MEDIA_TYPE_OF:
+            raise SightlineError(f"{path} is not a JPEG or PNG by its name")
         else:
             found.append(ImageFile(path, path.name))
     return found
@@ -72,7 +69,7 @@ def read(files: Sequence[ImageFile], decoder: FrameDecoder) -> Iterator[Frame | 
             continue
         delivery = Delivery(
             DeliveryKind.FRAME,
-            _DESK,
+            _FILES,
             payload,
             datetime.now(UTC),
             properties={"frame_id": file.name[-200:]},

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.cli.errors import complain
 from adapters.cli.options import (
     ConfigFile,
     Method,
@@ -19,10 +18,10 @@ from adapters.cli.options import (
     composition_of,
     configure,
 )
-from adapters.cli.screen import number, plural, stderr, stdout, table, verdict
+from adapters.cli.screen import complain, number, plural, stderr, stdout, table, verdict
 
 if TYPE_CHECKING:
-    from adapters.cli.composition import Composition
+    from agent.app import Application
     from agent.domain.frame import Frame
     from agent.domain.inspection import Inspection
     from agent.inference.inspector import InspectionResult, Inspector
@@ -36,7 +35,7 @@ def inspect(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")],
     sku: Annotated[str, typer.Option(metavar="S", help="What they show.")] = "part",
     noun: Annotated[
-        str | None, typer.Option(metavar="N", help='What people call it, such as "gear"; prompts use it.')
+        str | None, typer.Option(metavar="N", help='What it is called, such as "gear"; prompts use it.')
     ] = None,
     references: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Good parts; with eight or more there is a verdict.")
@@ -52,6 +51,7 @@ def inspect(
 ) -> None:
     """Inspect images from disk, without a broker and without a database."""
     from adapters.cli import images as image_files
+    from agent.domain.prompts import GENERIC_NOUN
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
@@ -59,19 +59,19 @@ def inspect(
     good = image_files.find([references]) if references is not None else []
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
-    prepared = _prepare(composition, inspector, settings, sku, noun or "object", good)
+    prepared = _prepare(composition, inspector, settings, sku, noun or GENERIC_NOUN, good)
     results, failed = [], 0
     for file, frame in zip(files, image_files.read(files, composition.decoder(settings)), strict=True):
         if isinstance(frame, image_files.Unreadable):
             failed += 1
             results.append({"image": str(file.path), "verdict": "ERROR", "reason": frame.reason})
             continue
-        judgement = inspector.inspect([frame.image], [prepared])[0]
-        failed += judgement.verdict == "ERROR"
-        result = _result(str(file.path), judgement, prepared)
+        inspected = inspector.inspect([frame.image], [prepared])[0]
+        failed += inspected.verdict == "ERROR"
+        result = _result(str(file.path), inspected, prepared)
         if out is not None:
             result |= _write(
-                out, file.name, composition.codec(), _inspection(frame, judgement, prepared), frame, judgement
+                out, file.name, composition.codec(), _inspection(frame, inspected, prepared), frame, inspected
             )
         results.append(result)
     if as_json:
@@ -84,9 +84,9 @@ def inspect(
 
 
 def _prepare(
-    composition: Composition, inspector: Inspector, settings: Settings, sku: str, noun: str, good: list[Any]
+    composition: Application, inspector: Inspector, settings: Settings, sku: str, noun: str, good: list[Any]
 ) -> Prepared:
-    """The recipe in memory only: from references where there are some, else from words alone."""
+    """The recipe in memory only: from references if there are some, else from words alone."""
     from adapters.cli.references import enroll_images, read_references, unstored
     from agent.domain.recipe import generic_recipe
 
@@ -98,15 +98,15 @@ def _prepare(
     return enroll_images(inspector, draft, taken, settings).prepared
 
 
-def _result(image: str, judgement: InspectionResult, prepared: Prepared) -> dict[str, Any]:
+def _result(image: str, inspected: InspectionResult, prepared: Prepared) -> dict[str, Any]:
     calibration = prepared.recipe.calibration
     return {
         "image": image,
-        "verdict": judgement.verdict.value,
-        "score": judgement.score,
+        "verdict": inspected.verdict.value,
+        "score": inspected.score,
         "threshold": calibration.threshold if calibration else None,
         "calibrated": calibration is not None,
-        "reason": judgement.reason,
+        "reason": inspected.reason,
         "defects": [
             {
                 "index": defect.index,
@@ -116,13 +116,13 @@ def _result(image: str, judgement: InspectionResult, prepared: Prepared) -> dict
                 "area_px": defect.area_px,
                 "area_fraction": defect.area_fraction,
             }
-            for defect in judgement.defects
+            for defect in inspected.defects
         ],
-        "infer_ms": round(judgement.infer_ms, 1),
+        "infer_ms": round(inspected.infer_ms, 1),
     }
 
 
-def _inspection(frame: Frame, judgement: InspectionResult, prepared: Prepared) -> Inspection:
+def _inspection(frame: Frame, inspected: InspectionResult, prepared: Prepared) -> Inspection:
     """As the overlay wants it."""
     import uuid
     from datetime import UTC, datetime
@@ -134,14 +134,14 @@ def _inspection(frame: Frame, judgement: InspectionResult, prepared: Prepared) -
         inspection_id=str(uuid.uuid4()),
         identity=frame.identity,
         sku=prepared.recipe.sku,
-        verdict=judgement.verdict,
-        reason=judgement.reason,
+        verdict=inspected.verdict,
+        reason=inspected.reason,
         received_at=frame.received_at,
         inspected_at=datetime.now(UTC),
-        score=judgement.score,
+        score=inspected.score,
         threshold=calibration.threshold if calibration else None,
         calibrated=calibration is not None,
-        defects=judgement.defects,
+        defects=inspected.defects,
         size=(frame.width, frame.height),
     )
 
@@ -152,12 +152,12 @@ def _write(
     codec: ImageCodec,
     inspection: Inspection,
     frame: Frame,
-    judgement: InspectionResult,
+    inspected: InspectionResult,
 ) -> dict[str, str]:
     """Mask and overlay beside each other, named after the image."""
     import numpy as np
 
-    mask = judgement.mask if judgement.mask is not None else np.zeros(frame.image.shape[:2], np.uint8)
+    mask = inspected.mask if inspected.mask is not None else np.zeros(frame.image.shape[:2], np.uint8)
     stem = folder / Path(name).with_suffix("")
     stem.parent.mkdir(parents=True, exist_ok=True)
     mask_file = stem.with_name(f"{stem.name}.mask.png")

@@ -14,24 +14,21 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from adapters.cli.errors import complain
-from adapters.cli.options import ConfigFile, Overrides, Profile, configure
-from adapters.cli.screen import stderr, stdout, table
+from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, configure
+from adapters.cli.screen import complain, stderr, stdout, table
 from adapters.models.weights.catalogue import KNOWN, KnownModel, find
-from adapters.models.weights.needs import needed
+from adapters.models.weights.needs import ModelNames
 from adapters.models.weights.store import Holding, WeightStore, pull_name
 from agent.domain.errors import ConfigurationError, ModelError, SightlineError
+from agent.methods import find_method
 from config import Settings, load, profiles
 
 if TYPE_CHECKING:
     from adapters.models.weights.hub import Progress
     from adapters.models.weights.pull import Pulled
 
-models_commands = typer.Typer(
-    help="Weights: what is needed, what is here, and bring it.", no_args_is_help=True
-)
+models_commands = typer.Typer(help="List, download and verify the weights of models.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 _COLOURS = {"bundled": "green", "present": "green", "incomplete": "red", "missing": "bright_black"}
 
 
@@ -42,7 +39,7 @@ def list_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """All known models: size, licence, what needs them, and whether they are here."""
+    """List all known models: size, licence, what needs them, and whether they are present."""
     settings = configure(config, profile, overrides).settings
     store = store_of(settings)
     own_needs = needs_of(settings)
@@ -67,7 +64,7 @@ def list_command(
             model.kind,
             _size(model.size),
             model.licence,
-            _vouched(holding, store),
+            _known_by(holding, store),
             Text("own file" if holding.own and holding.files else holding.presence, style=style),
             escape(", ".join(by)) or "-",
             "-" if not holding.files or holding.presence == "bundled" else escape(str(holding.root)),
@@ -97,15 +94,17 @@ def pull_command(
             help="Copy from this folder, without a network.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Bring also what is here and sound.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Download again what is present and intact.")
+    ] = False,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Bring weights into the models folder, going on where an earlier try broke off.
+    """Download weights into the models folder; an interrupted download is resumed.
 
-    Files that are missing or altered are brought. The sha256 of each is written to SHA256SUMS beside them \
-when it first comes, and compared whenever it is loaded. HF_ENDPOINT names a mirror; HF_HUB_OFFLINE \
+    Files that are missing or altered are downloaded. The sha256 of each is written to SHA256SUMS beside \
+them at first, and compared whenever it is loaded. HF_ENDPOINT names a mirror; HF_HUB_OFFLINE \
 forbids the network.
     """
     from adapters.models.weights.hub import Hub, offline
@@ -126,7 +125,7 @@ forbids the network.
                 complain(str(error))
                 failed = True
                 continue
-            stdout().print(_said(pulled), soft_wrap=True)
+            stdout().print(_report(pulled), soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
@@ -134,14 +133,14 @@ forbids the network.
 @models_commands.command("verify")
 def verify_command(
     pin: Annotated[
-        bool, typer.Option("--pin", help="Remember what nobody vouches for yet, as it is now.")
+        bool, typer.Option("--pin", help="Record the present sha256 of files that have none yet.")
     ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Compare all weights here with what they have to be. Ends with 1 where one is altered or incomplete."""
+    """Compare all weights with their sha256. The exit code is 1 if one is altered or incomplete."""
     settings = configure(config, profile, overrides).settings
     store = store_of(settings)
     findings = store.verify(pin=pin)
@@ -168,7 +167,7 @@ def verify_command(
         stdout().print(shown)
         if any(finding.soundness == "unpinned" for finding in findings):
             stdout().print(
-                "Nobody vouches for what is unpinned: `sightline models verify --pin` remembers it."
+                "An unpinned file has no known sha256: `sightline models verify --pin` records it."
             )
     for name in dict.fromkeys(finding.model for finding in bad):
         complain(_mend(name, store, [str(finding.path) for finding in bad if finding.model == name]))
@@ -182,20 +181,14 @@ def store_of(settings: Settings) -> WeightStore:
 
 
 def needs_of(settings: Settings) -> tuple[str, ...]:
-    """Names of the models without which a configuration does not start."""
-    models, options = settings.models, settings.inspection
-    return needed(
-        options.method,
-        clip=models.clip,
-        backbone=options.backbone,
-        detector=models.detector,
-        segmenter=models.segmenter,
-    )
+    """Names of the models without which a configuration does not start. Raises RecipeError."""
+    spec = find_method(settings.inspection.method)
+    return ModelNames.of(settings).needed(spec.needs, spec.takes)
 
 
 def lacking(settings: Settings, command: str) -> str | None:
-    """One sentence on the models that are needed and not here, with the command that brings them; None
-    where all are."""
+    """One sentence on the models that are needed and missing, with the command that downloads them; None if
+    all are present."""
     store = store_of(settings)
     away: list[str] = []
     others: list[str] = []
@@ -205,7 +198,7 @@ def lacking(settings: Settings, command: str) -> str | None:
             store.locate(name)
         except ModelError as error:
             if model is None or store.own_file(name) is not None or not model.pullable:
-                others.append(str(error))  # nothing that a pull would bring
+                others.append(str(error))  # a pull would not help
             else:
                 away.append(f"{model.name} ({_size(model.size)})")
     if away:
@@ -217,7 +210,7 @@ def lacking(settings: Settings, command: str) -> str | None:
 
 
 def pull_words(config: Path | None, profile: str | None, overrides: Sequence[str] | None) -> str:
-    """The command that brings what this very configuration needs."""
+    """The command that downloads what this configuration needs."""
     words = ["sightline", "models", "pull"]
     words += ["--config", str(config)] if config is not None else []
     words += ["--profile", profile] if profile is not None else []
@@ -226,12 +219,12 @@ def pull_words(config: Path | None, profile: str | None, overrides: Sequence[str
 
 
 def _users(settings: Settings) -> dict[str, list[str]]:
-    """Profiles by the models that they need; the configuration in force as the profile it started from."""
+    """Profiles by the models that they need; the configuration in force counts as its profile."""
     users: dict[str, list[str]] = {}
     for name in profiles():
         try:
             needs = needs_of(load(profile=name).settings)
-        except ConfigurationError:  # a profile that asks for keys of the user's own, a password for instance
+        except ConfigurationError:  # a profile that needs keys of the user, a password for instance
             continue
         for model in needs:
             users.setdefault(_plain(model), []).append(name)
@@ -249,7 +242,7 @@ def _plain(name: str) -> str:
 
 
 def _model(name: str, store: WeightStore) -> KnownModel | None:
-    """The model to pull; None where the user's own file stands for it. Raises SightlineError."""
+    """The model to pull; None if a file of the user stands for it. Raises SightlineError."""
     model = find(name)
     if model is not None:
         return model
@@ -257,8 +250,8 @@ def _model(name: str, store: WeightStore) -> KnownModel | None:
         store.locate(name)
         return None
     raise SightlineError(
-        f"there is nothing to pull by the name {name!r}; `sightline models list` names what there is, timm's "
-        "own weights go by timm:NAME.TAG, and any other file is named under models.files"
+        f"there is nothing to pull by the name {name!r}; `sightline models list` lists what there is, timm's "
+        "own weights are called timm:NAME.TAG, and any other file is named under models.files"
     )
 
 
@@ -292,8 +285,8 @@ def _unknown_row(name: str, store: WeightStore, users: dict[str, list[str]]) -> 
     }
 
 
-def _vouched(holding: Holding, store: WeightStore) -> str:
-    """Who says what the files have to be: this release, the lock file, or nobody yet."""
+def _known_by(holding: Holding, store: WeightStore) -> str:
+    """Where the expected sha256 comes from: this release, the lock file, or nowhere yet."""
     if holding.model.sha256 is not None:
         return "known"
     return "pinned" if any(store.expected(holding.model, path) for path in holding.files) else "-"
@@ -303,12 +296,12 @@ def _mend(name: str, store: WeightStore, paths: list[str]) -> str:
     model = find(name) or KNOWN[name]
     files = ", ".join(paths)
     if model.bundled:
-        return f"{files} is not what this release of Sightline holds: install Sightline again"
+        return f"{files} is not the file of this release of Sightline: install Sightline again"
     way = "" if model.pullable else " --from FOLDER"
     return f"{files} is altered or missing: run `sightline models pull {pull_name(model)}{way}`"
 
 
-def _said(pulled: Pulled) -> str:
+def _report(pulled: Pulled) -> str:
     where = escape(", ".join(dict.fromkeys(str(_shown(path, pulled)) for path in pulled.paths)))
     return f"[bold]{escape(pulled.model.name)}[/]  {pulled.outcome}  {where}"
 
@@ -325,7 +318,7 @@ def _size(size: int) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Bars on stderr, one for each file."""
+    """Progress bars on stderr, one for each file."""
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 

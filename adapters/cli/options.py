@@ -1,26 +1,32 @@
-"""Options that every command has, and the configuration that they lead to."""
+"""Options that commands share, and what they open: configuration, application, history."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapters.observability import logs
+from agent.domain.errors import SightlineError
+from agent.domain.events import Event
 from config import Loaded, load
 
 if TYPE_CHECKING:
-    from adapters.cli.composition import Composition
+    from agent.app import Application
+    from agent.app.store import Store
+    from config import Settings
 
 _PANEL = "Configuration"
 
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="YAML file with what differs.", rich_help_panel=_PANEL
+        "--config", "-c", metavar="FILE", help="YAML file with your settings.", rich_help_panel=_PANEL
     ),
 ]
 Profile = Annotated[
@@ -43,6 +49,7 @@ Method = Annotated[
     str | None,
     typer.Option("--method", metavar="M", help="How to score; as [bold]inspection.method[/]."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
 def configure(
@@ -53,18 +60,18 @@ def configure(
     own: Sequence[str] = (),
     level: str | None = "WARNING",
 ) -> Loaded:
-    """The configuration in force, and logging as it asks for.
+    """The configuration in force, and logging as it sets it.
 
     Args:
-        own: ``key=value`` of the command itself; the user's ``--set`` stands over them.
-        level: the least that is logged unless a level is asked for; None: what the configuration says.
+        own: ``key=value`` of the command itself; the user's ``--set`` overrides them.
+        level: the log level unless the user sets one; None: the configuration's.
 
     Raises:
         ConfigurationError: everything that is wrong with it.
     """
     loaded = load(config, profile, [*own, *(overrides or ())], os.environ)
-    asked = "logging.level" in loaded.sources
-    logs.set_up(loaded.settings.logging, level=None if asked else level)
+    chosen = "logging.level" in loaded.sources
+    logs.set_up(loaded.settings.logging, level=None if chosen else level)
     return loaded
 
 
@@ -73,7 +80,29 @@ def chosen_method(method: str | None) -> list[str]:
     return [] if method is None else [f"inspection.method={method}"]
 
 
-def composition_of(context: typer.Context) -> Composition:
-    """Who builds the parts."""
-    composition: Composition = context.find_root().obj
+def composition_of(context: typer.Context) -> Application:
+    """The application that builds the parts of this command."""
+    composition: Application = context.find_root().obj
     return composition
+
+
+@contextmanager
+def open_store(
+    context: typer.Context, config: Path | None, profile: str | None, overrides: Sequence[str] | None
+) -> Iterator[tuple[Store, Settings]]:
+    """The history as it is; a command never upgrades the schema of a running agent.
+
+    Raises SightlineError: there is none, or its schema is not this version's.
+    """
+    settings = configure(config, profile, overrides).settings
+    composition = composition_of(context)
+    problems = composition.database(settings).check()
+    if problems:
+        raise SightlineError("; ".join(problems))
+    with composition.store(settings, upgrade=False) as store:
+        yield store, settings
+
+
+def record(store: Store, kind: str, message: str, sku: str | None = None) -> None:
+    """Record what a person changed as an event. Raises StorageError."""
+    store.history.record_event(Event(kind, message, datetime.now(UTC), sku=sku))

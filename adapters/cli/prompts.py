@@ -1,4 +1,4 @@
-"""``sightline prompts write``: descriptions that name no product, asked of the language model in chunks."""
+"""``sightline prompts write``: the language model writes descriptions that name no product."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ prompt_commands = typer.Typer(help="Prompt sets: what good and defective parts l
 
 @prompt_commands.callback()
 def _prompts() -> None:
-    """Only here so that ``write`` keeps its name."""
+    """Makes ``write`` a subcommand: Typer would otherwise run it without its name."""
 
 
 @prompt_commands.command("write")
 def write_command(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where they go, as JSON.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write, JSON.")],
     count: Annotated[int, typer.Option(min=1, max=500, help="Descriptions of each side.")] = 100,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Ask Ollama for object-agnostic descriptions, as FADE uses them beside its ensemble.
+    """Have Ollama write object-agnostic descriptions, as FADE uses them beside its ensemble.
 
-    They are asked for in chunks of twenty, checked and rid of repetitions; fewer may come than were asked
-    for. The file names the model, its digest, the seed and the instructions, and fits `--prompts`.
+    They are requested in chunks of twenty, checked, and repetitions are removed, so there may be fewer than
+    --count. The file names the model, its digest, the seed and the instructions, and fits `--prompts`.
     """
     from adapters.ollama import OllamaOptions, OllamaWriter
 

@@ -1,4 +1,4 @@
-"""``sightline recipe list | show | activate``."""
+"""``sightline recipe list | show | activate | commission``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from adapters.cli.options import ConfigFile, Overrides, Profile
-from adapters.cli.recipe_commission import commission_command
+from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record
 from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
-from adapters.cli.screen import number, stdout, table
-from adapters.cli.stores import AsJson, open_store, tell
+from adapters.cli.screen import number, plural, stdout, table
 from agent.domain.errors import SightlineError
-from agent.recipes.view import listed
-from agent.recipes.view import shown as shown_recipe
+from agent.recipes.view import listing_record, recipe_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 recipe_commands = typer.Typer(help="Recipes: how each product is inspected.", no_args_is_help=True)
 recipe_commands.command("export")(export_command)
 recipe_commands.command("import")(import_command)
-recipe_commands.command("commission")(commission_command)
 recipe_commands.command("propose")(propose_command)
 
 _SKUS = "SELECT sku FROM sku ORDER BY sku"
@@ -42,17 +38,17 @@ def list_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """All versions of all recipes, those kept and not used too."""
+    """List all versions of all recipes, also those that are not active."""
     with open_store(context, config, profile, overrides) as (store, _):
         lines = store.book.listing(sku)
         skus = [str(row["sku"]) for row in store.query(_SKUS)]
     without = [one for one in skus if one not in {line.sku for line in lines} and sku in (None, one)]
     if as_json:
-        found = [listed(line) for line in lines] + [{"sku": one, "version": None} for one in without]
+        found = [listing_record(line) for line in lines] + [{"sku": one, "version": None} for one in without]
         typer.echo(json.dumps(sorted(found, key=lambda one: str(one["sku"])), indent=2, ensure_ascii=False))
         return
     if not lines and not without:
-        stdout().print("There is no product yet. Enroll one, or let a camera name it.")
+        stdout().print("There is no product yet. Enroll one, or let a camera send its first frame.")
         return
     shown = table("sku", "version", "", "noun", "method", "prompts", "shots", "threshold", "from", "note",
                   right=("version", "shots", "threshold"))  # fmt: skip
@@ -84,15 +80,15 @@ def show_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """One recipe: words, references, parameters, calibration."""
+    """Show one recipe: words, references, parameters, calibration."""
     with open_store(context, config, profile, overrides) as (store, _):
         recipe = store.book.active(sku) if version is None else store.book.get(sku, version)
         active = store.book.active_version(sku)
-        onboarding = store.desk.record(sku)
+        onboarding = store.claims.record(sku)
     if recipe is None:
         which = "active recipe" if version is None else f"recipe version {version}"
         raise SightlineError(f"there is no {which} of {sku!r}; `sightline recipe list` names what there is")
-    content = {**shown_recipe(recipe, active=recipe.version == active), **_onboarding(onboarding)}
+    content = {**recipe_record(recipe, active=recipe.version == active), **_onboarding(onboarding)}
     if as_json:
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
@@ -109,25 +105,56 @@ def activate_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Make a version the active one: running agents take it up between two frames."""
+    """Make a version the active one: running agents use it from their next frame on."""
     with open_store(context, config, profile, overrides) as (store, _):
         before = store.book.active_version(sku)
         store.book.activate(sku, version)
-        tell(store, "recipe-activated", f"version {version} of {sku!r} is active, before it {before}", sku)
+        message = f"version {version} of {sku!r} is active, before it {before}"
+        record(store, "recipe-activated", message, sku)
     if as_json:
         typer.echo(json.dumps({"sku": sku, "version": version, "before": before}))
     else:
         stdout().print(f"[bold]{escape(sku)}[/]: version {version} is active, before it {before}")
 
 
-def _onboarding(record: OnboardingRecord | None) -> dict[str, Any]:
-    """How far the language model's words have come, where one was asked."""
-    if record is None:
+@recipe_commands.command("commission")
+def commission_command(
+    context: typer.Context,
+    sku: Annotated[str, typer.Argument(help="The product.")],
+    frames: Annotated[int, typer.Option(min=1, max=1000, help="How many of its first frames are good.")] = 20,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Confirm that the first frames of a product are good: they become its references.
+
+    Look at them first: a defective part among them teaches the agent that its defect is normal. Frames that
+    feedback called defective are left out. A running agent enrolls the others within about a minute.
+    """
+    from agent.enrollment.first_frames import enroll_first_frames
+
+    with open_store(context, config, profile, overrides) as (store, _):
+        found = enroll_first_frames(store.book, store.samples, sku, frames)
+        message = f"a person confirmed that the first {len(found)} frames of {sku!r} are good"
+        record(store, "commissioned", message, sku)
+    if as_json:
+        typer.echo(json.dumps({"sku": sku, "frames": [frame.frame_id for frame in found]}))
+        return
+    stdout().print(
+        f"[bold]{escape(sku)}[/]: {plural(len(found), 'frame')} from {escape(found[0].frame_id)} to "
+        f"{escape(found[-1].frame_id)} wait for a running agent, which enrolls them within about a minute"
+    )
+
+
+def _onboarding(onboarding: OnboardingRecord | None) -> dict[str, Any]:
+    """The state of the language model's description, if one was requested."""
+    if onboarding is None:
         return {}
-    told = {"state": record.state.value, "reason": record.reason, "attempts": record.attempts}
-    if record.next_attempt_at is not None:
-        told["next_attempt_at"] = record.next_attempt_at.isoformat(timespec="seconds")
-    return {"onboarding": told}
+    state = {"state": onboarding.state.value, "reason": onboarding.reason, "attempts": onboarding.attempts}
+    if onboarding.next_attempt_at is not None:
+        state["next_attempt_at"] = onboarding.next_attempt_at.isoformat(timespec="seconds")
+    return {"onboarding": state}
 
 
 def _show(content: Mapping[str, Any]) -> None:

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of
+from adapters.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    Profile,
+    composition_of,
+    open_store,
+    record,
+)
 from adapters.cli.screen import plural, stderr, stdout
-from adapters.cli.stores import AsJson, open_store, tell
 from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
-    from adapters.cli.composition import Store
-    from agent.recipes.import_export import Imported, RecipeImporter
+    from agent.app.store import Store
+    from agent.recipes.import_export import Imported, RecipeTransfer
 
 
 def export_command(
@@ -35,17 +42,17 @@ def export_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Write a recipe as YAML, to be edited and brought in again as a new version."""
+    """Write a recipe as YAML, to be edited and imported again as a new version."""
     from adapters.recipes.bundle import write_bundle
 
     if out is None and with_references:
-        raise SightlineError("the images need a place: name a file with --out")
+        raise SightlineError("the images need a folder: name a file with --out")
     with open_store(context, config, profile, overrides) as (store, _):
-        exchange = _exchange(context, store)
-        recipe = exchange.find(sku, version)
-        text = exchange.export(recipe)
+        transfer = _transfer(context, store)
+        recipe = transfer.find(sku, version)
+        text = transfer.export_text(recipe)
         zipped = out is not None and out.suffix.lower() == ".zip"
-        images = exchange.images(recipe) if zipped or with_references else None
+        images = transfer.export_images(recipe) if zipped or with_references else None
     said = {"sku": sku, "version": recipe.version, "file": None if out is None else str(out)}
     if out is None:
         typer.echo(json.dumps({**said, "recipe": text}, ensure_ascii=False) if as_json else text, nl=as_json)
@@ -70,17 +77,17 @@ def import_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Store an edited recipe as a new version. What it was made from stays as it is."""
+    """Store an edited recipe as a new version. The version that it was made from stays."""
     from adapters.recipes.bundle import Bundle
 
     with open_store(context, config, profile, overrides) as (store, _), Bundle(file) as bundle:
-        imported = _exchange(context, store).import_text(
+        imported = _transfer(context, store).import_text(
             bundle.text, str(file), images=bundle, sku=sku, activate=activate
         )
         recipe = imported.recipe
         if imported.new:
             message = f"version {recipe.version} of {recipe.sku!r} from {file.name}{_state(imported)}"
-            tell(store, "recipe", "; ".join((message, *imported.remarks)), recipe.sku)
+            record(store, "recipe", "; ".join((message, *imported.remarks)), recipe.sku)
     if as_json:
         said = {"sku": recipe.sku, "version": recipe.version, "new": imported.new, "active": imported.active}
         calibrated = recipe.calibration is not None
@@ -96,8 +103,8 @@ def _state(imported: Imported) -> str:
     return ", active" if imported.active else ", not active"
 
 
-def _exchange(context: typer.Context, store: Store) -> RecipeImporter:
+def _transfer(context: typer.Context, store: Store) -> RecipeTransfer:
     from adapters.recipes.codec import RecipeYaml
-    from agent.recipes.import_export import RecipeImporter
+    from agent.recipes.import_export import RecipeTransfer
 
-    return RecipeImporter(store.book, store.media, RecipeYaml(), composition_of(context).codec())
+    return RecipeTransfer(store.book, store.media, RecipeYaml(), composition_of(context).codec())

@@ -1,4 +1,4 @@
-"""``sightline recipe propose``: what feedback says of a recipe."""
+"""``sightline recipe propose``: the threshold that feedback suggests for a recipe."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from adapters.cli.options import ConfigFile, Overrides, Profile
+from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record
 from adapters.cli.screen import number, plural, stdout, table
-from adapters.cli.stores import AsJson, open_store, tell
 from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
-    from adapters.cli.composition import Store
+    from agent.app.store import Store
     from agent.calibration.proposal import Proposal, Recorded
     from agent.domain.recipe import Recipe
 
@@ -44,7 +43,7 @@ def propose_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """What threshold feedback suggests, and what it would have changed. Writes nothing without --apply."""
+    """Propose a threshold from feedback and show its effect. Writes nothing without --apply."""
     from agent.calibration.proposal import propose
 
     with open_store(context, config, profile, overrides) as (store, _):
@@ -102,7 +101,7 @@ def _apply(store: Store, recipe: Recipe, proposal: Proposal) -> Recipe | None:
         version=0,
     )
     stored = store.book.add(changed)
-    tell(store, "recipe", f"version {stored.version} of {recipe.sku!r}: {note}", recipe.sku)
+    record(store, "recipe", f"version {stored.version} of {recipe.sku!r}: {note}", recipe.sku)
     return stored
 
 

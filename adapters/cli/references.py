@@ -1,4 +1,4 @@
-"""What ``inspect`` and ``enroll`` share: references from files, enrolled with a progress bar."""
+"""References from files, enrolled with a progress bar: what ``inspect`` and ``enroll`` share."""
 
 from __future__ import annotations
 
@@ -12,87 +12,73 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from adapters.cli.images import ImageFile, Unreadable, read
 from adapters.cli.screen import stderr
-from agent.calibration.threshold import CalibrationPolicy
+from agent.app.options import calibration_policy, orientation_policy, selection_policy
 from agent.domain.errors import SightlineError
-from agent.domain.frame import Frame
+from agent.domain.frame import SUFFIX_OF, Frame
 from agent.domain.recipe import Recipe, Reference
 from agent.enrollment.enroll import Enrolled, enroll
-from agent.enrollment.orientation import OrientationPolicy, policy_for
-from agent.enrollment.selection import SelectionPolicy
 from agent.inference.inspector import Inspector
 from agent.ports import FrameDecoder, MediaStore
 from config import Settings
 
-SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
-
 
 @dataclass(frozen=True, slots=True)
-class Photograph:
+class ReferenceImage:
     """A reference that could be read."""
 
     file: ImageFile
     frame: Frame
 
 
-def read_references(files: Sequence[ImageFile], decoder: FrameDecoder) -> list[Photograph]:
-    """The readable ones; the others are named on stderr. Raises SightlineError where none is left."""
-    photographs = []
+def read_references(files: Sequence[ImageFile], decoder: FrameDecoder) -> list[ReferenceImage]:
+    """The readable ones; the others are named on stderr. Raises SightlineError if none is left."""
+    images = []
     for file, taken in zip(files, read(files, decoder), strict=True):
         if isinstance(taken, Unreadable):
             stderr().print(f"[yellow]left out:[/] {file.name}: {taken.reason}", markup=True, soft_wrap=True)
         else:
-            photographs.append(Photograph(file, taken))
-    if not photographs:
+            images.append(ReferenceImage(file, taken))
+    if not images:
         raise SightlineError("none of the references can be read as an image")
-    return photographs
+    return images
 
 
-def unstored(photographs: Sequence[Photograph]) -> tuple[Reference, ...]:
-    """References of photographs that stay where they are."""
+def unstored(images: Sequence[ReferenceImage]) -> tuple[Reference, ...]:
+    """References to images that stay in their folder."""
     return tuple(
         Reference(hashlib.sha256(one.frame.encoded).hexdigest(), str(one.file.path), one.file.name)
-        for one in photographs
+        for one in images
     )
 
 
-def stored(photographs: Sequence[Photograph], media: MediaStore) -> tuple[Reference, ...]:
-    """References of photographs that were copied to the media folder. Raises StorageError."""
+def stored(images: Sequence[ReferenceImage], media: MediaStore) -> tuple[Reference, ...]:
+    """References of images that were copied to the media folder. Raises StorageError."""
     references = []
-    for one in photographs:
-        path = media.put(one.frame.encoded, SUFFIXES[one.frame.media_type])
+    for one in images:
+        path = media.put(one.frame.encoded, SUFFIX_OF[one.frame.media_type])
         references.append(Reference(Path(path).stem, path, one.file.name))
     return tuple(references)
 
 
-def pose_policy(settings: Settings) -> OrientationPolicy | None:
-    """When references are memorised turned; None where the configuration says it for all products."""
-    return policy_for(settings.references.rotations, settings.references.directions)
-
-
 def enroll_images(
-    inspector: Inspector, recipe: Recipe, photographs: Sequence[Photograph], settings: Settings
+    inspector: Inspector, recipe: Recipe, images: Sequence[ReferenceImage], settings: Settings
 ) -> Enrolled:
-    """Memorise and calibrate, with a progress bar where a person waits.
+    """Memorise and calibrate, with a progress bar on a terminal.
 
     Args:
-        recipe: with one reference for each photograph, in their order.
+        recipe: with one reference for each image, in their order.
     """
-    inspection = settings.inspection
-    policy = CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
     console = stderr()
     columns = (TextColumn("enrolling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=len(photographs))
+        task = progress.add_task("", total=len(images))
         enrolled = enroll(
             inspector,
             recipe,
-            [photograph.frame.image for photograph in photographs],
-            policy=policy,
-            selection=SelectionPolicy(
-                drop_duplicates=settings.references.duplicates == "drop",
-                exclude_outliers=settings.references.outliers == "exclude",
-            ),
-            orientation=pose_policy(settings),
+            [image.frame.image for image in images],
+            policy=calibration_policy(settings),
+            selection=selection_policy(settings),
+            orientation=orientation_policy(settings),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():

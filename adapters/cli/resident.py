@@ -1,4 +1,4 @@
-"""How much memory this process holds, and has held."""
+"""``resident_mb``, ``peak_mb``: the memory of this process, now and at most, as Linux reports it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FORGET_PEAK = "5"
 
 
 def resident_mb() -> float | None:
-    """Resident memory in megabytes (10^6 bytes); None where the system does not tell (only Linux does)."""
+    """Resident memory in megabytes (10^6 bytes); None on systems other than Linux."""
     return _status("VmRSS")
 
 
@@ -20,7 +20,7 @@ def peak_mb() -> float | None:
 
 
 def forget_peak() -> bool:
-    """Start the peak anew from what is resident now; False where the system does not let us."""
+    """Reset the peak to what is resident now; False if the system does not allow it."""
     try:
         _CLEAR.write_text(_FORGET_PEAK)
     except OSError:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import typer
 
-from adapters.cli.errors import complain
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
+from adapters.cli.screen import complain
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _POLL_S = 0.2
 def run(
     context: typer.Context, config: ConfigFile = None, profile: Profile = None, overrides: Overrides = None
 ) -> None:
-    """Run the agent until SIGTERM or Ctrl-C: frames are finished, the status says [bold]stopped[/]."""
+    """Run the agent until SIGTERM or Ctrl-C; it then finishes its frames and publishes [bold]stopped[/]."""
     settings = configure(config, profile, overrides, level=None).settings
     with stop_signals() as stopping:
         agent = composition_of(context).agent(settings)
@@ -33,14 +33,14 @@ def run(
             died = False
             while not stopping.is_set() and not died:
                 died = agent.wait(_POLL_S)
-            logger.info("stopping: finishing what was admitted")
+            logger.info("stopping: finishing the frames that were admitted")
         finally:
             agent.stop()
         logger.info("stopped")
     if died:
         complain("a part of the agent died, see the log above; start it again")
     if agent.stuck:
-        # A thread that hangs keeps Python from ending, and nobody would start the agent anew.
+        # A thread that hangs keeps Python from ending, so the service manager would not restart the agent.
         logging.shutdown()
         os._exit(int(died))
     if died:
@@ -49,7 +49,7 @@ def run(
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; a second one ends the process the hard way."""
+    """An event that SIGTERM and SIGINT set; a second signal kills the process."""
     stopping = threading.Event()
 
     def handle(number: int, _frame: object) -> None:

@@ -1,18 +1,23 @@
-"""What people see: consoles, colours, small words for numbers."""
+"""What users see: consoles, colours, tables, short words for numbers, and errors as one sentence."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
+
+from agent.domain.errors import SightlineError
 
 PIPE_WIDTH = 110
-"""Columns where the output is no terminal: wide enough for every table."""
+"""Columns if the output is not a terminal: wide enough for every table."""
 
 COLOURS = {
     "PASS": "green",
@@ -22,6 +27,29 @@ COLOURS = {
     "SKIPPED": "bright_black",
 }
 """Of verdicts."""
+
+
+class Commands(TyperGroup):
+    """A group whose commands may raise SightlineError: the sentence goes to stderr, the exit code is 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except SightlineError as error:
+            complain(str(error))
+            raise typer.Exit(1) from error
+        except BrokenPipeError:
+            # `sightline recipe list | head` is not an error.
+            raise typer.Exit(0) from None
+        except OSError as error:
+            complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
+            raise typer.Exit(1) from error
+
+
+def complain(sentence: str) -> None:
+    """Write an error to stderr."""
+    stderr().print(f"[bold red]error:[/] {escape(sentence)}", soft_wrap=True)
 
 
 def stdout() -> Console:
@@ -40,7 +68,7 @@ def _console(file: TextIO) -> Console:
 
 
 def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:
-    """A quiet table; columns named in ``right`` are numbers."""
+    """A table without lines between rows; columns named in ``right`` are numbers."""
     made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -53,7 +81,7 @@ def verdict(name: str) -> Text:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A score or threshold; a dash where there is none."""
+    """A score or threshold; a dash if there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 

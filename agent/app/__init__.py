@@ -1,13 +1,12 @@
-"""The application: the one place that builds the parts and wires them. Nobody imports it.
+"""``Application``: the composition root, the one place that builds the parts of Sightline from settings.
 
-Parts are imported where they are built, so that a command that needs no model does not wait for one.
+The command line builds whatever it needs through it; nothing inside ``agent`` imports it. Parts are imported
+when they are built, so that a command that needs no model does not wait for one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-import adapters.cli
 
 if TYPE_CHECKING:
     from adapters.images.codec import CvImageCodec
@@ -20,20 +19,22 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The ``sightline`` command."""
-    adapters.cli.program(Application())
+    from adapters.cli import program
+
+    program(Application())
 
 
 class Application:
-    """Builds the parts from settings; see :class:`adapters.cli.composition.Composition`."""
+    """Builds the parts from settings."""
 
     def database(self, settings: Settings) -> DatabaseTools:
-        """Care of the database."""
+        """The tools for a database that need not be open."""
         from agent.app.store import DatabaseTools
 
         return DatabaseTools(settings)
 
     def store(self, settings: Settings, *, upgrade: bool = True) -> Store:
-        """Open the history, by default after bringing its schema up to date."""
+        """Open the history, by default after its schema is brought up to date. Raises StorageError."""
         from agent.app.store import DatabaseTools, Store
 
         if upgrade:
@@ -47,28 +48,33 @@ class Application:
         return build_inspector(settings)
 
     def untrained_inspector(self, settings: Settings) -> Inspector:
-        """The same over models of the true sizes with random weights, for timing alone."""
-        from agent.app.models import build_inspector
-        from agent.app.untrained import UntrainedModels
+        """The same over models of the true sizes with random weights: no file is read, scores mean nothing.
+
+        Raises ModelError, RecipeError.
+        """
+        from agent.app.models import UntrainedModels, build_inspector
 
         return build_inspector(settings, UntrainedModels(settings))
 
     def decoder(self, settings: Settings) -> PayloadDecoder:
-        """Payloads to images, in this process: a command reads its person's own files, and one that ends
-        it takes no other frame along."""
+        """Payloads to images, in this process: a command reads files of its own user, so a malicious one
+        ends no other user's work."""
         from adapters.images.decoder import PayloadDecoder
         from agent.app.options import decoder_limits
 
         return PayloadDecoder(decoder_limits(settings))
 
     def codec(self) -> CvImageCodec:
-        """Images to files."""
+        """Images to files and back."""
         from adapters.images.codec import CvImageCodec
 
         return CvImageCodec()
 
     def agent(self, settings: Settings) -> Agent:
-        """The agent, its models loaded and its history open."""
+        """The agent, its models loaded and its history open.
+
+        Raises SightlineError: something is missing. A broker that is away is waited for once it starts.
+        """
         from agent.app.agent import Agent
 
         inspector = self.inspector(settings)

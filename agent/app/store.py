@@ -1,4 +1,4 @@
-"""The open history of one configuration."""
+"""``Store``: the open history of one configuration; ``DatabaseTools``: upgrade, check, repair and backup."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from storage.media_audit import report as media_report
 
 @dataclass(frozen=True, slots=True)
 class MediaFindings:
-    """See :class:`adapters.cli.composition.MediaFindings`."""
+    """What a check of the media folder found."""
 
     files: int
     bytes: int
     problems: tuple[str, ...]
+    """A sentence each; empty if folder and history agree."""
 
 
 class DatabaseTools:
-    """Care of the database; see :class:`adapters.cli.composition.DatabaseTools`."""
+    """Works on a database that need not be open. Every method raises StorageError."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,33 +36,36 @@ class DatabaseTools:
         self._backup_first = settings.database.backup_before_upgrade
 
     def prepare(self) -> str:
-        """Look at the file, bring the schema up to date, look at the schema."""
+        """Check the file, bring the schema up to date, check the schema; the revision now in force."""
         media = self._settings.media
         try:
             return storage.prepare(self._url, backup_first=self._backup_first)
         except DiskFullError:
-            # An agent that died on a full disk left it full; the watch makes room once it runs.
+            # An agent that died on a full disk left it full; the disk monitor makes room once it runs.
             if not storage.LocalDisks(media.path, None, media.ballast).drop_ballast():
                 raise
             return storage.prepare(self._url, backup_first=self._backup_first)
 
-    def upgrade(self, tell: Callable[[str], None]) -> str:
-        """Bring the schema up to date."""
+    def upgrade(self, report: Callable[[str], None]) -> str:
+        """Bring the schema up to date; the revision now in force. ``report`` gets a sentence for each step."""
         storage.verify_file(self._url)
-        return storage.upgrade(self._url, backup_first=self._backup_first, tell=tell)
+        return storage.upgrade(self._url, backup_first=self._backup_first, tell=report)
 
     def check(self, *, full: bool = False) -> list[str]:
-        """What is wrong, a sentence each."""
+        """What is wrong, a sentence each; empty if all is well. ``full``: reads all of a large file."""
         return storage.check(self._url, full=full)
 
     def check_media(self, *, deep: bool = False) -> MediaFindings:
-        """Compare the media folder with the history; nothing is changed."""
+        """Compare the media folder with the history; nothing is changed. ``deep`` reads every image."""
         with storage.Database(self._url) as database:
             report = storage.MediaCheck(database, self._settings.media.path).look(deep=deep)
         return MediaFindings(report.files, report.bytes, tuple(media_report.problems(report)))
 
     def repair_media(self, *, force: bool = False) -> Sequence[str]:
-        """Delete files that no row names, and let rows go of files that are gone."""
+        """Delete files that no row names, and clear references to files that are gone; a sentence each.
+
+        No row is deleted. ``force``: also if folder and history seem not to belong together.
+        """
         with storage.Database(self._url) as database:
             check = storage.MediaCheck(database, self._settings.media.path)
             if not force:
@@ -84,12 +88,12 @@ class DatabaseTools:
         return done
 
     def backup(self, target: Path) -> Path:
-        """A copy of the database."""
+        """Copy the database to ``target``."""
         return storage.backup(self._url, target)
 
 
 class Store:
-    """The open history of one configuration; see :class:`adapters.cli.composition.Store`."""
+    """The open history of one configuration; a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         self.database = storage.Database(settings.database.full_url())
@@ -100,16 +104,16 @@ class Store:
         )
         self.outbox = storage.SqlOutbox(self.database, agent_id=agent_id)
         self.book = storage.SqlRecipeBook(self.database)
-        self.desk = storage.SqlOnboardingClaims(self.database)
+        self.claims = storage.SqlOnboardingClaims(self.database)
         self.samples = storage.SqlSamples(self.database, self.media)
         self.retention = storage.SqlRetention(self.database, self.media)
         self.disks = storage.LocalDisks(settings.media.path, self.database.path, settings.media.ballast)
 
-    def on_full(self, told: Callable[[], None]) -> None:
-        """Call ``told`` whenever a disk of this machine refuses something for lack of space."""
-        self.media.on_full = told
-        if self.database.is_sqlite:  # no image here makes room for a server elsewhere
-            self.database.on_full = told
+    def on_full(self, called: Callable[[], None]) -> None:
+        """Have ``called`` run whenever a disk of this machine refuses something for lack of space."""
+        self.media.on_full = called
+        if self.database.is_sqlite:  # deleting images here makes no room on a server elsewhere
+            self.database.on_full = called
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:
         """Rows of the view ``inspection_history``, the oldest first."""

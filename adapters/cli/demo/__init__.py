@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.cli.errors import complain
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
-from adapters.cli.screen import plural, stdout
+from adapters.cli.screen import complain, plural, stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from adapters.cli.composition import Composition
     from adapters.cli.demo.plan import Plan
+    from agent.app import Application
     from config import Settings
 
 _FRAMES, _RATE_HZ = 160, 2.5
@@ -29,12 +28,14 @@ _FRAMES, _RATE_HZ = 160, 2.5
 def demo(
     context: typer.Context,
     frames: Annotated[int, typer.Option(min=24, help="Images of all cameras together.")] = _FRAMES,
-    seed: Annotated[int, typer.Option(min=0, help="Other products, other parts, other defects.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the products, parts and defects.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the summary there as well.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Add to what an earlier demonstration left.")] = False,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Add to the files of an earlier demonstration.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for all files.")] = Path(
         "var/demo"
     ),
     rate: Annotated[float, typer.Option(min=0.1, help="Images a second of each camera.")] = _RATE_HZ,
@@ -55,7 +56,7 @@ def demo(
         "media.reserve=0",
         "media.ballast=0",
         "metrics.port=0",
-        # Cameras, broker and history live in this process too; a pass on all cores would wait for them.
+        # Cameras, broker and history run in this process too; a pass on all cores would wait for them.
         f"models.threads={max(1, (os.cpu_count() or 2) - 1)}",
     )
     settings = configure(config, profile or (None if config else "embedded"), overrides, own=own).settings
@@ -75,7 +76,7 @@ def demo(
 
 def _run(
     console: Console,
-    composition: Composition,
+    composition: Application,
     settings: Settings,
     frames: int,
     seed: int,
@@ -83,9 +84,8 @@ def _run(
     out: Path,
 ) -> dict[str, Any]:
     from adapters.cli.demo import report
-    from adapters.cli.demo.board import Board
     from adapters.cli.demo.factory import Factory
-    from adapters.cli.demo.live import LiveView
+    from adapters.cli.demo.live import Board, LiveView
     from adapters.cli.demo.observer import Observer
     from adapters.cli.demo.plan import make_plan
 
@@ -99,8 +99,8 @@ def _run(
         _describe(console, plan, agent.description, agent.broker_url, settings)
         board = Board({camera.name: len(camera.feed) for camera in plan.cameras})
         factory = Factory(plan, agent, settings, board, rate)
-        with _step(console, "enrolling references", "references photographed and enrolled"):
-            factory.teach(lambda sentence: console.print(f"    [dim]{sentence}[/]"))
+        with _step(console, "enrolling references", "references enrolled"):
+            factory.enroll(lambda sentence: console.print(f"    [dim]{sentence}[/]"))
         console.print()
         with Observer(agent.broker_url, settings, board) as observer, LiveView(board, console):
             production = factory.produce(observer)
@@ -114,7 +114,7 @@ def _run(
 
 @contextmanager
 def _step(console: Console, doing: str, done: str) -> Iterator[None]:
-    """A spinner while something takes its time, then one line that says how long it took."""
+    """A spinner while something runs, then one line with its duration."""
     started = time.monotonic()
     if not console.is_terminal:
         console.print(f"    {doing} ...", style="dim")
@@ -126,7 +126,7 @@ def _step(console: Console, doing: str, done: str) -> Iterator[None]:
 def _describe(
     console: Console, plan: Plan, description: Mapping[str, str], url: str, settings: Settings
 ) -> None:
-    """What runs, and how to listen in."""
+    """What runs, and how to subscribe to it."""
     from urllib.parse import urlsplit
 
     lines = [", ".join(f"{name} {value}" for name, value in description.items() if name != "broker")]
@@ -138,18 +138,18 @@ def _describe(
         lines.append(f"{camera.name}: {plural(len(camera.feed), 'frame')} of {jobs}")
     lines.append(_ollama(settings))
     lines.append(
-        f"listen in: mosquitto_sub -p {urlsplit(url).port} -t '{settings.agent.site}/+/+/verdict' -v"
+        f"subscribe: mosquitto_sub -p {urlsplit(url).port} -t '{settings.agent.site}/+/+/verdict' -v"
     )
     for line in lines:
         console.print(f"    {line}", style="dim", soft_wrap=True, markup=False)
 
 
 def _how(*, enrolled: bool) -> str:
-    return "enrolled" if enrolled else "met for the first time"
+    return "enrolled" if enrolled else "new"
 
 
 def _ollama(settings: Settings) -> str:
-    """Whether somebody could write prompts; frames never wait for that."""
+    """Whether a language model can write prompts; frames never wait for that."""
     from adapters.ollama import OllamaOptions, look
 
     if not settings.ollama.enabled:

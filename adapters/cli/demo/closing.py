@@ -1,4 +1,4 @@
-"""The last screen of the demonstration: what came out, where it lies, what to try next."""
+"""``show_summary``: the last screen of the demonstration, with results, files and next commands."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from adapters.cli.screen import COLOURS, duration, table
 from adapters.models.weights.catalogue import KNOWN
 
 REAL_WEIGHTS = "vit_small_patch14_dinov2"
-"""What the profile ``edge`` compares references by."""
+"""The model with which the profile ``edge`` compares references."""
 
 _SQL = "SELECT sku, verdict, COUNT(*) FROM inspection_history GROUP BY sku, verdict"
 
 
 def show_summary(console: Console, summary: Mapping[str, Any], folder: Path, database: str) -> None:
-    """Counts, confusion, figures, places and the commands to try next."""
+    """Counts, confusion, figures, files and the commands to try next."""
     console.print()
     console.print(_counts(summary))
     console.print(_confusion(summary))
@@ -57,7 +57,7 @@ def _confusion(summary: Mapping[str, Any]) -> Table:
 
 
 def _cell(truth: str, verdict: str, count: int) -> str:
-    """Right answers in their colour, wrong ones loud, nothing dim."""
+    """Right verdicts in their colour, wrong ones reversed, empty cells dim."""
     if not count:
         return "dim"
     wrong = (truth, verdict) in (("good", "FAIL"), ("defective", "PASS"))
@@ -72,7 +72,11 @@ def _figures(summary: Mapping[str, Any]) -> Table:
         ("AUROC zero-shot", _figure(auroc["zero_shot"], 3), _by_sku(by_sku["zero_shot"])),
         ("frames a second", _figure(summary["fps"], 1), "as the cameras ran"),
         ("inference", _figure(summary["infer_ms_per_frame"], 0, " ms"), "a frame"),
-        ("latency p50", _figure(latency["p50"], 0, " ms"), "from the frame's receipt to the verdict heard"),
+        (
+            "latency p50",
+            _figure(latency["p50"], 0, " ms"),
+            "from receipt of the frame to receipt of the verdict",
+        ),
         ("latency p95", _figure(latency["p95"], 0, " ms"), ""),
         ("prompts", summary["prompt_source"], ""),
     )
@@ -102,13 +106,13 @@ def _places(folder: Path) -> Table:
 
 
 def _step_beyond() -> Text:
-    """The last line: drawn images taught the bundled model, photographs are for real weights."""
+    """The last line: the bundled model learned from drawn images, real weights from photographs."""
     return Text.assemble(
         f"Real weights, {KNOWN[REAL_WEIGHTS].size / 1e6:.0f} MB: ",
         ("sightline models pull --profile edge", "cyan"),
         ", then ",
         ("sightline run --profile edge", "cyan"),
-        "; recipes go on and set their thresholds anew",
+        "; recipes stay and their thresholds are set again",
     )
 
 

@@ -1,4 +1,4 @@
-"""The factory of the demonstration: teaches the products to be enrolled, then lets every camera run."""
+"""``Factory``: enrolls the products of the demonstration, then runs every camera."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from adapters.cli.broker import camera_publisher
-from adapters.cli.composition import RunningAgent
-from adapters.cli.demo.board import Board
-from adapters.cli.demo.observer import Heard, Observer
-from adapters.cli.demo.plan import SHOTS, CameraPlan, Plan, Shot
-from adapters.cli.demo.summary import Key
+from adapters.cli.demo.live import Board
+from adapters.cli.demo.observer import Observer, Received
+from adapters.cli.demo.plan import SHOTS, CameraPlan, Key, Plan, Shot
 from adapters.mqtt.camera_publisher import CameraPublisher
 from adapters.mqtt.camera_publisher import Shot as Message
+from agent.app.broker import camera_publisher
 from agent.domain.errors import SightlineError, TransportError
 from agent.domain.frame import Camera
 from agent.ports import PublishTicket
 from config import Settings
 
+if TYPE_CHECKING:
+    from agent.app.agent import Agent
+
 WINDOW = 3
-"""A line stops while so many of its images wait for a verdict, as a full buffer of parts would stop it."""
+"""A production line stops while so many of its images wait for a verdict, as a full buffer would stop it."""
 READY_S = 60.0
-TAUGHT_S = 600.0
+ENROLLED_S = 600.0
 QUIET_S = 90.0
-"""Without any new verdict for so long, what is missing is lost."""
+"""If no verdict arrives for so long, the missing ones are lost."""
 ACKNOWLEDGED_S = 30.0
 POLL_S = 0.05
 
 _LEFT_OUT = "SELECT message FROM event WHERE kind = 'reference-left-out' AND sku = :sku"
 _FAILURES = "SELECT message FROM event WHERE kind = 'enrollment-failed' AND sku = :sku"
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """What was published, and what the observer heard of it."""
+    """What was published, and what the observer received."""
 
     shots: dict[Key, Shot]
-    heard: list[Heard]
+    received: list[Received]
     seconds: float
     """From the first image to the last verdict."""
 
@@ -50,36 +50,34 @@ class Production:
 class Factory:
     """One run of a plan against a started agent."""
 
-    def __init__(
-        self, plan: Plan, agent: RunningAgent, settings: Settings, board: Board, rate_hz: float
-    ) -> None:
+    def __init__(self, plan: Plan, agent: Agent, settings: Settings, board: Board, rate_hz: float) -> None:
         self._plan = plan
         self._agent = agent
         self._settings = settings
         self._board = board
         self._rate_hz = rate_hz
-        # Names this run's frames, so that a second run over the same history (--keep) is news to it.
+        # Prefix of this run's frames, so that a second run on the same history (--keep) repeats none of them.
         self._run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
 
-    def teach(self, say: Say) -> None:
+    def enroll(self, report: Callable[[str], None]) -> None:
         """Publish references of the products to be enrolled and wait for their recipes.
 
-        Raises TransportError or SightlineError where that takes too long.
+        Raises TransportError or SightlineError if that takes too long.
         """
         self._wait(lambda: self._agent.connected, READY_S, "the agent did not reach the broker")
         with ExitStack() as stack:
             for camera in self._plan.cameras:
-                publisher = stack.enter_context(self._publisher(camera, "teach"))
+                publisher = stack.enter_context(self._publisher(camera, "references"))
                 for article in reversed(camera.articles):
                     _announce(publisher, camera, article.sku)
-                    if article.enrolled and not self._known(article.sku):
+                    if article.enrolled and not self._complete(article.sku):
                         for number, encoded in enumerate(camera.references(article.sku), start=1):
                             name = f"reference-{number:02d}"
                             _settle(publisher.enroll(Message(encoded, sku=article.sku, frame_id=name)))
             for article in (one for one in self._plan.articles if one.enrolled):
                 problem = f"{article.sku} was not enrolled in time"
-                self._wait(lambda sku=article.sku: self._taught(sku), TAUGHT_S, problem)  # type: ignore[misc]
-                say(self._enrolled(article.sku))
+                self._wait(lambda sku=article.sku: self._is_enrolled(sku), ENROLLED_S, problem)  # type: ignore[misc]
+                report(self._enrolled(article.sku))
 
     def produce(self, observer: Observer) -> Production:
         """Let all cameras run to their end and wait for the verdicts."""
@@ -92,7 +90,7 @@ class Factory:
         try:
             while any(producer.is_alive() for producer in producers):
                 if self._agent.wait(POLL_S):
-                    raise SightlineError("a part of the agent died; its log says why")
+                    raise SightlineError("a part of the agent died; see its log")
         finally:
             stopping.set()
             for producer in producers:
@@ -103,9 +101,9 @@ class Factory:
         shots = {key: shot for producer in producers for key, shot in producer.published.items()}
         observer.wait_for(set(shots), QUIET_S)
         seconds = time.monotonic() - started
-        # Masks follow their verdicts; a repeated message would come now as well.
+        # Masks follow their verdicts; a repeated message would arrive now as well.
         self._until(lambda: self._agent.store.outbox.depth() == 0, READY_S)
-        return Production(shots, observer.heard, seconds)
+        return Production(shots, observer.received, seconds)
 
     def _producer(self, camera: CameraPlan, stopping: threading.Event) -> Producer:
         publisher = self._publisher(camera, "camera")
@@ -116,13 +114,13 @@ class Factory:
         # JSON frames: MQTT 3.1.1, which is what the embedded broker speaks, has no user properties.
         return camera_publisher(self._settings, self._agent.broker_url, identity, form="json", role=role)
 
-    def _taught(self, sku: str) -> bool:
+    def _is_enrolled(self, sku: str) -> bool:
         for event in self._agent.store.query(_FAILURES, {"sku": sku}):
             raise SightlineError(str(event["message"]))
-        return self._known(sku)
+        return self._complete(sku)
 
-    def _known(self, sku: str) -> bool:
-        """Whether every reference was taken up or left out, and the threshold is set."""
+    def _complete(self, sku: str) -> bool:
+        """Whether every reference was enrolled or left out, and the threshold is set."""
         store = self._agent.store
         recipe = store.book.active(sku)
         if recipe is None or recipe.calibration is None:
@@ -134,7 +132,7 @@ class Factory:
 
     def _enrolled(self, sku: str) -> str:
         recipe, left_out = self._agent.store.book.active(sku), self._left_out(sku)
-        without = f", {left_out} left out as unlike the others or the same as one" if left_out else ""
+        without = f", {left_out} left out as unlike the others or equal to one of them" if left_out else ""
         return f"{sku} enrolled with {recipe.shots if recipe else 0} references{without}, and calibrated"
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, problem: str) -> None:
@@ -147,12 +145,12 @@ class Factory:
             if time.monotonic() > deadline:
                 return False
             if self._agent.wait(POLL_S):
-                raise SightlineError("a part of the agent died; its log says why")
+                raise SightlineError("a part of the agent died; see its log")
         return True
 
 
 class Producer(threading.Thread):
-    """One line with its camera: takes an image at a steady rate while parts are not piling up."""
+    """One production line with its camera: publishes at a steady rate while not too many parts wait."""
 
     def __init__(
         self,
@@ -193,7 +191,7 @@ class Producer(threading.Thread):
             due = max(due, time.monotonic() - self._period_s) + self._period_s
             frame_id = f"{self._prefix}-{shot.index:04d}"
             self.published[self._camera.name, frame_id] = shot
-            # The SKU is left to the retained job, as on a line whose camera knows nothing of products.
+            # The retained job gives the SKU, as for a camera that does not know the product.
             ticket = publisher.publish(Message(shot.encoded, frame_id=frame_id, part_id=shot.part_id))
             self._board.published(self._camera.name)
             _settle(ticket)

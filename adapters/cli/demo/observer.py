@@ -1,4 +1,4 @@
-"""The customer: a subscriber of its own that hears verdicts, masks and alerts as any other would."""
+"""``Observer``: a subscriber that receives verdicts, masks and alerts as any other client does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from adapters.cli.demo.board import Board
-from adapters.cli.demo.summary import Key
+from adapters.cli.demo.live import Board
+from adapters.cli.demo.plan import Key
 from agent.domain.errors import TransportError
 from config import Settings
 
@@ -21,7 +21,7 @@ READY_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Received:
     """One verdict message as it arrived."""
 
     key: Key
@@ -31,11 +31,11 @@ class Heard:
 
 
 class Observer:
-    """Subscribes with QoS 1 and writes down every verdict; a context manager."""
+    """Subscribes with QoS 1 and keeps every verdict; a context manager."""
 
     def __init__(self, url: str, settings: Settings, board: Board) -> None:
         self._board = board
-        self._heard: list[Heard] = []
+        self._received: list[Received] = []
         self._changed = threading.Condition()
         self._subscribed = threading.Event()
         self._error: str | None = None
@@ -72,23 +72,23 @@ class Observer:
         self._client.loop_stop()
 
     @property
-    def heard(self) -> list[Heard]:
+    def received(self) -> list[Received]:
         """All verdict messages so far."""
         with self._changed:
-            return list(self._heard)
+            return list(self._received)
 
     def wait_for(self, keys: set[Key], quiet_s: float) -> bool:
         """Wait until each of ``keys`` has its verdict; False once nothing new came for ``quiet_s``."""
         with self._changed:
             while True:
-                missing = keys - {one.key for one in self._heard}
+                missing = keys - {one.key for one in self._received}
                 if not missing:
                     return True
-                count = len(self._heard)
-                if not self._changed.wait_for(lambda count=count: len(self._heard) > count, quiet_s):  # type: ignore[misc]
+                count = len(self._received)
+                if not self._changed.wait_for(lambda count=count: len(self._received) > count, quiet_s):  # type: ignore[misc]
                     return False
 
-    # ------------------------------------------------------------------------- the network's thread
+    # ------------------------------------------------------------------------ on the network's thread
 
     def _log_in(self, url: str, settings: Settings) -> None:
         user = settings.broker.username or unquote(urlsplit(url).username or "")
@@ -118,7 +118,7 @@ class Observer:
         latency = (arrived - datetime.fromisoformat(body["received_at"])).total_seconds() * 1000.0
         labels = ", ".join(dict.fromkeys(defect["label"] for defect in body["defects"]))
         with self._changed:
-            self._heard.append(Heard((camera, body["frame_id"]), body, latency))
+            self._received.append(Received((camera, body["frame_id"]), body, latency))
             self._changed.notify_all()
         self._board.judged(camera, body["verdict"], body["score"], body["threshold"], labels)
 

@@ -1,4 +1,4 @@
-"""What the demonstration produces: cameras, products, jobs, and which of the products are enrolled."""
+"""``Plan``: the cameras, products and jobs of the demonstration, and which products are enrolled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adapters.simulator import Part, Product, Run, SimulatedCamera, Station
 
 FIRST_SEED = 1_000_000
-"""Training draws with seeds below it: what the demonstration shows, no training run ever saw."""
+"""Training uses seeds below it: no training run has seen what the demonstration shows."""
 
 SITE = "demo"
 IMAGE_SIZE = 480
@@ -22,6 +22,10 @@ LEAST_FRAMES = 24
 JPEG_QUALITY = 93
 
 
+Key = tuple[str, str]
+"""A frame: (line/camera, frame id)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Article:
     """One SKU of the demonstration."""
@@ -29,7 +33,7 @@ class Article:
     sku: str
     family: str
     enrolled: bool
-    """Whether its references are photographed before it runs; otherwise it is met for the first time."""
+    """Whether its references are enrolled before it runs; otherwise its first frame announces it."""
     share: float
     """Of all frames."""
 
@@ -65,11 +69,11 @@ class CameraPlan:
         return f"{self.line}/{self.camera}"
 
     def noun(self, sku: str) -> str:
-        """What people call a SKU of this camera."""
+        """The noun of a SKU of this camera."""
         return next(run.product.noun for run in self.feed.runs if run.sku == sku)
 
     def references(self, sku: str, count: int = SHOTS) -> list[bytes]:
-        """JPEG photographs of good parts that are not on the line."""
+        """JPEG images of good parts that are not on the line."""
         product = next(run.product for run in self.feed.runs if run.sku == sku)
         return [encode_jpeg(image.image) for image in self.feed.references(product, count)]
 
@@ -105,7 +109,7 @@ LINES: tuple[tuple[str, str, tuple[Article, ...]], ...] = (
     ),
     ("line-2", "top", (Article("OAK-19", "wood_board", False, 0.5),)),
 )
-"""Line 1 changes over from one enrolled product to another; line 2 runs one that nobody has enrolled."""
+"""Line 1 changes over from one enrolled product to another; line 2 runs one that is not enrolled."""
 
 
 def make_plan(frames: int, seed: int) -> Plan:

@@ -1,4 +1,4 @@
-"""What the demonstration leaves behind: summary, overlays, contact sheet."""
+"""``build_summary`` and ``write_files``: what the demonstration leaves behind."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
-from adapters.cli.composition import Store
+import numpy as np
+
 from adapters.cli.demo.factory import Production
-from adapters.cli.demo.plan import Plan, Shot
-from adapters.cli.demo.sheet import Card, contact_sheet
-from adapters.cli.demo.summary import Judged, Key, rounded, summarise, tally
+from adapters.cli.demo.plan import Key, Plan, Shot
+from adapters.cli.demo.sheet import Row, choose_cards, contact_sheet
 from agent import __version__
 from agent.ports import MediaStore
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from agent.app.store import Store
+
+TRUTHS = ("good", "defective")
+JUDGEMENTS = ("PASS", "FAIL", "REVIEW")
 
 _OWN = ("history.db", "history.db-wal", "history.db-shm", "summary.json", "contact_sheet.png")
 _OWN_FOLDERS = ("media", "overlays")
@@ -28,12 +35,124 @@ SELECT line, camera, frame_id, sku, verdict, reason, score, threshold, calibrate
        infer_ms, defect_labels, overlay_path
 FROM inspection_history
 """
-_CARDS = (
-    ("FAIL", "defective", True, 4),
-    ("PASS", "good", True, 2),
-    ("REVIEW", "defective", False, 2),
-)
-"""Verdict, truth, calibrated, how many of them on the contact sheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One frame of the demonstration with its truth and the agent's verdict."""
+
+    sku: str
+    truth: str
+    verdict: str
+    score: float | None
+    calibrated: bool
+    shots: int
+    infer_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Whether every frame came back exactly once, as a row and as a message."""
+
+    lost: int
+    """Published frames without a row or without a verdict message."""
+    duplicated: int
+    """Rows and verdict messages beyond the first of each frame, and those of unpublished frames."""
+
+
+def tally(published: Iterable[Key], rows: Iterable[Key], messages: Iterable[Key]) -> Tally:
+    """Compare what was published with what the history and the subscriber have."""
+    sent, stored, received = set(published), Counter(rows), Counter(messages)
+    lost = sum(1 for key in sent if not stored[key] or not received[key])
+    extra = sum(
+        count - (1 if key in sent else 0) for found in (stored, received) for key, count in found.items()
+    )
+    return Tally(lost, extra)
+
+
+def auroc(truths: Sequence[str], scores: Sequence[float]) -> float | None:
+    """Area under the ROC curve of defective against good; None if one of them is missing."""
+    if len(set(truths)) < 2:
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score([truth == "defective" for truth in truths], scores))
+
+
+def auroc_by_sku(judged: Iterable[Judged], *, few_shot: bool) -> dict[str, float]:
+    """Of each SKU that was judged with references (``few_shot``) or without any."""
+    groups: dict[str, list[Judged]] = {}
+    for one in judged:
+        if (one.shots > 0) == few_shot and one.score is not None:
+            groups.setdefault(one.sku, []).append(one)
+    areas = {
+        sku: auroc([one.truth for one in group], [one.score or 0.0 for one in group])
+        for sku, group in groups.items()
+    }
+    return {sku: area for sku, area in sorted(areas.items()) if area is not None}
+
+
+def mean_or_none(values: Iterable[float]) -> float | None:
+    """The mean; None of no values."""
+    numbers = list(values)
+    return fmean(numbers) if numbers else None
+
+
+def confusion(judged: Iterable[Judged]) -> dict[str, dict[str, int]]:
+    """Truth -> verdict -> count, over frames of calibrated recipes; ERROR is added if it occurs."""
+    counts = Counter((one.truth, one.verdict) for one in judged if one.calibrated)
+    verdicts = [*JUDGEMENTS, *sorted({verdict for _, verdict in counts} - set(JUDGEMENTS))]
+    return {truth: {verdict: counts[truth, verdict] for verdict in verdicts} for truth in TRUTHS}
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The ``share`` (0 to 1) quantile, linearly interpolated; None of no values."""
+    return float(np.quantile(np.asarray(values), share)) if len(values) else None
+
+
+def rounded(value: Any, digits: int = 4) -> Any:
+    """All floats in a structure rounded, for people who read the file."""
+    if isinstance(value, float):
+        return round(value, digits)
+    if isinstance(value, Mapping):
+        return {key: rounded(inner, digits) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(inner, digits) for inner in value]
+    return value
+
+
+def summarise(
+    judged: Sequence[Judged],
+    counted: Tally,
+    *,
+    frames: int,
+    messages: int,
+    recipes: int,
+    seconds: float,
+    latencies_ms: Sequence[float],
+    prompt_sources: Iterable[str],
+) -> dict[str, Any]:
+    """The content of ``summary.json``; the keys up to ``prompt_source`` are a contract."""
+    zero, few = auroc_by_sku(judged, few_shot=False), auroc_by_sku(judged, few_shot=True)
+    infer = mean_or_none(one.infer_ms for one in judged)
+    return {
+        "frames": frames,
+        "verdicts": messages,
+        "lost": counted.lost,
+        "duplicated": counted.duplicated,
+        "skus": len({one.sku for one in judged}),
+        "recipes": recipes,
+        "auroc": {"zero_shot": mean_or_none(zero.values()), "few_shot": mean_or_none(few.values())},
+        "confusion": confusion(judged),
+        "fps": frames / seconds if seconds > 0 else None,
+        "latency_ms": {"p50": percentile(latencies_ms, 0.5), "p95": percentile(latencies_ms, 0.95)},
+        "prompt_source": "+".join(sorted(set(prompt_sources))),
+        "auroc_by_sku": {"zero_shot": zero, "few_shot": few},
+        "verdict_counts": dict(sorted(Counter(one.verdict for one in judged).items())),
+        "defective": sum(one.truth == "defective" for one in judged),
+        "infer_ms_per_frame": infer,
+        "seconds": seconds,
+    }
 
 
 def clear(folder: Path) -> None:
@@ -75,12 +194,12 @@ def build_summary(
     ]
     content = summarise(
         judged,
-        tally(production.shots, [key for key, _ in rows], [heard.key for heard in production.heard]),
+        tally(production.shots, [key for key, _ in rows], [message.key for message in production.received]),
         frames=len(production.shots),
-        messages=len(production.heard),
+        messages=len(production.received),
         recipes=recipes,
         seconds=production.seconds,
-        latencies_ms=[heard.latency_ms for heard in production.heard],
+        latencies_ms=[message.latency_ms for message in production.received],
         prompt_sources=[row["prompt_source"] for row in first.values() if row["prompt_source"]],
     )
     content["products"] = {
@@ -122,51 +241,5 @@ def write_files(
 
 
 def overlay_name(line: str, camera: str, shot: Shot, verdict: str) -> str:
-    """``line-1-top-GR-2041-0007-FAIL.jpg``; nothing in it that a file system could mind."""
+    """``line-1-top-GR-2041-0007-FAIL.jpg``; only characters that every file system accepts."""
     return re.sub(r"[^\w.-]+", "_", f"{line}-{camera}-{shot.sku}-{shot.index:04d}-{verdict}.jpg")
-
-
-def choose_cards(shots: Mapping[Key, Shot], rows: Sequence[tuple[Key, Row]], media: MediaStore) -> list[Card]:
-    """Some of each kind, the products taking turns, the larger scores first among the defective."""
-    cards: list[Card] = []
-    for verdict, truth, calibrated, count in _CARDS:
-        fitting = [
-            (shots[key], row)
-            for key, row in rows
-            if key in shots
-            and row["verdict"] == verdict
-            and shots[key].truth == truth
-            and bool(row["calibrated"]) == calibrated
-            and (row["overlay_path"] or truth == "good")
-        ]
-        cards += [_card(shot, row, media) for shot, row in _taking_turns(fitting)[:count]]
-    return cards
-
-
-def _taking_turns(found: list[tuple[Shot, Row]]) -> list[tuple[Shot, Row]]:
-    """The median score first of each SKU, then its neighbours: typical verdicts, not the best ones."""
-    ranked = sorted(found, key=lambda one: one[1]["score"] or 0.0)
-    places: dict[str, list[tuple[Shot, Row]]] = {}
-    for one in ranked:
-        places.setdefault(one[0].sku, []).append(one)
-    queues = [sorted(group, key=lambda one, middle=group[len(group) // 2]: _distance(one, middle))  # type: ignore[misc]
-              for group in places.values()]  # fmt: skip
-    return [queue[turn] for turn in range(len(found)) for queue in queues if turn < len(queue)]
-
-
-def _distance(one: tuple[Shot, Row], other: tuple[Shot, Row]) -> float:
-    return abs((one[1]["score"] or 0.0) - (other[1]["score"] or 0.0))
-
-
-def _card(shot: Shot, row: Row, media: MediaStore) -> Card:
-    threshold = f" / threshold {row['threshold']:.3f}" if row["threshold"] is not None else ""
-    score = f"score {row['score']:.3f}{threshold}" if row["score"] is not None else ""
-    truth = f"true: {shot.defect}" if shot.defect else "true: good"
-    return Card(
-        title=f"{shot.sku} #{shot.index:04d}",
-        verdict=str(row["verdict"]),
-        note=f"{truth}   {score}",
-        frame=shot.encoded,
-        truth=shot.mask,
-        overlay=media.get(row["overlay_path"]) if row["overlay_path"] else None,
-    )

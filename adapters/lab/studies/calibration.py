@@ -13,11 +13,11 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from adapters.cli.evaluate import machine
-from adapters.cli.references import pose_policy
 from adapters.cli.screen import number
 from adapters.lab.studies.feedback import AIM, Played, play
 from adapters.lab.studies.products import DEFECTIVE, GOOD, SAMPLES, StudyProduct
 from adapters.lab.studies.report import Progress, Report, interval, percent
+from agent.app.options import orientation_policy
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
@@ -114,7 +114,7 @@ def enrolled(study: Study, sku: str, noun: str, images: Sequence[Image]) -> Enro
     """The recipe as enrollment makes it, ready to judge."""
     settings = study.settings
     draft = study_recipe(sku, settings.inspection.method, noun, len(images))
-    orientation = pose_policy(settings)
+    orientation = orientation_policy(settings)
     return enroll(study.inspector, draft, images, policy=policy_of(settings), orientation=orientation)
 
 

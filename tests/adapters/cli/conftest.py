@@ -28,7 +28,7 @@ class QuickApplication(Application):
     """The application as it is, without weights."""
 
     def inspector(self, settings: Settings) -> Inspector:
-        """See :class:`agent.app.Application`. As with real ones some methods lack a model or references."""
+        """A method that compares pixels. As with real ones, some methods lack a model or references."""
         method = settings.inspection.method
         if method in ("apg-gd", "iap-as"):
             raise ModelError("there are no weights of grounding-dino-tiny")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from adapters.cli import resident
 from adapters.cli.bench import drawn, parse_size, percentiles
-from adapters.models.weights.needs import taking_part
+from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ConfigurationError
+from agent.methods import METHODS
 from tests.adapters.cli.conftest import CommandLine
 
 
@@ -79,7 +80,7 @@ def test_what_is_not_there_is_told(sightline: CommandLine) -> None:
         "no method 'nothing'"
         in sightline("bench", "--random-weights", "--method", "nothing", "--frames", "1", code=1).stderr
     )
-    assert "--size reads like 640x480" in sightline("bench", "--size", "large", code=1).stderr
+    assert "--size is written like 640x480" in sightline("bench", "--size", "large", code=1).stderr
 
 
 @given(st.integers(16, 9999), st.integers(16, 9999))
@@ -104,16 +105,19 @@ def test_percentiles() -> None:
 
 
 def test_the_models_that_take_part() -> None:
-    clip, own = {"clip": "c", "backbone": "clip"}, {"clip": "c", "backbone": "timm:t"}
-    named = {"detector": "d", "segmenter": "s"}
-    assert taking_part("fade", **clip, **named) == ("c",)
-    assert taking_part("fade", **own) == ("c", "timm:t")
-    assert taking_part("sightline", **clip, **named) == ("c", "d", "s")
-    assert taking_part("sightline", **clip) == ("c",)
-    assert taking_part("apg-gd", **clip, **named) == ("c", "d")
-    assert taking_part("iap-as", **clip, **named) == ("d", "s", "c")
-    assert taking_part("anomaly-dino", **own, **named) == ("timm:t",)
-    assert taking_part("null", **clip, **named) == ()
+    def taking_part(method: str, names: ModelNames) -> tuple[str, ...]:
+        return names.taking_part(METHODS[method].needs, METHODS[method].takes)
+
+    plain, named = ModelNames("c"), ModelNames("c", detector="d", segmenter="s")
+    assert taking_part("fade", named) == ("c",)
+    assert taking_part("fade", ModelNames("c", "timm:t")) == ("c", "timm:t")
+    assert taking_part("sightline", named) == ("c", "d", "s")
+    assert taking_part("sightline", plain) == ("c",)
+    assert taking_part("apg-gd", named) == ("c", "d")
+    assert taking_part("iap-as", named) == ("d", "s", "c")
+    assert taking_part("iap-as", plain) == ("grounding-dino-tiny", "sam_vit_b", "c")
+    assert taking_part("anomaly-dino", ModelNames("c", "timm:t", "d", "s")) == ("timm:t",)
+    assert taking_part("null", named) == ()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from adapters.cli.evaluate import parse_methods, parse_nouns, parse_seeds
 from adapters.evaluation.dataset import Category, Sample
 from adapters.evaluation.evaluate import Run
-from adapters.evaluation.mapstore import MapStore
+from adapters.evaluation.maps import MapStore
 from adapters.evaluation.protocol import PROTOCOLS
 from adapters.evaluation.published import CATEGORIES
 from adapters.evaluation.sheets import AT_THRESHOLD, chosen, colour_scale, write_sheet
 from adapters.simulator import Product, Station, draw
 from agent.domain.errors import ConfigurationError
-from agent.methods import PRESETS
+from agent.methods import METHODS
 from tests.adapters.cli.conftest import SEED, CommandLine
 
 FIGURES = {
@@ -192,7 +192,7 @@ def test_where_no_method_can_run_it_is_a_mistake(sightline: CommandLine, gears_r
 def test_the_names_of_methods() -> None:
     assert parse_methods(None) == (None,)
     assert parse_methods("fade, winclip,fade") == ("fade", "winclip")
-    assert parse_methods("all") == tuple(PRESETS)
+    assert parse_methods("all") == tuple(name for name in METHODS if name != "null")
 
 
 def test_a_narrow_terminal_gets_two_tables_with_whole_numbers(
@@ -225,9 +225,9 @@ def test_prompts_from_a_file(sightline: CommandLine, gears_root: Path) -> None:
         (("--draw", "mine"), "there is no draw 'mine'; known are fade, anomaly-dino"),
         (("--protocol", "mine"), "there is no protocol 'mine'"),
         (("--method", "fade,fade2"), "there is no method 'fade2'; known are fade, sightline"),
-        (("--seeds", "few"), "--seeds reads like 0-4"),
-        (("--shots", "few"), "--shots reads like 4 or 0,4"),
-        (("--noun", "cog=tooth"), "--noun reads like NOUN"),
+        (("--seeds", "few"), "--seeds is written like 0-4"),
+        (("--shots", "few"), "--shots is written like 4 or 0,4"),
+        (("--noun", "cog=tooth"), "--noun is written like NOUN"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -250,7 +250,7 @@ def test_a_damaged_image_is_named(sightline: CommandLine, gears_root: Path) -> N
     result = sightline(
         "evaluate", "--dataset", "mvtec", "--root", str(gears_root), "--category", "wheel", code=1
     )
-    assert "001.bmp holds no image" in result.stderr
+    assert "001.bmp is not an image" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from adapters.models.weights.catalogue import BUNDLED, KNOWN
-from adapters.models.weights.needs import METHOD_KINDS, needed
+from adapters.models.weights.needs import ModelNames
 from agent.domain.recipe import Reference
-from agent.methods import NAMES
+from agent.methods import METHODS
 from tests.adapters.cli.conftest import CommandLine
 from tests.adapters.models.hub_server import HubServer
 
@@ -134,13 +134,16 @@ def test_an_unknown_name(sightline: CommandLine) -> None:
 
 
 def test_every_method_says_what_it_needs() -> None:
-    assert set(NAMES) <= set(METHOD_KINDS)
-    assert needed("fade", clip="c", backbone="clip") == ("c",)
-    assert needed("sightline", clip="c", backbone="timm:t", detector="d") == ("c", "timm:t", "d")
-    assert needed("iap-as", clip="c", backbone="clip") == ("grounding-dino-tiny", "sam_vit_b")
-    assert needed("anomaly-dino", clip="c", backbone="timm:t") == ("timm:t",)
-    assert needed("anomaly-dino", clip="c", backbone="clip") == ("c",)
-    assert needed("null", clip="c", backbone="clip") == ()
+    def needed(method: str, names: ModelNames) -> tuple[str, ...]:
+        return names.needed(METHODS[method].needs, METHODS[method].takes)
+
+    assert needed("fade", ModelNames("c")) == ("c",)
+    assert needed("sightline", ModelNames("c", "timm:t", detector="d")) == ("c", "timm:t", "d")
+    assert needed("winclip", ModelNames("c", "timm:t")) == ("c",)
+    assert needed("iap-as", ModelNames("c")) == ("grounding-dino-tiny", "sam_vit_b")
+    assert needed("anomaly-dino", ModelNames("c", "timm:t")) == ("timm:t",)
+    assert needed("anomaly-dino", ModelNames("c")) == ("c",)
+    assert needed("null", ModelNames("c")) == ()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,15 @@ print("heavy:", [name for name in {heavy!r} if name in sys.modules], file=sys.st
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("--version",), ("config", "show"), ("demo", "--help"), ("camera", "--help")]
+    "arguments",
+    [
+        ("--help",),
+        ("--version",),
+        ("config", "show"),
+        ("models", "list"),
+        ("demo", "--help"),
+        ("camera", "--help"),
+    ],
 )
 def test_nothing_heavy_is_imported(arguments: tuple[str, ...]) -> None:
     script = _SCRIPT.format(arguments=list(arguments), heavy=HEAVY)

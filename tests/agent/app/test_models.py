@@ -8,7 +8,8 @@ import pytest
 from agent.app.models import Models, build_inspector, build_methods
 from agent.domain.errors import ModelError
 from agent.domain.recipe import generic_recipe
-from agent.methods import Fade, Null
+from agent.methods.fade import Fade
+from agent.methods.null import Null
 from config import Settings, load
 
 

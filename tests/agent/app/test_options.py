@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.cli.broker import client_options
-from agent.app.options import broker_options
+from agent.app.broker import broker_options, client_options
 from config import Settings
 
 

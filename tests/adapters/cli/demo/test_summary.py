@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.cli.demo.summary import (
+from adapters.cli.demo.report import (
     Judged,
     Tally,
     auroc,
