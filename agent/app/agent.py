@@ -19,6 +19,7 @@ from adapters.mqtt.transport import MqttTransport
 from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
 from adapters.recipes.codec import RecipeYaml
 from adapters.scheduling import BackgroundSchedule
+from adapters.webhook.sink import configured_webhooks
 from agent import __version__
 from agent.app.observability import Observability
 from agent.app.options import (
@@ -46,7 +47,7 @@ from agent.pipeline import Pipeline, PipelineParts
 from agent.ports import PromptWriter, Sink, Tagger
 from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
-from agent.recipes.import_export import RecipeImporter
+from agent.recipes.import_export import RecipeTransfer
 from agent.telemetry import Counters
 from agent.threads import run_with_timeout
 from config import Settings, open_secrets
@@ -98,7 +99,7 @@ class Agent:
             broker_options(settings, self._url), topics, status=self._status, counters=self.counters
         )
         mqtt = MqttSink(transport, MqttMessageComposer(topics, __version__, self.counters))
-        sinks: tuple[Sink, ...] = (mqtt,)
+        sinks: tuple[Sink, ...] = (mqtt, *configured_webhooks(settings))
         events = EventLog(store.history, sinks, self.counters, direct=(mqtt,))
         self._retention = RetentionTask(store.retention, events, keep(settings), self.counters)
         self._pipeline = Pipeline(self._parts(transport, topics, sinks, events), pipeline_options(settings))
@@ -201,7 +202,7 @@ class Agent:
                 JsonCommandParser(),
                 MqttReplier(topics, __version__, self.counters),
                 store.book,
-                RecipeImporter(store.book, store.media, RecipeYaml(), codec),
+                RecipeTransfer(store.book, store.media, RecipeYaml(), codec),
                 events,
                 store.samples,
                 self.counters,

@@ -11,7 +11,7 @@ from adapters.mqtt.topics import Topics
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.camera_rules import CameraRulebook, CameraRules, Overload
 from agent.domain.verdict import Verdict
-from agent.enrollment.orientation import OrientationPolicy, policy_for
+from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.monitors.failure_burst import BurstPolicy
 from agent.monitors.monitors import MonitorOptions
@@ -45,8 +45,9 @@ def selection_policy(settings: Settings) -> SelectionPolicy:
 
 
 def orientation_policy(settings: Settings) -> OrientationPolicy | None:
-    """When references are memorised turned; None if the configuration says it for all products."""
-    return policy_for(settings.references.rotations, settings.references.directions)
+    """When references are memorised rotated; None if the configuration states the angles for all products."""
+    references = settings.references
+    return OrientationPolicy(references.directions) if references.rotations == "auto" else None
 
 
 def onboarding_options(settings: Settings) -> OnboardingOptions:

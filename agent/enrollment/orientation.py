@@ -72,11 +72,6 @@ class Orientation:
     comparison."""
 
 
-def policy_for(rotations: object, directions: int) -> OrientationPolicy | None:
-    """From the configuration's ``references``; None if it states the angles for all products."""
-    return OrientationPolicy(directions) if rotations == "auto" else None
-
-
 LeaveOneOut = Callable[[Sequence[float]], Sequence[float]]
 """Angles to scores: of each reference against the others, memorised in these angles."""
 

@@ -1,46 +1,42 @@
-"""What every part of onboarding works with, and how it keeps trying."""
+"""OnboardingContext: the parts that all of onboarding works with; OnboardingOptions: its numbers."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from agent.calibration.threshold import CalibrationPolicy
-from agent.domain.errors import SightlineError, StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Job
 from agent.domain.prompts import GENERIC_NOUN
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
+from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
-from agent.ports import History, OnboardingClaims, RecipeBook, Samples
+from agent.ports import OnboardingClaims, RecipeBook, Samples
 from agent.recipes.cache import RecipeCache
-from agent.telemetry import about
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class OnboardingOptions:
-    """How patiently recipes are written. Seconds, all of them."""
+    """How onboarding makes recipes. All times are in seconds."""
 
     method: str = "sightline"
     """Of recipes that are still to be written."""
     quiet_s: float = 0.5
-    """References come in bursts; a recipe is built once the burst has paused for so long."""
+    """References come in bursts. A recipe is built once the burst has paused for so long."""
     patience_s: float = 10.0
-    """A burst without end is enrolled in parts."""
+    """A burst that does not end is enrolled in parts of this duration."""
     storage_retries_s: tuple[float, ...] = (0.5, 2.0, 8.0)
     """Pauses before a task that storage refused is tried again."""
     first_frames: int = 12
-    """Frames of a new product that words are tried on."""
+    """Frames of a new product on which words are tried."""
     least_frames: int = 4
-    """With fewer a trial says nothing."""
+    """With fewer frames words are not tried: the result would mean nothing."""
     frames_wait_s: float = 5.0
-    """How long the description waits for first frames to look at."""
+    """How long a description waits for first frames to look at."""
     lease_s: float = 900.0
     """How long an agent that claimed a product may take before another takes over."""
     retry_first_s: float = 60.0
@@ -49,67 +45,42 @@ class OnboardingOptions:
     commission: int = 0
     """First frames of a product without references that are taken as good; 0: none."""
     recalibrate_s: float = 3600.0
-    """How often thresholds are set anew; 0: never."""
+    """How often thresholds are set again; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnboardingContext:
-    """The parts that onboarding is made of."""
+    """The parts that onboarding works with."""
 
     book: RecipeBook
-    desk: OnboardingClaims
-    cabinet: RecipeCache
+    claims: OnboardingClaims
+    recipe_cache: RecipeCache
     inspector: Inspector
-    history: History
+    events: EventLog
     samples: Samples
     policy: CalibrationPolicy
     selection: SelectionPolicy
     agent: str
     """The id under which this agent claims products."""
     options: OnboardingOptions = field(default_factory=OnboardingOptions)
-    pose: OrientationPolicy | None = None
-    """When references are memorised turned; None: as recipe and method have it."""
+    orientation: OrientationPolicy | None = None
+    """When references are memorised rotated; None: as recipe and method define it."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     closing: threading.Event = field(default_factory=threading.Event)
+    """Set once the agent ends: nothing new is begun."""
 
-    def tell(self, kind: str, message: str, sku: str | None, severity: str = "info") -> None:
-        """An event about a product. Raises StorageError."""
-        logger.info("%s", message, extra=about(None, sku=sku))
-        self.history.record_event(
-            Event(kind=kind, message=message, at=self.clock(), sku=sku, severity=severity)
-        )
-
-    def guarded(self, task: str, sku: str | None, work: Callable[[], None]) -> None:
-        """Do a task; one that fails becomes an event, and the next one runs."""
-        try:
-            self._patiently(work)
-        except (SightlineError, RuntimeError, ValueError) as error:  # torch raises RuntimeError
-            logger.exception("%s failed for %r", task, sku)
-            try:
-                about = f"of {sku!r} " if sku else ""
-                self.tell(f"{task}-failed", f"{task} {about}failed: {error}", sku, severity="error")
-            except StorageError:
-                logger.exception("the event could not be written either")
-
-    def _patiently(self, work: Callable[[], None]) -> None:
-        """Do it, again after a while where storage refused. Each task may be done twice."""
-        for delay in self.options.storage_retries_s:
-            try:
-                return work()
-            except StorageError as error:
-                logger.warning("waiting for storage: %s", error)
-                if self.closing.wait(delay):
-                    raise
-        return work()
+    def report(self, kind: str, message: str, sku: str | None, *, severity: str = "info") -> None:
+        """Report an event about a product."""
+        self.events.report(Event(kind, message, self.clock(), sku=sku, severity=severity))
 
     def noun(self, sku: str) -> str:
-        """What the product is called until somebody knows better. Raises StorageError."""
+        """The product's name, or a generic one until somebody names it. Raises StorageError."""
         return noun_of(self.book.job(sku) or Job(sku))
 
 
 def noun_of(job: Job) -> str:
-    """What a product is called in prompts: its name, or "object" where it has none.
+    """What a product is called in prompts: its name, or "object" if it has none.
 
-    A SKU is an opaque string; words made of it would mislead the model.
+    A SKU is an opaque string, and words made of it would mislead the model.
     """
     return job.name.strip() if job.name and job.name.strip() else GENERIC_NOUN

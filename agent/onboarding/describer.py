@@ -1,10 +1,10 @@
-"""The words of a new product: asked of a language model, tried against the template, used if better."""
+"""Describer: a language model's words for a new product, used if they beat the template's."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -21,47 +21,50 @@ from agent.onboarding.prompt_selection import (
     contenders,
     select_prompts,
 )
+from agent.onboarding.task_thread import TaskThread
 from agent.onboarding.versions import RecipeVersions
 from agent.ports import Brief, Description, OnboardingState, PromptWriter, Tagger
 
 logger = logging.getLogger(__name__)
 
 SHOWN = 3
-"""Frames that a language model with eyes is shown."""
+"""Frames that a language model which takes images gets."""
 TAGS = 8
 _WRITTEN = PromptSource.OLLAMA.value
 
-OnRecipes = Callable[[str, str, Callable[[], None]], None]
-"""Hands a task over to the thread that owns recipes: task, SKU, work."""
-
 
 class Describer:
-    """Claims a product, has it described, tries the words, and says what became of them."""
+    """Claims a product, has it described, tries the words, and reports the result."""
 
     def __init__(
         self,
-        office: OnboardingContext,
+        context: OnboardingContext,
         writer: PromptWriter,
         tagger: Tagger | None,
         frames: FrameBuffer,
-        enrolling: RecipeVersions,
-        on_recipes: OnRecipes,
+        versions: RecipeVersions,
+        recipe_tasks: TaskThread,
     ) -> None:
-        self._office = office
+        self._context = context
         self._writer = writer
         self._tagger = tagger
         self._frames = frames
-        self._enrolling = enrolling
-        self._on_recipes = on_recipes
+        self._versions = versions
+        self._recipe_tasks = recipe_tasks
         self._described: dict[str, Description] = {}
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------------- the describing thread
 
-    def write(self, sku: str) -> None:
-        """Describe ``sku`` if it is due and no other agent does. Raises StorageError."""
-        office = self._office
-        if not office.desk.claim(sku, office.agent, office.options.lease_s, office.clock()):
+    def describe(self, sku: str) -> None:
+        """Describe ``sku`` if it is due and no other agent works on it.
+
+        Raises:
+            StorageError: the database refused.
+            SightlineError, RuntimeError, ValueError: it could not be described; it is tried again later.
+        """
+        context = self._context
+        if not context.claims.claim(sku, context.agent, context.options.lease_s, context.clock()):
             return
         try:
             with self._lock:
@@ -69,7 +72,7 @@ class Describer:
             if description is None:
                 description = self._writer.describe(self._brief(sku))
         except WriterError as error:
-            if office.closing.is_set():
+            if context.closing.is_set():
                 self._put_off(sku, "the agent was stopped", pause_s=0.0)
             else:
                 self._fall_back(sku, error)
@@ -79,12 +82,12 @@ class Describer:
             raise
         with self._lock:
             self._described[sku] = description
-        self._on_recipes("prompt-selection", sku, partial(self._try, sku, description))
+        self._recipe_tasks.submit("prompt-selection", sku, partial(self._try, sku, description))
 
     def _brief(self, sku: str) -> Brief:
-        office = self._office
-        job = office.book.job(sku) or Job(sku)
-        images = self._frames.wait(sku, SHOWN, office.options.frames_wait_s)[:SHOWN]
+        context = self._context
+        job = context.book.job(sku) or Job(sku)
+        images = self._frames.wait(sku, SHOWN, context.options.frames_wait_s)[:SHOWN]
         tags: tuple[str, ...] = ()
         if self._tagger is not None and images:
             try:
@@ -94,38 +97,36 @@ class Describer:
         return Brief(sku, job.name, job.description, tags, images)
 
     def _fall_back(self, sku: str, error: WriterError) -> None:
-        """The template stands in, with the reason in the row; tried again where that may help."""
-        office = self._office
+        """The template's words stay in use, with the reason in the row. Tried again if that may help."""
+        context = self._context
         sentence = f"the template stands in for the language model's words of {sku!r}: {error.reason}"
         if error.again:
             self._put_off(sku, error.reason)
         else:
-            office.desk.finish(sku, office.agent, OnboardingState.FAILED, office.clock(), reason=error.reason)
-        office.tell("template-stands-in", sentence, sku, severity="warning")
+            self._end_claim(sku, OnboardingState.FAILED, error.reason)
+        context.report("template-stands-in", sentence, sku, severity="warning")
 
     def _put_off(self, sku: str, reason: str, pause_s: float | None = None) -> None:
-        """Try again later; by default after a pause that doubles with every attempt."""
-        office, options = self._office, self._office.options
+        """Try again later, by default after a pause that doubles with every attempt."""
+        options = self._context.options
         if pause_s is None:
-            record = office.desk.record(sku)
+            record = self._context.claims.record(sku)
             doublings = min(32, record.attempts - 1) if record is not None else 0
             pause_s = min(options.retry_longest_s, options.retry_first_s * 2**doublings)
-        now = office.clock()
-        office.desk.finish(
-            sku,
-            office.agent,
-            OnboardingState.WAITING,
-            now,
-            reason=reason,
-            next_attempt_at=now + timedelta(seconds=pause_s),
-        )
+        self._end_claim(sku, OnboardingState.WAITING, reason, pause_s)
+
+    def _end_claim(self, sku: str, state: OnboardingState, reason: str, pause_s: float | None = None) -> None:
+        """``pause_s``: until the next attempt; None: there is none."""
+        context, now = self._context, self._context.clock()
+        again = None if pause_s is None else now + timedelta(seconds=pause_s)
+        context.claims.finish(sku, context.agent, state, now, reason=reason, next_attempt_at=again)
 
     # ---------------------------------------------------------------------------- the recipes' thread
 
     def _try(self, sku: str, description: Description) -> None:
         """Let the words compete with the template's and keep what separates best."""
-        office = self._office
-        if not office.desk.renew(sku, office.agent, office.options.lease_s, office.clock()):
+        context = self._context
+        if not context.claims.renew(sku, context.agent, context.options.lease_s, context.clock()):
             return  # another agent took over: its result stands
         try:
             self._decide(sku, description)
@@ -134,42 +135,43 @@ class Describer:
             raise
 
     def _decide(self, sku: str, description: Description) -> None:
-        office = self._office
-        active = office.book.active(sku)
+        context = self._context
+        active = context.book.active(sku)
         if active is None:
             raise ValueError(f"{sku!r} has no recipe to begin with")
         if active.prompts.source is PromptSource.MANUAL:
-            self._keep(active, description, None, "a person wrote the words in force; these are kept beside")
-            self._done(sku, "a person's words are in force")
+            note = "a person wrote the words in force; these are kept beside"
+            self._store_unused(active, description, None, note)
+            self._finish(sku, "a person's words are in force")
             return
         images = self._images(active)
-        if len(images) < office.options.least_frames:
-            least = office.options.least_frames
+        if len(images) < context.options.least_frames:
+            least = context.options.least_frames
             waiting = f"its words wait for {least} frames to be tried on, now {len(images)}"
-            self._put_off(sku, waiting, pause_s=office.options.retry_first_s)
+            self._put_off(sku, waiting, pause_s=context.options.retry_first_s)
             return
         template = compositional_ensemble(self._noun(sku, description))
-        policy = PromptSelectionPolicy(frames=office.options.first_frames)
+        policy = PromptSelectionPolicy(frames=context.options.first_frames)
         result = select_prompts(
-            office.inspector, active, contenders(template, description.prompts), images, policy=policy
+            context.inspector, active, contenders(template, description.prompts), images, policy=policy
         )
         self._install(active, description, result)
 
     def _images(self, active: Recipe) -> Sequence[Image]:
-        """Good parts where a person gave some, else the first frames, good for the most part."""
+        """Good parts if a person gave some, otherwise the first frames, most of which are good."""
         if active.references:
-            return self._office.cabinet.images(active.references[: self._office.options.first_frames])
-        return self._frames.wait(active.sku, self._office.options.first_frames, 0.0)
+            return self._context.recipe_cache.images(active.references[: self._context.options.first_frames])
+        return self._frames.wait(active.sku, self._context.options.first_frames, 0.0)
 
     def _noun(self, sku: str, description: Description) -> str:
-        """The operator's word for it; the language model's where there is none."""
-        noun = self._office.noun(sku)
+        """The operator's name for it, or the language model's if there is none."""
+        noun = self._context.noun(sku)
         return description.noun if noun == GENERIC_NOUN else noun
 
     def _install(self, active: Recipe, description: Description, result: PromptSelection) -> None:
         sku, chosen = active.sku, result.chosen.candidate
         if chosen.name != _WRITTEN:
-            self._keep(active, description, result, f"kept and not used: {result.reason}")
+            self._store_unused(active, description, result, f"kept and not used: {result.reason}")
         if chosen.prompts.digest != active.prompts.digest:
             template = chosen.name == "template"
             draft = replace(
@@ -180,14 +182,14 @@ class Describer:
                 note=result.reason,
                 prompt_selection=result.as_record(),
             )
-            self._enrolling.activate_new(draft)
-        self._office.tell("prompt-selection", f"prompts of {sku!r}: {result.reason}", sku)
-        self._done(sku, result.reason)
+            self._versions.activate_new(draft)
+        self._context.report("prompt-selection", f"prompts of {sku!r}: {result.reason}", sku)
+        self._finish(sku, result.reason)
 
-    def _keep(
+    def _store_unused(
         self, active: Recipe, description: Description, result: PromptSelection | None, note: str
     ) -> None:
-        """A version with the language model's words that nobody uses, for people to look at."""
+        """Store the language model's words in a version that is not used, for people to look at."""
         kept = replace(
             active,
             prompts=description.prompts,
@@ -200,17 +202,16 @@ class Describer:
             version=0,
             parent=active.version,
         )
-        self._office.book.add(kept, activate=False)
+        self._context.book.add(kept, activate=False)
 
-    def _done(self, sku: str, reason: str) -> None:
-        office = self._office
-        office.desk.finish(sku, office.agent, OnboardingState.DONE, office.clock(), reason=reason)
+    def _finish(self, sku: str, reason: str) -> None:
+        self._end_claim(sku, OnboardingState.DONE, reason)
         self._frames.drop(sku)
         with self._lock:
             self._described.pop(sku, None)
 
     def close(self) -> None:
-        """Nothing is waited for any more; what was claimed is taken up again at the next start."""
+        """Wait for nothing any more. The next start takes up again what is claimed."""
         self._writer.close()
         with self._lock:
             self._described.clear()

@@ -1,4 +1,4 @@
-"""The first frames of new products: what a language model is shown and its words are tried on."""
+"""FrameBuffer: the first frames of new products, to be described and to try words on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections import OrderedDict
 from agent.domain.frame import Image
 
 MOST_PRODUCTS = 16
+"""Products whose frames are kept at once."""
 
 
 class FrameBuffer:
-    """Keeps the first frames of products that are being described, within a bound of memory."""
+    """Keeps the first frames of products that are being described, within a limit of memory."""
 
     def __init__(self, each: int, budget_bytes: int = 256 * 2**20) -> None:
         """``each``: how many frames of a product; ``budget_bytes``: for all of them together."""
@@ -21,15 +22,15 @@ class FrameBuffer:
         self._frames: OrderedDict[str, list[Image]] = OrderedDict()
         self._changed = threading.Condition()
 
-    def want(self, sku: str) -> None:
-        """Keep the next frames of ``sku``. The product that was wanted longest ago makes room."""
+    def collect(self, sku: str) -> None:
+        """Keep the next frames of ``sku``. If there are too many products, the oldest one is dropped."""
         with self._changed:
             self._frames.setdefault(sku, [])
             while len(self._frames) > MOST_PRODUCTS:
                 self._release(next(iter(self._frames)))
 
-    def observe(self, sku: str, image: Image) -> None:
-        """A frame of ``sku`` came; it is kept if it is wanted and fits. Costs nothing otherwise."""
+    def offer(self, sku: str, image: Image) -> None:
+        """Keep a frame of ``sku`` if its product is collected and it fits. Otherwise this costs nothing."""
         if sku not in self._frames:
             return
         with self._changed:
@@ -41,19 +42,19 @@ class FrameBuffer:
             self._changed.notify_all()
 
     def wait(self, sku: str, count: int, timeout_s: float) -> tuple[Image, ...]:
-        """The frames of ``sku``, as soon as there are ``count`` of them or the time is up."""
+        """The frames of ``sku``, as soon as there are ``count`` of them or the time is over."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._frames.get(sku, ())) >= count, timeout_s)
             return tuple(self._frames.get(sku, ()))
 
     def drop(self, sku: str) -> None:
-        """They are wanted no longer."""
+        """Stop collecting frames of ``sku`` and forget those that were kept."""
         with self._changed:
             self._release(sku)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Forget all frames. Whoever waits gets what there is: nothing."""
         with self._changed:
             for sku in list(self._frames):
                 self._release(sku)

@@ -1,8 +1,8 @@
-"""Audition: the descriptions of a product are tried on its good parts before they judge anything.
+"""select_prompts(): sets of descriptions are tried on a product's good parts before one of them is used.
 
-Nobody has seen a defect of a new product yet. What there is are images of good parts, and copies of them
-with synthetic defects (:mod:`agent.onboarding.synthetic_defects`). A set of descriptions is as good as the recipe with
-it tells these from those: the area under the ROC curve.
+Nobody has seen a defect of a new product yet. There are images of good parts, and copies of them with
+synthetic defects (:mod:`agent.onboarding.synthetic_defects`). A set of descriptions is as good as the recipe
+with it separates these from those: the area under the ROC curve.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from agent.methods.prepared import Prepared
 from agent.onboarding.synthetic_defects import KINDS, add_defect, estimate_foreground
 
 LONGEST_SIDE = 1024
-"""Frames are tried at this longest side, in pixels: no method looks closer, and drawing stays quick."""
+"""Frames are tried at this longest side, in pixels: no method needs more, and drawing stays fast."""
 
 RESAMPLINGS = 500
-"""Of the bootstrap: its standard error is then known to about 3 %."""
+"""Of the bootstrap: so many give its standard error to about 3 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,20 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PromptSelectionPolicy:
-    """How thoroughly is tried, and when a challenger has won.
+    """How many images candidates are tried on, and when a challenger wins.
 
-    Each candidate costs ``frames * (1 + copies)`` scores, 48 by default, and the preparing of a recipe with
-    ``references``. Where the method looks at equal images of a batch once, candidates share their passes.
+    Each candidate costs ``frames * (1 + copies)`` scores, 48 by default, and the preparation of a recipe with
+    ``references``. If the method encodes equal images of a batch once, candidates share their passes.
     """
 
     frames: int = 16
-    """Most good images that are tried."""
+    """Most good images that candidates are tried on."""
     copies: int = 2
-    """Copies with a defect of each."""
+    """Copies of each with a defect."""
     references: int = 8
-    """Most references in the memory bank: words are compared here, and a small bank is quick."""
+    """Most references in the memory bank. Only words are compared here, and a small bank is fast."""
     standard_errors: float = 1.0
-    """A challenger wins where its lead over the first candidate is larger than so many standard errors."""
+    """A challenger wins if its lead over the first candidate is larger than so many standard errors."""
     kinds: tuple[str, ...] = KINDS
     seed: int = 0
     batch: int = 8
@@ -71,16 +71,16 @@ class Entry:
 
     candidate: Candidate
     auroc: float
-    """Share of (good, defective) pairs that it puts in the right order."""
+    """Share of (good, defective) pairs in the right order."""
     lead: float
-    """Its AUROC less that of the first candidate."""
+    """Its AUROC minus that of the first candidate."""
     lead_error: float
     """Standard error of the lead, from resampled frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSelection:
-    """How the candidates did and which of them is to be used."""
+    """How the candidates did, and which of them is used."""
 
     entries: tuple[Entry, ...]
     """In the order of the candidates; the first is the one to beat."""
@@ -99,13 +99,15 @@ class PromptSelection:
 
     @property
     def margin(self) -> float:
-        """The winner's AUROC less that of the best of the others; negative where the first candidate
-        stands because nobody beat it clearly; 0 where it was alone."""
+        """The winner's AUROC minus that of the best other one.
+
+        Negative if the first candidate stays because none beat it clearly; 0 if it was alone.
+        """
         others = [entry.auroc for index, entry in enumerate(self.entries) if index != self.winner]
         return self.chosen.auroc - max(others) if others else 0.0
 
     def as_record(self) -> dict[str, Any]:
-        """For the recipe's row: everything but the prompts, which have rows of their own."""
+        """For the recipe's row: everything except the prompts, which have rows of their own."""
         return {
             "chosen": self.chosen.candidate.name,
             "margin": round(self.margin, 4),
@@ -148,33 +150,33 @@ def select_prompts(
 ) -> PromptSelection:
     """Try ``candidates`` on good parts and on copies of them with synthetic defects.
 
-    A recipe with references is tried with a bank of ``policy.references`` of the images; those are scored
-    with themselves left out. Everything else of the recipe stays as it is.
+    A recipe with references is tried with a bank of ``policy.references`` of the images; each of those is
+    scored against the others. The rest of the recipe stays as it is.
 
     The first candidate, the template, is used unless the best of the others separates better by more than
     ``policy.standard_errors`` of their difference (Breiman et al. 1984 choose the simplest model within one
-    standard error of the best). A few dozen copies tell AUROCs apart by a few hundredths at best, and
-    choosing the highest whatever the noise would often pick a set that is worse: the template's quality
-    is known from publications, that of words which were written a minute ago is not.
+    standard error of the best). A few dozen copies distinguish AUROCs that differ by a few hundredths at
+    best, and choosing the highest regardless of noise would often pick a set that is worse. The template's
+    quality is known from publications; that of words that were just written is not.
 
     The standard error is that of a bootstrap over frames, so that a frame and its copies stay together and
-    both candidates see the same draw.
+    all candidates see the same draw.
 
     Args:
-        images: good parts, the recipe's references among them or not, two or more.
-        boxes: where a detector locates the product, for defects to be drawn inside; None of it: by colour.
+        images: two or more good parts; the recipe's references may be among them.
+        boxes: gives the box of the product, in which defects are drawn; None: the product is found by colour.
 
     Raises:
-        RecipeError: fewer than two images, no candidates, or an image on which nothing can be drawn.
+        RecipeError: fewer than two images, no candidates, or an image on which no defect can be drawn.
     """
     policy = policy or PromptSelectionPolicy()
     if not candidates:
-        raise RecipeError(f"the audition of {recipe.sku!r} needs at least one set of descriptions")
+        raise RecipeError(f"the prompt selection of {recipe.sku!r} needs at least one set of descriptions")
     if len(images) < 2:
-        raise RecipeError(f"the audition of {recipe.sku!r} needs two images of good parts or more")
+        raise RecipeError(f"the prompt selection of {recipe.sku!r} needs two images of good parts or more")
     frames = [_shrunk(image) for image in _spread(images, policy.frames)]
     copies, kinds = _copies(frames, policy, boxes)
-    # Two at least: of a bank of one, nothing is left for its own image.
+    # Two at least: a bank of one is empty for its own image.
     bank = min(max(policy.references, 2), max(recipe.shots, 2), len(frames)) if recipe.shots else 0
     prepared = [_prepared(inspector, recipe, candidate, frames[:bank]) for candidate in candidates]
     orders = [_order(table) for table in _scores(inspector, prepared, frames, copies, bank, policy.batch)]
@@ -187,7 +189,7 @@ def select_prompts(
 
 
 def _spread(images: Sequence[Image], most: int) -> list[Image]:
-    """At most so many, evenly from all: images that follow each other are alike."""
+    """At most so many, evenly spread: consecutive images are alike."""
     if len(images) <= most:
         return list(images)
     return [images[int(index)] for index in np.linspace(0, len(images) - 1, most).round()]
@@ -207,7 +209,7 @@ def _copies(
     policy: PromptSelectionPolicy,
     boxes: Callable[[Image], tuple[int, int, int, int] | None] | None,
 ) -> tuple[list[list[Image]], dict[str, int]]:
-    """``policy.copies`` of each frame, the kinds by turns, and how many there are of each."""
+    """``policy.copies`` of each frame, with the kinds in turn, and how many there are of each kind."""
     copies: list[list[Image]] = []
     counts: dict[str, int] = {}
     for index, frame in enumerate(frames):
@@ -219,7 +221,7 @@ def _copies(
             seed = (policy.seed << 20) + number
             try:
                 made = add_defect(frame, seed, kinds=(kind,), foreground=product)
-            except ValueError:  # a blur on smooth metal, say: any other kind will do
+            except ValueError:  # for instance a blur on smooth metal: any other kind will do
                 made = _any_defect(frame, seed, policy.kinds, product)
             copies[-1].append(made.image)
             counts[made.kind] = counts.get(made.kind, 0) + 1
@@ -230,13 +232,13 @@ def _any_defect(frame: Image, seed: int, kinds: tuple[str, ...], product: NDArra
     try:
         return add_defect(frame, seed, kinds=kinds, foreground=product)
     except ValueError as error:
-        raise RecipeError(f"an image cannot be used for an audition: {error}") from error
+        raise RecipeError(f"an image cannot be used to try prompts: {error}") from error
 
 
 def _prepared(
     inspector: Inspector, recipe: Recipe, candidate: Candidate, references: Sequence[Image]
 ) -> Prepared:
-    """The recipe with a candidate's words and the first of the tried frames in its bank."""
+    """The recipe with a candidate's words, and the first of the frames in its bank."""
     draft = replace(
         recipe,
         prompts=candidate.prompts,
@@ -256,7 +258,7 @@ def _scores(
 ) -> NDArray[np.float64]:
     """(candidates, frames, 1 + copies): the scores of each frame and of its copies.
 
-    One image goes through all candidates in one batch, for methods that then look at it only once.
+    One image goes through all candidates in one batch, for methods that then encode it only once.
     """
     table = np.empty((len(prepared), len(frames), 1 + len(copies[0])), np.float64)
     for index, frame in enumerate(frames):
@@ -273,10 +275,12 @@ def _scores(
 
 
 def _order(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, n) of one candidate's (n, 1 + copies) scores: the share of frame j's copies that score above good
-    frame i, equals counting half."""
+    """(n, n) from one candidate's (n, 1 + copies) scores: the share of frame j's copies above good frame i.
+
+    Equal scores count half.
+    """
     if not np.isfinite(table).all():
-        raise RecipeError("the method gave scores that are no numbers; an audition needs them")
+        raise RecipeError("the method gave scores that are not finite; prompts cannot be compared by them")
     good, defective = table[:, 0], table[:, 1:]
     above = defective[None] > good[:, None, None]
     equal = defective[None] == good[:, None, None]
@@ -284,7 +288,7 @@ def _order(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _entry(candidate: Candidate, order: NDArray[np.float64], first: NDArray[np.float64], seed: int) -> Entry:
-    """AUROC is the mean of ``order``; a resampling of frames weighs its rows and columns alike."""
+    """AUROC is the mean of ``order``. A resampling of frames weighs its rows and columns alike."""
     n = len(order)
     rng = np.random.default_rng([seed, n])
     weights = rng.multinomial(n, np.full(n, 1.0 / n), size=RESAMPLINGS) / n
@@ -294,17 +298,17 @@ def _entry(candidate: Candidate, order: NDArray[np.float64], first: NDArray[np.f
 
 
 def _choose(entries: Sequence[Entry], standard_errors: float) -> tuple[int, str]:
-    """Who is used, and the sentence that says why."""
+    """The index of the winner, and the reason in a sentence."""
     first, names = entries[0], [entry.candidate.name for entry in entries]
     if len(entries) == 1:
         return 0, f"{names[0]} was alone"
     best = max(range(1, len(entries)), key=lambda index: entries[index].auroc)
-    told = (
+    figures = (
         f"{names[best]} {entries[best].auroc:.3f} against {names[0]} {first.auroc:.3f} "
         f"(lead {entries[best].lead:+.3f}, standard error {entries[best].lead_error:.3f})"
     )
     if entries[best].lead <= 0.0:
-        return 0, f"{names[0]} separates best: {told}"
+        return 0, f"{names[0]} separates best: {figures}"
     if entries[best].lead <= standard_errors * entries[best].lead_error:
-        return 0, f"{names[0]} stays, the lead is within the noise: {told}"
-    return best, f"{names[best]} separates best: {told}"
+        return 0, f"{names[0]} stays, the lead is within the noise: {figures}"
+    return best, f"{names[best]} separates best: {figures}"

@@ -1,8 +1,7 @@
-"""Recipes go on under other weights: references are memorised anew, and thresholds set anew from them."""
+"""Rescoring: under other weights, references are memorised again and thresholds are set from them."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,105 +12,101 @@ from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe
 from agent.enrollment.enroll import enroll
 from agent.onboarding.context import OnboardingContext
-
-logger = logging.getLogger(__name__)
+from agent.onboarding.task_thread import TaskThread
 
 _TASK = "recalibration"
 
-OnRecipes = Callable[[str, str | None, Callable[[], None]], None]
-"""Hands a task over to the thread that owns recipes: task, SKU, work."""
-
 
 class Rescoring:
-    """Gives recipes whose threshold belongs to another scorer one of their own.
+    """Gives recipes whose threshold another scorer set a threshold of their own.
 
-    A scorer is a method with its weights and parameters. Where an agent starts with another one, each active
-    recipe gets a version of its own, with an event: a threshold never changes silently. Products that are
-    inspected meanwhile come first. A recipe that comes later, from a file for instance, has its turn when its
-    first frame does, but each product only once until the agent is started anew: two agents of different
-    weights on one database would else replace each other's thresholds for ever.
+    A scorer is a method with its weights and parameters. If an agent starts with another scorer, each active
+    recipe gets a new version, with an event: a threshold never changes silently. Products that are inspected
+    meanwhile come first. A recipe that comes later, for instance from a file, follows with its first frame.
+    Each product has only one turn until the agent is restarted: otherwise two agents of different weights on
+    one database would replace each other's thresholds for ever.
     """
 
-    def __init__(self, office: OnboardingContext, on_recipes: OnRecipes) -> None:
-        self._office = office
-        self._on_recipes = on_recipes
+    def __init__(self, context: OnboardingContext, recipe_tasks: TaskThread) -> None:
+        self._context = context
+        self._recipe_tasks = recipe_tasks
         self._left: deque[str] = deque()
         self._queued: set[str] = set()
         self._done: set[str] = set()
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Look at all recipes in force, and from now on at those that the line meets."""
-        if self._office.options.method == "null":
-            return  # it stands in place of every method, to measure the agent; its scores mean nothing
-        self._office.cabinet.when_foreign(self.meet)
-        self._hand_over(None, self._look)
+        """Rescore all active recipes that need it, and from now on those that the recipe cache requests."""
+        if self._context.options.method == "null":
+            return  # it replaces every method in order to measure the agent; its scores mean nothing
+        self._context.recipe_cache.rescoring = self
+        self._submit(None, self._find_all)
 
-    def meet(self, sku: str) -> None:
-        """The line inspects ``sku`` by a recipe whose threshold does not apply."""
+    def request(self, sku: str) -> None:
+        """Rescore ``sku`` soon, since the threshold of its recipe does not apply. Any thread may call."""
         with self._lock:
             if sku in self._queued or sku in self._done:
                 return
             self._queued.add(sku)
-        self._hand_over(sku, partial(self._renew_met, sku))
+        self._submit(sku, partial(self._renew_requested, sku))
 
     def renew(self, sku: str) -> Recipe | None:
-        """The next version of ``sku`` where its threshold belongs to another scorer, else None.
+        """The next version of ``sku`` if another scorer set its threshold, otherwise None.
 
-        The threshold comes from the references alone: scores of frames that were judged, and a threshold
-        that a person chose, are numbers of the other scorer. With too few references for a threshold there is
-        no version: the one in force would be right again where the other weights come back.
+        The threshold comes from the references alone. Scores of judged frames, and a threshold that a person
+        chose, are numbers of the other scorer. With too few references for a threshold there is no new
+        version: the active one is right again if the other weights come back.
 
         Raises SightlineError.
         """
-        office = self._office
-        active = office.book.active(sku)
+        context = self._context
+        active = context.book.active(sku)
         if active is None or active.calibration is None or not active.references:
             return None
-        if not office.cabinet.foreign(active):
+        if not context.recipe_cache.has_other_scorer(active):
             return None
-        images = office.cabinet.images(active.references)
+        images = context.recipe_cache.images(active.references)
         draft = replace(
             active, calibration=None, origin="enrollment", id=None, version=0, parent=active.version
         )
-        enrolled = enroll(office.inspector, draft, images, policy=office.policy)
+        enrolled = enroll(context.inspector, draft, images, policy=context.policy)
         calibration = enrolled.recipe.calibration
         if calibration is None:
-            office.tell(_TASK, _too_few(active, office.policy.minimum_samples), sku, severity="warning")
-            self._settled(sku)
+            context.report(_TASK, _too_few(active, context.policy.minimum_samples), sku, severity="warning")
+            self._mark_done(sku)
             return None
-        if office.book.active_version(sku) != active.version:
-            return None  # somebody activated another one meanwhile, which has its own turn
+        if context.book.active_version(sku) != active.version:
+            return None  # a person activated another one meanwhile, which has its own turn
         note = _note(active, active.calibration, calibration)
-        recipe = office.book.add(replace(enrolled.recipe, note=note))
-        office.cabinet.put(enrolled.prepared.with_recipe(recipe))
-        self._settled(sku)
+        recipe = context.book.add(replace(enrolled.recipe, note=note))
+        context.recipe_cache.put(enrolled.prepared.with_recipe(recipe))
+        self._mark_done(sku)
         severity = "warning" if active.origin == "person" else "info"
-        office.tell(_TASK, f"{sku!r} version {recipe.version}: {note}", sku, severity=severity)
+        context.report(_TASK, f"{sku!r} version {recipe.version}: {note}", sku, severity=severity)
         return recipe
 
-    def _settled(self, sku: str) -> None:
+    def _mark_done(self, sku: str) -> None:
         with self._lock:
             self._done.add(sku)
 
-    def _renew_met(self, sku: str) -> None:
+    def _renew_requested(self, sku: str) -> None:
         with self._lock:
             self._queued.discard(sku)
         self.renew(sku)
 
-    def _look(self) -> None:
-        """All that may need it, one after the other; whatever comes meanwhile gets in between."""
-        listed = self._office.book.listing()
+    def _find_all(self) -> None:
+        """All recipes that may need it, one after the other; requests that come meanwhile go in between."""
+        listed = self._context.book.listing()
         self._left = deque(
             one.sku for one in listed if one.active and one.shots and one.threshold is not None
         )
-        self._next()
+        self._submit_next()
 
-    def _next(self) -> None:
+    def _submit_next(self) -> None:
         if self._left:
             sku = self._left.popleft()
-            self._hand_over(sku, partial(self._renew_listed, sku))
-            self._hand_over(None, self._next)
+            self._submit(sku, partial(self._renew_listed, sku))
+            self._submit(None, self._submit_next)
 
     def _renew_listed(self, sku: str) -> None:
         with self._lock:
@@ -119,13 +114,9 @@ class Rescoring:
         if not done:
             self.renew(sku)
 
-    def _hand_over(self, sku: str | None, work: Callable[[], None]) -> None:
-        if self._office.closing.is_set():
-            return
-        try:
-            self._on_recipes(_TASK, sku, work)
-        except RuntimeError:  # the thread was shut down since: the next start does it
-            logger.info("thresholds of other weights wait for the next start")
+    def _submit(self, sku: str | None, work: Callable[[], None]) -> None:
+        if not self._context.closing.is_set():
+            self._recipe_tasks.submit(_TASK, sku, work)
 
 
 def _note(active: Recipe, before: Calibration, now: Calibration) -> str:

@@ -1,4 +1,4 @@
-"""Recipes put into force: references chosen and memorised, the threshold set, stored, handed to the line."""
+"""RecipeVersions: new versions of recipes, enrolled, stored, activated and given to the pipeline."""
 
 from __future__ import annotations
 
@@ -7,78 +7,91 @@ from dataclasses import replace
 
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.enrollment.enroll import Enrolled, enroll
-from agent.enrollment.orientation import OrientationPolicy, told, undecided
+from agent.enrollment.orientation import OrientationPolicy, describe_change, without_found_angles
 from agent.enrollment.selection import SelectionPolicy
 from agent.onboarding.context import OnboardingContext
 
 
 class RecipeVersions:
-    """Writes versions. Runs on one thread, so that no version is made from one that is just replaced."""
+    """Writes versions. Runs on one thread, so that no version is based on one that was just replaced."""
 
-    def __init__(self, office: OnboardingContext) -> None:
-        self._office = office
+    def __init__(self, context: OnboardingContext) -> None:
+        self._context = context
 
     def activate_new(self, draft: Recipe) -> Recipe:
-        """Prepare and calibrate a draft, store it as the next version and let the line use it.
+        """Prepare and calibrate a draft, store it as the next version and give it to the pipeline.
 
-        What scores depend on may differ from the version that the draft was made from, so its threshold
-        is set anew from its references; without enough of them its verdicts are REVIEW.
+        The draft may differ from its parent version in what scores depend on. So its threshold is set again
+        from its references; without enough of them its verdicts are REVIEW.
 
         Raises:
-            RecipeError, ModelError: it cannot be prepared; nothing is stored then.
+            RecipeError, ModelError: it cannot be prepared. Nothing is stored then.
             StorageError: the database or the media folder refused.
         """
-        draft = _begun_anew(draft)
+        draft = _as_new_version(draft)
         if draft.references:
             return self._store(self._enrolled(draft))
-        prepared = self._office.inspector.prepare(draft, ())
-        recipe = self._office.book.add(draft)
-        self._office.cabinet.put(prepared.with_recipe(recipe))
+        prepared = self._context.inspector.prepare(draft, ())
+        recipe = self._context.book.add(draft)
+        self._context.recipe_cache.put(prepared.with_recipe(recipe))
         return recipe
 
-    def take_up_held(self, sku: str) -> None:
-        """Make the next version from the references of ``sku`` that came in. Raises as above.
+    def enroll_held(self, sku: str) -> None:
+        """Make the next version from the references of ``sku`` that came in.
 
-        Those that show the same as another, or do not look like the others, are left out as the policy
-        says; each is named in an event. Where nothing new is left, there is no new version. How the parts lie
-        is looked at again with all references, unless a person chose their angles; what changes is told.
+        References that show the same as another, or do not look like the others, are left out as the policy
+        defines, each with an event. If nothing new is left, there is no new version. How the parts lie is
+        decided again with all references, unless a person chose their angles; the version's note names what
+        changed.
+
+        Raises as :meth:`activate_new`.
         """
-        office = self._office
-        held = tuple(office.book.held_references(sku))
+        context = self._context
+        held = tuple(context.book.held_references(sku))
         if not held:
             return
-        base = office.book.active(sku) or generic_recipe(sku, office.options.method, office.noun(sku))
+        base = context.book.active(sku) or generic_recipe(sku, context.options.method, context.noun(sku))
         draft = replace(
-            undecided(base, office.book.get),
+            without_found_angles(base, context.book.get),
             references=base.references + held,
             origin="enrollment",
             note=None,
         )
-        enrolled = self._enrolled(_begun_anew(draft), office.selection, office.pose)
-        for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
-            office.tell("reference-left-out", f"{sku!r}: {sentence}", sku, severity="warning")
+        enrolled = self._enrolled(_as_new_version(draft), context.selection, context.orientation)
         if set(_digests(enrolled.recipe.references)) != set(_digests(base.references)):
-            note = told(base, enrolled.recipe)
+            note = describe_change(base, enrolled.recipe)
             recipe = self._store(replace(enrolled, recipe=replace(enrolled.recipe, note=note)))
             state = "calibrated" if recipe.calibration else "not calibrated yet"
             also = f"; {note}" if note else ""
-            office.tell("recipe", f"{sku!r} has {recipe.shots} references, {state}{also}", sku)
-        office.book.release_references(sku, held)
+            context.report("recipe", f"{sku!r} has {recipe.shots} references, {state}{also}", sku)
+        context.book.release_references(sku, held)
+        # Only now: a task that storage refused runs again, and would report them twice.
+        for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
+            context.report("reference-left-out", f"{sku!r}: {sentence}", sku, severity="warning")
 
     def _enrolled(
-        self, draft: Recipe, selection: SelectionPolicy | None = None, pose: OrientationPolicy | None = None
+        self,
+        draft: Recipe,
+        selection: SelectionPolicy | None = None,
+        orientation: OrientationPolicy | None = None,
     ) -> Enrolled:
-        office = self._office
-        images = office.cabinet.images(draft.references)
-        return enroll(office.inspector, draft, images, policy=office.policy, selection=selection, pose=pose)
+        context = self._context
+        return enroll(
+            context.inspector,
+            draft,
+            context.recipe_cache.images(draft.references),
+            policy=context.policy,
+            selection=selection,
+            orientation=orientation,
+        )
 
     def _store(self, enrolled: Enrolled) -> Recipe:
-        recipe = self._office.book.add(enrolled.recipe)
-        self._office.cabinet.put(enrolled.prepared.with_recipe(recipe))
+        recipe = self._context.book.add(enrolled.recipe)
+        self._context.recipe_cache.put(enrolled.prepared.with_recipe(recipe))
         return recipe
 
 
-def _begun_anew(draft: Recipe) -> Recipe:
+def _as_new_version(draft: Recipe) -> Recipe:
     return replace(draft, calibration=None, id=None, version=0, parent=draft.version or draft.parent)
 
 

@@ -90,7 +90,7 @@ class CameraJobs:
     def _take(self, delivery: Delivery) -> None:
         camera, job = delivery.camera, self._parser.job(delivery)
         if job is not None:
-            self._onboarding.meet(job)
+            self._onboarding.register(job)
         if job != self._jobs.get(camera):
             sku = job.sku if job else None
             message = f"{camera} now runs {sku or 'no job'}"

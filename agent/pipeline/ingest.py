@@ -137,9 +137,9 @@ class FrameIngest:
         if work.sku is None:
             work.fail(NO_SKU)
             return
-        self._onboarding.meet(Job(work.sku))
+        self._onboarding.register(Job(work.sku))
         if work.frame is not None:
-            self._onboarding.observe(work.sku, work.frame.image)
+            self._onboarding.offer_frame(work.sku, work.frame.image)
 
 
 def unnamed(delivery: Delivery) -> FrameIdentity:

@@ -103,5 +103,5 @@ class MessageRouter:
             raise MessageError("the reference names no SKU and no job is announced for its camera")
         path = self._media.put(frame.encoded, SUFFIX_OF.get(frame.media_type, ".img"))
         sha256 = PurePosixPath(path).stem
-        self._onboarding.refer(sku, Reference(sha256, path, frame.identity.frame_id))
+        self._onboarding.add_reference(sku, Reference(sha256, path, frame.identity.frame_id))
         self._counters.add("references")

@@ -20,7 +20,7 @@ from agent.ports.models import (
     WindowPass,
 )
 from agent.ports.onboarding import OnboardingClaims, OnboardingRecord, OnboardingState
-from agent.ports.recipes import Images, RecipeCodec, RecipeFile, ReferenceEntry
+from agent.ports.recipes import RecipeCodec, RecipeFile, ReferenceEntry, ReferenceImages
 from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import RecordedFrame, Samples
 from agent.ports.scheduling import Scheduler
@@ -39,7 +39,6 @@ __all__ = [
     "ImageCodec",
     "ImageFeatures",
     "ImageTextEncoder",
-    "Images",
     "MediaStore",
     "MessageParser",
     "OnboardingClaims",
@@ -56,6 +55,7 @@ __all__ = [
     "RecipeFile",
     "RecordedFrame",
     "ReferenceEntry",
+    "ReferenceImages",
     "Retention",
     "Samples",
     "Scheduler",

@@ -1,4 +1,4 @@
-"""Commands that people and other programs send to a running agent, and its answers."""
+"""CommandParser and Replier: commands that people and programs send to a running agent, and its answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from agent.domain.errors import MessageError
 from agent.domain.frame import Delivery
-from agent.ports.history import OutboxMessage
+from agent.ports.sinks import OutboxMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Command:
     """``recipe.list``, ``recipe.show``, ``recipe.activate``, ``recipe.export``, ``recipe.import`` or
     ``recipe.commission``."""
     request_id: str | None = None
-    """What the sender calls it; stands in the answer and in the event."""
+    """The sender's name for it, repeated in the answer and in the event."""
     sku: str | None = None
     version: int | None = None
     recipe: str | None = None
@@ -29,7 +29,7 @@ class Command:
 
 
 class CommandError(MessageError):
-    """A message on the command topic that is no command, as much of it as could be read beside it."""
+    """A message on the command topic that is not a command, with what could be read of it."""
 
     def __init__(self, reason: str, *, name: str | None = None, request_id: str | None = None) -> None:
         super().__init__(reason)
@@ -39,12 +39,12 @@ class CommandError(MessageError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command."""
+    """The result of a command."""
 
     command: str | None
     request_id: str | None
     result: Mapping[str, Any] | None = None
-    """What was asked for, as JSON holds it; None where it failed."""
+    """The requested values in JSON's types; None if the command failed."""
     error: str | None = None
 
 
@@ -52,7 +52,7 @@ class CommandParser(Protocol):
     """Payloads to commands."""
 
     def command(self, delivery: Delivery) -> Command:
-        """Raises CommandError: no JSON, an unknown command, or arguments that do not fit it."""
+        """Raises CommandError: not JSON, an unknown command, or arguments that do not fit it."""
         ...
 
 
@@ -60,5 +60,5 @@ class Replier(Protocol):
     """Answers to messages."""
 
     def reply(self, delivery: Delivery, answer: Answer) -> OutboxMessage:
-        """For the response topic of the delivery, else for the agent's reply topic."""
+        """To the response topic of the delivery, otherwise to the agent's reply topic."""
         ...

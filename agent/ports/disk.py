@@ -1,4 +1,4 @@
-"""The disks that the agent writes to."""
+"""Disks: the space where media and database lie."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Protocol
 
 
 class Disks(Protocol):
-    """Where media and database lie."""
+    """The file systems of media and database."""
 
     def spaces(self) -> Sequence[Space]:
-        """The file system of the media first; the database's where it is another. Raises StorageError."""
+        """The file system of the media first, then the database's if it is another. Raises StorageError."""
         ...
 
     def drop_ballast(self) -> bool:
-        """Give up the file that only takes space beside the media; whether there was one."""
+        """Delete the file that only reserves space beside the media. True if there was one."""
         ...
 
     def take_ballast(self) -> bool:
-        """Make that file where it is not there; whether it is. A disk without room for it has none."""
+        """Create that file if it is missing. True if it is there now; a full disk has none."""
         ...
 
     @property
     def ballast(self) -> int:
-        """Bytes that :meth:`take_ballast` would take now; 0 where the file is there or none is wanted."""
+        """Bytes that :meth:`take_ballast` would take now; 0 if the file is there or is not configured."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """One file system, as it is now."""
+    """One file system at this moment."""
 
     name: str
     """What the agent keeps there: ``media``, ``database``."""

@@ -1,4 +1,4 @@
-"""Words: a language model that describes a product nobody has described before."""
+"""PromptWriter: a language model that describes a new product."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from agent.domain.prompts import PromptSet
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What is known of a product before its prompts are written."""
+    """What is known about a product before its prompts are written."""
 
     sku: str
     name: str | None = None
     description: str | None = None
     tags: tuple[str, ...] = ()
-    """Words for what its first frames show, the likeliest first."""
+    """Words for the content of its first frames, the likeliest first."""
     images: tuple[Image, ...] = ()
-    """Its first frames, for a model that can see; none is shown to one that cannot."""
+    """Its first frames, for a model that takes images; others get none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Description:
     prompts: PromptSet
     """Its provenance names model, digest, seed and the hash of the instruction."""
     notes: tuple[str, ...] = ()
-    """What was repaired or left out on the way, a sentence each."""
+    """What was repaired or left out, a sentence each."""
 
 
 class PromptWriter(Protocol):
@@ -43,11 +43,11 @@ class PromptWriter(Protocol):
         """Ask, check, repair, ask again within its budget of tries and time.
 
         Raises:
-            WriterError: nothing usable came; its ``reason`` is a sentence for the recipe's row and
-                ``again`` says whether a later try may do better.
+            WriterError: nothing usable came. Its ``reason`` is a sentence for the recipe's row, ``again``
+                whether a later try may succeed.
         """
         ...
 
     def close(self) -> None:
-        """Break off what is asked now; a description under way ends with WriterError at once."""
+        """Cancel the request under way: its description ends with WriterError at once."""
         ...

@@ -1,4 +1,4 @@
-"""Media: payloads to images, images to files."""
+"""FrameDecoder, ImageCodec and MediaStore: payloads to images, images to files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class FrameDecoder(Protocol):
     """Payloads to images, within limits of bytes and pixels."""
 
     def identify(self, delivery: Delivery) -> FrameIdentity:
-        """Whose frame this is, without decoding the image; never raises (an id is derived if need be)."""
+        """Which frame this is, without decoding the image. Never raises: a missing id is derived."""
         ...
 
     def decode(self, delivery: Delivery) -> Frame:
-        """Raises FrameError, carrying as much identity as could be read."""
+        """Raises FrameError, with as much of the identity as could be read."""
         ...
 
 
@@ -33,7 +33,7 @@ class ImageCodec(Protocol):
         ...
 
     def encode_overlay(self, image: Image, mask: NDArray[np.uint8], inspection: Inspection) -> bytes:
-        """A JPEG for people: the frame with the outlines of its defects, verdict and score."""
+        """A JPEG for people: the frame with outlines of its defects, its verdict and its score."""
         ...
 
 
@@ -45,5 +45,5 @@ class MediaStore(Protocol):
         ...
 
     def get(self, path: str) -> bytes:
-        """Raises StorageError where the file is missing."""
+        """Raises StorageError if the file is missing."""
         ...

@@ -1,4 +1,4 @@
-"""Models: images and words to features, boxes, masks and tags."""
+"""Encoders, Detector, Segmenter and Tagger: images and words to features, boxes, masks and tags."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from agent.domain.frame import Image
 
 if TYPE_CHECKING:
-    import torch  # only named in annotations: commands that need no model stay quick to start
+    import torch  # only in annotations: commands that need no model start quickly
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
-    """What one pass of an image tower gives for a batch of B images."""
+    """The result of one pass of an image tower over a batch of B images."""
 
     image: torch.Tensor
     """(B, D) image embeddings of unit length, comparable with text."""
     patches: torch.Tensor
     """(B, h, w, D) patch embeddings of unit length, comparable with text."""
     depths: tuple[torch.Tensor, ...]
-    """Patch features of several depths, each (B, h_i, w_i, C_i), as they leave the tower."""
+    """Patch features of several depths, each (B, h_i, w_i, C_i), as the tower returns them."""
 
 
 class PatchEncoder(Protocol):
@@ -43,8 +43,8 @@ class PatchEncoder(Protocol):
     ) -> tuple[torch.Tensor, ...]:
         """Patch features of several depths, each (B, h_i, w_i, C_i); images resized to size x size.
 
-        With ``keep_aspect`` their shorter side becomes ``size`` and what the last whole patch leaves over at
-        the right and at the bottom is cut off; images of one batch then have one shape.
+        With ``keep_aspect`` their shorter side becomes ``size``, and the rest beyond the last whole patch is
+        cut off at the right and at the bottom. Then the images of one batch have one shape.
         """
         ...
 
@@ -81,7 +81,7 @@ class WindowFeatures:
 
 @dataclass(frozen=True, slots=True)
 class WindowPass:
-    """What WinCLIP needs of a batch of B images."""
+    """What WinCLIP needs from a batch of B images."""
 
     image: torch.Tensor
     """(B, D) image embeddings of unit length."""
@@ -97,21 +97,21 @@ class WindowEncoder(ImageTextEncoder, Protocol):
     def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
         """Images resized to size x size; windows of side x side patches at every place (stride 1).
 
-        Raises ModelError where the image tower is no vision transformer, or a window exceeds its grid.
+        Raises ModelError if the image tower is not a vision transformer, or a window exceeds its grid.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What a detector found in one image, the highest score first."""
+    """The boxes that a detector found in one image, the highest score first."""
 
     boxes: NDArray[np.float32]
     """(n, 4) x0, y0, x1, y1 in pixels of the image."""
     scores: NDArray[np.float32]
     """(n,) in [0, 1]."""
     phrases: tuple[str, ...]
-    """The words of the caption that each box answers to."""
+    """The words of the caption that each box matches."""
 
     def __post_init__(self) -> None:
         if not len(self.boxes) == len(self.scores) == len(self.phrases):
@@ -151,14 +151,16 @@ class Segmenter(Protocol):
         boxes: NDArray[np.float32],
         points: NDArray[np.float32] | None = None,
     ) -> NDArray[np.bool_]:
-        """(n, H, W) masks of the (n, 4) boxes in pixels, with one (n, 2) point each where given.
+        """(n, H, W) masks of the (n, 4) boxes in pixels, with one (n, 2) point each if given.
 
-        The image is embedded once, however many boxes there are; none asks for nothing.
+        The image is embedded once, however many boxes there are, and not at all without boxes.
         """
         ...
 
 
 class Tagger(Protocol):
-    """Words for what an image shows, the likeliest first."""
+    """Names what an image shows."""
 
-    def tags(self, image: Image, most: int) -> tuple[str, ...]: ...
+    def tags(self, image: Image, most: int) -> tuple[str, ...]:
+        """At most so many words, the likeliest first."""
+        ...

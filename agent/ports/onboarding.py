@@ -1,4 +1,4 @@
-"""Onboarding: which agent, of all that share a database, works on a new product."""
+"""OnboardingClaims: which of the agents that share a database works on a new product."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class OnboardingState(StrEnum):
     """How far the onboarding of one SKU has come."""
 
     WAITING = "waiting"
-    """Asked for, and nobody works on it."""
+    """Requested, and no agent works on it."""
     CLAIMED = "claimed"
     """One agent works on it, until its lease ends."""
     DONE = "done"
-    """The SKU has the recipe that was meant; with a time for the next attempt, a better one is tried then."""
+    """The SKU has its recipe. With a time for the next attempt, a better one is tried then."""
     FAILED = "failed"
-    """It ended without; the reason says why."""
+    """It ended without a recipe of its own, for the recorded reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class OnboardingRecord:
     attempts: int
     """How often it was claimed."""
     next_attempt_at: datetime | None
-    """From when it may be claimed again; None: only once somebody asks (:meth:`OnboardingClaims.request`)."""
+    """From when it may be claimed again; None: only after :meth:`OnboardingClaims.request`."""
     reason: str | None
     updated_at: datetime
 
@@ -41,30 +41,30 @@ class OnboardingRecord:
 class OnboardingClaims(Protocol):
     """Claims on the onboarding of SKUs, one row each. Every method raises StorageError.
 
-    Times come from the caller. Agents on one database are expected to agree on the time to within a
-    fraction of a lease; an agent whose clock runs ahead by more takes over what another works on.
+    The caller gives the time. Agents on one database must agree on it to within a fraction of a lease: an
+    agent whose clock is further ahead takes over what another one works on.
     """
 
     def claim(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
-        """Take the onboarding of ``sku`` for ``lease_s`` seconds; True for exactly one caller.
+        """Take the onboarding of ``sku`` for ``lease_s`` seconds. True for exactly one caller.
 
-        It can be taken where it was never claimed or is due: asked for, its next attempt has come, or
-        the lease of whoever claimed it has ended (that agent was stopped). A claim that still holds
-        is refused to its own agent too: two processes may run under one id by mistake.
+        It can be taken if it was never claimed or is due: it was requested, the time of its next attempt has
+        come, or the lease of its claim has ended (that agent was stopped). A claim that still holds is
+        refused even to its own agent: two processes may run under one id by mistake.
         """
         ...
 
     def take_back(self, agent: str, now: datetime) -> Sequence[str]:
-        """Make due at once what an earlier process under this agent's id had claimed; which SKUs.
+        """Make due at once what an earlier process under this agent's id had claimed. Returns the SKUs.
 
-        For the start of an agent: whoever held these claims was stopped, and nobody should wait for the end
-        of their leases. Agents have ids of their own; of two that share one by mistake, the older loses its
-        claims here, which :meth:`renew` and :meth:`finish` tell it.
+        For the start of an agent: the process that held these claims was stopped, and no agent should wait
+        for the end of their leases. Each agent has its own id. If two share one by mistake, the older loses
+        its claims here; :meth:`renew` and :meth:`finish` then return False to it.
         """
         ...
 
     def renew(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
-        """Hold the claim for another ``lease_s`` seconds; False where it is this agent's no longer."""
+        """Hold the claim for another ``lease_s`` seconds. False if this agent no longer holds it."""
         ...
 
     def finish(
@@ -77,12 +77,12 @@ class OnboardingClaims(Protocol):
         reason: str | None = None,
         next_attempt_at: datetime | None = None,
     ) -> bool:
-        """End a claim; False, and nothing changes, where it is this agent's no longer.
+        """End a claim. False, and nothing changes, if this agent no longer holds it.
 
         Args:
             state: how it ended; ``waiting`` without ``next_attempt_at`` is due at once. Not ``claimed``.
-            next_attempt_at: when it is tried again, also after ``done``: a template stands in, and the
-                language model is asked later.
+            next_attempt_at: when it is tried again, also after ``done``: the template's words are in use, and
+                the language model is asked later.
 
         Raises:
             ValueError: ``state`` is ``claimed``.
@@ -90,7 +90,7 @@ class OnboardingClaims(Protocol):
         ...
 
     def request(self, sku: str, now: datetime, reason: str | None = None) -> None:
-        """Ask for onboarding, again where it had ended; a claim that holds goes on undisturbed."""
+        """Ask for onboarding, also if it had ended. A claim that holds is not disturbed."""
         ...
 
     def due(self, now: datetime) -> Sequence[str]:
@@ -98,5 +98,5 @@ class OnboardingClaims(Protocol):
         ...
 
     def record(self, sku: str) -> OnboardingRecord | None:
-        """The row of one SKU; None where it was never claimed or asked for."""
+        """The row of one SKU; None if it was never claimed or requested."""
         ...

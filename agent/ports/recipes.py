@@ -1,4 +1,4 @@
-"""Recipes as files that people read and edit."""
+"""RecipeCodec and ReferenceImages: recipes as files that people read and edit."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class ReferenceEntry:
 
     name: str
     sha256: str | None = None
-    """None where a person added the image by its name alone."""
+    """None if a person added the image by its name alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """What a file says."""
+    """The content of a file."""
 
     recipe: Recipe
-    """Without its references, whose images have still to be found."""
+    """Without its references: their images still have to be found."""
     references: tuple[ReferenceEntry, ...] = ()
     exported: Digests | None = None
-    """The digests of the version that was exported; None where a person wrote the file."""
+    """The digests of the version that was exported; None if a person wrote the file."""
     version: int | None = None
     """The version that was exported."""
 
@@ -36,13 +36,13 @@ class RecipeCodec(Protocol):
     def write(self, recipe: Recipe) -> str: ...
 
     def read(self, text: str, source: str) -> RecipeFile:
-        """Raises RecipeError: all that is wrong, each with its line. ``source``: what the text is called."""
+        """Raises RecipeError, which names every fault with its line. ``source``: what the text is called."""
         ...
 
 
-class Images(Protocol):
+class ReferenceImages(Protocol):
     """Images that travel with a recipe file."""
 
     def find(self, entry: ReferenceEntry) -> bytes | None:
-        """The bytes of a reference; None where it did not travel along. Raises RecipeError."""
+        """The bytes of a reference; None if it did not travel along. Raises RecipeError."""
         ...

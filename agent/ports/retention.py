@@ -1,4 +1,4 @@
-"""Retention: images go when their time is over, rows stay."""
+"""Retention: deletes media and events whose time is over; inspections stay."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What one run of the retention did."""
+    """What one run deleted."""
 
     rows: int = 0
-    """Inspections that name no image any more; none was deleted."""
+    """Inspections that no longer name an image. No inspection was deleted."""
     files: int = 0
     """Files that were deleted."""
     bytes: int = 0
     """What these files held together."""
     missing: int = 0
-    """Files that were due and were gone already."""
+    """Files that were due and already gone."""
     failed: int = 0
-    """Files that no row names any more and that the disk did not let go; each is logged."""
+    """Files that no row names any more and that could not be deleted. Each is logged."""
     events: int = 0
     """Events that were deleted."""
     messages: int = 0
-    """Sent messages that were forgotten."""
+    """Sent messages that were deleted."""
 
     def __add__(self, other: Pruned) -> Pruned:
         return Pruned(
@@ -44,15 +44,15 @@ class Pruned:
 
 
 def never() -> bool:
-    """For who has no reason to stop early."""
+    """The ``stop`` of a caller that never stops early."""
     return False
 
 
 class Retention(Protocol):
-    """Takes away the media of inspections that are older than the keep of their verdict.
+    """Deletes the media of inspections that are older than their verdict's period.
 
-    Between two transactions it rests as long as the last one took, so that whoever records frames has
-    the database at least half of the time.
+    Between two transactions it pauses as long as the last one took, so that the recording of frames has the
+    database at least half of the time.
     """
 
     def prune(
@@ -62,16 +62,16 @@ class Retention(Protocol):
         chunk: int = 200,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """Let go of every image whose time is over at ``now``.
+        """Delete every image whose time is over at ``now``.
 
         Args:
-            now: with its zone.
-            keep: how long, by verdict (``PASS``, ``FAIL``...), counted from ``received_at``. None, or a
-                verdict that is not named: for ever.
+            now: with its zone. keep: how long, by verdict (``PASS``, ``FAIL``...), counted from
+            ``received_at``. None, or a verdict
+                that is not named: for ever.
             chunk: how many rows at most change in one transaction.
-            stop: asked between two transactions; when it says True, what was begun is brought to its end.
+            stop: asked between two transactions. If it returns True, what was begun is completed.
 
-        Raises StorageError: the database refused; rows that were changed until then stay changed.
+        Raises StorageError: the database refused. Rows that were changed until then stay changed.
         """
         ...
 
@@ -83,10 +83,10 @@ class Retention(Protocol):
         chunk: int = 200,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """Delete events, and messages that the broker has, that are older than their keep; None: for ever.
+        """Delete events and sent messages that are older than their period. None: keep them for ever.
 
-        Inspections, feedback, recipes and messages that still wait are never deleted. The arguments, and
-        what is raised, are those of :meth:`prune`.
+        Inspections, feedback, recipes and messages that still wait are never deleted. Arguments and errors
+        are those of :meth:`prune`.
         """
         ...
 
@@ -100,22 +100,22 @@ class Retention(Protocol):
         chunk: int = 20,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """Let go of images before their time, because the disk is full; rows stay.
+        """Delete images before their time, because the disk is full. Rows stay.
 
         Args:
-            order: verdicts; the images of the first go first, the oldest of each before the younger. Those
-                of a verdict that is not named stay, and so do references.
-            enough: asked between two transactions, and the first time before anything is done.
-            now: with its zone.
-            grace: a file that was stored within this time stays, unless all rows that will name it are
-                known to be written.
-            chunk: how many rows at most change in one transaction; fewer where the disk has no room for it.
+            order: verdicts. The images of the first are deleted first, the oldest of each before the younger.
+                Those of a verdict that is not named stay, and so do references.
+            enough: asked between two transactions, and once before anything is deleted. now: with its zone.
+            grace: a file that was stored within this time stays, unless all rows that will name it are known
+            to
+                be written.
+            chunk: how many rows at most change in one transaction; fewer if the disk has no room for so many.
             stop: as for :meth:`prune`.
 
-        Raises StorageError: the database refused; rows that were changed until then stay changed.
+        Raises StorageError: the database refused. Rows that were changed until then stay changed.
         """
         ...
 
     def newest_before(self, moment: datetime) -> datetime | None:
-        """When the last thing happened, frame or event, that the history has from before ``moment``."""
+        """The time of the last frame or event in the history before ``moment``; None without one."""
         ...

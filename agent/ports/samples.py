@@ -1,4 +1,4 @@
-"""Samples: what the history holds of parts that are known or said to be good."""
+"""Samples: images and scores in the history of parts that are known to be good, or called good."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class RecordedFrame:
 
 
 class Samples(Protocol):
-    """Questions to the history. Every method raises StorageError."""
+    """Queries on the history. Every method raises StorageError."""
 
     def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
         """The first ``most`` different images of ``sku`` that were inspected, the oldest first.
 
         Without those that a person called defective, and without frames that failed or were skipped. Their
-        files are there, and stay for an hour at least, so that they can be made references.
+        files exist, and stay for an hour at least, so that they can become references.
         """
         ...
 
     def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
-        """Of the newest ``most`` judged frames those that these recipe versions judged, the oldest first.
+        """Those of the newest ``most`` judged frames that these recipe versions judged, the oldest first.
 
-        With the latest word on each; without frames that failed or were skipped. No more rows are read,
+        With the latest feedback on each, without frames that failed or were skipped. No more rows are read,
         however long the history is.
         """
         ...
@@ -47,13 +47,13 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JudgedScore:
-    """The score of a frame from production and what became of it."""
+    """The score of a frame from production, its verdict and the feedback on it."""
 
     score: float
     passed: bool
-    """False: it was shown to people, as FAIL or REVIEW."""
+    """False: it was FAIL or REVIEW, so it was shown to people."""
     good: bool | None
-    """The latest word of a person; None where nobody gave one."""
+    """The latest feedback; None without one."""
     recipe_version: int
     threshold: float | None
-    """In force when it was judged; None: the recipe was not calibrated, and every frame was shown."""
+    """The one that judged it; None: the recipe was not calibrated, and every frame was shown."""

@@ -1,4 +1,4 @@
-"""The cabinet: recipes in use, prepared for the models and kept ready for the next frame."""
+"""RecipeCache: recipes in use, prepared for the models and kept ready for the next frame."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Protocol
 
 from agent.domain.errors import RecipeError, SightlineError
 from agent.domain.frame import Image
@@ -20,17 +20,27 @@ from agent.telemetry import about
 
 logger = logging.getLogger(__name__)
 
-
 REFUSED_S = 30.0
-"""How long a version that could not be prepared is left alone."""
+"""Pause before a version that could not be prepared is tried again."""
+
+
+class RescoringRequests(Protocol):
+    """Takes products whose threshold has to be set again, because another scorer set it."""
+
+    def request(self, sku: str) -> None:
+        """Must neither wait nor raise."""
+        ...
 
 
 class RecipeCache:
-    """Prepared recipes by SKU, the least recently used put away first.
+    """Prepared recipes by SKU. The least recently used is dropped first.
 
-    A newer version is prepared beside the line and takes over between two batches; until it is
-    ready, and where it cannot be prepared, frames are inspected with the version at hand.
+    A newer version is prepared beside the pipeline and takes over between two batches. Until it is ready, and
+    if it cannot be prepared, frames are inspected with the version at hand.
     """
+
+    rescoring: RescoringRequests | None = None
+    """Asked for a new threshold whenever a recipe is loaded whose threshold does not apply."""
 
     def __init__(
         self,
@@ -51,13 +61,12 @@ class RecipeCache:
         self._ready: OrderedDict[str, Prepared] = OrderedDict()
         self._loading: dict[str, Future[None]] = {}
         self._refused: dict[str, tuple[int, float]] = {}
-        self._when_foreign: Callable[[str], None] = lambda _sku: None
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recipes")
-        self._generic = inspector.prepare(generic_recipe("generic", method), ())
+        self._template = inspector.prepare(generic_recipe("generic", method), ())
 
     def close(self) -> None:
-        """Stop preparing; what is under way is finished first."""
+        """Stop preparing, after what is under way."""
         self._loader.shutdown(wait=True, cancel_futures=True)
 
     def current(self, sku: str) -> Prepared:
@@ -68,7 +77,7 @@ class RecipeCache:
         """
         version = self._book.active_version(sku)
         if version is None:
-            return self._template(sku)
+            return self._template_for(sku)
         with self._lock:
             held = self._ready.get(sku)
             if held is not None:
@@ -80,24 +89,18 @@ class RecipeCache:
         return held
 
     def put(self, prepared: Prepared) -> None:
-        """Take in a recipe that was just enrolled: nothing needs to be prepared again."""
+        """Add a recipe that was just enrolled, so that it is not prepared again."""
         with self._lock:
-            # Whatever came last stays, older versions too: a person may have gone back to one. Where
-            # two come at once, `current` sees a version that is not the active one and loads again.
+            # The last one stays, even if its version is older: a person may have gone back to it. If two
+            # come at once, `current` sees a version that is not the active one and loads again.
             sku = prepared.recipe.sku
             self._ready[sku] = prepared
             self._ready.move_to_end(sku)
             while len(self._ready) > self._capacity:
                 self._ready.popitem(last=False)
 
-    def when_foreign(self, tell: Callable[[str], None]) -> None:
-        """``tell`` is called with the SKU whenever a recipe is loaded whose threshold does not apply; it must
-        neither wait nor raise.
-        """
-        self._when_foreign = tell
-
-    def foreign(self, recipe: Recipe) -> bool:
-        """Whether other weights, another method or other parameters gave its threshold.
+    def has_other_scorer(self, recipe: Recipe) -> bool:
+        """Whether other weights, another method or other parameters set its threshold.
 
         Raises RecipeError, ModelError.
         """
@@ -108,8 +111,8 @@ class RecipeCache:
         """The images of references, from the media folder.
 
         Raises:
-            RecipeError: one cannot be read. That is a matter of this recipe: waiting for the file as
-                for a database would hold up the frames of all others.
+            RecipeError: one cannot be read. This concerns the one recipe: waiting for the file, as for a
+                database, would hold up the frames of all others.
         """
         return [self._image(reference) for reference in references]
 
@@ -121,21 +124,21 @@ class RecipeCache:
                 f"reference {reference.name!r} cannot be read: {error}; restore it or enroll again"
             ) from error
 
-    def _template(self, sku: str) -> Prepared:
-        return self._generic.with_recipe(replace(self._generic.recipe, sku=sku, calibration=None))
+    def _template_for(self, sku: str) -> Prepared:
+        return self._template.with_recipe(replace(self._template.recipe, sku=sku, calibration=None))
 
     def _load(self, sku: str) -> Prepared:
         recipe = self._book.active(sku)
         if recipe is None:
-            return self._template(sku)
-        recipe = self._checked(recipe)
+            return self._template_for(sku)
+        recipe = self._with_own_threshold(recipe)
         prepared = self._inspector.prepare(recipe, self.images(recipe.references))
         self.put(prepared)
         return prepared
 
-    def _checked(self, recipe: Recipe) -> Recipe:
-        """Without its calibration where another scorer gave it; see :meth:`foreign`."""
-        if not self.foreign(recipe):
+    def _with_own_threshold(self, recipe: Recipe) -> Recipe:
+        """Without its calibration if another scorer set it."""
+        if not self.has_other_scorer(recipe):
             return recipe
         logger.warning(
             "the threshold of %r version %d was set with other weights or parameters; its verdicts are "
@@ -144,7 +147,8 @@ class RecipeCache:
             recipe.version,
             extra=about(None, sku=recipe.sku),
         )
-        self._when_foreign(recipe.sku)
+        if self.rescoring is not None:
+            self.rescoring.request(recipe.sku)
         return replace(recipe, calibration=None)
 
     def _load_beside(self, sku: str, version: int) -> None:
@@ -161,7 +165,7 @@ class RecipeCache:
         try:
             self._load(sku)
         except (SightlineError, RuntimeError, ValueError) as error:  # torch raises RuntimeError
-            # The version at hand goes on; this one is tried again once that costs little.
+            # The version at hand goes on. This one is tried again after a pause, not for every frame.
             with self._lock:
                 self._refused[sku] = (version, time.monotonic() + REFUSED_S)
             logger.error(

@@ -1,8 +1,7 @@
-"""Commands from outside, carried out beside the frames: recipes listed, shown, activated, in and out."""
+"""Commands: recipes listed, shown, activated, exported, imported and commissioned by message."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,23 +10,22 @@ from agent.domain.errors import RecipeError
 from agent.domain.events import Event
 from agent.domain.frame import Delivery
 from agent.enrollment.first_frames import enroll_first_frames
-from agent.ports import History, RecipeBook, Samples
+from agent.event_log import EventLog
+from agent.ports import RecipeBook, Samples
 from agent.ports.commands import Answer, Command, CommandError, CommandParser, Replier
-from agent.recipes.import_export import RecipeImporter
-from agent.recipes.view import listed, shown
+from agent.recipes.import_export import RecipeTransfer
+from agent.recipes.view import listing_record, recipe_record
 from agent.telemetry import Counters
 
-logger = logging.getLogger(__name__)
-
 MOST_LISTED = 200
-"""Versions in one answer: it has to fit into a message."""
+"""Versions in one answer, which has to fit into a message."""
 
 
 class Commands:
-    """Answers every message on the command topic, and writes down what was asked.
+    """Answers every message on the command topic, and stores an event for it.
 
-    A command may be delivered twice (QoS 1): listing and showing change nothing, activating again leaves
-    the same version active, and importing again finds the version that is there.
+    A command may be delivered twice (QoS 1). Listing and showing change nothing, activating again leaves the
+    same version active, and importing again finds the version that is there.
     """
 
     def __init__(
@@ -35,21 +33,18 @@ class Commands:
         parser: CommandParser,
         replier: Replier,
         book: RecipeBook,
-        exchange: RecipeImporter,
-        history: History,
+        transfer: RecipeTransfer,
+        events: EventLog,
         samples: Samples,
         counters: Counters,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._parser = parser
         self._replier = replier
         self._book = book
-        self._exchange = exchange
-        self._history = history
+        self._transfer = transfer
+        self._events = events
         self._samples = samples
         self._counters = counters
-        self._clock = clock
         self._handlers: Mapping[str, Callable[[Command], dict[str, Any]]] = {
             "recipe.list": self._list,
             "recipe.show": self._show,
@@ -60,10 +55,10 @@ class Commands:
         }
 
     def handle(self, delivery: Delivery) -> None:
-        """Carry a command out; its event and its answer are written in one transaction.
+        """Carry out a command. Its event and its answer are stored in one transaction.
 
         Raises:
-            StorageError: the database or the media folder refused; the delivery may be handled again.
+            StorageError: the database or the media folder refused. The delivery may be handled again.
         """
         try:
             if delivery.retained:
@@ -87,33 +82,32 @@ class Commands:
     def _answer(self, delivery: Delivery, answer: Answer, sku: str | None) -> None:
         failed = answer.error is not None
         self._counters.add("commands_refused" if failed else "commands")
-        name = answer.command or "a message that is no command"
+        name = answer.command or "a message that is not a command"
         outcome = answer.error or "done"
         asked = f", asked for as {answer.request_id}" if answer.request_id else ""
-        logger.info("command %s%s: %s", name, asked, outcome)
         event = Event(
             kind="bad-command" if failed else "command",
             message=f"{name}{asked}: {outcome}",
-            at=self._clock(),
+            at=datetime.now(UTC),
             sku=sku or _sku_of(answer),
-            details={"command": answer.command, "request_id": answer.request_id, **_told(answer)},
+            details={"command": answer.command, "request_id": answer.request_id, **_row_details(answer)},
             severity="warning" if failed else "info",
         )
-        self._history.announce(event, (self._replier.reply(delivery, answer),))
+        self._events.store(event, (self._replier.reply(delivery, answer),))
 
     # ------------------------------------------------------------------------------------ commands
 
     def _list(self, command: Command) -> dict[str, Any]:
         lines = self._book.listing(command.sku)
         return {
-            "recipes": [listed(line) for line in lines[:MOST_LISTED]],
+            "recipes": [listing_record(line) for line in lines[:MOST_LISTED]],
             "left_out": max(0, len(lines) - MOST_LISTED),
         }
 
     def _show(self, command: Command) -> dict[str, Any]:
-        recipe = self._exchange.find(_sku(command), command.version)
+        recipe = self._transfer.find(_sku(command), command.version)
         active = self._book.active_version(recipe.sku) == recipe.version
-        return {"recipe": shown(recipe, active=active)}
+        return {"recipe": recipe_record(recipe, active=active)}
 
     def _activate(self, command: Command) -> dict[str, Any]:
         sku, version = _sku(command), command.version
@@ -124,13 +118,13 @@ class Commands:
         return {"sku": sku, "version": version, "before": before}
 
     def _export(self, command: Command) -> dict[str, Any]:
-        recipe = self._exchange.find(_sku(command), command.version)
-        return {"sku": recipe.sku, "version": recipe.version, "recipe": self._exchange.export(recipe)}
+        recipe = self._transfer.find(_sku(command), command.version)
+        return {"sku": recipe.sku, "version": recipe.version, "recipe": self._transfer.export_text(recipe)}
 
     def _import(self, command: Command) -> dict[str, Any]:
         if command.recipe is None:
             raise RecipeError("recipe.import needs the recipe")
-        imported = self._exchange.import_text(
+        imported = self._transfer.import_text(
             command.recipe, "the recipe", sku=command.sku, activate=command.activate
         )
         recipe = imported.recipe
@@ -161,7 +155,7 @@ def _sku_of(answer: Answer) -> str | None:
     return sku if isinstance(sku, str) else None
 
 
-def _told(answer: Answer) -> dict[str, int | str | None]:
-    """Of the result, what fits a row."""
+def _row_details(answer: Answer) -> dict[str, int | str | None]:
+    """The values of the result that fit into a row."""
     kept = ("version", "before", "new", "active", "calibrated")
     return {name: value for name, value in (answer.result or {}).items() if name in kept}

@@ -1,4 +1,4 @@
-"""What a person changed in a recipe that was written to a file, and what may be kept of it."""
+"""reconcile(): what a person changed in a recipe file, and which parts of the recipe still hold."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _SCORING = {
     "words": "the prompts",
     "references": "the references",
 }
-"""Parts of a recipe that its scores depend on, in words."""
+"""Parts of a recipe that its scores depend on, as sentences name them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A recipe as it may be stored, and what a person should know of it."""
+    """A recipe as it may be stored, and remarks for the person who edited it."""
 
     recipe: Recipe
     remarks: tuple[str, ...] = ()
 
 
 def reconcile(recipe: Recipe, exported: Digests | None) -> Edited:
-    """Keep of an edited recipe what still holds.
+    """Keep the parts of an edited recipe that still hold.
 
-    Edited words are a person's. A threshold belongs to the scores it was set from: where anything was
-    changed that scores depend on, it is dropped. A threshold that a person changed says so.
+    Edited words count as a person's. A threshold belongs to the scores that it was set from, so it is dropped
+    if anything changed that scores depend on. The source of a threshold that a person changed names that.
 
     Args:
-        exported: the digests of the recipe as it was exported; None for a file that nobody exported.
+        exported: the digests of the recipe as it was exported; None for a file that was never exported.
     """
     now = Digests.of(recipe)
     prompts, calibration = recipe.prompts, recipe.calibration
@@ -59,7 +59,7 @@ def reconcile(recipe: Recipe, exported: Digests | None) -> Edited:
 
 
 def same_content(one: Recipe, other: Recipe) -> bool:
-    """Whether two versions inspect alike and tell the same: all but who wrote which when."""
+    """Whether two versions have the same content, whoever wrote them and when."""
     return _content(one) == _content(other)
 
 

@@ -1,4 +1,4 @@
-"""Recipes in and out: a version as text, and edited text as a new version."""
+"""RecipeTransfer: a recipe version to text, and edited text to a new version."""
 
 from __future__ import annotations
 
@@ -10,36 +10,28 @@ from agent.domain.errors import RecipeError, SightlineError, StorageError
 from agent.domain.recipe import Recipe, Reference
 from agent.methods import find_method
 from agent.ports import ImageCodec, MediaStore, RecipeBook
-from agent.ports.recipes import Images, RecipeCodec, RecipeFile, ReferenceEntry
+from agent.ports.recipes import RecipeCodec, RecipeFile, ReferenceEntry, ReferenceImages
 from agent.recipes.diff import reconcile, same_content
 
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
 _NAMED = 5
-"""How many missing images an error names."""
-
-
-class NoImages:
-    """A recipe that came without images: all of its references have to be known already."""
-
-    def find(self, entry: ReferenceEntry) -> bytes | None:
-        """None."""
-        return None
+"""An error names at most so many missing images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of a file."""
+    """The result of an import."""
 
     recipe: Recipe
     """As it is stored."""
     new: bool
-    """False where a stored version says the same already: nothing was written."""
+    """False if a stored version has the same content: nothing was written."""
     active: bool
     remarks: tuple[str, ...] = ()
 
 
-class RecipeImporter:
-    """Exports and imports recipes of one book."""
+class RecipeTransfer:
+    """Exports and imports the recipes of one book."""
 
     def __init__(self, book: RecipeBook, media: MediaStore, codec: RecipeCodec, images: ImageCodec) -> None:
         self._book = book
@@ -48,25 +40,25 @@ class RecipeImporter:
         self._images = images
 
     def find(self, sku: str, version: int | None = None) -> Recipe:
-        """A stored version, by default the active one. Raises RecipeError where there is none."""
+        """A stored version, by default the active one. Raises RecipeError if there is none."""
         recipe = self._book.active(sku) if version is None else self._book.get(sku, version)
         if recipe is None:
             which = "active recipe" if version is None else f"recipe version {version}"
             raise RecipeError(f"there is no {which} of {sku!r}; `sightline recipe list` names what there is")
         return recipe
 
-    def export(self, recipe: Recipe) -> str:
+    def export_text(self, recipe: Recipe) -> str:
         """The text of a version."""
         return self._codec.write(recipe)
 
-    def images(self, recipe: Recipe) -> Sequence[tuple[str, bytes]]:
-        """File name and bytes of each reference. Raises RecipeError where one cannot be read."""
+    def export_images(self, recipe: Recipe) -> Sequence[tuple[str, bytes]]:
+        """File name and bytes of each reference. Raises RecipeError if one cannot be read."""
         found = []
         for reference in recipe.references:
             content = self._stored(reference)
             if content is None:
                 raise RecipeError(f"reference {reference.name!r} is missing in the media folder; restore it")
-            found.append((image_name(reference.sha256, content), content))
+            found.append((_file_name(reference.sha256, content), content))
         return found
 
     def import_text(
@@ -74,25 +66,27 @@ class RecipeImporter:
         text: str,
         source: str,
         *,
-        images: Images | None = None,
+        images: ReferenceImages | None = None,
         sku: str | None = None,
         activate: bool = True,
     ) -> Imported:
-        """Store what ``text`` says as the next version of its SKU; see :func:`agent.recipes.diff.reconcile`.
+        """Store the recipe in ``text`` as the next version of its SKU.
 
-        Bringing the same text in again writes nothing: a message may be delivered twice.
+        :func:`agent.recipes.diff.reconcile` decides what holds of an edited recipe. The same text again
+        writes nothing, since a message may be delivered twice.
 
         Args:
             source: what the text is called in errors.
-            sku: the product it is for; by default the one that the file names.
+            images: the images of its references, if they came along.
+            sku: the product that it is for; by default the one that the file names.
 
         Raises:
-            RecipeError: the text, its method or its references are unusable; nothing is stored then.
+            RecipeError: the text, its method or its references are unusable. Nothing is stored then.
             StorageError: the database or the media folder refused.
         """
         file = self._codec.read(text, source)
         find_method(file.recipe.method).parameters(file.recipe.parameters)  # refuses what it does not know
-        references = self._references(file, images or NoImages(), source)
+        references = self._references(file, images, source)
         draft = replace(file.recipe, references=references, sku=sku or file.recipe.sku)
         edited = reconcile(draft, file.exported)
         recipe = replace(edited.recipe, origin="import", parent=self._parent(edited.recipe, file))
@@ -111,7 +105,7 @@ class RecipeImporter:
         return file.version if self._book.get(recipe.sku, file.version) is not None else None
 
     def _known(self, recipe: Recipe) -> Recipe | None:
-        """The version that a file was exported from, or the newest, where it says the same."""
+        """The newest version, or the one that the file was exported from, if its content is the same."""
         newest = max((line.version for line in self._book.listing(recipe.sku)), default=None)
         for version in dict.fromkeys((newest, recipe.parent)):
             known = None if version is None else self._book.get(recipe.sku, version)
@@ -119,7 +113,9 @@ class RecipeImporter:
                 return known
         return None
 
-    def _references(self, file: RecipeFile, images: Images, source: str) -> tuple[Reference, ...]:
+    def _references(
+        self, file: RecipeFile, images: ReferenceImages | None, source: str
+    ) -> tuple[Reference, ...]:
         found = [(entry, self._reference(entry, images)) for entry in file.references]
         missing = [entry.name for entry, reference in found if reference is None]
         if missing:
@@ -131,11 +127,11 @@ class RecipeImporter:
             )
         return tuple(reference for _, reference in found if reference is not None)
 
-    def _reference(self, entry: ReferenceEntry, images: Images) -> Reference | None:
+    def _reference(self, entry: ReferenceEntry, images: ReferenceImages | None) -> Reference | None:
         known = None if entry.sha256 is None else self._book.reference(entry.sha256)
         if known is not None and self._stored(known) is not None:
             return replace(known, name=entry.name)
-        content = images.find(entry)
+        content = None if images is None else images.find(entry)
         if content is None:
             return None
         digest = hashlib.sha256(content).hexdigest()
@@ -148,18 +144,18 @@ class RecipeImporter:
             self._images.decode(content)
         except SightlineError as error:
             raise RecipeError(f"reference {entry.name!r} cannot be read: {error}") from error
-        suffix = image_name("", content)
+        suffix = _file_name("", content)
         return Reference(digest, self._media.put(content, suffix), entry.name)
 
     def _stored(self, reference: Reference) -> bytes | None:
         try:
             return self._media.get(reference.path)
         except StorageError:
-            return None  # lost or damaged: the caller takes it from elsewhere, or says that it is missing
+            return None  # lost or damaged: the caller takes it from elsewhere, or reports it as missing
 
 
-def image_name(sha256: str, content: bytes) -> str:
-    """``<sha256>.jpg`` or ``.png``, by what the bytes are. Raises RecipeError for others."""
+def _file_name(sha256: str, content: bytes) -> str:
+    """``<sha256>.jpg`` or ``.png``, by the first bytes. Raises RecipeError for other formats."""
     for magic, suffix in _SUFFIXES.items():
         if content.startswith(magic):
             return sha256 + suffix

@@ -1,4 +1,7 @@
-"""A recipe as people read it, in plain values that JSON and YAML hold."""
+"""listing_record() and recipe_record(): recipes in plain values, as JSON for people and programs holds them.
+
+A file of its own: the command line imports it when it starts, and nothing here loads a model.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from agent.domain.prompts import NamedDefect
 from agent.domain.recipe import Recipe, RecipeListing
 
 
-def listed(line: RecipeListing) -> dict[str, Any]:
+def listing_record(line: RecipeListing) -> dict[str, Any]:
     """One version in a list."""
     return {**asdict(line), "created_at": line.created_at.isoformat()}
 
 
-def shown(recipe: Recipe, *, active: bool) -> dict[str, Any]:
-    """All of a recipe but its images."""
+def recipe_record(recipe: Recipe, *, active: bool) -> dict[str, Any]:
+    """A whole recipe except its images."""
     calibration = recipe.calibration
     return {
         "sku": recipe.sku,

@@ -58,7 +58,7 @@ class Rooms:
         self.history = SqlHistory(self.database, agent_id="cell-7", agent_version="1")
         self.outbox = SqlOutbox(self.database, agent_id="cell-7")
         self.book = SqlRecipeBook(self.database)
-        self.desk = SqlOnboardingClaims(self.database)
+        self.claims = SqlOnboardingClaims(self.database)
         self.media = MediaFolder(folder / "media")
         self.samples = SqlSamples(self.database, self.media)
         self.codec = CvImageCodec()

@@ -1,4 +1,4 @@
-"""An onboarding of one agent on real storage."""
+"""onboarding(): an onboarding of one agent on real storage."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from typing import Any
 from agent.calibration.threshold import CalibrationPolicy
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
+from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.onboarding import OnboardingContext, OnboardingCoordinator, OnboardingOptions
-from agent.ports import History, PromptWriter, RecipeBook
+from agent.ports import PromptWriter, RecipeBook
 from agent.recipes.cache import RecipeCache
+from agent.telemetry import Counters
 from tests.support.factory import Rooms
 from tests.support.schedule import ManualSchedule
 
 
 def onboarding(
     rooms: Rooms,
-    cabinet: RecipeCache,
+    recipe_cache: RecipeCache,
     inspector: Inspector,
     *,
     book: RecipeBook | None = None,
-    history: History | None = None,
+    events: EventLog | None = None,
     writer: PromptWriter | None = None,
     schedule: ManualSchedule | None = None,
     agent: str = "cell-7",
-    pose: OrientationPolicy | None = None,
+    orientation: OrientationPolicy | None = None,
     **options: Any,
 ) -> OnboardingCoordinator:
     """With short pauses, and a schedule that runs by hand."""
@@ -36,17 +38,17 @@ def onboarding(
         "frames_wait_s": 0.5,
         **options,
     }
-    office = OnboardingContext(
+    context = OnboardingContext(
         book=book or rooms.book,
-        desk=rooms.desk,
-        cabinet=cabinet,
+        claims=rooms.claims,
+        recipe_cache=recipe_cache,
         inspector=inspector,
-        history=history or rooms.history,
+        events=EventLog(rooms.history, (), Counters()) if events is None else events,  # an empty one is false
         samples=rooms.samples,
         selection=SelectionPolicy(),
         policy=CalibrationPolicy(0.01),
         agent=agent,
         options=OnboardingOptions(**short),
-        pose=pose,
+        orientation=orientation,
     )
-    return OnboardingCoordinator(office, schedule or ManualSchedule(), writer=writer)
+    return OnboardingCoordinator(context, schedule or ManualSchedule(), writer=writer)

@@ -24,7 +24,7 @@ from agent.pipeline import Pace, Pipeline, PipelineOptions, PipelineParts
 from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Sink, Transport
 from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
-from agent.recipes.import_export import RecipeImporter
+from agent.recipes.import_export import RecipeTransfer
 from agent.telemetry import Counters, Measures
 from storage import MediaFolder, SqlHistory
 from tests.support.encoders import ColourEncoder
@@ -161,7 +161,7 @@ class Plant:
                 JsonCommandParser(),
                 MqttReplier(self.topics, "1", self.counters),
                 rooms.book,
-                RecipeImporter(rooms.book, media, RecipeYaml(), rooms.codec),
+                RecipeTransfer(rooms.book, media, RecipeYaml(), rooms.codec),
                 self.event_log,
                 rooms.samples,
                 self.counters,

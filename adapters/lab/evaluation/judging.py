@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from adapters.evaluation.metrics import PixelHistogram, Scale
 from adapters.lab.evaluation.trials import Sample, Trial
+from agent.app.options import orientation_policy
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.enrollment.enroll import decide_angles
-from agent.enrollment.orientation import OrientationPolicy, policy_for
+from agent.enrollment.orientation import OrientationPolicy
 from agent.inference.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
 from agent.methods.maps import pool_map
@@ -40,7 +41,7 @@ def _inspection() -> tuple[str, dict[str, Any]]:
 
 def pose_in_force() -> OrientationPolicy:
     """How the embedded profile finds out how parts lie, and in how many directions it memorises them."""
-    chosen = policy_for(_settings().references.rotations, _settings().references.directions)
+    chosen = orientation_policy(_settings())
     if chosen is None:
         raise ConfigurationError("the embedded profile names angles; `references.rotations` has to be auto")
     return chosen

@@ -1,4 +1,4 @@
-"""One synthetic defect on one photograph: where, how large, how plain, and its exact mask."""
+"""add_defect(): one synthetic defect on one image, with its exact mask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.onboarding.synthetic_defects.foreground import Mask, estimate_foregro
 from agent.onboarding.synthetic_defects.kinds import DRAWERS, Levels, Site
 
 KINDS = tuple(DRAWERS)
-"""All kinds, by the names that results carry."""
+"""All kinds, by the names in results."""
 
 AREA = (0.001, 0.05)
 """Share of the frame that a defect aims at, log-uniform."""
@@ -23,19 +23,19 @@ MOST_OF_PRODUCT = 0.2
 """No defect takes more than this share of the product."""
 
 STRENGTH = (0.15, 1.0)
-"""How plain a defect shall be, log-uniform: most real ones are faint."""
+"""How visible a defect shall be, log-uniform: most real ones are faint."""
 
 CHANGED = 3
-"""Levels of 255: a pixel that no channel moved by so much is given back unchanged."""
+"""Levels of 255: a pixel in which no channel changed by so much is returned unchanged."""
 
 VISIBLE = 6.0
-"""Mean Lab distance under the mask: about what a person sees at a glance."""
+"""Mean Lab distance under the mask that a person sees at a glance."""
 
 VISIBLE_NOISE = 1.0
-"""The same in deviations of the product's own fine texture: on rough material a defect must be plainer."""
+"""The same in deviations of the product's own fine texture: on rough material a defect must be stronger."""
 
 PLAIN = 10.0
-"""So plain is enough on any material: what looks like coarse texture may be a print or the build."""
+"""This distance is enough on any material: coarse texture may be a print or the build of the product."""
 
 LEAST_PIXELS = 12
 TRIES = 8
@@ -43,7 +43,7 @@ TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class SyntheticDefect:
-    """A photograph with a defect drawn on its product."""
+    """An image with a defect drawn on its product."""
 
     image: Image
     """Equal to the original outside of the mask."""
@@ -55,10 +55,10 @@ class SyntheticDefect:
 def add_defect(
     image: Image, seed: int, *, kinds: Sequence[str] = KINDS, foreground: Mask | None = None
 ) -> SyntheticDefect:
-    """Draw one defect of one of ``kinds`` on a photograph. The same arguments give the same image.
+    """Draw one defect of one of ``kinds`` on an image. The same arguments give the same result.
 
-    A try that is not visible, as a blur on smooth metal, is done again elsewhere and plainer; where a kind
-    cannot be seen on this product at all, the next kind has its turn, in an order that ``seed`` decides.
+    A try that is not visible, for instance a blur on smooth metal, is repeated elsewhere and stronger. If a
+    kind cannot be made visible on this product, the next kind follows, in an order that ``seed`` decides.
 
     Args:
         image: (H, W, 3) uint8 RGB, 16 pixels or more a side.
@@ -93,22 +93,22 @@ def add_defect(
 def _check(image: Image, kinds: Sequence[str], foreground: Mask | None) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < 16:
         raise ValueError(
-            f"a photograph is (H, W, 3) uint8, 16 pixels or more a side, not {image.shape} {image.dtype}"
+            f"an image is (H, W, 3) uint8, 16 pixels or more a side, not {image.shape} {image.dtype}"
         )
     unknown = [kind for kind in kinds if kind not in DRAWERS]
     if unknown or not kinds:
-        said = f"no kind of defect {unknown[0]!r}" if unknown else "no kind of defect named"
-        raise ValueError(f"{said}; there are: {', '.join(KINDS)}")
+        problem = f"no kind of defect {unknown[0]!r}" if unknown else "no kind of defect named"
+        raise ValueError(f"{problem}; there are: {', '.join(KINDS)}")
     if foreground is not None and (foreground.shape != image.shape[:2] or not foreground.any()):
         raise ValueError("the foreground has the image's height and width and at least one pixel")
 
 
 def _place(rng: np.random.Generator, product: Mask, area: float) -> NDArray[np.float64]:
-    """(1, 2) x, y of a pixel of the product, away from its edge where the product is large enough."""
+    """(1, 2) x, y of a pixel of the product, away from its edge if the product is large enough."""
     inside = cv2.distanceTransform(np.pad(product, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)[
         1:-1, 1:-1
     ]
-    # Real defects sit at edges, too: a fifth of them may.
+    # Real defects lie at edges, too: a fifth of these may.
     wanted = 0.0 if rng.random() < 0.2 else 0.7 * float(np.sqrt(area / np.pi))
     rows, columns = np.nonzero(inside > min(wanted, 0.7 * float(inside.max())))
     chosen = int(rng.integers(len(rows)))
@@ -116,7 +116,7 @@ def _place(rng: np.random.Generator, product: Mask, area: float) -> NDArray[np.f
 
 
 def _compose(image: Image, layer: Levels, alpha: NDArray[np.float32], product: Mask) -> tuple[Image, Mask]:
-    """The image with the layer where it shows, and where that is."""
+    """The image with the layer drawn over it, and the mask of the pixels that changed."""
     cover = np.where(product, alpha, np.float32(0))[..., None]
     levels = image + (layer - image) * cover
     changed = np.clip(levels + np.float32(0.5), 0, 255).astype(np.uint8)
@@ -141,14 +141,14 @@ def _lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _noise_and_texture(image: Image, product: Mask) -> tuple[float, float]:
     """Deviation of the camera's noise in levels, and of the product's fine texture in units of lightness.
 
-    Noise is the median size of the Laplacian's response, which edges do not move (Immerkaer 1996, with a
-    median for the mean).
+    Noise is the median size of the Laplacian's response, which edges do not change (Immerkaer 1996, with a
+    median instead of the mean).
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     response = np.abs(cv2.filter2D(grey, -1, kernel))[product]
     noise = float(np.median(response)) / 0.6745 / 6.0
     fine = (grey - cv2.blur(grey, (7, 7)))[product]
-    # Half of the spread between quantiles: single edges and prints are no texture.
+    # Half of the spread between quantiles: single edges and prints are not texture.
     low, high = np.quantile(fine, [0.16, 0.84])
     return noise, float(high - low) / 2 * 100 / 255

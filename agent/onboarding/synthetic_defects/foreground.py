@@ -1,4 +1,4 @@
-"""Where the product is in a frame, told from the frame alone."""
+"""estimate_foreground(): where the product is in an image, from the image alone."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from agent.domain.frame import Image
 Mask = NDArray[np.bool_]
 
 WORKING_SIDE = 160
-"""The estimate is made at this longest side, in pixels: outlines need no more and noise averages out."""
+"""The estimate is made at this longest side, in pixels: outlines need no more, and noise averages out."""
 
 RING = 0.04
-"""The frame's border, as a share of its shorter side, is taken for background."""
+"""The border of the image, as a share of its shorter side, is taken as background."""
 
 BACKGROUND_COLOURS = 4
-"""A belt has stripes and a mat has lines: so many colours describe a background."""
+"""So many colours describe a background: a belt has stripes, a mat has lines."""
 
 LEAST_DISTANCE = 7.0
-"""In Lab units: what is nearer to a background colour is background, however plain the frame is."""
+"""In Lab units: what is nearer to a background colour is background, however uniform the image is."""
 
 SHARES = (0.03, 0.92)
-"""An outline of less or more than these shares of the frame is not believed."""
+"""An outline of less or more than these shares of the image is rejected."""
 
 LEAST_STEP = 0.35
-"""Nor is one across whose edge the distance to the background falls by less than this share of what it is
-inside: that is a highlight, not a product."""
+"""An outline is rejected if, across its edge, the distance to the background falls by less than this share of
+the distance inside: that is a highlight, not a product."""
 
 LEAST_SOLIDITY = 0.45
-"""Nor is one that fills less than this of its convex hull: that is texture, not a product."""
+"""An outline that fills less than this share of its convex hull is rejected: that is texture, not a
+product."""
 
 
 def estimate_foreground(image: Image, box: tuple[int, int, int, int] | None = None) -> Mask:
-    """(H, W) True on the product; everywhere for a surface that fills the frame.
+    """(H, W) True on the product; everywhere for a surface that fills the image.
 
-    The colours of the frame's border are the background's, and what is far from all of them, in one piece
-    and without holes, is the product. Where border and middle do not differ, or what differs is in shreds,
-    the whole frame is the product.
+    The colours of the border are the background's. What is far from all of them, in one piece and without
+    holes, is the product. If border and middle do not differ, or what differs is in shreds, the whole image
+    is the product.
 
     Args:
-        image: (H, W, 3) RGB.
-        box: x0, y0, x1, y1 in pixels where a detector has located the product; the outline is sought inside
-            and is the box itself where there is none.
+        image: (H, W, 3) RGB. box: x0, y0, x1, y1 in pixels if a detector located the product. The outline is
+        sought inside it; without
+            an outline the box itself is the result.
     """
     height, width = image.shape[:2]
     if box is not None:

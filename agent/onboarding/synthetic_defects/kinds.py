@@ -1,4 +1,4 @@
-"""The kinds of synthetic defect. Each gives a changed image and how much of it shows where."""
+"""DRAWERS: the kinds of synthetic defect. Each returns a changed image and how much of it shows where."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Site:
     centre: Points
     """(1, 2) x, y in pixels, on the foreground."""
     area: float
-    """Pixels to aim at."""
+    """The area to aim at, in pixels."""
     strength: float
-    """In (0, 1]: how plain it shall be."""
+    """In (0, 1]: how visible it shall be."""
     noise: float
     """Deviation of the camera's own noise, in levels."""
 
@@ -62,7 +62,7 @@ Drawn = tuple[Levels, Alpha]
 
 
 def cut_paste(site: Site) -> Drawn:
-    """A patch of the product at another place of it (CutPaste, Li et al. 2021, with its colour jitter)."""
+    """A patch of the product at another place on it (CutPaste, Li et al. 2021, with its colour jitter)."""
     rng = site.rng
     shape = blob if rng.random() < 0.5 else rectangle
     alpha = shape(rng, site.shape, site.centre, site.area)
@@ -82,7 +82,7 @@ def cut_paste(site: Site) -> Drawn:
 
 
 def scratch(site: Site) -> Drawn:
-    """A thin bright or dark line, as long as it may be for its area."""
+    """A thin bright or dark line, as long as its area allows."""
     rng = site.rng
     side = float(min(site.shape))
     width = float(np.clip(rng.uniform(0.003, 0.010) * side, 0.8, None))
@@ -110,7 +110,7 @@ def stain(site: Site) -> Drawn:
     rim = np.clip(soft - softened(alpha, 0.35 * radius), 0, None)
     cover = soft * (0.65 + 0.35 * clouds(rng, site.shape, 0.5 * radius)) + 0.5 * rim
     opacity = np.clip(cover * (0.20 + 0.60 * site.strength), 0, 0.92)
-    # Part filter, part cover: a stain darkens what shines through and adds a colour of its own.
+    # Part filter, part cover: a stain darkens what is under it and adds a colour of its own.
     filtered = site.image * (0.35 + 0.65 * colour / np.float32(255))
     return np.asarray(0.45 * filtered + 0.55 * colour, np.float32), np.asarray(opacity, np.float32)
 
@@ -134,7 +134,7 @@ def hole(site: Site) -> Drawn:
 
 
 def missing_patch(site: Site) -> Drawn:
-    """A piece of the build is not there: its surroundings, or what lies behind, take its place."""
+    """A piece of the product is missing: its surroundings, or the background, take its place."""
     rng = site.rng
     shape = rectangle if rng.random() < 0.4 else blob
     alpha = shape(rng, site.shape, site.centre, site.area)
@@ -186,4 +186,4 @@ DRAWERS: Mapping[str, Callable[[Site], Drawn]] = {
     "missing patch": missing_patch,
     "blur": blur,
 }
-"""By the name that results carry."""
+"""By the names in results."""

@@ -1,4 +1,4 @@
-"""Shapes of defects as soft masks: blobs, polygons and lines, drawn anti-aliased."""
+"""Shapes of defects as soft masks: blob(), rectangle(), scratch_line() and polygon(), drawn anti-aliased."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Points = NDArray[np.float64]
 """(n, 2) x, y in pixels."""
 
 _BITS = 4
-"""Corners are placed to a sixteenth of a pixel."""
+"""Bits after the point: corners are placed to a sixteenth of a pixel."""
 
 
 def blob(rng: np.random.Generator, shape: tuple[int, int], centre: Points, area: float) -> Alpha:
-    """An irregular spot of about ``area`` pixels: a stretched circle whose radius wavers."""
+    """An irregular spot of about ``area`` pixels: a stretched circle with a varying radius."""
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     radius = np.ones_like(angles)
     for wave in range(2, 7):
@@ -32,7 +32,7 @@ def blob(rng: np.random.Generator, shape: tuple[int, int], centre: Points, area:
 
 
 def rectangle(rng: np.random.Generator, shape: tuple[int, int], centre: Points, area: float) -> Alpha:
-    """A turned rectangle of ``area`` pixels, up to three times as long as wide (CutPaste's patches)."""
+    """A rotated rectangle of ``area`` pixels, up to three times as long as wide (CutPaste's patches)."""
     stretch = float(np.exp(rng.uniform(0, np.log(3.0)) / 2))
     sides = np.sqrt(area) * np.array([stretch, 1 / stretch])
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * sides
@@ -42,7 +42,7 @@ def rectangle(rng: np.random.Generator, shape: tuple[int, int], centre: Points, 
 def scratch_line(
     rng: np.random.Generator, shape: tuple[int, int], centre: Points, length: float, width: float
 ) -> Alpha:
-    """A bent line that thins out towards its ends; some are broken."""
+    """A bent line that becomes thinner towards its ends; some have a gap."""
     steps = 40
     heading = np.cumsum(rng.normal(0, float(rng.uniform(0.005, 0.06)), steps)) + rng.uniform(0, 2 * np.pi)
     path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0) * (length / steps)
@@ -83,7 +83,7 @@ def clouds(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Al
 
 
 def rotated(points: Points, angle: float) -> Points:
-    """Points turned around the origin."""
+    """Points rotated around the origin."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 

@@ -16,9 +16,10 @@ from paho.mqtt.properties import Properties
 from adapters.mqtt.messages import JsonCommandParser, MqttReplier
 from adapters.recipes.codec import RecipeYaml
 from agent.domain.frame import Delivery, DeliveryKind
+from agent.event_log import EventLog
 from agent.pipeline.outbox_publisher import OutboxPublisher
 from agent.recipes.commands import Commands
-from agent.recipes.import_export import RecipeImporter
+from agent.recipes.import_export import RecipeTransfer
 from storage import upgrade
 from tests.adapters.mqtt.helpers import Agent, options, until
 from tests.fixtures.mosquitto import Mosquitto
@@ -41,11 +42,12 @@ class Answering:
     """Behind a transport, what the line does with commands: carry out, acknowledge, send the answer."""
 
     def __init__(self, agent: Agent, rooms: Rooms) -> None:
-        exchange = RecipeImporter(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
+        transfer = RecipeTransfer(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
         replier = MqttReplier(agent.topics, "1", agent.counters)
+        events = EventLog(rooms.history, (), agent.counters)
         self._agent = agent
         self._commands = Commands(
-            JsonCommandParser(), replier, rooms.book, exchange, rooms.history, rooms.samples, agent.counters
+            JsonCommandParser(), replier, rooms.book, transfer, events, rooms.samples, agent.counters
         )
         self._drain = OutboxPublisher(rooms.outbox, rooms.history, agent.transport, agent.counters)
         self._ending = threading.Event()

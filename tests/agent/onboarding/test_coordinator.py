@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,11 +11,13 @@ from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Image, Job
 from agent.domain.recipe import Recipe, Reference
+from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.onboarding import noun_of
-from agent.ports import RecipeBook
+from agent.ports import OutboxMessage, RecipeBook
 from agent.recipes.cache import RecipeCache
+from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
@@ -25,7 +26,7 @@ from tests.support.onboarding import onboarding
 from tests.support.schedule import ManualSchedule
 
 
-class OnboardingContext:
+class Shop:
     """An onboarding with its parts."""
 
     def __init__(
@@ -40,9 +41,10 @@ class OnboardingContext:
         self.rooms = rooms
         self.inspector = Inspector(method or Fade(ColourEncoder(), defaults=PARAMETERS))
         book = book or rooms.book
-        self.cabinet = RecipeCache(book, self.inspector, rooms.media, rooms.codec, method="fade")
+        self.recipe_cache = RecipeCache(book, self.inspector, rooms.media, rooms.codec, method="fade")
+        self.event_log = EventLog(history or rooms.history, (), Counters())
         self.onboarding = onboarding(
-            rooms, self.cabinet, self.inspector, book=book, history=history, **options
+            rooms, self.recipe_cache, self.inspector, book=book, events=self.event_log, **options
         )
 
     def reference(self, image: Image, name: str = "part") -> Reference:
@@ -58,79 +60,80 @@ class OnboardingContext:
         return recipe
 
     def events(self) -> list[tuple[str, str]]:
+        self.event_log.flush()
         return [(event["kind"], event["message"]) for event in self.rooms.rows("event")]
 
     def close(self) -> None:
         self.onboarding.close()
-        self.cabinet.close()
+        self.recipe_cache.close()
+
+
+Build = Callable[..., Shop]
 
 
 @pytest.fixture
-def build(rooms: Rooms) -> Iterator[Callable[..., OnboardingContext]]:
-    made: list[OnboardingContext] = []
+def build(rooms: Rooms) -> Iterator[Build]:
+    made: list[Shop] = []
 
-    def build(**parts: object) -> OnboardingContext:
-        made.append(OnboardingContext(rooms, **parts))  # type: ignore[arg-type]
+    def build(**parts: Any) -> Shop:
+        made.append(Shop(rooms, **parts))
         return made[-1]
 
     yield build
-    for office in made:
-        office.close()
+    for shop in made:
+        shop.close()
 
 
-Build = Callable[..., OnboardingContext]
-
-
-def test_a_sku_that_is_met_gets_its_template_recipe_once(build: Build) -> None:
-    office = build()
+def test_a_new_sku_gets_its_template_recipe_once(build: Build) -> None:
+    shop = build()
     for _ in range(5):
-        office.onboarding.meet(Job("A"))
-    wait_until(office.events, "the recipe")
-    recipe = office.active("A")
+        shop.onboarding.register(Job("A"))
+    wait_until(shop.events, "the recipe")
+    recipe = shop.active("A")
     assert (recipe.version, recipe.noun, recipe.shots, recipe.calibration) == (1, "object", 0, None)
     assert len(recipe.prompts.normal) == 154
-    office.onboarding.meet(Job("B"))
-    wait_until(lambda: len(office.events()) == 2, "the other recipe")
-    assert office.rooms.count("recipe") == 2
-    assert [kind for kind, _message in office.events()] == ["recipe", "recipe"]
-    assert office.cabinet.current("A").recipe.version == 1
+    shop.onboarding.register(Job("B"))
+    wait_until(lambda: len(shop.events()) == 2, "the other recipe")
+    assert shop.rooms.count("recipe") == 2
+    assert [kind for kind, _message in shop.events()] == ["recipe", "recipe"]
+    assert shop.recipe_cache.current("A").recipe.version == 1
 
 
 def test_the_name_in_the_job_is_the_noun(build: Build) -> None:
-    office = build()
-    office.onboarding.meet(Job("A-17", name=" metal nut "))
-    wait_until(lambda: office.version("A-17"), "the recipe")
-    assert office.active("A-17").noun == "metal nut"
-    assert "a photo of a damaged metal nut" in office.active("A-17").prompts.anomalous
+    shop = build()
+    shop.onboarding.register(Job("A-17", name=" metal nut "))
+    wait_until(lambda: shop.version("A-17"), "the recipe")
+    assert shop.active("A-17").noun == "metal nut"
+    assert "a photo of a damaged metal nut" in shop.active("A-17").prompts.anomalous
 
 
-def test_two_agents_that_meet_a_sku_write_one_recipe(build: Build) -> None:
+def test_two_agents_that_register_a_sku_write_one_recipe(build: Build) -> None:
     first, second = build(), build()
-    first.onboarding.meet(Job("A"))
+    first.onboarding.register(Job("A"))
     wait_until(lambda: first.version("A"), "the recipe")
-    second.onboarding.meet(Job("A"))
+    second.onboarding.register(Job("A"))
     second.close()
     assert first.rooms.count("recipe") == 1
 
 
 def test_a_restart_does_not_write_the_recipe_again(build: Build) -> None:
-    office = build()
-    office.onboarding.meet(Job("A"))
-    wait_until(lambda: office.version("A"), "the recipe")
-    office.close()
+    shop = build()
+    shop.onboarding.register(Job("A"))
+    wait_until(lambda: shop.version("A"), "the recipe")
+    shop.close()
     later = build()
     later.onboarding.start()
-    later.onboarding.meet(Job("A"))
+    later.onboarding.register(Job("A"))
     later.close()
     assert later.rooms.count("recipe") == 1
 
 
-def test_an_agent_killed_before_the_recipe_was_written_makes_up_for_it(build: Build, rooms: Rooms) -> None:
+def test_an_agent_killed_before_the_recipe_was_written_writes_it_later(build: Build, rooms: Rooms) -> None:
     assert rooms.book.register(Job("A", name="nut"))
-    office = build()
-    office.onboarding.start()
-    wait_until(lambda: office.version("A"), "the recipe")
-    assert office.active("A").noun == "nut"
+    shop = build()
+    shop.onboarding.start()
+    wait_until(lambda: shop.version("A"), "the recipe")
+    assert shop.active("A").noun == "nut"
 
 
 class Refusing(SqlRecipeBook):
@@ -154,95 +157,93 @@ class Refusing(SqlRecipeBook):
 
 def test_a_database_that_refused_is_asked_again(build: Build, rooms: Rooms) -> None:
     book = Refusing(rooms.database)
-    office = build(book=book)
+    shop = build(book=book)
     for _ in range(2):
         with pytest.raises(StorageError):
-            office.onboarding.meet(Job("A"))
+            shop.onboarding.register(Job("A"))
     book.failures = 0
-    office.onboarding.meet(Job("A"))
-    wait_until(lambda: office.version("A"), "the recipe")
+    shop.onboarding.register(Job("A"))
+    wait_until(lambda: shop.version("A"), "the recipe")
 
 
-def test_a_first_recipe_that_was_given_up_is_written_once_the_database_is_back(
-    build: Build, rooms: Rooms
-) -> None:
+def test_a_first_recipe_that_failed_is_written_once_the_database_is_back(build: Build, rooms: Rooms) -> None:
     book = Refusing(rooms.database)
     book.failures = 0
     schedule = ManualSchedule()
-    office = build(book=book, schedule=schedule)
-    office.onboarding.start()
-    rooms.book.register(Job("A", name="nut"))  # and then the database went away for longer than is waited
+    shop = build(book=book, schedule=schedule)
+    shop.onboarding.start()
+    rooms.book.register(Job("A", name="nut"))  # and then the database was away for too long
     schedule.run("first recipes")
-    office.onboarding.settled(20.0)
-    assert not office.version("A"), "whoever registered it may be at work"
+    shop.onboarding.wait(20.0)
+    assert not shop.version("A"), "the agent that registered it may be at work"
     schedule.run("first recipes")
-    wait_until(lambda: office.version("A"), "the recipe")
-    assert office.active("A").noun == "nut"
+    wait_until(lambda: shop.version("A"), "the recipe")
+    assert shop.active("A").noun == "nut"
 
 
 def test_a_recipe_that_cannot_be_written_at_once_is_written_later(build: Build, rooms: Rooms) -> None:
     book = Refusing(rooms.database)
     book.failures = 0
-    office = build(book=book)
-    office.onboarding.refer("A", office.reference(part(1)))
+    shop = build(book=book)
+    shop.onboarding.add_reference("A", shop.reference(part(1)))
     book.failures = 2
-    wait_until(lambda: office.version("A") and office.active("A").shots == 1, "the recipe")
+    wait_until(lambda: shop.version("A") and shop.active("A").shots == 1, "the recipe")
 
 
 def test_references_that_come_in_a_burst_make_one_version(build: Build) -> None:
-    office = build()
+    shop = build()
     for seed in range(10):
-        office.onboarding.refer("A", office.reference(part(seed), f"part {seed}"))
-    wait_until(lambda: office.version("A") and office.active("A").shots == 10, "the references")
-    wait_until(lambda: any("calibrated" in message for _kind, message in office.events()), "the event")
-    recipe = office.active("A")
+        shop.onboarding.add_reference("A", shop.reference(part(seed), f"part {seed}"))
+    wait_until(lambda: shop.version("A") and shop.active("A").shots == 10, "the references")
+    wait_until(lambda: any("calibrated" in message for _kind, message in shop.events()), "the event")
+    recipe = shop.active("A")
     assert [reference.name for reference in recipe.references] == [f"part {seed}" for seed in range(10)]
     assert recipe.calibration is not None
     assert recipe.calibration.samples == 10
     assert recipe.version <= 3, "the template and hardly more than one burst"
-    judged = office.inspector.inspect([spotted(50)], [office.cabinet.current("A")])[0]
+    judged = shop.inspector.inspect([spotted(50)], [shop.recipe_cache.current("A")])[0]
     assert judged.verdict == "FAIL"
-    assert not office.rooms.book.held_references("A")
+    assert not shop.rooms.book.held_references("A")
 
 
 def test_later_references_are_added_to_those_before(build: Build) -> None:
-    office = build()
+    shop = build()
     for seed in range(4):
-        office.onboarding.refer("A", office.reference(part(seed)))
-    wait_until(lambda: office.version("A") and office.active("A").shots == 4, "four references")
-    assert office.active("A").calibration is None
+        shop.onboarding.add_reference("A", shop.reference(part(seed)))
+    wait_until(lambda: shop.version("A") and shop.active("A").shots == 4, "four references")
+    assert shop.active("A").calibration is None
     for seed in range(4, 8):
-        office.onboarding.refer("A", office.reference(part(seed)))
-    wait_until(lambda: office.active("A").shots == 8, "eight references")
-    calibration = office.active("A").calibration
+        shop.onboarding.add_reference("A", shop.reference(part(seed)))
+    wait_until(lambda: shop.active("A").shots == 8, "eight references")
+    calibration = shop.active("A").calibration
     assert calibration is not None
     assert calibration.samples == 8
 
 
 def test_the_same_reference_twice_counts_once(build: Build) -> None:
-    office = build()
+    shop = build()
     for _ in range(3):
-        office.onboarding.refer("A", office.reference(part(1)))
-    wait_until(lambda: office.version("A") and office.active("A").shots == 1, "the reference")
-    office.onboarding.refer("A", office.reference(part(1)))
-    office.onboarding.refer("A", office.reference(part(2)))
-    wait_until(lambda: office.active("A").shots == 2, "the other reference")
+        shop.onboarding.add_reference("A", shop.reference(part(1)))
+    wait_until(lambda: shop.version("A") and shop.active("A").shots == 1, "the reference")
+    shop.onboarding.add_reference("A", shop.reference(part(1)))
+    shop.onboarding.add_reference("A", shop.reference(part(2)))
+    wait_until(lambda: shop.active("A").shots == 2, "the other reference")
 
 
-def test_references_from_before_a_restart_are_taken_up(build: Build, rooms: Rooms) -> None:
+def test_references_from_before_a_restart_are_enrolled(build: Build, rooms: Rooms) -> None:
     path = rooms.media.put(encoded(part(1)), ".png")
     rooms.book.register(Job("A"))
     rooms.book.hold_reference("A", Reference(path[6:70], path, "part"))
-    office = build()
-    office.onboarding.start()
-    wait_until(lambda: office.version("A") and office.active("A").shots == 1, "the reference")
+    shop = build()
+    shop.onboarding.start()
+    wait_until(lambda: shop.version("A") and shop.active("A").shots == 1, "the reference")
 
 
 def test_closing_leaves_references_for_the_next_start(build: Build) -> None:
-    office = build(quiet_s=30.0)
-    office.onboarding.refer("A", office.reference(part(1)))
-    office.close()
-    assert [r.name for r in office.rooms.book.held_references("A")] == ["part"]
+    shop = build(quiet_s=30.0)
+    shop.onboarding.add_reference("A", shop.reference(part(1)))
+    shop.close()
+    assert [r.name for r in shop.rooms.book.held_references("A")] == ["part"]
     later = build(quiet_s=0.05)
     later.onboarding.start()
     wait_until(lambda: later.version("A") and later.active("A").shots == 1, "the reference")
@@ -260,43 +261,53 @@ class Failing(Fade):
 def test_an_enrollment_that_fails_is_an_event_and_the_next_one_runs(build: Build) -> None:
     method = Failing(ColourEncoder(), defaults=PARAMETERS)
     method.failure = RuntimeError("out of memory")
-    office = build(method=method)
-    office.onboarding.refer("A", office.reference(part(1)))
-    wait_until(lambda: "enrollment-failed" in dict(office.events()), "the event")
-    assert dict(office.events())["enrollment-failed"] == "enrollment of 'A' failed: out of memory"
-    event = next(e for e in office.rooms.rows("event") if e["kind"] == "enrollment-failed")
+    shop = build(method=method)
+    shop.onboarding.add_reference("A", shop.reference(part(1)))
+    wait_until(lambda: "enrollment-failed" in dict(shop.events()), "the event")
+    assert dict(shop.events())["enrollment-failed"] == "enrollment of 'A' failed: out of memory"
+    event = next(e for e in shop.rooms.rows("event") if e["kind"] == "enrollment-failed")
     assert (event["severity"], event["sku"]) == ("error", "A")
     method.failure = None
-    office.onboarding.refer("A", office.reference(part(2)))
-    wait_until(lambda: office.active("A").shots == 2, "both references")
+    shop.onboarding.add_reference("A", shop.reference(part(2)))
+    wait_until(lambda: shop.active("A").shots == 2, "both references")
 
 
 def test_a_reference_file_that_is_gone_is_named(build: Build) -> None:
-    office = build()
-    reference = office.reference(part(1), "photo 17")
-    (office.rooms.folder / "media" / reference.path).unlink()
-    office.onboarding.refer("A", reference)
-    wait_until(lambda: "enrollment-failed" in dict(office.events()), "the event")
-    assert "'photo 17' cannot be read" in dict(office.events())["enrollment-failed"]
+    shop = build()
+    reference = shop.reference(part(1), "part 17")
+    (shop.rooms.folder / "media" / reference.path).unlink()
+    shop.onboarding.add_reference("A", reference)
+    wait_until(lambda: "enrollment-failed" in dict(shop.events()), "the event")
+    assert "'part 17' cannot be read" in dict(shop.events())["enrollment-failed"]
 
 
-class Mute(SqlHistory):
-    def record_event(self, event: Event) -> None:
-        raise StorageError("away")
+class Refused(SqlHistory):
+    """Stores no event as long as ``away``."""
+
+    away = True
+
+    def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
+        if self.away:
+            raise StorageError("away")
+        super().record_event(event, messages)
 
 
-def test_an_event_that_cannot_be_written_stops_nothing(
+def test_an_event_that_cannot_be_stored_stops_nothing_and_is_stored_later(
     build: Build, rooms: Rooms, caplog: pytest.LogCaptureFixture
 ) -> None:
     method = Failing(ColourEncoder(), defaults=PARAMETERS)
     method.failure = RuntimeError("out of memory")
-    office = build(method=method, history=Mute(rooms.database, agent_id="cell-7", agent_version="1"))
-    with caplog.at_level(logging.ERROR):
-        office.onboarding.refer("A", office.reference(part(1)))
-        wait_until(lambda: "could not be written either" in caplog.text, "the log")
+    history = Refused(rooms.database, agent_id="cell-7", agent_version="1")
+    shop = build(method=method, history=history)
+    shop.onboarding.add_reference("A", shop.reference(part(1)))
+    wait_until(lambda: "enrollment of 'A' failed: out of memory" in caplog.text, "the log")
+    with pytest.raises(StorageError):
+        shop.events()
     method.failure = None
-    office.onboarding.refer("B", office.reference(part(2)))
-    wait_until(lambda: office.version("B") and office.active("B").shots == 1, "the other SKU")
+    shop.onboarding.add_reference("B", shop.reference(part(2)))
+    wait_until(lambda: shop.version("B") and shop.active("B").shots == 1, "the other SKU")
+    history.away = False
+    assert "enrollment-failed" in dict(shop.events())
 
 
 @pytest.mark.parametrize("name", [None, "", "   "])

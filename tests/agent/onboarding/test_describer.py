@@ -1,4 +1,4 @@
-"""A new product and its language model: whatever that does, frames keep coming and a recipe exists."""
+"""A new product and its language model: whatever that does, frames are inspected and a recipe exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from adapters.ollama import OllamaOptions, OllamaWriter
 from agent.domain.frame import DeliveryKind, Job
 from agent.domain.prompts import PromptSource
-from agent.pipeline import pipeline as line
 from agent.ports import OnboardingRecord, OnboardingState
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import Sent, message
@@ -26,38 +25,37 @@ FRAMES = 6
 
 
 @pytest.fixture
-def start(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """A running line whose new products are described by a server."""
-    monkeypatch.setattr(line, "POLL_S", 0.05)
+def start(rooms: Rooms) -> Iterator[Start]:
+    """A running pipeline whose new products are described by a server."""
     plants: list[Plant] = []
 
     def start(ollama: OllamaServer, **options: Any) -> Plant:
         quick = {"timeout_s": 20.0, "budget_s": 60.0, "tries": 1, **options}
         plant = Plant(rooms, writer=OllamaWriter(OllamaOptions(url=ollama.url, **quick)))
-        plant.line.start()
+        plant.pipeline.start()
         plants.append(plant)
         return plant
 
     yield start
     for plant in plants:
-        plant.line.stop()
+        plant.pipeline.stop()
 
 
-def job(sku: str = "A", **told: str) -> Sent:
-    return message(DeliveryKind.JOB, json.dumps({"sku": sku, **told}).encode())
+def job(sku: str = "A", **more: str) -> Sent:
+    return message(DeliveryKind.JOB, json.dumps({"sku": sku, **more}).encode())
 
 
 def record(plant: Plant, sku: str = "A") -> OnboardingRecord:
-    found = plant.rooms.desk.record(sku)
+    found = plant.rooms.claims.record(sku)
     assert found is not None
     return found
 
 
 def ended(plant: Plant, sku: str = "A") -> OnboardingRecord:
-    """The row once nobody works on it any more."""
+    """The row once no agent works on it any more."""
 
     def over() -> bool:
-        row = plant.rooms.desk.record(sku)
+        row = plant.rooms.claims.record(sku)
         # `waiting` with attempts is a later try; without, nobody has begun.
         return row is not None and row.state is not OnboardingState.CLAIMED and row.attempts > 0
 
@@ -88,29 +86,29 @@ def test_a_new_product_is_described_and_its_words_are_tried(start: Start) -> Non
     chosen, active = recipe.prompt_selection["chosen"], plant.rooms.book.active("A")
     assert active is not None
     assert (active.prompts.source is PromptSource.TEMPLATE) == (chosen == "template")
-    assert "prompt-selection" in plant.events()
+    wait_until(lambda: "prompt-selection" in plant.events(), "the event")
 
 
 BAD: dict[str, tuple[Reply, str]] = {
     "prose": (Say("I would rather talk about the weather."), "JSON"),
     "ignores the schema": (Say({"answer": 42}), "nouns"),
-    "says nothing": (Say(""), "empty"),
-    "is no model that is known": (Status(404, "model 'x' not found"), "ollama pull"),
+    "answers nothing": (Say(""), "empty"),
+    "is not a known model": (Status(404, "model 'x' not found"), "ollama pull"),
     "fails": (Status(500, "CUDA error: out of memory"), "500"),
     "breaks off": (Drop(), "Ollama"),
-    "speaks no JSON at all": (Raw(b"<html>"), "Ollama"),
+    "is not JSON at all": (Raw(b"<html>"), "Ollama"),
 }
 
 
 @pytest.mark.parametrize("what", list(BAD))
-def test_the_template_stands_in_and_the_reason_stands_in_the_row(start: Start, what: str) -> None:
-    reply, said = BAD[what]
+def test_the_template_stays_in_use_and_the_reason_is_in_the_row(start: Start, what: str) -> None:
+    reply, reason = BAD[what]
     with OllamaServer(otherwise=lambda asked: reply) as ollama:
         plant = start(ollama)
         rows = plant.inspected(job(name="steel gear"), *(frame(seed) for seed in range(FRAMES)))
         row = ended(plant)
     assert len(rows) == FRAMES
-    assert said in (row.reason or "")
+    assert reason in (row.reason or "")
     wait_until(lambda: "template-stands-in" in plant.events(), "the event")
     active = plant.rooms.book.active("A")
     assert active is not None
@@ -131,12 +129,12 @@ def test_frames_do_not_wait_for_a_slow_model(start: Start, reply: Reply) -> None
         assert not ollama.release.is_set()
 
 
-def test_an_agent_that_stops_waits_for_no_model(start: Start) -> None:
+def test_an_agent_that_stops_does_not_wait_for_the_model(start: Start) -> None:
     with OllamaServer(otherwise=lambda asked: Slow()) as ollama:
         plant = start(ollama, timeout_s=600.0, budget_s=600.0)
         plant.inspected(job(name="steel gear"), frame(0))
         wait_until(lambda: ollama.chats, "the question")
-        plant.line.stop()
+        plant.pipeline.stop()
         assert not ollama.release.is_set()
         assert ollama.hung_up.wait(20.0)
     row = record(plant)
@@ -144,7 +142,7 @@ def test_an_agent_that_stops_waits_for_no_model(start: Start) -> None:
     assert "template-stands-in" not in plant.events()
 
 
-def test_a_model_beyond_its_time_is_given_up(start: Start) -> None:
+def test_a_model_that_takes_too_long_is_given_up(start: Start) -> None:
     with OllamaServer(otherwise=lambda asked: Slow()) as ollama:
         plant = start(ollama, timeout_s=0.3)
         plant.inspected(job(name="steel gear"), frame(0))
@@ -163,15 +161,15 @@ def test_a_server_that_comes_back_later_is_asked_later(start: Start) -> None:
     assert "nobody answers" in (row.reason or "")
     assert sources(plant) == [("template", True)]
     with ollama:  # back at the same address
-        plant.rooms.desk.request("A", row.updated_at)  # its time has come
+        plant.rooms.claims.request("A", row.updated_at)  # its time has come
         plant.schedule.run("onboarding")
         wait_until(lambda: record(plant).state is OnboardingState.DONE, "the second attempt")
     assert "ollama" in [source for source, _ in sources(plant)]
 
 
-def test_what_a_killed_agent_had_claimed_is_taken_up_when_it_starts_again(start: Start, rooms: Rooms) -> None:
+def test_what_a_killed_agent_had_claimed_is_described_after_its_restart(start: Start, rooms: Rooms) -> None:
     rooms.book.register(Job("A", name="steel gear"))
-    assert rooms.desk.claim("A", "cell-7", 900.0, datetime.now(UTC))
+    assert rooms.claims.claim("A", "cell-7", 900.0, datetime.now(UTC))
     with OllamaServer() as ollama:
         plant = start(ollama)
         plant.schedule.run("onboarding at start")
@@ -188,7 +186,7 @@ def test_words_wait_for_frames_to_be_tried_on(start: Start) -> None:
         assert "frames to be tried on" in (row.reason or "")
         asked = len(ollama.chats)
         plant.inspected(*(frame(seed) for seed in range(FRAMES)))
-        plant.rooms.desk.request("A", row.updated_at)
+        plant.rooms.claims.request("A", row.updated_at)
         plant.schedule.run("onboarding")
         wait_until(lambda: record(plant).state is OnboardingState.DONE, "the trial")
         assert len(ollama.chats) == asked  # the words of before are tried, nothing is asked again
@@ -227,23 +225,21 @@ def test_two_agents_describe_a_product_once(rooms: Rooms) -> None:
     with OllamaServer() as ollama:
         writer = OllamaWriter(OllamaOptions(url=ollama.url, tries=1))
         first, second = (Plant(rooms, writer=writer) for _ in range(2))
-        offices = [
-            onboarding(rooms, *_desk(plant), writer=writer, agent=name, frames_wait_s=0.1)
+        both = [
+            onboarding(
+                rooms, plant.recipe_cache, plant.inspector, writer=writer, agent=name, frames_wait_s=0.1
+            )
             for plant, name in ((first, "cell-1"), (second, "cell-2"))
         ]
-        for office in offices:
-            office.meet(Job("A", name="steel gear"))
+        for one in both:
+            one.register(Job("A", name="steel gear"))
 
         def answered() -> bool:
-            row = rooms.desk.record("A")
+            row = rooms.claims.record("A")
             return row is not None and "frames to be tried on" in (row.reason or "")
 
         wait_until(answered, "the answer")
-        for office in offices:
-            office.close()
+        for one in both:
+            one.close()
     assert [sorted(asked.keys) for asked in ollama.chats].count(["nouns"]) == 1
     assert len([one for one in rooms.book.listing("A") if one.origin == "template"]) == 1
-
-
-def _desk(plant: Plant) -> tuple[Any, Any]:
-    return plant.cabinet, plant.inspector

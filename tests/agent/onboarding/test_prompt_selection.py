@@ -1,4 +1,4 @@
-"""Auditions: words that see defects win, words that do not are kept and not used."""
+"""Prompt selection: words that see defects win; words that do not are not used."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_words_that_see_defects_win_and_their_margin_is_recorded() -> None:
     result = tried(BLIND, SEEING)
     assert result.chosen.candidate.prompts is SEEING
     assert result.chosen.auroc > 0.75
-    assert result.entries[0].auroc == 0.5, "equal scores say nothing"
+    assert result.entries[0].auroc == 0.5, "equal scores separate nothing"
     assert result.margin == pytest.approx(result.chosen.auroc - 0.5)
     assert result.chosen.lead > result.chosen.lead_error > 0.0
     assert "set 1 separates best" in result.reason
@@ -150,7 +150,7 @@ def test_template_words_and_both_together_compete() -> None:
     assert result.chosen.candidate.name in ("ollama", "both")
 
 
-def test_the_same_seed_gives_the_same_audition_and_another_one_other_defects() -> None:
+def test_the_same_seed_gives_the_same_selection_and_another_one_other_defects() -> None:
     assert tried(BLIND, SEEING).as_record() == tried(BLIND, SEEING).as_record()
     other = tried(BLIND, SEEING, policy=replace(POLICY, seed=1))
     assert other.seed == 1
@@ -217,12 +217,12 @@ def test_what_cannot_be_tried_is_refused() -> None:
         PromptSelectionPolicy(standard_errors=-1.0)
 
 
-def test_scores_that_are_no_numbers_are_refused() -> None:
+def test_scores_that_are_not_finite_are_refused() -> None:
     class Broken(WordMethod):
         def _score(self, image: Image, prepared: Prepared) -> Scored:
             return Scored(math.nan)
 
-    with pytest.raises(RecipeError, match="no numbers"):
+    with pytest.raises(RecipeError, match="not finite"):
         select_prompts(
             Inspector(Broken()), recipe(), [Candidate("a", SEEING)], [part(0), part(1)], policy=POLICY
         )

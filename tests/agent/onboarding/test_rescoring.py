@@ -12,11 +12,10 @@ from agent.domain.calibration import Calibration
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
 from agent.inference.inspector import Inspector
-from agent.methods.null import Null
 from agent.methods.fade import Fade
+from agent.methods.null import Null
 from agent.methods.registry import MethodRegistry
 from agent.onboarding.rescoring import Rescoring
-from agent.pipeline import pipeline as line
 from agent.recipes.cache import RecipeCache
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
@@ -30,31 +29,30 @@ REFERENCES = 10
 
 
 @pytest.fixture
-def start(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """``start(seed)``: the same shop with an encoder of other weights; the one before it is stopped."""
-    monkeypatch.setattr(line, "POLL_S", 0.05)
+def start(rooms: Rooms) -> Iterator[Start]:
+    """``start(seed)``: the same factory with an encoder of other weights; the one before it is stopped."""
     plants: list[Plant] = []
 
     def start(seed: int, **options: Any) -> Plant:
         for plant in plants:
-            plant.line.stop()
+            plant.pipeline.stop()
         method = Fade(ColourEncoder(seed=seed), defaults=replace(PARAMETERS, **options))
         plants[:] = [Plant(rooms, method=method)]
-        plants[-1].line.start()
+        plants[-1].pipeline.start()
         return plants[-1]
 
     yield start
     for plant in plants:
-        plant.line.stop()
+        plant.pipeline.stop()
 
 
-def teach(plant: Plant, sku: str = "A", count: int = REFERENCES) -> None:
+def enroll(plant: Plant, sku: str = "A", count: int = REFERENCES) -> None:
     first = {"A": 100, "B": 200, "C": 300}[sku]  # images of its own
     for seed in range(first, first + count):
         path = plant.rooms.media.put(encoded(part(seed)), ".png")
-        plant.onboarding.refer(sku, Reference(path[6:70], path, f"part {seed}"))
+        plant.onboarding.add_reference(sku, Reference(path[6:70], path, f"part {seed}"))
     wait_until(lambda: not plant.rooms.book.held_references(sku), f"the references of {sku!r}")
-    plant.onboarding.settled()
+    plant.onboarding.wait()
 
 
 def active(plant: Plant, sku: str = "A") -> Recipe:
@@ -66,7 +64,8 @@ def active(plant: Plant, sku: str = "A") -> Recipe:
 def settle(plant: Plant, rounds: int = 8) -> None:
     """Each task may hand over the next one."""
     for _ in range(rounds):
-        plant.onboarding.settled()
+        plant.onboarding.wait()
+    plant.event_log.flush()
 
 
 def threshold(recipe: Recipe) -> Calibration:
@@ -74,13 +73,13 @@ def threshold(recipe: Recipe) -> Calibration:
     return recipe.calibration
 
 
-def told(plant: Plant) -> list[dict[str, Any]]:
+def events(plant: Plant) -> list[dict[str, Any]]:
     return [dict(row) for row in plant.rooms.rows("event") if row["kind"] == "recalibration"]
 
 
 def test_the_same_recipe_judges_with_a_threshold_of_the_new_weights(start: Start) -> None:
     plant = start(0)
-    teach(plant)
+    enroll(plant)
     before = active(plant)
     plant = start(1)
     settle(plant)
@@ -92,7 +91,7 @@ def test_the_same_recipe_judges_with_a_threshold_of_the_new_weights(start: Start
     assert threshold(after).samples == after.shots
     assert after.note is not None
     assert f"threshold set from {threshold(before).threshold:.4g} to" in after.note
-    (event,) = told(plant)
+    (event,) = events(plant)
     assert f"version {after.version}: other weights" in event["message"]
     bad = message(DeliveryKind.FRAME, encoded(spotted(501)), sku="A", frame_id="bad")
     plant.inspected(frame(500), bad)
@@ -102,24 +101,24 @@ def test_the_same_recipe_judges_with_a_threshold_of_the_new_weights(start: Start
 
 
 def test_the_same_weights_change_nothing(start: Start) -> None:
-    teach(start(0))
+    enroll(start(0))
     plant = start(0)
     settle(plant)
     assert active(plant).version == 1 + 1  # the template, then its references
-    assert not told(plant)
+    assert not events(plant)
 
 
 def test_other_parameters_are_another_scorer(start: Start) -> None:
-    teach(start(0))
+    enroll(start(0))
     plant = start(0, smoothing=1)
     settle(plant)
-    assert len(told(plant)) == 1
+    assert len(events(plant)) == 1
 
 
 def test_every_product_has_its_turn_and_one_that_fails_stops_nobody(start: Start) -> None:
     plant = start(0)
     for sku in ("A", "B", "C"):
-        teach(plant, sku)
+        enroll(plant, sku)
     (plant.rooms.folder / "media" / active(plant, "B").references[3].path).unlink()
     versions = {sku: active(plant, sku).version for sku in "ABC"}
     plant = start(1)
@@ -131,21 +130,21 @@ def test_every_product_has_its_turn_and_one_that_fails_stops_nobody(start: Start
 
 def test_a_threshold_that_a_person_chose_is_named_with_a_warning(start: Start) -> None:
     plant = start(0)
-    teach(plant)
+    enroll(plant)
     enrolled = active(plant)
     chosen = replace(threshold(enrolled), threshold=7.5, review_below=7.0)
     plant.rooms.book.add(replace(enrolled, calibration=chosen, origin="person", id=None, version=0))
     plant = start(1)
     settle(plant)
-    (event,) = told(plant)
+    (event,) = events(plant)
     assert "threshold set from 7.5, which a person had chosen, to" in event["message"]
     assert event["severity"] == "warning"
     assert threshold(active(plant)).threshold < 7.0
 
 
-def test_too_few_references_leave_the_version_in_force_and_say_so(start: Start) -> None:
+def test_too_few_references_leave_the_version_in_force_with_a_warning(start: Start) -> None:
     plant = start(0)
-    teach(plant, count=3)
+    enroll(plant, count=3)
     few = active(plant)
     confirmed = Calibration(1.0, 0.9, 20, 0.01, "with frames that people confirmed", scorer=few_scorer(plant))
     plant.rooms.book.add(replace(few, calibration=confirmed, origin="recalibration", id=None, version=0))
@@ -153,12 +152,12 @@ def test_too_few_references_leave_the_version_in_force_and_say_so(start: Start) 
     plant = start(1)
     settle(plant)
     assert active(plant).version == version
-    (event,) = told(plant)
+    (event,) = events(plant)
     assert "3 references are too few for another: its verdicts are REVIEW until it has 8" in event["message"]
     plant.inspected(frame(1))
     assert plant.by_frame()["f-1"]["verdict"] == "REVIEW"
     settle(plant)
-    assert len(told(plant)) == 1  # and not again with every frame
+    assert len(events(plant)) == 1  # and not again with every frame
     plant = start(0)  # the weights it was calibrated for
     settle(plant)
     plant.inspected(frame(2))
@@ -171,7 +170,7 @@ def few_scorer(plant: Plant) -> str:
 
 def test_a_recipe_that_comes_later_has_its_turn_with_its_first_frame_but_once(start: Start) -> None:
     plant = start(0)
-    teach(plant)
+    enroll(plant)
     old = active(plant)
     plant = start(1)
     settle(plant)
@@ -191,8 +190,8 @@ def test_a_recipe_that_comes_later_has_its_turn_with_its_first_frame_but_once(st
     assert plant.rooms.book.get("A", mine.version + 1) is None
 
     # A product that was not there at the start: its recipe came from another site.
-    foreign = replace(old, sku="B", id=None, version=0, parent=None, origin="import")
-    plant.rooms.book.add(foreign)
+    imported = replace(old, sku="B", id=None, version=0, parent=None, origin="import")
+    plant.rooms.book.add(imported)
     plant.inspected(frame(100, sku="B"))
     settle(plant)
     assert threshold(active(plant, "B")).scorer == plant.inspector.fingerprint(active(plant, "B"))
@@ -200,29 +199,29 @@ def test_a_recipe_that_comes_later_has_its_turn_with_its_first_frame_but_once(st
     assert plant.by_frame()["f-101"]["verdict"] == "PASS"
 
 
-def test_a_line_without_a_model_leaves_thresholds_alone(start: Start, rooms: Rooms) -> None:
-    """``inspection.method: "null"`` stands in place of every method, to measure the agent."""
-    teach(start(0))
+def test_a_pipeline_without_a_model_leaves_thresholds_alone(start: Start, rooms: Rooms) -> None:
+    """``inspection.method: "null"`` replaces every method, to measure the agent."""
+    enroll(start(0))
     inspector = Inspector(MethodRegistry.only(Null(0.0), "null"))
-    cabinet = RecipeCache(rooms.book, inspector, rooms.media, rooms.codec, method="null")
-    measured = onboarding(rooms, cabinet, inspector, method="null")
+    cache = RecipeCache(rooms.book, inspector, rooms.media, rooms.codec, method="null")
+    measured = onboarding(rooms, cache, inspector, method="null")
     measured.start()
     for _ in range(4):
-        measured.settled()
+        measured.wait()
     measured.close()
-    cabinet.close()
+    cache.close()
     assert rooms.book.active_version("A") == 2
 
 
 def test_nothing_is_begun_while_the_agent_ends(start: Start, rooms: Rooms) -> None:
     plant = start(0)
-    teach(plant)
-    plant.line.stop()
+    enroll(plant)
+    plant.pipeline.stop()
     inspector = Inspector(Fade(ColourEncoder(seed=1), defaults=PARAMETERS))
-    cabinet = RecipeCache(rooms.book, inspector, rooms.media, rooms.codec, method="fade")
-    ending = onboarding(rooms, cabinet, inspector)
+    cache = RecipeCache(rooms.book, inspector, rooms.media, rooms.codec, method="fade")
+    ending = onboarding(rooms, cache, inspector)
     ending.close()
-    cabinet.when_foreign(Rescoring(ending._office, ending._on_recipes).meet)
-    assert cabinet.current("A").recipe.calibration is None
-    cabinet.close()
+    cache.rescoring = Rescoring(ending._context, ending._recipe_tasks)
+    assert cache.current("A").recipe.calibration is None
+    cache.close()
     assert rooms.book.active_version("A") == 2

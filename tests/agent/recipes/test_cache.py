@@ -1,4 +1,4 @@
-"""The cabinet: the active version of a recipe, ready for the next frame."""
+"""The recipe cache: the active version of a recipe, ready for the next frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, generic_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
-from agent.recipes import cache as cabinet_module
+from agent.recipes import cache as cache_module
 from agent.recipes.cache import RecipeCache
 from storage import SqlRecipeBook
 from tests.support.encoders import ColourEncoder
@@ -48,7 +48,7 @@ def make(rooms: Rooms, method: Fade, capacity: int = 64, book: SqlRecipeBook | N
 
 
 @pytest.fixture
-def cabinet(rooms: Rooms, method: CountingFade) -> Iterator[RecipeCache]:
+def cache(rooms: Rooms, method: CountingFade) -> Iterator[RecipeCache]:
     made = make(rooms, method)
     method.prepared.clear()
     yield made
@@ -63,12 +63,12 @@ def add(rooms: Rooms, sku: str, shots: int = 0) -> Recipe:
     return rooms.book.add(replace(generic_recipe(sku, "fade"), references=tuple(references)))
 
 
-def versions(cabinet: RecipeCache, sku: str) -> int:
-    return cabinet.current(sku).recipe.version
+def versions(cache: RecipeCache, sku: str) -> int:
+    return cache.current(sku).recipe.version
 
 
-def test_an_unknown_sku_is_inspected_with_the_template(cabinet: RecipeCache, method: CountingFade) -> None:
-    prepared = cabinet.current("never seen")
+def test_an_unknown_sku_is_inspected_with_the_template(cache: RecipeCache, method: CountingFade) -> None:
+    prepared = cache.current("never seen")
     assert prepared.recipe.sku == "never seen"
     assert (prepared.recipe.version, prepared.recipe.id, prepared.recipe.calibration) == (0, None, None)
     assert prepared.recipe.noun == "object"
@@ -76,59 +76,59 @@ def test_an_unknown_sku_is_inspected_with_the_template(cabinet: RecipeCache, met
 
 
 def test_a_recipe_is_prepared_once_with_its_references(
-    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
+    rooms: Rooms, cache: RecipeCache, method: CountingFade
 ) -> None:
     add(rooms, "A", shots=2)
-    first = cabinet.current("A")
+    first = cache.current("A")
     assert first.recipe.shots == 2
     assert isinstance(first, FadePrepared)
     assert first.banks[0].owners.unique().tolist() == [0, 1]
-    assert cabinet.current("A") is first
+    assert cache.current("A") is first
     assert method.prepared == [("A", 1)]
 
 
-def test_a_newer_version_takes_over_without_holding_up_the_line(
-    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
+def test_a_newer_version_takes_over_without_holding_up_frames(
+    rooms: Rooms, cache: RecipeCache, method: CountingFade
 ) -> None:
     add(rooms, "A")
-    assert versions(cabinet, "A") == 1
+    assert versions(cache, "A") == 1
     add(rooms, "A", shots=1)
-    assert versions(cabinet, "A") == 1, "the frame at hand does not wait"
-    wait_until(lambda: versions(cabinet, "A") == 2, "the new version")
+    assert versions(cache, "A") == 1, "the frame at hand does not wait"
+    wait_until(lambda: versions(cache, "A") == 2, "the new version")
     assert method.prepared == [("A", 1), ("A", 2)]
 
 
-def test_going_back_to_an_older_version_works_too(rooms: Rooms, cabinet: RecipeCache) -> None:
+def test_going_back_to_an_older_version_works_too(rooms: Rooms, cache: RecipeCache) -> None:
     add(rooms, "A")
     add(rooms, "A", shots=1)
-    assert versions(cabinet, "A") == 2
+    assert versions(cache, "A") == 2
     rooms.book.activate("A", 1)
-    wait_until(lambda: versions(cabinet, "A") == 1, "the older version")
-    assert not cabinet.current("A").recipe.references
+    wait_until(lambda: versions(cache, "A") == 1, "the older version")
+    assert not cache.current("A").recipe.references
 
 
 def test_what_was_just_enrolled_needs_no_preparing(
-    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
+    rooms: Rooms, cache: RecipeCache, method: CountingFade
 ) -> None:
     recipe = add(rooms, "A")
     prepared = method.prepare(recipe, ())
     method.prepared.clear()
-    cabinet.put(prepared)
-    assert cabinet.current("A") is prepared
+    cache.put(prepared)
+    assert cache.current("A") is prepared
     assert not method.prepared
 
 
-def test_the_least_recently_used_is_put_away(rooms: Rooms, method: CountingFade) -> None:
-    cabinet = make(rooms, method, capacity=2)
+def test_the_least_recently_used_is_dropped(rooms: Rooms, method: CountingFade) -> None:
+    cache = make(rooms, method, capacity=2)
     method.prepared.clear()
     for sku in "ABC":
         add(rooms, sku)
     for sku in "ABACA":
-        cabinet.current(sku)
+        cache.current(sku)
     assert [sku for sku, _version in method.prepared] == ["A", "B", "C"]
-    cabinet.current("B")
+    cache.current("B")
     assert [sku for sku, _version in method.prepared] == ["A", "B", "C", "B"]
-    cabinet.close()
+    cache.close()
 
 
 @pytest.mark.parametrize(
@@ -136,56 +136,56 @@ def test_the_least_recently_used_is_put_away(rooms: Rooms, method: CountingFade)
 )
 def test_a_version_that_cannot_be_prepared_leaves_the_one_at_hand(
     rooms: Rooms,
-    cabinet: RecipeCache,
+    cache: RecipeCache,
     method: CountingFade,
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,
 ) -> None:
     add(rooms, "A")
-    assert versions(cabinet, "A") == 1
+    assert versions(cache, "A") == 1
     method.failure = failure
     add(rooms, "A")
 
     def asked() -> int:
-        assert versions(cabinet, "A") == 1
+        assert versions(cache, "A") == 1
         return method.prepared.count(("A", 2))
 
     wait_until(asked, "the attempt")
     for _ in range(20):
         assert asked() == 1, "it is not tried for every frame"
-    monkeypatch.setattr(cabinet_module, "REFUSED_S", 0.0)
+    monkeypatch.setattr(cache_module, "REFUSED_S", 0.0)
     method.failure = None
     add(rooms, "A")
-    wait_until(lambda: versions(cabinet, "A") == 3, "a version that can be prepared")
+    wait_until(lambda: versions(cache, "A") == 3, "a version that can be prepared")
 
 
 def test_a_version_that_could_not_be_prepared_is_tried_again_later(
-    rooms: Rooms, cabinet: RecipeCache, method: CountingFade, monkeypatch: pytest.MonkeyPatch
+    rooms: Rooms, cache: RecipeCache, method: CountingFade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cabinet_module, "REFUSED_S", 0.0)
+    monkeypatch.setattr(cache_module, "REFUSED_S", 0.0)
     add(rooms, "A")
-    assert versions(cabinet, "A") == 1
+    assert versions(cache, "A") == 1
     method.failure = StorageError("away")
     add(rooms, "A")
-    wait_until(lambda: (versions(cabinet, "A"), len(method.prepared) >= 3)[1], "another attempt")
+    wait_until(lambda: (versions(cache, "A"), len(method.prepared) >= 3)[1], "another attempt")
     method.failure = None
-    wait_until(lambda: versions(cabinet, "A") == 2, "the version")
+    wait_until(lambda: versions(cache, "A") == 2, "the version")
 
 
-def test_an_only_version_that_cannot_be_prepared_says_so(
-    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
+def test_an_only_version_that_cannot_be_prepared_raises(
+    rooms: Rooms, cache: RecipeCache, method: CountingFade
 ) -> None:
     add(rooms, "A")
     method.failure = RecipeError("a wrong parameter")
     with pytest.raises(RecipeError, match="a wrong parameter"):
-        cabinet.current("A")
+        cache.current("A")
     method.failure = None
-    assert versions(cabinet, "A") == 1
+    assert versions(cache, "A") == 1
 
 
 @pytest.mark.parametrize("harm", ["gone", "no image"])
-def test_a_reference_that_cannot_be_read_is_the_recipes_own_trouble(
-    rooms: Rooms, cabinet: RecipeCache, harm: str
+def test_a_reference_that_cannot_be_read_is_an_error_of_its_recipe(
+    rooms: Rooms, cache: RecipeCache, harm: str
 ) -> None:
     """Not the database's: waiting for it would hold up every other SKU."""
     if harm == "gone":
@@ -196,29 +196,29 @@ def test_a_reference_that_cannot_be_read_is_the_recipes_own_trouble(
         reference = Reference(path[6:70], path, "part 0")
         rooms.book.add(replace(generic_recipe("A", "fade"), references=(reference,)))
     with pytest.raises(RecipeError, match="reference 'part 0' cannot be read"):
-        cabinet.current("A")
+        cache.current("A")
 
 
-def test_a_database_that_is_away_is_told(rooms: Rooms, method: CountingFade) -> None:
+def test_a_database_that_is_away_is_raised(rooms: Rooms, method: CountingFade) -> None:
     class Away(SqlRecipeBook):
         def active_version(self, sku: str) -> int | None:
             raise StorageError("away")
 
-    cabinet = make(rooms, method, book=Away(rooms.database))
+    cache = make(rooms, method, book=Away(rooms.database))
     with pytest.raises(StorageError):
-        cabinet.current("A")
-    cabinet.close()
+        cache.current("A")
+    cache.close()
 
 
 def test_a_threshold_of_another_model_judges_nobody(
-    rooms: Rooms, cabinet: RecipeCache, method: CountingFade
+    rooms: Rooms, cache: RecipeCache, method: CountingFade
 ) -> None:
     recipe = add(rooms, "A", shots=1)
     own = Calibration(0.5, 0.4, 16, 0.01, "test", scorer=method.fingerprint)
     rooms.book.add(replace(recipe, calibration=own))
-    assert cabinet.current("A").recipe.calibration == own
+    assert cache.current("A").recipe.calibration == own
     rooms.book.add(replace(recipe, sku="B", calibration=replace(own, scorer="another model")))
-    assert cabinet.current("B").recipe.calibration is None
+    assert cache.current("B").recipe.calibration is None
 
 
 def test_the_fingerprint_changes_with_parameters_and_weights() -> None:

@@ -1,4 +1,4 @@
-"""Commands on a real history: what they do, what they answer, what they leave behind."""
+"""Commands on a real history: what they do, their answers and their events."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from agent.domain.frame import Delivery, DeliveryKind, FrameIdentity
 from agent.domain.inspection import Inspection, MediaPaths
 from agent.domain.recipe import Reference
 from agent.domain.verdict import Verdict
+from agent.event_log import EventLog
 from agent.ports import Entry, OutboxMessage
 from agent.recipes.commands import MOST_LISTED, Commands
-from agent.recipes.import_export import RecipeImporter
+from agent.recipes.import_export import RecipeTransfer
 from agent.telemetry import Counters
 from storage import upgrade
 from tests.storage.examples import CAMERA, bolt_recipe
@@ -39,16 +40,17 @@ from tests.support.images import part
 TOPICS = Topics("factory", "cell-7")
 
 
-class Desk:
+class Client:
     """Sends commands and reads answers."""
 
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
         self.counters = Counters()
-        exchange = RecipeImporter(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
+        transfer = RecipeTransfer(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
         replier = MqttReplier(TOPICS, "1", self.counters)
+        events = EventLog(rooms.history, (), self.counters)
         self.commands = Commands(
-            JsonCommandParser(), replier, rooms.book, exchange, rooms.history, rooms.samples, self.counters
+            JsonCommandParser(), replier, rooms.book, transfer, events, rooms.samples, self.counters
         )
 
     def send(self, payload: bytes, **more: Any) -> OutboxMessage:
@@ -62,7 +64,7 @@ class Desk:
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """The answer itself."""
         message = self.send(json.dumps({"command": command, **arguments}).encode())
-        assert (message.kind, message.topic) == ("reply", "factory/sightline/cell-7/reply")
+        assert (message.kind, message.destination) == ("reply", "factory/sightline/cell-7/reply")
         answer: dict[str, Any] = json.loads(message.payload)
         ReplyMessage.model_validate_json(json.dumps(answer))
         assert answer["ok"] == (answer["error"] is None)
@@ -73,7 +75,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def client(tmp_path: Path) -> Iterator[Client]:
     upgrade(f"sqlite:///{tmp_path / 'history.db'}")
     with Rooms(tmp_path) as rooms:
         path = rooms.media.put(encoded(part(1)), ".png")
@@ -81,30 +83,30 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         rooms.book.add(bolt_recipe(references=(reference,), parameters={}))
         rooms.book.add(bolt_recipe(references=(reference,), parameters={}, calibration=None))
         rooms.book.add(bolt_recipe(sku="nut", references=(), note="kept, not used"), activate=False)
-        yield Desk(rooms)
+        yield Client(rooms)
 
 
-def test_recipes_are_listed_and_shown(desk: Desk) -> None:
-    found = desk.ask("recipe.list", request_id="r-1")
+def test_recipes_are_listed_and_shown(client: Client) -> None:
+    found = client.ask("recipe.list", request_id="r-1")
     assert (found["command"], found["request_id"], found["agent"]["id"]) == ("recipe.list", "r-1", "cell-7")
     lines = [(line["sku"], line["version"], line["active"]) for line in found["result"]["recipes"]]
     assert lines == [("bolt", 1, False), ("bolt", 2, True), ("nut", 1, False)]
-    assert [line["sku"] for line in desk.ask("recipe.list", sku="nut")["result"]["recipes"]] == ["nut"]
-    shown = desk.ask("recipe.show", sku="bolt")["result"]["recipe"]
+    assert [line["sku"] for line in client.ask("recipe.list", sku="nut")["result"]["recipes"]] == ["nut"]
+    shown = client.ask("recipe.show", sku="bolt")["result"]["recipe"]
     assert (shown["version"], shown["active"], shown["threshold"]) == (2, True, None)
-    assert desk.ask("recipe.show", sku="bolt", version=1)["result"]["recipe"]["threshold"] == 0.5
-    assert "no active recipe of 'nut'" in desk.ask("recipe.show", sku="nut")["error"]
-    assert desk.counters.get("commands") == 4
-    assert desk.counters.get("commands_refused") == 1
+    assert client.ask("recipe.show", sku="bolt", version=1)["result"]["recipe"]["threshold"] == 0.5
+    assert "no active recipe of 'nut'" in client.ask("recipe.show", sku="nut")["error"]
+    assert client.counters.get("commands") == 4
+    assert client.counters.get("commands_refused") == 1
 
 
-def test_activating_is_an_event_and_may_be_repeated(desk: Desk) -> None:
+def test_activating_is_an_event_and_may_be_repeated(client: Client) -> None:
     for _ in range(2):
-        answer = desk.ask("recipe.activate", sku="bolt", version=1, request_id=7)
+        answer = client.ask("recipe.activate", sku="bolt", version=1, request_id=7)
         assert answer["ok"]
-        assert desk.rooms.book.active_version("bolt") == 1
-    assert desk.events()[0] == ("command", "recipe.activate, asked for as 7: done")
-    (row, _) = desk.rooms.rows("event")
+        assert client.rooms.book.active_version("bolt") == 1
+    assert client.events()[0] == ("command", "recipe.activate, asked for as 7: done")
+    (row, _) = client.rooms.rows("event")
     assert (row["sku"], row["agent_id"], row["severity"]) == ("bolt", "cell-7", "info")
     assert json.loads(row["details"]) == {
         "command": "recipe.activate",
@@ -112,34 +114,34 @@ def test_activating_is_an_event_and_may_be_repeated(desk: Desk) -> None:
         "version": 1,
         "before": 2,
     }
-    assert "no recipe version 9" in desk.ask("recipe.activate", sku="bolt", version=9)["error"]
-    assert desk.events()[-1][0] == "bad-command"
-    assert desk.rooms.book.active_version("bolt") == 1
+    assert "no recipe version 9" in client.ask("recipe.activate", sku="bolt", version=9)["error"]
+    assert client.events()[-1][0] == "bad-command"
+    assert client.rooms.book.active_version("bolt") == 1
 
 
-def test_what_is_exported_is_imported_once(desk: Desk) -> None:
-    text = desk.ask("recipe.export", sku="bolt", version=1)["result"]["recipe"]
+def test_what_is_exported_is_imported_once(client: Client) -> None:
+    text = client.ask("recipe.export", sku="bolt", version=1)["result"]["recipe"]
     edited = text.replace("severity: ''", "severity: minor", 1)
-    found = desk.ask("recipe.import", recipe=edited, activate=False)["result"]
+    found = client.ask("recipe.import", recipe=edited, activate=False)["result"]
     assert found == {
         "sku": "bolt", "version": 3, "new": True, "active": False, "calibrated": True, "remarks": [],
     }  # fmt: skip
-    again = desk.ask("recipe.import", recipe=edited)["result"]
+    again = client.ask("recipe.import", recipe=edited)["result"]
     assert (again["version"], again["new"], again["active"]) == (3, False, True)
-    assert desk.rooms.book.active_version("bolt") == 3
-    stored = desk.rooms.book.get("bolt", 3)
+    assert client.rooms.book.active_version("bolt") == 3
+    stored = client.rooms.book.get("bolt", 3)
     assert stored is not None
     assert (stored.origin, stored.parent) == ("import", 1)
-    told = desk.ask("recipe.import", recipe=text.replace("noun: hex bolt", "noun: bolt"))["result"]
-    assert "REVIEW until the recipe is calibrated again" in told["remarks"][0]
-    wrong = desk.ask("recipe.import", recipe=text.replace("noun:", "nuon:", 1))
+    other = client.ask("recipe.import", recipe=text.replace("noun: hex bolt", "noun: bolt"))["result"]
+    assert "REVIEW until the recipe is calibrated again" in other["remarks"][0]
+    wrong = client.ask("recipe.import", recipe=text.replace("noun:", "nuon:", 1))
     assert "nuon is not a known key; did you mean noun?" in wrong["error"]
-    lost = desk.ask("recipe.import", recipe=text.replace(str(stored.references[0].sha256), "ab" * 32))
+    lost = client.ask("recipe.import", recipe=text.replace(str(stored.references[0].sha256), "ab" * 32))
     assert "images of 1 references are missing" in lost["error"]
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "error"),
     [
         (b"", "not JSON"),
         (b"[1]", "not an object"),
@@ -154,35 +156,37 @@ def test_what_is_exported_is_imported_once(desk: Desk) -> None:
         (b'{"x": "' + b"x" * MAX_BYTES + b'"}', "bytes, at most 524,288 are read"),
     ],
 )  # fmt: skip
-def test_what_is_no_command_is_answered_and_told(desk: Desk, payload: bytes, told: str) -> None:
-    answer = json.loads(desk.send(payload).payload)
+def test_a_message_that_is_not_a_command_is_answered_and_stored(
+    client: Client, payload: bytes, error: str
+) -> None:
+    answer = json.loads(client.send(payload).payload)
     assert not answer["ok"]
-    assert told in answer["error"]
-    (event,) = desk.events()
+    assert error in answer["error"]
+    (event,) = client.events()
     assert event[0] == "bad-command"
-    assert told in event[1]
-    assert desk.rooms.book.active_version("bolt") == 2
+    assert error in event[1]
+    assert client.rooms.book.active_version("bolt") == 2
 
 
-def test_the_answer_names_the_request_even_where_it_is_refused(desk: Desk) -> None:
-    answer = desk.ask("recipe.delete", request_id="r-9")
+def test_the_answer_names_the_request_even_if_it_is_refused(client: Client) -> None:
+    answer = client.ask("recipe.delete", request_id="r-9")
     assert (answer["request_id"], answer["command"], answer["result"]) == ("r-9", None, None)
 
 
-def test_a_retained_command_is_refused(desk: Desk) -> None:
+def test_a_retained_command_is_refused(client: Client) -> None:
     payload = json.dumps({"command": "recipe.activate", "sku": "bolt", "version": 1}).encode()
-    answer = json.loads(desk.send(payload, retained=True).payload)
+    answer = json.loads(client.send(payload, retained=True).payload)
     assert "must not be retained" in answer["error"]
-    assert desk.rooms.book.active_version("bolt") == 2
+    assert client.rooms.book.active_version("bolt") == 2
 
 
-def test_the_response_topic_is_used_where_one_may_publish_on_it(desk: Desk) -> None:
+def test_the_response_topic_is_used_if_one_may_publish_on_it(client: Client) -> None:
     payload = b'{"command": "recipe.list"}'
-    answer = desk.send(payload, response_topic="mes/answers", correlation_data=b"\x07")
-    assert (answer.topic, answer.correlation_data) == ("mes/answers", b"\x07")
+    answer = client.send(payload, response_topic="mes/answers", correlation_data=b"\x07")
+    assert (answer.destination, answer.correlation_data) == ("mes/answers", b"\x07")
     for topic in ("mes/#", "$SYS/x", "", TOPICS.command, "factory/line/cam/frame"):
-        assert desk.send(payload, response_topic=topic).topic == TOPICS.reply
-    assert desk.counters.get("mqtt_response_topics_refused") == 5
+        assert client.send(payload, response_topic=topic).destination == TOPICS.reply
+    assert client.counters.get("mqtt_response_topics_refused") == 5
 
 
 def test_the_schema_of_answers_is_published() -> None:
@@ -191,22 +195,22 @@ def test_the_schema_of_answers_is_published() -> None:
     assert set(schema["required"]) >= {"command", "request_id", "ok", "result", "error", "agent", "at"}
 
 
-def test_long_lists_say_what_they_leave_out(desk: Desk) -> None:
+def test_long_lists_name_the_number_left_out(client: Client) -> None:
     for number in range(MOST_LISTED):
-        desk.rooms.book.add(replace(bolt_recipe(references=()), sku=f"z-{number:03d}"))
-    found = desk.ask("recipe.list")["result"]
+        client.rooms.book.add(replace(bolt_recipe(references=()), sku=f"z-{number:03d}"))
+    found = client.ask("recipe.list")["result"]
     assert (len(found["recipes"]), found["left_out"]) == (MOST_LISTED, 3)
 
 
-def test_a_command_that_storage_refused_is_handled_again(desk: Desk) -> None:
-    real = desk.rooms.history.announce
-    desk.rooms.history.announce = lambda *_: (_ for _ in ()).throw(StorageError("away"))  # type: ignore[method-assign]
+def test_a_command_that_storage_refused_is_handled_again(client: Client) -> None:
+    real = client.rooms.history.record_event
+    client.rooms.history.record_event = lambda *_: (_ for _ in ()).throw(StorageError("away"))  # type: ignore[method-assign]
     payload = b'{"command": "recipe.activate", "sku": "bolt", "version": 1}'
     with pytest.raises(StorageError):
-        desk.send(payload)
-    assert desk.rooms.outbox.depth() == 0
-    desk.rooms.history.announce = real  # type: ignore[method-assign]
-    assert json.loads(desk.send(payload).payload)["ok"]
+        client.send(payload)
+    assert client.rooms.outbox.depth() == 0
+    client.rooms.history.record_event = real  # type: ignore[method-assign]
+    assert json.loads(client.send(payload).payload)["ok"]
 
 
 @settings(suppress_health_check=list(HealthCheck), max_examples=40)
@@ -218,23 +222,23 @@ def test_a_command_that_storage_refused_is_handled_again(desk: Desk) -> None:
         | st.none() | st.integers(-1, 3) | st.text(max_size=5) | st.lists(st.none(), max_size=1),
     ).map(lambda content: json.dumps(content).encode())
 )  # fmt: skip
-def test_any_message_has_one_answer_and_one_event(desk: Desk, payload: bytes) -> None:
-    before = len(desk.events())
-    answer = json.loads(desk.send(payload).payload)
+def test_any_message_has_one_answer_and_one_event(client: Client, payload: bytes) -> None:
+    before = len(client.events())
+    answer = json.loads(client.send(payload).payload)
     ReplyMessage.model_validate_json(json.dumps(answer))
-    assert len(desk.events()) == before + 1
+    assert len(client.events()) == before + 1
 
 
-def test_first_frames_are_vouched_for(desk: Desk) -> None:
-    asked = desk.ask("recipe.commission", sku="bolt", frames=3)
+def test_first_frames_become_references(client: Client) -> None:
+    asked = client.ask("recipe.commission", sku="bolt", frames=3)
     assert "3 frames of 'bolt' were asked for and 0 were inspected" in asked["error"]
-    assert "frames" in desk.ask("recipe.commission", sku="bolt")["error"]
+    assert "frames" in client.ask("recipe.commission", sku="bolt")["error"]
     for index in range(4):
-        path = desk.rooms.media.put(b"frame %d" % index, "png")
-        desk.rooms.history.record([inspected(f"i-{index}", index, path)])
-    answer = desk.ask("recipe.commission", sku="bolt", frames=3)
+        path = client.rooms.media.put(b"frame %d" % index, "png")
+        client.rooms.history.record([inspected(f"i-{index}", index, path)])
+    answer = client.ask("recipe.commission", sku="bolt", frames=3)
     assert answer["result"] == {"sku": "bolt", "frames": ["f-0", "f-1", "f-2"]}
-    assert [one.name for one in desk.rooms.book.held_references("bolt")] == ["f-0", "f-1", "f-2"]
+    assert [one.name for one in client.rooms.book.held_references("bolt")] == ["f-0", "f-1", "f-2"]
 
 
 def inspected(inspection_id: str, second: int, path: str) -> Entry:

@@ -1,3 +1,5 @@
+"""What still holds of a recipe that a person edited."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -51,7 +53,7 @@ def test_edited_words_are_a_persons() -> None:
     assert reconcile(replace(RECIPE, noun="bolt"), DIGESTS).recipe.prompts == WORDS
 
 
-def test_a_severity_is_a_persons_word_and_keeps_the_threshold() -> None:
+def test_a_severity_counts_as_a_persons_and_keeps_the_threshold() -> None:
     severe = replace(WORDS, defects=(NamedDefect("dent", ("a dent",), "critical"),))
     found = reconcile(replace(RECIPE, prompts=severe), DIGESTS)
     assert found.recipe.prompts.source is PromptSource.MANUAL
@@ -59,7 +61,7 @@ def test_a_severity_is_a_persons_word_and_keeps_the_threshold() -> None:
     assert scored_alike(found.recipe, RECIPE)
 
 
-def test_a_threshold_that_a_person_wrote_says_so_once() -> None:
+def test_a_threshold_that_a_person_wrote_is_named_so_once() -> None:
     assert RECIPE.calibration is not None
     by_hand = replace(RECIPE, calibration=replace(RECIPE.calibration, threshold=0.6))
     found = reconcile(by_hand, DIGESTS).recipe
@@ -84,5 +86,5 @@ def test_the_same_content_whoever_wrote_it() -> None:
     assert same_content(RECIPE, other)
     moved = tuple(replace(r, path="elsewhere") for r in RECIPE.references)
     assert same_content(RECIPE, replace(RECIPE, references=moved))
-    assert not same_content(RECIPE, replace(RECIPE, note="said"))
+    assert not same_content(RECIPE, replace(RECIPE, note="another reason"))
     assert not same_content(RECIPE, replace(RECIPE, references=(Reference("aa" * 32, "", "x"),)))

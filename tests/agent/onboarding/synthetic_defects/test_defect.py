@@ -16,7 +16,7 @@ SIDE = 128
 
 
 def product(seed: int = 0) -> tuple[Image, NDArray[np.bool_]]:
-    """A printed disc on a dark table, with noise, and where it is."""
+    """A printed disc on a dark table, with noise, and its mask."""
     rng = np.random.default_rng(seed)
     image = np.full((SIDE, SIDE, 3), 50, np.uint8)
     cv2.circle(image, (64, 60), 45, (180, 170, 150), -1)
@@ -41,7 +41,7 @@ def test_every_kind_lies_on_the_product_and_changes_nothing_else(kind: str, seed
         assume("can be made visible" not in str(error))
         raise
     assert made.kind == kind
-    assert (image == before).all(), "the photograph itself stays as it was"
+    assert (image == before).all(), "the image itself stays as it was"
     assert (made.image.dtype, made.image.shape) == (image.dtype, image.shape)
     assert (made.mask.dtype, made.mask.shape) == (np.dtype(bool), image.shape[:2])
     assert made.mask.any()
@@ -81,7 +81,7 @@ def test_defects_can_be_seen() -> None:
         assert distance.mean() >= 6.0
 
 
-def test_where_a_kind_cannot_be_seen_another_one_is_drawn() -> None:
+def test_if_a_kind_cannot_be_seen_another_one_is_drawn() -> None:
     flat = np.full((96, 96, 3), 128, np.uint8)
     with pytest.raises(ValueError, match="blur can be made visible"):
         add_defect(flat, 0, kinds=("blur",))
@@ -101,7 +101,7 @@ def test_a_slender_product_is_hit_too() -> None:
 @pytest.mark.parametrize(
     ("image", "kinds", "foreground", "said"),
     [
-        (np.zeros((32, 32), np.uint8), KINDS, None, "photograph"),
+        (np.zeros((32, 32), np.uint8), KINDS, None, "an image is"),
         (np.zeros((8, 32, 3), np.uint8), KINDS, None, "16 pixels"),
         (np.zeros((32, 32, 3), np.float32), KINDS, None, "uint8"),
         (np.zeros((32, 32, 3), np.uint8), (), None, "no kind"),

@@ -1,4 +1,4 @@
-"""Where the product is, told from the frame alone: against the simulator's own silhouettes."""
+"""Where the product is, from the image alone: against the simulator's own silhouettes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEED = 1_950_000
 FAMILIES = ("gear", "machined_plate", "biscuit", "capsule", "circuit_board", "tablet", "toy_block")
 
 
-def test_products_are_told_from_what_they_lie_on() -> None:
+def test_products_are_separated_from_what_they_lie_on() -> None:
     shares = []
     for index, family in enumerate(FAMILIES):
         for seed in (SEED + index, SEED + 100 + index):
