@@ -1,4 +1,4 @@
-"""A simulated production line: it draws its own products and defects, with exact masks."""
+"""A simulated production line that draws its own products and defects, with exact masks."""
 
 from adapters.simulator.captions import captions
 from adapters.simulator.defects import DEFECTS

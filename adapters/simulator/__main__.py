@@ -1,4 +1,4 @@
-"""``python -m adapters.simulator``: the distribution of the drawn defects, measured afresh, as JSON."""
+"""``python -m adapters.simulator``: measures the distribution of the drawn defects, as JSON."""
 
 import json
 import sys

@@ -1,5 +1,4 @@
-"""The drawing board of a part: flat shapes with colour, relief, gloss and outline, before any light falls on
-them.
+"""``Canvas`` and ``Layers``: a part as flat shapes with colour, relief, gloss and outline, without light.
 
 Coordinates are units: (0, 0) the middle, 1.0 half a side, x to the right and y down. Relief is in levels
 around `FLAT`; one level is `LEVEL` canvases high.
@@ -28,13 +27,13 @@ Brushing = Literal["none", "across", "upright", "round"]
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """A part before light and camera: albedo (n, n, 3) 0-1, height (n, n) in pixels, gloss (n, n), alpha (n,
-    n).
+    """A part before light and camera: albedo (n, n, 3) 0-1, height (n, n) in pixels, gloss and alpha
+    (n, n).
 
-    `shine` is the exponent of the highlight, `thickness` (canvases) how far above the belt the part's face
-    lies. `brushing` draws the highlight out across the brush marks, which run along x, along y ("upright") or
-    round the middle, as turning leaves them. `glow` is the light that comes through a flank turned away from
-    the lamp, as in wax, fruit and milky plastic.
+    `shine` is the exponent of the highlight, `thickness` (canvases) the height of the part's face above
+    the belt. `brushing` stretches the highlight across the brush marks, which run along x, along y
+    ("upright") or round the middle, as turning leaves them. `glow` is light through a
+    flank turned away from the lamp, as in wax, fruit and milky plastic.
     """
 
     albedo: npt.NDArray[np.float32]
@@ -103,7 +102,7 @@ class Canvas:
         gloss: float | None = None,
         alpha: int | None = None,
     ) -> None:
-        """Fill a polygon in every plane that is given a value."""
+        """Fill a polygon in every plane that has a value."""
         fixed = [self.pixels(points)]
         for plane, value in self._planes(colour, relief, gloss, alpha):
             cv2.fillPoly(plane, fixed, value, cv2.LINE_AA, _SHIFT)
@@ -218,7 +217,7 @@ def lettering(words: str, height: float, bold: bool, font: int) -> Plane:
     scale = height * fine / 21.0  # OpenCV's capitals are 21 pixels high at scale 1
     thickness = max(round(height * fine * (0.2 if bold else 0.11)), 1)
     (width, above), below = cv2.getTextSize(words, font, scale, thickness)
-    # The size that OpenCV states may be too small: leave room, and cut off below what stayed empty.
+    # OpenCV may state too small a size: leave room, and cut off what stays empty.
     margin = above + 2 * thickness
     board = np.zeros((above + below + 2 * margin, width + 2 * margin), np.uint8)
     cv2.putText(board, words, (margin, above + margin), font, scale, 255, thickness, cv2.LINE_AA)
@@ -228,3 +227,23 @@ def lettering(words: str, height: float, bold: bool, font: int) -> Plane:
     size = (max(round(board.shape[1] / fine), 1), max(round(board.shape[0] / fine), 1))
     small = cv2.resize(board, size, interpolation=cv2.INTER_AREA)
     return np.asarray(small * np.float32(1 / 255), np.float32)
+
+
+@lru_cache(maxsize=4)
+def units(n: int) -> tuple[Plane, Plane]:
+    """x and y in units, each (n, n), from -1 to 1."""
+    line = np.linspace(-1, 1, n, dtype=np.float32)
+    x, y = np.meshgrid(line, line)
+    for plane in (x, y):
+        plane.flags.writeable = False
+    return x, y
+
+
+@lru_cache(maxsize=4)
+def polar(n: int) -> tuple[Plane, Plane]:
+    """Distance from the middle in units and angle in radians (-pi to pi), each (n, n)."""
+    x, y = units(n)
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    for plane in (radius, angle):
+        plane.flags.writeable = False
+    return radius, angle

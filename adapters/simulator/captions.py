@@ -1,14 +1,14 @@
-"""Captions for images in many wordings: what it is, and whether and how it is damaged.
+"""``captions``: captions of an image in many wordings, with the product, its state and its defect.
 
-`captions` never says of a good part that it is damaged, nor the other way round; it may leave the state out
-of neither, except where a defect was drawn that can hardly be seen: then it names the product and no state.
+A caption never calls a good part damaged, nor a damaged one good. Each caption names the state, with one
+exception: if the drawn defect is hardly visible, it names only the product.
 """
 
 import numpy as np
 
 from adapters.simulator.image import Image
 
-CLAIMED = 0.6  # a defect below this share of the visibility asked for is not spoken of
+CLAIMED = 0.6  # captions omit a defect below this share of the required visibility
 
 ARTICLES_AN = frozenset("aeiou")
 
@@ -177,7 +177,7 @@ def _noun(image: Image, rng: np.random.Generator) -> str:
 
 
 def _where(image: Image) -> str:
-    """Where the defect lies, as far as its mask tells."""
+    """The place of the defect by its mask, in words."""
     ys, xs = np.nonzero(image.mask)
     inside_y, inside_x = np.nonzero(image.silhouette)
     if len(xs) == 0 or len(inside_x) == 0:
@@ -214,5 +214,5 @@ def caption(image: Image, rng: np.random.Generator) -> str:
 
 
 def captions(image: Image, rng: np.random.Generator, count: int) -> list[str]:
-    """`count` captions of an image, each in another wording as chance gives it."""
+    """`count` captions of an image, each in a random wording."""
     return [caption(image, rng) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Clutter: what lies on the belt beside the part and is no defect, for it is not on the part."""
+"""``strew``: clutter on the belt beside the part, which is not a defect because it is not on the part."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def _tone(rng: np.random.Generator) -> RGB:
 
 
 def _neighbour(board: Canvas, rng: np.random.Generator) -> None:
-    """The rim of another part that reaches into the image."""
+    """Draw the rim of another part that reaches into the image."""
     angle = rng.uniform(0, 2 * np.pi)
     size = float(rng.uniform(0.3, 0.6))
     outline = shapes.circle(size) if rng.random() < 0.5 else shapes.rectangle(size, size * 0.8, 0.05)

@@ -1,4 +1,4 @@
-"""Colours by name: RGB fractions with the word a caption uses."""
+"""``PALETTE``, ``METALS`` and colour arithmetic: RGB fractions by the word that a caption uses."""
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def luminance(colour: RGB) -> float:
 
 
 def contrast_to(rng: np.random.Generator, colour: RGB) -> RGB:
-    """A print colour that reads well on `colour`."""
+    """A print colour that is legible on `colour`."""
     names: tuple[str, ...]
     if luminance(colour) > 0.45:
         names = ("black", "dark blue", "red", "dark green", "blue")

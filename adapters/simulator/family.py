@@ -1,4 +1,4 @@
-"""A family of products: what it is called, what can go wrong with it, how it is designed and drawn."""
+"""``Family``: one kind of product, with its names, its defects, its design and its drawing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Design = Mapping[str, Any]
 class Change:
     """A defect of the build itself, which the family draws: a missing part, a misprint, something bent.
 
-    `rng` decides where; `extent` (0 to 1) how much; `strength` (0 to 1) how plainly.
+    `rng` decides the place, `extent` (0 to 1) the amount and `strength` (0 to 1) the contrast.
     """
 
     kind: str
@@ -33,11 +33,10 @@ class Family:
     """One kind of product.
 
     `design` fixes a variant (SKU); its result must hold the words "colour" and "material". `draw` draws one
-    part of it on an n x n canvas: what it takes from `rng` is the legitimate play between parts. `changes`
-    are the defects that `draw` makes itself; the other ones of `defects` are drawn over the finished part.
-    `turns`: how far a loose part may be turned, in degrees. `coarse`: the size, in canvases, of the patches
-    that its texture is made of where they are so large that a defect may hide among them; it has to stand
-    out from these too.
+    part of it on an n x n canvas; `rng` gives the legitimate play between parts. `changes` are the defects
+    that `draw` makes itself; the other `defects` are drawn over the finished part. `turns`: how far a loose
+    part may be turned, in degrees. `coarse`: the size, in canvases, of the patches of a texture if a defect
+    may hide among them; the defect must stand out from these too.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Draw one image of one part, with or without a defect and its exact mask."""
+"""``draw``: one image of one part, with or without a defect and its exact mask."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ AREA = (0.001, 0.05)  # share of the silhouette that a defect aims at, log-unifo
 STRENGTH = (0.22, 1.0)  # contrast of a defect, log-uniform: hardly to plainly visible
 SEEN_LEVELS = 4.0  # a pixel has changed when a channel moved by this much of 255, noise apart
 SEEN_PEAK = 0.15  # and by this share of the defect's strongest change
-SEEN_MOST = 10.0  # but no more is asked than this: what stays out of the mask stays out of the image
+SEEN_MOST = 10.0  # but at most by this: what stays out of the mask stays out of the image
 VISIBLE_LAB = 7.0  # mean Lab distance under the mask that counts as visible, from 1 % of the part upwards
 VISIBLE_NOISE = 1.5  # the same, in deviations of the fine texture and the sensor's noise around it
 TRIES = 7
@@ -37,7 +37,7 @@ class Image:
 
     image: (H, W, 3) uint8 RGB. mask: (H, W) bool, the pixels that the defect changed; outside them the image
     equals the good image of the same arguments. silhouette: (H, W) bool, where the part is or should be.
-    visibility: how plainly the defect shows, as a share of what `draw` asks for (1 and more: it passed); None
+    visibility: how plainly the defect shows, as a share of what `draw` requires (1 and more: it passed); None
     for a good part.
     """
 
@@ -77,11 +77,11 @@ def draw(
     defect added. Its area aims at 0.1 % to 5 % of the silhouette and its strength at 0.22 to 1 of what its
     kind allows, both log-uniformly. The mean Lab distance under the mask must reach `VISIBLE_LAB` (twice as
     much for the smallest) and `VISIBLE_NOISE` deviations of the fine texture and the noise around it;
-    otherwise it is drawn again, elsewhere and stronger, up to `TRIES` times, and the most visible try stands;
-    the image's `visibility` tells how far it came.
+    otherwise it is drawn again, elsewhere and stronger, up to `TRIES` times; the most visible try is kept.
+    The image's `visibility` states the result.
 
     Raises:
-        ValueError: the family has no such defect.
+        ValueError: the family does not have the defect.
     """
     family = product.kind
     if defect is not None and defect not in family.defects:
@@ -118,7 +118,7 @@ def _best(
     clean: Pixels,
     silhouette: Mask,
 ) -> _Attempt:
-    """Try until the defect is visible and of the size meant; otherwise the most visible try stands."""
+    """Try until the defect is visible and of the intended size; otherwise keep the most visible try."""
     rng = generator("aim", product.family, product.seed, seed, defect)
     size = clean.shape[0]
     least = max(6.0 * (size / 128) ** 2 / max(int(silhouette.sum()), 1), AREA[0] * 0.6)
@@ -238,7 +238,7 @@ def _look(
 ) -> _Attempt:
     """Render the window with the defect and compare it with the good image, within `reach`.
 
-    What is broken out of an edge is missing from the part's shadow as well, but nobody calls that the defect.
+    A piece broken out of an edge is missing from the part's shadow too, but that is not the defect.
     """
     size = clean.shape[0]
     wide = window.grown(margin(exposure, after.thickness, size), size)

@@ -1,7 +1,7 @@
-"""Texture fields: zero mean, unit deviation, float32 of shape (n, n).
+"""``white``, ``clouds``, ``streaks``, ``fractal``: texture fields, (n, n) float32, mean 0, deviation 1.
 
-Making noise is dear and cutting it out is cheap, so each kind of field is made once, larger than any image,
-and every part takes a window of it at a random place, mirrored at random. Lengths are fractions of the
+Making noise is expensive and cutting it out is cheap. So each kind of field is made once, larger than any
+image, and every part takes a window of it at a random place, mirrored at random. Lengths are fractions of the
 canvas, so that a texture looks the same at every size.
 """
 
@@ -25,9 +25,7 @@ def _unit(field: npt.NDArray[np.float32]) -> Field:
 
 @lru_cache(maxsize=96)
 def _pool(n: int, across: float, along: float) -> Field:
-    """Noise whose blobs are `across` wide and `along` high, in fractions of the canvas; (0, 0) is white
-    noise.
-    """
+    """Noise with blobs `across` wide and `along` high, in fractions of the canvas; (0, 0): white noise."""
     side = int(n * _POOL)
     rng = generator("pool", n, int(across * 1e6), int(along * 1e6))
     cells_x = side if across * n < 1.5 else max(int(side / (across * n)), 4)

@@ -1,4 +1,4 @@
-"""A product: one variant (SKU) of a family, its design fixed by a seed."""
+"""``Product``: one variant (SKU) of a family, with its design fixed by a seed."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ class Product:
         """The variant number `seed` of a family.
 
         Raises:
-            KeyError: there is no such family; the message names those there are.
+            KeyError: there is no such family; the message names the existing ones.
         """
         if family not in FAMILIES:
             raise KeyError(f"no product family {family!r}; there are: {', '.join(FAMILIES)}")

@@ -1,4 +1,4 @@
-"""The production line as a camera's feed: runs of products, changeovers between them, a fraction rejected."""
+"""``SimulatedCamera``: a production line as one camera sees it, with runs, changeovers and rejects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ from adapters.simulator.station import Station
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One job: `frames` parts of one SKU, of which `reject_fraction` (0 to 1) are defective, exact to
-    rounding.
+    """One job: `frames` parts of one SKU, of which `reject_fraction` (0 to 1) are defective, rounded.
 
     Raises:
         ValueError: a negative number of frames or a fraction outside 0 to 1.
@@ -40,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part as the camera saw it; `changeover` where it is the first of its SKU after another one."""
+    """One part as the camera saw it; `changeover` if it is the first after one of another SKU."""
 
     index: int
     sku: str

@@ -1,8 +1,7 @@
-"""Light and camera: layers and an exposure in, an image out.
+"""``render`` and ``develop``: light and camera, from layers and an exposure to an image.
 
 Shading is a Lambert term over an ambient one, and a Blinn-Phong highlight whose half vector turns across the
-image as it does under a lamp that stands near. Colours stay in display space: the line need not be
-radiometric, it must look right.
+image as under a nearby lamp. Colours stay in display space: images must look right, not be radiometric.
 """
 
 from dataclasses import dataclass
@@ -204,7 +203,7 @@ def sensor_noise(rng: np.random.Generator, size: int) -> Pixels:
 
 
 def develop(image: Pixels, grain: Pixels, exposure: Exposure) -> npt.NDArray[np.uint8]:
-    """Levels to an 8-bit file: read and shot noise, rounding, and the camera's JPEG where it has one."""
+    """Levels to an 8-bit file: read and shot noise, rounding, and the camera's JPEG if it has one."""
     read, shot = (np.float32(v) for v in exposure.noise)
     noisy = image + grain * (read + shot * cv2.sqrt(image))
     raw = np.clip(noisy + np.float32(0.5), 0, 255).astype(np.uint8)

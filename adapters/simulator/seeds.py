@@ -1,4 +1,4 @@
-"""Random streams: every image draws from generators named by words and numbers, never from a global one."""
+"""``generator``: random streams named by words and numbers; nothing draws from a global one."""
 
 from zlib import crc32
 

@@ -1,4 +1,4 @@
-"""Outlines in units: the polygons that families and defects share."""
+"""``circle``, ``rectangle``, ``blob`` and others: outlines in units that families and defects share."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The station: one camera, one place, one light; and what it gives for one part, the exposure."""
+"""``Station``: one camera, one place, one light; its ``Exposure`` is what it gives for one part."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -26,10 +26,10 @@ _TONES: dict[str, tuple[RGB, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What the part lies on.
+    """The background under the part.
 
-    `place` is the piece of a moving belt that lies beneath, 0 where nothing moves; `clutter` the seed of what
-    was left lying beside the part, 0 for nothing.
+    `place` is the piece of a moving belt under it, 0 if nothing moves; `clutter` the seed of things beside
+    the part, 0 for none.
     """
 
     kind: str
@@ -103,7 +103,7 @@ def _sample(rng: np.random.Generator, wide: bool) -> Exposure:
             float(rng.uniform(0.02, 0.16) if wide else rng.uniform(0.015, 0.05)),
         ),
         gain=float(rng.uniform(0.75, 1.2) if wide else rng.uniform(0.92, 1.08)),
-        # Inspection cameras hand over raw pixels; whoever publishes them may compress them once.
+        # Inspection cameras deliver raw pixels; their publisher may compress them once.
         jpeg=int(rng.integers(70, 98)) if wide and rng.random() < 0.5 else None,
     )
 
@@ -124,8 +124,8 @@ class Station:
     A fixed station has a fixture: light, background and camera never change; a part lies within 1.5 % of its
     place and 2 degrees of its direction, and the lamp flickers by about 1 %. A loose one has none: camera,
     lamp and background stay, but the part lies anywhere within the field, in any direction that its family
-    allows, and the belt moves on beneath it. A varied one is no station but a random choice of all of it for
-    every image, to train on; now and then crumbs, fibres or a neighbouring part lie on its background.
+    allows, and the belt moves on beneath it. A varied one is not a station but a random choice of everything
+    for every image, to train on; sometimes crumbs, fibres or a neighbouring part lie on its background.
     """
 
     seed: int
@@ -138,9 +138,7 @@ class Station:
 
     @classmethod
     def loose(cls, seed: int) -> "Station":
-        """A real station without a fixture: only place and direction of the part change, and the belt
-        moves.
-        """
+        """A real station without a fixture: the part's place and direction change, and the belt moves."""
         return cls(seed, "loose")
 
     @classmethod
@@ -185,7 +183,7 @@ class Station:
         )
 
     def _varied(self, seed: int, surface: bool, turns: float) -> Exposure:
-        # The words are those of the days when this mode was called loose: they keep its images.
+        # The keys keep this mode's old name, loose, and with it its images.
         rng = generator("loose", self.seed, seed)
         base = _sample(rng, wide=True)
         scale = float(rng.uniform(1.0, 1.5) if surface else rng.uniform(0.62, 1.12))

@@ -1,4 +1,4 @@
-"""What the drawn defects are like: areas, contrast and visibility, measured on fresh images."""
+"""``statistics``: areas, contrast and visibility of the drawn defects, measured on fresh images."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ def statistics(n: int, seed: int, size: int = 256) -> dict[str, Any]:
     Returns `images, size, area_fraction {p5, p25, p50, p75, p95, within_0.1_to_5_percent}`, `histogram`
     (upper edges of the area fraction's bins and shares), `contrast_lab {p5, ..., p95}` (mean CIE Lab distance
     under the mask between the defective image and the good one), `invisible` (share with a distance below
-    3), `failed` and `unclaimed` (shares whose visibility stays below what `draw` asks for and below what a
-    caption speaks of) and `defects` (name -> {count, median_area_fraction, median_contrast}).
+    3), `failed` and `unclaimed` (shares whose visibility stays below what `draw` requires and below what a
+    caption mentions) and `defects` (name -> {count, median_area_fraction, median_contrast}).
     """
     areas, contrasts, visibility = np.zeros(n), np.zeros(n), np.zeros(n)
     kinds: list[str] = []

@@ -1,12 +1,11 @@
-"""Defects by name: those drawn over any part, and those that a family draws into its own build."""
+"""``DEFECTS``: defects by name, drawn over any part or by a family into its own build."""
 
 from collections.abc import Callable
 
 from adapters.simulator.defects.damage import Damage
-from adapters.simulator.defects.edge import chipped_edge
 from adapters.simulator.defects.foreign import contamination
 from adapters.simulator.defects.lines import crack, cut, scratch
-from adapters.simulator.defects.relief import dent, hole
+from adapters.simulator.defects.relief import chipped_edge, dent, hole
 from adapters.simulator.defects.tint import discolouration, rust, stain
 
 

@@ -1,6 +1,4 @@
-"""What a defect has to work with: the part's layers, a place on it, an area to aim at, a strength and the
-light.
-"""
+"""``Damage``: one defect in the making, with layers, place, target area, strength and light."""
 
 from dataclasses import dataclass, field
 
@@ -14,12 +12,12 @@ from adapters.simulator.shapes import Outline
 
 _FINE = 4  # stencils are drawn this many times as large
 _SHIFT = 4
-RIM = 0.018  # canvases that a damage of the face keeps from the outline
+RIM = 0.018  # canvases between a damage of the face and the outline
 
 
 @dataclass(slots=True)
 class Spot:
-    """A window of the canvas as views into the layers: what is written here is written there.
+    """A window of the canvas as views into the layers: writing here changes the layers.
 
     `origin` is the window's corner (x, y) in canvas pixels; `shape` its (rows, columns).
     """
@@ -103,8 +101,8 @@ class Damage:
         return float(self.rng.uniform(low, high))
 
     def place(self, inset: float = 0.0) -> Outline:
-        """A random point (2,) on the part, at least about `inset` pixels from its outline where there is
-        room; never right at the rim, whose own light and dark hide what is small.
+        """A random point (2,) on the part, at least about `inset` pixels from its outline if there is
+        room; never at the rim, whose own light and dark hide small things.
         """
         rows, columns = self.seen.slices
         solid = (self.layers.alpha[rows, columns] > 0.55).astype(np.uint8)

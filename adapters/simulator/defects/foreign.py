@@ -1,4 +1,4 @@
-"""Contamination: what lies on the part and does not belong there, with the shadow it throws."""
+"""``contamination``: foreign things on the part, with their shadow."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Defects that run along a line: scratch, crack, cut."""
+"""Defects along a line: ``scratch``, ``crack``, ``cut``."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def scratch(damage: Damage) -> None:
     cover = spot.stencil(*outlines) * spot.alpha
     mean = float(spot.albedo.mean())
     bright = rng.random() < (0.75 if mean < 0.6 else 0.25)
-    # A groove bares or dirties what it runs through: towards grey, not into a stronger colour.
+    # A groove bares or dirties the surface: towards grey, not into a stronger colour.
     bare = np.float32(0.92 if bright else 0.05)
     floor = spot.albedo + (bare - spot.albedo) * np.float32(0.3 + 0.65 * damage.strength)
     spot.paint(cover * np.float32(min(0.5 + damage.strength, 1.0)), floor)

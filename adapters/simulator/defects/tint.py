@@ -1,4 +1,4 @@
-"""Defects of colour: stain, discolouration, rust."""
+"""Defects of colour: ``stain``, ``discolouration``, ``rust``."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Every product family by name, and those that training must never see."""
+"""``FAMILIES``: every product family by name; ``HELD_OUT``: those that training must never see."""
 
 from adapters.simulator.families import (
     board,
@@ -62,8 +62,8 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
-# Kept away from every training run, so that what a model does on them shows what it does on a product
-# it never saw: a metal part, a plastic part, glass, a pack of repeated cells, and two surfaces.
+# Excluded from every training run, so that a model's results on them hold for products that it never saw:
+# a metal part, a plastic part, glass, a pack of repeated cells, and two surfaces.
 HELD_OUT: frozenset[str] = frozenset(
     {"screw", "connector", "bottle_base", "leather", "blister_pack", "stone_slab"}
 )

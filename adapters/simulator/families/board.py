@@ -1,4 +1,4 @@
-"""Circuit board: a laminate with traces, vias and soldered components."""
+"""``CIRCUIT_BOARD``: a laminate with traces, vias and soldered components."""
 
 from typing import Any
 
@@ -171,7 +171,7 @@ def _empty_place(board: Canvas, part: dict[str, Any]) -> None:
 def _silk(board: Canvas, part: dict[str, Any]) -> None:
     """The component's name, printed in the gap above it; chips bear theirs."""
     x, y, _, b = part["box"]
-    # Where a letter has less than about three pixels it would be drawn larger and run into its neighbours.
+    # A letter of less than about three pixels would be drawn larger and run into its neighbours.
     if part["kind"] != "chip" and board.n * _PRINT >= 5:
         board.text(part["name"], (x, y - b - 0.028), _PRINT, _SILK, fade=0.7)
 
@@ -222,7 +222,7 @@ def _draw_board(design: Design, rng: np.random.Generator, n: int, change: Change
     board = _bare_board(design, n)
     parts = design["parts"]
     struck = _struck(parts, change)
-    # Placement tolerance and solder are all that tells good parts apart.
+    # Good parts differ only in placement tolerance and solder.
     play = rng.normal(0, 0.0008, (len(parts), 3))
     solder = float(rng.uniform(0.4, 0.55))
     for part in parts:

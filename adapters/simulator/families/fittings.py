@@ -1,13 +1,12 @@
-"""Fittings: moulded cover, zipper."""
+"""``COVER`` (moulded) and ``ZIPPER``."""
 
 from typing import Any
 
 import numpy as np
 
 from adapters.simulator import noise, shapes
-from adapters.simulator.canvas import FLAT, Canvas, Layers
+from adapters.simulator.canvas import FLAT, Canvas, Layers, units
 from adapters.simulator.colour import METALS, PALETTE, RGB, mix, pick, vary
-from adapters.simulator.families.grids import units
 from adapters.simulator.families.plastic import moulded
 from adapters.simulator.family import Change, Design, Family
 

@@ -1,4 +1,4 @@
-"""Food, medicine and glass: biscuit, tablet, capsule, bottle base."""
+"""``BISCUIT``, ``TABLET``, ``CAPSULE`` and ``BOTTLE_BASE``: food, medicine and glass."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Hardware: stamped bracket, ball bearing."""
+"""``BRACKET`` (stamped) and ``BALL_BEARING``."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 
 from adapters.simulator import noise, shapes
-from adapters.simulator.canvas import FLAT, Canvas, Layers
+from adapters.simulator.canvas import FLAT, Canvas, Layers, polar, units
 from adapters.simulator.colour import METALS, PALETTE, RGB, mix, pick, vary
-from adapters.simulator.families.grids import polar, units
 from adapters.simulator.families.metal import finished
 from adapters.simulator.family import Change, Design, Family
 

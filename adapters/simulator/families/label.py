@@ -1,4 +1,4 @@
-"""Printed label: paper or film with brand, goods, small print, an emblem and a barcode."""
+"""``PRINTED_LABEL``: paper or film with brand, goods, small print, an emblem and a barcode."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +89,7 @@ def _barcode(design: Design, n: int, width: float, height: float) -> Plane:
 
 @dataclass(slots=True)
 class _Press:
-    """Where and how strongly each piece of the print comes out.
+    """Place and strength of each piece of the print.
 
     `play` (x, y) is how this label's print sits on its paper. Of the piece `struck`, the defect makes one:
     `missing`, `fade` (1 full ink), `slip` (moved), `ghost` (printed twice).
@@ -107,7 +107,7 @@ class _Press:
     ghost: float = 0.0
 
     def spoil(self, change: Change) -> None:
-        """Draw by lot which piece fails, and how."""
+        """Choose at random which piece fails, and how."""
         self.struck = str(change.rng.choice(_PIECES))
         way = int(change.rng.integers(3))
         if change.kind == "missing part":
@@ -128,14 +128,14 @@ class _Press:
         return self.fade if piece == self.struck else 1.0
 
     def at(self, piece: str, x: float, y: float) -> tuple[float, float]:
-        """Where the piece comes to lie that is meant for (x, y)."""
+        """The actual place of a piece that belongs at (x, y)."""
         slip = self.slip if piece == self.struck else 0.0
         return x + self.play[0] + slip, y + self.play[1] + 0.5 * slip
 
     def write(
         self, piece: str, words: str, x: float, y: float, height: float, colour: RGB, bold: bool
     ) -> None:
-        """Print a line of text, shrunk where the paper is too narrow for it."""
+        """Print a line of text, shrunk if the paper is too narrow for it."""
         if self.lacks(piece):
             return
         n = self.board.n

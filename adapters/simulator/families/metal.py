@@ -1,4 +1,4 @@
-"""Metal parts: machined plate, gear, cast housing, screw."""
+"""``MACHINED_PLATE``, ``GEAR``, ``CAST_HOUSING`` and ``SCREW``: metal parts."""
 
 from dataclasses import replace
 from typing import Any

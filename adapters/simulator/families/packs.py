@@ -1,4 +1,4 @@
-"""Packs: glass vial, tube, blister pack."""
+"""``GLASS_VIAL``, ``TUBE`` and ``BLISTER_PACK``."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from adapters.simulator import noise, shapes
-from adapters.simulator.canvas import FLAT, Canvas, Layers, Point
+from adapters.simulator.canvas import FLAT, Canvas, Layers, Point, units
 from adapters.simulator.colour import PALETTE, RGB, contrast_to, mix, pick, vary
-from adapters.simulator.families.grids import units
 from adapters.simulator.families.plastic import moulded
 from adapters.simulator.family import Change, Design, Family
 from adapters.simulator.shapes import Outline

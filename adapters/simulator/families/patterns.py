@@ -1,4 +1,4 @@
-"""Surfaces that repeat themselves: metal mesh, anodised aluminium, patterned paper, solar cell."""
+"""``METAL_MESH``, ``ANODISED``, ``PATTERNED_PAPER`` and ``SOLAR_CELL``: surfaces that repeat themselves."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 
 from adapters.simulator import noise, shapes
-from adapters.simulator.canvas import Canvas, Layers, Plane
+from adapters.simulator.canvas import Canvas, Layers, Plane, units
 from adapters.simulator.colour import METALS, PALETTE, RGB, contrast_to, mix, pick, vary
-from adapters.simulator.families.grids import units
 from adapters.simulator.families.surfaces import cells, flat, plane
 from adapters.simulator.family import Change, Design, Family
 

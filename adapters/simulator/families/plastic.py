@@ -1,4 +1,4 @@
-"""Plastic parts: bottle cap, connector, toothbrush, toy block."""
+"""``BOTTLE_CAP``, ``CONNECTOR``, ``TOOTHBRUSH`` and ``TOY_BLOCK``: plastic parts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What grows: fruit, nut. No two of them have the same outline."""
+"""``FRUIT`` and ``NUT``: no two of them have the same outline."""
 
 from typing import Any
 
@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 
 from adapters.simulator import noise, shapes
-from adapters.simulator.canvas import FLAT, Canvas, Layers, Plane
+from adapters.simulator.canvas import FLAT, Canvas, Layers, Plane, polar, units
 from adapters.simulator.colour import RGB, pick, vary
-from adapters.simulator.families.grids import polar, units
 from adapters.simulator.family import Change, Design, Family
 
 _DARK: RGB = (0.05, 0.05, 0.055)

@@ -1,4 +1,4 @@
-"""Where a circuit board's components stand and how its traces run: everything lies on one lattice.
+"""``Lattice``: places of a circuit board's components and the routes of its traces, on one lattice.
 
 A place is a cell of `CELL` lattice steps; the lattice lines between the cells stay free of components, so
 that traces have channels to run in. Lattice points are (column, row) integers, from the upper left.
@@ -76,7 +76,7 @@ class Lattice:
     def route(self, start: Node, goals: list[Node]) -> tuple[Path, Node]:
         """Lay a trace with few bends to one of the goals; it crosses no other. Returns it and where it ends.
 
-        Where there is no way, the trace is empty and ends at the start.
+        If there is no way, the trace is empty and ends at the start.
         """
         free = self._open() | set(goals)
         came: dict[Node, Node | None] = {start: None}

@@ -1,4 +1,4 @@
-"""Seals: flat gasket, O-ring."""
+"""``GASKET`` (flat) and ``O_RING``."""
 
 from typing import Any
 
@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 
 from adapters.simulator import noise, shapes
-from adapters.simulator.canvas import FLAT, Canvas, Layers
+from adapters.simulator.canvas import FLAT, Canvas, Layers, polar
 from adapters.simulator.colour import RGB, mix, pick, vary
-from adapters.simulator.families.grids import polar
 from adapters.simulator.family import Change, Design, Family
 
 _DARK = (0.05, 0.05, 0.055)

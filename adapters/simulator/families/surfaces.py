@@ -1,4 +1,4 @@
-"""Surfaces that fill the image: woven cloth, wood board, ceramic tile, leather, steel sheet."""
+"""``WOVEN_CLOTH``, ``WOOD_BOARD``, ``CERAMIC_TILE``, ``LEATHER``, ``STEEL_SHEET``: they fill the image."""
 
 from typing import Any
 

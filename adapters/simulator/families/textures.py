@@ -1,4 +1,4 @@
-"""More surfaces, of fibre, stone, foam and paint: carpet, stone slab, foam, painted panel, cardboard."""
+"""``CARPET``, ``STONE_SLAB``, ``FOAM``, ``PAINTED_PANEL`` and ``CARDBOARD``: more surfaces."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from adapters.simulator.family import Change, Design, Family
 
 
 def _mixed(layers: Layers, tone: RGB, cover: Plane) -> None:
-    """Paint another tone over the albedo where the cover (0-1) says so."""
+    """Paint another tone over the albedo by the cover (0-1)."""
     layers.albedo[:] += (np.array(tone, np.float32) - layers.albedo) * cover.astype(np.float32)[..., None]
 
 

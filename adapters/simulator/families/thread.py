@@ -1,4 +1,4 @@
-"""A thread that came loose from cloth or carpet."""
+"""``pull``: a thread that came loose from cloth or carpet."""
 
 import cv2
 import numpy as np

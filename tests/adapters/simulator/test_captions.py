@@ -1,4 +1,4 @@
-"""Captions name the product and tell its state truly."""
+"""Captions name the product and its true state."""
 
 from dataclasses import replace
 

@@ -16,7 +16,7 @@ SIZE = 128
 
 @pytest.mark.parametrize("family", ["gear", "biscuit", "toy_block"])
 @pytest.mark.parametrize("part", range(4))
-def test_the_shadow_that_a_broken_edge_no_longer_throws_is_no_part_of_the_defect(
+def test_the_shadow_that_a_broken_edge_no_longer_throws_is_not_part_of_the_defect(
     family: str, part: int
 ) -> None:
     product, station = Product.create(family, 3), Station.loose(5)
