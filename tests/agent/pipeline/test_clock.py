@@ -10,8 +10,7 @@ import pytest
 
 from agent.domain.camera_rules import CameraRules, Overload
 from agent.monitors import sequence_gaps as numbers
-from agent.pipeline import Supervision, recorder
-from agent.pipeline import ingest as intake
+from agent.pipeline import Supervision, camera_jobs, pipeline, recorder, router
 from tests.support.factory import wait_until
 from tests.support.loopback import Sent
 from tests.support.plant import GatedFade, Plant, frame
@@ -22,7 +21,7 @@ HOUR_MS = 3_600_000.0
 
 
 class Wall(datetime):
-    """The wall clock of the line's modules."""
+    """The wall clock of the pipeline's modules."""
 
     off = timedelta(0)
 
@@ -34,7 +33,7 @@ class Wall(datetime):
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> type[Wall]:
     monkeypatch.setattr(Wall, "off", timedelta(0))
-    for module in (intake, recorder, numbers):
+    for module in (camera_jobs, numbers, pipeline, recorder, router):
         monkeypatch.setattr(module, "datetime", Wall)
     return Wall
 

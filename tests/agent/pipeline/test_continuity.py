@@ -238,7 +238,7 @@ def test_a_burst_of_failed_parts_is_one_alert(build: Build, rooms: Rooms, shadow
     calibrated(rooms)
     method = Level()
     method.level = 9.0
-    plant = build(method=method, drift=None, bursts=BurstPolicy(3, 5), shadow=shadow)
+    plant = build(method=method, drift=None, bursts=BurstPolicy(3, 5), rules=CameraRules(shadow=shadow))
     sent: list[Sent] = [frame(seed) for seed in range(8)]
     plant.inspected(*sent)
     method.level = 1.0

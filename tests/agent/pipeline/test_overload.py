@@ -18,7 +18,7 @@ from tests.support.plant import FlakyHistory, GatedFade, Plant
 
 Build = Callable[..., Plant]
 PADDING = bytes(100_000)
-BOUNDS = Bounds(waiting_bytes=2_000_000, queue_bytes=2_000_000, skips=200, skipped_bytes=1_000_000)
+BOUNDS = Bounds(waiting_bytes=2_000_000, queue_bytes=2_000_000, superseded=200, superseded_bytes=1_000_000)
 MOST = 2_000_000 + 2 * 2_000_000 + 1_000_000 + 200_000
 """All bounds together, and the one frame that may be above each."""
 
@@ -49,7 +49,7 @@ def test_frames_without_guarantee_never_fill_the_memory_and_all_are_told_of(
     assert highest <= MOST
     assert plant.counters.get("frames_unrecorded") > 500
     state = plant.pipeline.state()
-    assert state.superseded <= BOUNDS.skips * 2 + 1
+    assert state.superseded <= BOUNDS.superseded * 2 + 1
     assert state.waiting <= 256
     history.failures = 0
     # A pipeline that ends waits for no storage: what was refused a moment before would be left undone.

@@ -127,7 +127,7 @@ def test_the_broker_forgets_what_was_acknowledged_and_only_that(stand: Stand) ->
     stand.plant.pipeline.stop(10.0)
     found: list[bytes] = []
     again = MqttTransport(
-        options(stand.broker.url, client_id=stand.transport._link.options.client_id),
+        options(stand.broker.url, client_id=stand.transport._session.options.client_id),
         Topics("plant", "cell-7"),
     )
     again.start(lambda delivery: found.append(delivery.payload))

@@ -175,13 +175,13 @@ def test_a_stop_while_the_broker_is_away_ends_and_keeps_the_messages(build: Buil
     assert not plant.pipeline.stuck
 
 
-def test_a_stop_with_a_full_line_and_a_slow_model_ends_and_leaves_the_rest(build: Build) -> None:
+def test_a_stop_with_a_full_pipeline_and_a_slow_model_ends_and_leaves_the_rest(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=1)
     method.gate.clear()
     sent = [frame(seed) for seed in range(60)]
     plant.deliver(*sent)
-    wait_until(lambda: plant.pipeline.state().ready == 2, "a full line")
+    wait_until(lambda: plant.pipeline.state().decoded == 2, "a full pipeline")
     stopping = threading.Thread(target=plant.pipeline.stop, args=(0.2,))
     stopping.start()
     stopping.join(60.0)

@@ -90,9 +90,9 @@ def test_stopping_finishes_what_was_admitted(build: Build) -> None:
     assert not plant.pipeline.failed
 
 
-def test_what_comes_after_the_door_was_closed_is_left_to_the_broker(build: Build) -> None:
+def test_what_comes_after_the_end_has_begun_is_left_to_the_broker(build: Build) -> None:
     plant = build()
-    plant.pipeline.room.close()
+    plant.pipeline.ingress.close()
     late = frame(1)
     plant.deliver(late)
     plant.pipeline.stop(10.0)
@@ -100,7 +100,7 @@ def test_what_comes_after_the_door_was_closed_is_left_to_the_broker(build: Build
     assert plant.rows() == []
 
 
-def test_a_line_that_could_not_be_started_can_be_stopped(rooms: Rooms) -> None:
+def test_a_pipeline_that_could_not_be_started_can_be_stopped(rooms: Rooms) -> None:
     plant = Plant(rooms)
     plant.pipeline.stop(1.0)
     assert plant.transport.final_status == "stopped"
@@ -159,9 +159,9 @@ def test_repetitions_refusals_and_four_cameras_at_once(build: Build, rooms: Room
     assert sum(message.kind == "verdict" for message in plant.transport.published) == 100
 
 
-def test_the_threads_of_a_line_have_names(plant: Plant) -> None:
+def test_the_threads_of_a_pipeline_have_names(plant: Plant) -> None:
     names = {thread.name for thread in threading.enumerate()}
-    assert {"decode", "inspect", "record", "announce"} <= names
+    assert {"decode", "inspect", "record", "publish-mqtt"} <= names
 
 
 @pytest.mark.parametrize("max_batch", [1, 8])
@@ -175,14 +175,16 @@ def test_the_size_of_batches_changes_no_verdict(build: Build, max_batch: int) ->
         assert row["score"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_status_is_told_whatever_closing_raises(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_is_published_whatever_closing_raises(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant.inspected(frame(1))
 
     def broken() -> None:
         plant.onboarding.close()
         raise RuntimeError("the executor is gone")
 
-    monkeypatch.setattr(plant.pipeline, "_close_rooms", broken)
+    monkeypatch.setattr(plant.pipeline, "_close_recipes", broken)
     with pytest.raises(RuntimeError, match="executor"):
         plant.pipeline.stop()
     assert plant.transport.final_status == "stopped"

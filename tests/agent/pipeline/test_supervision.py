@@ -342,11 +342,11 @@ def test_waiting_for_storage_is_not_hanging(build: Build, rooms: Rooms) -> None:
 # ------------------------------------------------------------------------------------------- state
 
 
-def test_the_state_tells_what_is_where(build: Build) -> None:
+def test_the_state_shows_what_is_where(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=1)
     before = plant.pipeline.state()
-    assert [stage.name for stage in before.stages] == ["decode", "inspect", "record", "announce"]
+    assert [stage.name for stage in before.stages] == ["decode", "inspect", "record", "publish-mqtt"]
     assert all(stage.alive for stage in before.stages)
     assert (before.waiting, before.oldest_wait_s, before.in_flight, before.failed) == (0, None, 0, False)
     method.gate.clear()
@@ -356,7 +356,7 @@ def test_the_state_tells_what_is_where(build: Build) -> None:
     def full() -> bool:
         state = plant.pipeline.state()
         (inspect,) = (stage for stage in state.stages if stage.name == "inspect")
-        return state.ready == 2 and state.waiting > 0 and inspect.busy_s is not None
+        return state.decoded == 2 and state.waiting > 0 and inspect.busy_s is not None
 
     wait_until(full, "a pipeline that is full")
     state = plant.pipeline.state()
