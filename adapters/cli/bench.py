@@ -246,11 +246,11 @@ def _where(settings: Settings) -> tuple[str, str]:
 
 
 def _recipe(inspector: Inspector, method: str, references: list[Image]) -> Prepared:
-    from agent.domain.recipe import Reference, generic_recipe
+    from agent.domain.recipe import Reference, template_recipe
 
     names = [f"drawn {index}" for index in range(len(references))]
     recipe = replace(
-        generic_recipe("bench", method, "gear"),
+        template_recipe("bench", method, "gear"),
         references=tuple(Reference(name, name, name) for name in names),
     )
     return inspector.prepare(recipe, references)

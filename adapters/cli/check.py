@@ -282,12 +282,12 @@ def check_models(settings: Settings, composition: Application, pull: str) -> Fin
         return Finding("models", State.FAILED, problem)
     import numpy as np
 
-    from agent.domain.recipe import generic_recipe
+    from agent.domain.recipe import template_recipe
 
     started = time.monotonic()
     method = composition.inspector(settings).method
     loaded_s = time.monotonic() - started
-    prepared = method.prepare(generic_recipe("check", settings.inspection.method), ())
+    prepared = method.prepare(template_recipe("check", settings.inspection.method), ())
     image = np.full((480, 480, 3), 128, np.uint8)
     method.score([image], [prepared])
     started = time.monotonic()

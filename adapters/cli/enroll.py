@@ -89,13 +89,13 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     unless --method names another. How the parts lie is found again unless a person chose the angles.
     """
     from agent.domain.prompts import GENERIC_NOUN
-    from agent.domain.recipe import generic_recipe
+    from agent.domain.recipe import template_recipe
     from agent.enrollment.orientation import without_found_angles
     from agent.onboarding import noun_of
 
     active, method = store.book.active(job.sku), settings.inspection.method
     if active is None or renamed or (active.noun == GENERIC_NOUN and noun_of(job) != GENERIC_NOUN):
-        first = generic_recipe(job.sku, method, noun_of(job))
+        first = template_recipe(job.sku, method, noun_of(job))
         return replace(first, origin="enrollment", parent=active.version if active is not None else None)
     active = without_found_angles(active, store.book.get)
     return replace(

@@ -88,9 +88,9 @@ def _prepare(
 ) -> Prepared:
     """The recipe in memory only: from references if there are some, else from words alone."""
     from adapters.cli.references import enroll_images, read_references, unstored
-    from agent.domain.recipe import generic_recipe
+    from agent.domain.recipe import template_recipe
 
-    recipe = generic_recipe(sku, settings.inspection.method, noun)
+    recipe = template_recipe(sku, settings.inspection.method, noun)
     if not good:
         return inspector.prepare(recipe, ())
     taken = read_references(good, composition.decoder(settings))

@@ -20,7 +20,7 @@ from adapters.evaluation.protocol import PROTOCOLS, Map, Protocol
 from agent.domain.errors import ConfigurationError, ModelError, RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared
 
@@ -198,7 +198,7 @@ class _Running:
         options, name = self._options, self._category.name
         noun = options.nouns.get(name) or self._category.noun or name
         noun = noun.replace("_", " ")
-        recipe: Recipe = generic_recipe(name, options.method, noun)
+        recipe: Recipe = template_recipe(name, options.method, noun)
         recipe = replace(recipe, parameters=options.protocol.parameters.get(options.method, {}))
         if options.prompts is not None:
             recipe = replace(recipe, prompts=options.prompts(noun))

@@ -131,7 +131,7 @@ class Digests:
         )
 
 
-def generic_recipe(sku: str, method: str, noun: str = GENERIC_NOUN) -> Recipe:
+def template_recipe(sku: str, method: str, noun: str = GENERIC_NOUN) -> Recipe:
     """The template recipe: no references, no calibration, so its verdicts are REVIEW."""
     return Recipe(sku=sku, noun=noun, prompts=compositional_ensemble(noun), method=method)
 

@@ -223,6 +223,4 @@ def _without(
 ) -> Prepared:
     """The same recipe as if none of the group had been enrolled."""
     rest = [index for index in range(len(images)) if index not in group]
-    recipe = prepared.recipe
-    draft = replace(recipe, references=tuple(recipe.references[index] for index in rest))
-    return inspector.prepare(draft, [images[index] for index in rest])
+    return inspector.prepare(_among(prepared.recipe, rest), [images[index] for index in rest])

@@ -9,7 +9,7 @@ from functools import partial
 
 from agent.domain.errors import StorageError
 from agent.domain.frame import Image, Job
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.describer import Describer
 from agent.onboarding.frame_buffer import FrameBuffer
@@ -142,7 +142,7 @@ class OnboardingCoordinator:
         context = self._context
         if context.book.active_version(job.sku) is None:
             note = None if self._describer is None else "the template, until the language model has answered"
-            template = generic_recipe(job.sku, context.options.method, context.noun(job.sku))
+            template = template_recipe(job.sku, context.options.method, context.noun(job.sku))
             self._versions.activate_new(replace(template, note=note))
             context.report("recipe", f"first recipe of {job.sku!r}, from the template prompts", job.sku)
         if self._describer is not None:
@@ -168,7 +168,7 @@ class OnboardingCoordinator:
             self._describe(job.sku)
 
     def _rename(self, active: Recipe, noun: str) -> None:
-        template = generic_recipe(active.sku, active.method, noun)
+        template = template_recipe(active.sku, active.method, noun)
         named = replace(active, noun=noun, prompts=template.prompts, origin="template")
         recipe = self._versions.activate_new(replace(named, note=f"the product is called {noun!r} now"))
         message = f"{active.sku!r} is called {noun!r}: version {recipe.version}"

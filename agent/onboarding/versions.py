@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.enrollment.orientation import OrientationPolicy, describe_change, without_found_angles
 from agent.enrollment.selection import SelectionPolicy
@@ -50,7 +50,7 @@ class RecipeVersions:
         held = tuple(context.book.held_references(sku))
         if not held:
             return
-        base = context.book.active(sku) or generic_recipe(sku, context.options.method, context.noun(sku))
+        base = context.book.active(sku) or template_recipe(sku, context.options.method, context.noun(sku))
         draft = replace(
             without_found_angles(base, context.book.get),
             references=base.references + held,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agent.domain.errors import RecipeError, SightlineError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared
 from agent.ports import ImageCodec, MediaStore, RecipeBook
@@ -63,7 +63,7 @@ class RecipeCache:
         self._refused: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recipes")
-        self._template = inspector.prepare(generic_recipe("generic", method), ())
+        self._template = inspector.prepare(template_recipe("generic", method), ())
 
     def close(self) -> None:
         """Stop preparing, after what is under way."""

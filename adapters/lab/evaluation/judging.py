@@ -17,7 +17,7 @@ from adapters.lab.evaluation.trials import Sample, Trial
 from agent.app.options import orientation_policy
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.enrollment.enroll import decide_angles
 from agent.enrollment.orientation import OrientationPolicy
 from agent.inference.inspector import Inspector
@@ -66,7 +66,7 @@ def method_of(encoder: ImageTextEncoder) -> Method:
 
 def recipe_of(sku: str, noun: str) -> Recipe:
     """The recipe that any product has before anybody knew better."""
-    return generic_recipe(sku, _inspection()[0], noun)
+    return template_recipe(sku, _inspection()[0], noun)
 
 
 def memorised(method: Method, plain: Recipe, images: Sequence[Image]) -> Prepared:

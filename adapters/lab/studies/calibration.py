@@ -21,7 +21,7 @@ from agent.app.options import orientation_policy
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.domain.verdict import Verdict, decide
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
@@ -121,7 +121,7 @@ def enrolled(study: Study, sku: str, noun: str, images: Sequence[Image]) -> Enro
 def study_recipe(sku: str, method: str, noun: str, shots: int) -> Recipe:
     """The template's recipe with so many references that are stored nowhere."""
     references = tuple(Reference(f"{index:064x}", f"{index}.png", str(index)) for index in range(shots))
-    return replace(generic_recipe(sku, method, noun), references=references)
+    return replace(template_recipe(sku, method, noun), references=references)
 
 
 def scores(study: Study, prepared: Prepared, images: Iterable[Image]) -> list[float]:

@@ -188,7 +188,7 @@ def test_one_command_brings_the_step_beyond_the_bundled_model(
     from safetensors.torch import save
 
     from agent.app.models import build_inspector
-    from agent.domain.recipe import generic_recipe
+    from agent.domain.recipe import template_recipe
     from config import load
 
     torch.manual_seed(0)
@@ -204,7 +204,7 @@ def test_one_command_brings_the_step_beyond_the_bundled_model(
     inspector = build_inspector(load(profile="edge", overrides=["models.device=cpu"]).settings)
     parts = [np.random.default_rng(seed).integers(90, 160, (96, 96, 3), np.uint8) for seed in range(3)]
     references = tuple(Reference(f"{seed:064d}", f"{seed}.png", f"part {seed}") for seed in range(2))
-    recipe = replace(generic_recipe("A", "sightline", "gear"), references=references)
+    recipe = replace(template_recipe("A", "sightline", "gear"), references=references)
     prepared = inspector.prepare(recipe, parts[:2])
     known, new = inspector.score([parts[0], parts[2]], [prepared] * 2)
     assert known.score < new.score

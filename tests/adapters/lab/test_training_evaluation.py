@@ -21,7 +21,7 @@ from adapters.lab.training.dataset import RESERVED_SEED
 from adapters.simulator import FAMILIES, HELD_OUT
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Image
-from agent.domain.recipe import generic_recipe
+from agent.domain.recipe import template_recipe
 
 CONTROLS: list[Scorer] = [Neighbours("hand-made", HandMade()), Outlier()]
 
@@ -95,7 +95,7 @@ def test_folders_have_nouns(name: str, noun: str) -> None:
 
 
 def test_words_name_the_defect_and_never_the_products_own_noun_for_a_wrong_one() -> None:
-    plain = generic_recipe("one", "sightline", "screw")
+    plain = template_recipe("one", "sightline", "screw")
     rusty = naming(plain, "rust").prompts
     assert rusty.normal == plain.prompts.normal
     assert all("screw with" in text for text in rusty.anomalous)

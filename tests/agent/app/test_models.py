@@ -7,7 +7,7 @@ import pytest
 
 from agent.app.models import Models, build_inspector, build_methods
 from agent.domain.errors import ModelError
-from agent.domain.recipe import generic_recipe
+from agent.domain.recipe import template_recipe
 from agent.methods.fade import Fade
 from agent.methods.null import Null
 from config import Settings, load
@@ -21,7 +21,7 @@ def settings() -> Settings:
 def test_products_of_one_line_are_inspected_by_methods_of_their_own(settings: Settings) -> None:
     inspector = build_inspector(settings)
     part = np.full((64, 64, 3), 128, np.uint8)
-    recipes = [generic_recipe("A", "sightline"), generic_recipe("B", "fade"), generic_recipe("C", "null")]
+    recipes = [template_recipe("A", "sightline"), template_recipe("B", "fade"), template_recipe("C", "null")]
     prepared = [inspector.prepare(recipe, ()) for recipe in recipes]
     judgements = inspector.inspect([part] * 3, prepared)
     assert judgements[2].score == 0.0

@@ -12,7 +12,7 @@ import pytest
 from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.domain.verdict import Verdict
 from agent.enrollment.enroll import FOLDS, enroll
 from agent.inference.inspector import Inspector
@@ -26,7 +26,7 @@ POLICY = CalibrationPolicy(0.01)
 
 def recipe(shots: int) -> Recipe:
     references = tuple(Reference(f"{i:064x}", f"{i}.png", str(i)) for i in range(shots))
-    return replace(generic_recipe("A", "fade"), references=references)
+    return replace(template_recipe("A", "fade"), references=references)
 
 
 def test_good_parts_become_a_recipe_that_separates_good_from_bad(inspector: Inspector) -> None:

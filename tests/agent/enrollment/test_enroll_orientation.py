@@ -10,7 +10,7 @@ from adapters.simulator import Product, Station, draw
 from agent.app.models import build_inspector
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.frame import Image
-from agent.domain.recipe import Parameter, Recipe, Reference, generic_recipe
+from agent.domain.recipe import Parameter, Recipe, Reference, template_recipe
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
@@ -31,7 +31,7 @@ def bundled() -> Inspector:
 
 def recipe(shots: int, method: str = "sightline") -> Recipe:
     references = tuple(Reference(f"{i:064x}", f"{i}.png", str(i)) for i in range(shots))
-    return replace(generic_recipe("A", method), references=references)
+    return replace(template_recipe("A", method), references=references)
 
 
 def parts(family: str, station: Station, count: int = 4) -> list[Image]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.domain.recipe import Recipe, generic_recipe
+from agent.domain.recipe import Recipe, template_recipe
 from agent.enrollment.orientation import (
     COMPARED_REFERENCES,
     ENOUGH_IMAGES,
@@ -121,7 +121,7 @@ def book(*versions: Recipe) -> dict[tuple[str, int], Recipe]:
 
 
 def version(number: int, origin: str, angles: list[float] | None, parent: int | None = None) -> Recipe:
-    recipe = replace(generic_recipe("A", "fade"), version=number, origin=origin, parent=parent)
+    recipe = replace(template_recipe("A", "fade"), version=number, origin=origin, parent=parent)
     return recipe if angles is None else with_angles(recipe, angles)
 
 

@@ -14,7 +14,7 @@ import torch
 from agent.domain.calibration import Calibration
 from agent.domain.errors import ModelError, RecipeError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, generic_recipe
+from agent.domain.recipe import Recipe, template_recipe
 from agent.domain.verdict import Verdict
 from agent.inference.batch_limit import AGAIN_AFTER
 from agent.inference.inspector import Inspector, Segmentation
@@ -89,7 +89,7 @@ def drawn(score: float, *, broken: bool = False, spot: tuple[int, int, int, int]
 
 
 def prepared(calibration: Calibration | None = CALIBRATION) -> PlainPrepared:
-    return PlainPrepared(replace(generic_recipe("A", "plain"), calibration=calibration))
+    return PlainPrepared(replace(template_recipe("A", "plain"), calibration=calibration))
 
 
 def inspect(images: Sequence[Image], method: BrightestPixel | None = None) -> list[Verdict]:
@@ -376,7 +376,7 @@ def test_a_slip_while_a_recipe_is_prepared_is_a_matter_of_that_recipe() -> None:
             raise KeyError("blocks.11")
 
     with pytest.raises(ModelError, match=r"the method failed on this recipe: KeyError: 'blocks.11'"):
-        Inspector(Slipping()).prepare(generic_recipe("A", "plain"), ())
+        Inspector(Slipping()).prepare(template_recipe("A", "plain"), ())
 
 
 @pytest.mark.gpu
@@ -423,7 +423,7 @@ def test_each_frame_is_told_its_share_of_the_time() -> None:
 
 
 def of_method(name: str) -> PlainPrepared:
-    return PlainPrepared(replace(generic_recipe("A", name), calibration=CALIBRATION))
+    return PlainPrepared(replace(template_recipe("A", name), calibration=CALIBRATION))
 
 
 def test_frames_of_one_batch_are_scored_by_the_methods_of_their_recipes() -> None:
@@ -448,6 +448,6 @@ def test_a_method_that_fails_leaves_the_frames_of_the_other_alone() -> None:
 
 def test_a_recipe_is_prepared_by_its_own_method() -> None:
     inspector = Inspector(MethodRegistry("null", build_method))
-    assert isinstance(inspector.prepare(generic_recipe("A", "null"), ()), NullPrepared)
+    assert isinstance(inspector.prepare(template_recipe("A", "null"), ()), NullPrepared)
     with pytest.raises(RecipeError, match="there is no method 'guess'"):
-        inspector.prepare(generic_recipe("A", "guess"), ())
+        inspector.prepare(template_recipe("A", "guess"), ())

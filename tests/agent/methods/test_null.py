@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from agent.domain.recipe import generic_recipe
+from agent.domain.recipe import template_recipe
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import Inspector
 from agent.methods import build_method
@@ -13,7 +13,7 @@ from tests.support.images import part
 
 def test_everything_passes_without_a_model() -> None:
     method = build_method("null")
-    prepared = method.prepare(generic_recipe("A", "null"), ())
+    prepared = method.prepare(template_recipe("A", "null"), ())
     judgements = Inspector(method).inspect([part(1), part(2)], [prepared, prepared])
     assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.PASS]
     assert all(j.mask is None and j.score == 0.0 for j in judgements)
@@ -21,15 +21,15 @@ def test_everything_passes_without_a_model() -> None:
 
 def test_it_passes_for_every_recipe_it_is_lent_to() -> None:
     method = build_method("null")
-    prepared = method.prepare(generic_recipe("A", "null"), ())
-    other = prepared.with_recipe(generic_recipe("B", "null")).without_reference(0)
+    prepared = method.prepare(template_recipe("A", "null"), ())
+    other = prepared.with_recipe(template_recipe("B", "null")).without_reference(0)
     assert other.recipe.sku == "B"
     assert Inspector(method).inspect([part(1)], [other])[0].verdict is Verdict.PASS
 
 
 def test_the_cost_is_paid_for_each_frame() -> None:
     method = build_method("null", parameters={"null_cost_ms": 5.0})
-    prepared = method.prepare(generic_recipe("A", "null"), ())
+    prepared = method.prepare(template_recipe("A", "null"), ())
     started = time.monotonic()
     method.score([part(1)] * 4, [prepared] * 4)
     assert time.monotonic() - started >= 0.02

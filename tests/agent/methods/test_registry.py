@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agent.domain.errors import ModelError
-from agent.domain.recipe import generic_recipe
+from agent.domain.recipe import template_recipe
 from agent.methods import MethodRegistry
 from agent.methods.null import Null
 from agent.methods.prepared import Method
@@ -43,4 +43,4 @@ def test_a_method_that_cannot_be_built_is_not_tried_with_every_frame() -> None:
 
 def test_a_single_method_scores_whatever_a_recipe_names() -> None:
     null = Null()
-    assert MethodRegistry.only(null, "null").of(generic_recipe("A", "fade")) is null
+    assert MethodRegistry.only(null, "null").of(template_recipe("A", "fade")) is null

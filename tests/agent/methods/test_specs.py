@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
-from agent.domain.recipe import Parameter, Reference, generic_recipe
+from agent.domain.recipe import Parameter, Reference, template_recipe
 from agent.methods.registry import METHODS, TITLES, MethodModels, MethodSpec, find_method
 from agent.ports import WindowFeatures, WindowPass
 from tests.support.detectors import FillingSegmenter, WrittenDetector, WrittenTagger
@@ -95,7 +95,7 @@ def test_a_method_scores_with_as_few_references_as_it_says(spec: MethodSpec) -> 
     for count in range(3):
         images = [part(seed) for seed in range(count)]
         names = [f"{seed:064d}" for seed in range(count)]
-        recipe = generic_recipe("A", spec.name, "gear")
+        recipe = template_recipe("A", spec.name, "gear")
         recipe = replace(recipe, references=tuple(Reference(name, name, name) for name in names))
         scored = method.score([part(9)], [method.prepare(recipe, images)])[0]
         assert np.isfinite(scored.score) == (count >= spec.fewest_references)

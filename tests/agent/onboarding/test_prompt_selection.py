@@ -15,7 +15,7 @@ import torch
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet, PromptSource
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared, Scored
 from agent.onboarding.prompt_selection import (
@@ -87,7 +87,7 @@ class WordMethod:
 
 def recipe(shots: int = 0) -> Recipe:
     references = tuple(Reference(f"{i:064x}", f"{i}.png", str(i)) for i in range(shots))
-    return replace(generic_recipe("A", "words"), references=references)
+    return replace(template_recipe("A", "words"), references=references)
 
 
 def tried(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.domain.frame import Camera
-from agent.domain.recipe import generic_recipe
+from agent.domain.recipe import template_recipe
 from tests.support.factory import Rooms, wait_until
 from tests.support.images import part
 from tests.support.loopback import Sent
@@ -168,7 +168,7 @@ def test_the_threads_of_a_pipeline_have_names(plant: Plant) -> None:
 def test_the_size_of_batches_changes_no_verdict(build: Build, max_batch: int) -> None:
     plant = build(max_batch=max_batch)
     rows = plant.inspected(*(frame(seed) for seed in range(9)))
-    single = plant.inspector.method.prepare(generic_recipe("A", "fade"), ())
+    single = plant.inspector.method.prepare(template_recipe("A", "fade"), ())
     for row in rows:
         seed = int(row["frame_id"].removeprefix("f-"))
         expected = plant.inspector.score([part(seed)], [single])[0].score

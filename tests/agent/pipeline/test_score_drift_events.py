@@ -10,7 +10,7 @@ from typing import Any
 from agent.domain.calibration import Calibration
 from agent.domain.camera_rules import CameraRules
 from agent.domain.frame import Image
-from agent.domain.recipe import generic_recipe
+from agent.domain.recipe import template_recipe
 from agent.methods.fade import Fade
 from agent.methods.prepared import Prepared, Scored
 from agent.monitors.score_drift import DriftPolicy
@@ -38,7 +38,7 @@ class Level(Fade):
 
 
 def calibrated(rooms: Rooms) -> None:
-    rooms.book.add(replace(generic_recipe("A", "fade"), calibration=USUAL))
+    rooms.book.add(replace(template_recipe("A", "fade"), calibration=USUAL))
 
 
 def drift_events(plant: Plant) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def test_a_camera_in_shadow_mode_alarms_nobody(build: Build, rooms: Rooms) -> No
 
 
 def test_a_recipe_without_a_threshold_cannot_drift(build: Build, rooms: Rooms) -> None:
-    rooms.book.add(generic_recipe("A", "fade"))
+    rooms.book.add(template_recipe("A", "fade"))
     method = Level()
     plant = build(method=method, drift=QUICK)
     plant.inspected(*(frame(seed) for seed in range(20)))

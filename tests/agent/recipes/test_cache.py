@@ -10,7 +10,7 @@ import pytest
 from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError, StorageError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe, Reference, generic_recipe
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.recipes import cache as cache_module
@@ -60,7 +60,7 @@ def add(rooms: Rooms, sku: str, shots: int = 0) -> Recipe:
     for seed in range(shots):
         path = rooms.media.put(encoded(part(seed)), ".png")
         references.append(Reference(path[6:70], path, f"part {seed}"))
-    return rooms.book.add(replace(generic_recipe(sku, "fade"), references=tuple(references)))
+    return rooms.book.add(replace(template_recipe(sku, "fade"), references=tuple(references)))
 
 
 def versions(cache: RecipeCache, sku: str) -> int:
@@ -194,7 +194,7 @@ def test_a_reference_that_cannot_be_read_is_an_error_of_its_recipe(
     else:
         path = rooms.media.put(b"no image at all", ".png")
         reference = Reference(path[6:70], path, "part 0")
-        rooms.book.add(replace(generic_recipe("A", "fade"), references=(reference,)))
+        rooms.book.add(replace(template_recipe("A", "fade"), references=(reference,)))
     with pytest.raises(RecipeError, match="reference 'part 0' cannot be read"):
         cache.current("A")
 
