@@ -12,28 +12,30 @@ from adapters.mqtt.messages import MqttMessageComposer
 from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from agent.domain.errors import StorageError, TransportError, UndeliverableError
-from agent.domain.frame import FrameIdentity
+from agent.domain.events import Event
+from agent.domain.frame import Camera, Delivery, FrameIdentity
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
 from agent.event_log import EventLog
 from agent.pipeline.outbox_publisher import BATCH, OutboxPublisher, RestingMessages
 from agent.pipeline.worker import Pace, StageThread
 from agent.ports import Entry, OutboxMessage, Sink, StoredMessage
+from agent.ports.sinks import SinkPolicy
 from agent.telemetry import Counters
 from storage import SqlOutbox
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import CAMERA, LoopbackTransport
-from tests.support.plant import AGENT
+from tests.support.plant import AGENT, Plant, frame
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 
 
-def commit(rooms: Rooms, *numbers: int) -> None:
+def commit(rooms: Rooms, *numbers: int, sink: str = "mqtt") -> None:
     entries = []
     for number in numbers:
         identity = FrameIdentity(CAMERA, str(number))
         inspection = Inspection(f"i{number}", identity, "A", Verdict.PASS, "", NOW, NOW)
-        entries.append(Entry(inspection, (OutboxMessage("mqtt", "verdict", f"t/{number}", b"{}"),)))
+        entries.append(Entry(inspection, (OutboxMessage(sink, "verdict", f"t/{number}", b"{}"),)))
     assert all(rooms.history.record(entries))
 
 
@@ -360,3 +362,90 @@ def test_each_refusal_doubles_the_rest() -> None:
         assert 7 not in one.numbers
     one.forget(7)
     assert one.refused(7) == 1, "as if it had never been refused"
+
+
+# ------------------------------------------------------------------------------------------- sinks
+
+
+class OtherSink(LoopbackTransport):
+    """A second output on a transport of its own."""
+
+    name = "other"
+    policy = SinkPolicy(longest_pause_s=0.05, most_refusals=2)
+    parked: str | None = None
+
+    def compose(
+        self, inspection: Inspection, mask_png: bytes | None, delivery: Delivery
+    ) -> tuple[OutboxMessage, ...]:
+        return (OutboxMessage(self.name, "verdict", inspection.identity.frame_id, b"{}"),)
+
+    def compose_alert(self, event: Event, camera: Camera) -> tuple[OutboxMessage, ...]:
+        return (OutboxMessage(self.name, "alert", event.kind, b"{}"),)
+
+
+def other_sink() -> OtherSink:
+    sink = OtherSink()
+    sink.start(lambda delivery: None)
+    return sink
+
+
+def test_a_sink_that_is_away_holds_up_no_other(rooms: Rooms) -> None:
+    other = other_sink()
+    other.refuse = lambda message: TransportError("no route to host")
+    plant = Plant(rooms, sinks=(other,))
+    plant.pipeline.start()
+    plant.inspected(*(frame(seed) for seed in range(20)))
+    wait_until(lambda: len(plant.transport.topics()) >= 20, "the verdicts on MQTT")
+    wait_until(lambda: rooms.outbox.depth(sink="mqtt") == 0, "their marks")
+    assert rooms.outbox.depth(sink="other") == 20
+    other.refuse = lambda message: None
+    wait_until(lambda: rooms.outbox.depth() == 0, "the other sink")
+    plant.pipeline.stop(10.0)
+    sent = [one.destination for one in other.published if one.kind == "verdict"]
+    assert sent == [f"f-{seed}" for seed in range(20)], "in the order of the frames"
+
+
+def test_a_parked_sink_is_reported_once_and_once_more_when_it_is_back(rooms: Rooms) -> None:
+    other = other_sink()
+    plant = Plant(rooms, sinks=(other,))
+    plant.pipeline.start()
+    other.parked = "the receiver answers HTTP 403; put its key right"
+    wait_until(lambda: "sink-parked" in plant.events(), "the event")
+    wait_until(lambda: "plant/sightline/cell-7/alert" in plant.transport.topics(), "the alert on MQTT")
+    (state,) = (one for one in plant.pipeline.state().sinks if one.name == "other")
+    assert state.parked == other.parked
+    plant.inspected(frame(1), frame(2))
+    other.parked = None
+    wait_until(lambda: "sink-back" in plant.events(), "the end of it")
+    plant.pipeline.stop(10.0)
+    assert [kind for kind in plant.events() if kind.startswith("sink")] == ["sink-parked", "sink-back"]
+
+
+def test_a_message_that_a_sink_refuses_too_often_is_given_up_with_an_event(rooms: Rooms) -> None:
+    other = other_sink()
+    other.acknowledges = False
+    commit(rooms, 1, sink="other")
+    bench = Bench(rooms, sink=other, refusal_rest_s=0.01)
+    with bench:
+        for tries in (1, 2):
+            wait_until(lambda tries=tries: len(other.published) == tries, "a try")  # type: ignore[misc]
+            other.refuse_all("HTTP 400")
+        wait_until(lambda: rooms.outbox.depth() == 0, "the end of it")
+    (event,) = rooms.rows("event")
+    assert event["kind"] == "undeliverable"
+    assert "HTTP 400, 2 times" in event["message"]
+
+
+def test_the_end_does_not_wait_for_a_slow_receiver(rooms: Rooms) -> None:
+    """What is not sent in time stands in the outbox and goes out after the next start."""
+    commit(rooms, *range(200))
+    bench = Bench(rooms, last_s=0.05)
+
+    def slow(message: OutboxMessage) -> Exception | None:
+        threading.Event().wait(0.02)
+        return None
+
+    bench.transport.refuse = slow
+    bench.run_to_the_end()
+    assert 0 < len(bench.transport.published) < 64
+    assert rooms.outbox.depth() > 100
