@@ -4,7 +4,7 @@ Adapters and storage implement them; :mod:`agent.app` is the one place that puts
 """
 
 from agent.ports.disk import Disks
-from agent.ports.history import Entry, History, Outbox, RecipeBook, StoredMessage
+from agent.ports.history import Entry, History, Outbox, StoredMessage
 from agent.ports.language import Brief, Description, PromptWriter
 from agent.ports.media import FrameDecoder, ImageCodec, MediaStore
 from agent.ports.models import (
@@ -20,7 +20,7 @@ from agent.ports.models import (
     WindowPass,
 )
 from agent.ports.onboarding import OnboardingClaims, OnboardingRecord, OnboardingState
-from agent.ports.recipes import RecipeCodec, RecipeFile, ReferenceEntry, ReferenceImages
+from agent.ports.recipes import RecipeBook, RecipeCodec, RecipeFile, ReferenceEntry, ReferenceImages
 from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import RecordedFrame, Samples
 from agent.ports.scheduling import Scheduler

@@ -1,4 +1,4 @@
-"""The history: inspections, outgoing messages and recipes."""
+"""History and Outbox: inspections, events and the messages that wait to go out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.domain.events import Event
-from agent.domain.frame import Camera, FrameIdentity, Job
+from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Feedback, Inspection
-from agent.domain.recipe import Recipe, RecipeListing, Reference
 from agent.ports.sinks import OutboxMessage
 
 
@@ -33,10 +32,10 @@ class History(Protocol):
     """The inspection history."""
 
     def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
-        """Inspections, their defects and outbox messages in one transaction.
+        """Store inspections, their defects and outbox messages in one transaction.
 
-        True for each entry that was new; False where (camera, frame_id) already had its row, then
-        nothing of that entry is written. Raises StorageError, and then nothing is written at all.
+        True for each entry that was new. False if (camera, frame_id) already had its row: then nothing of
+        that entry is written. Raises StorageError, and then nothing is written at all.
         """
         ...
 
@@ -51,7 +50,7 @@ class History(Protocol):
     def recent_sequences(self, camera: Camera, limit: int) -> Sequence[int]:
         """Running numbers of the newest rows of a camera, at most ``limit``, the oldest first.
 
-        Of those that stood there when its last gap was told, only the newest. Raises StorageError.
+        Of those that were there when its last gap was reported, only the newest. Raises StorageError.
         """
         ...
 
@@ -60,7 +59,7 @@ class History(Protocol):
         ...
 
     def record_feedback(self, feedback: Feedback) -> bool:
-        """False where no inspection matches; nothing is written then."""
+        """False if no inspection matches: then nothing is written."""
         ...
 
 
@@ -85,63 +84,4 @@ class Outbox(Protocol):
 
     def depth(self, *, sink: str | None = None) -> int:
         """How many messages wait."""
-        ...
-
-
-class RecipeBook(Protocol):
-    """Recipes of all SKUs, versioned; one version of each SKU is active."""
-
-    def active(self, sku: str) -> Recipe | None: ...
-
-    def active_version(self, sku: str) -> int | None:
-        """Cheap enough to ask before each batch."""
-        ...
-
-    def register(self, job: Job) -> bool:
-        """Write down a SKU; True for the one caller, of all agents, that made the row."""
-        ...
-
-    def without_recipe(self) -> Sequence[Job]:
-        """SKUs that were registered and never got a recipe: whoever registered them was stopped."""
-        ...
-
-    def job(self, sku: str) -> Job | None:
-        """Name and description of a SKU, as last registered."""
-        ...
-
-    def get(self, sku: str, version: int) -> Recipe | None:
-        """One version, active or not."""
-        ...
-
-    def listing(self, sku: str | None = None) -> Sequence[RecipeListing]:
-        """All versions of one SKU or of all, by SKU and version; those kept and never used too."""
-        ...
-
-    def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
-        """Store as the next version of its SKU and return it with id and version."""
-        ...
-
-    def activate(self, sku: str, version: int) -> None:
-        """Make a version the active one, for frames from the next batch on. Raises RecipeError where
-        there is no such version."""
-        ...
-
-    def hold_reference(self, sku: str, reference: Reference) -> None:
-        """Write down a reference that came in and is in no recipe yet; repeating it changes nothing."""
-        ...
-
-    def held_references(self, sku: str) -> Sequence[Reference]:
-        """References of ``sku`` that no version of its recipe holds yet, in the order they came."""
-        ...
-
-    def reference(self, sha256: str) -> Reference | None:
-        """A reference with these bytes, whichever SKU it belongs to; held ones too."""
-        ...
-
-    def release_references(self, sku: str, references: Sequence[Reference]) -> None:
-        """Let go of held references that were left out: they are in no recipe and wait no longer."""
-        ...
-
-    def skus_with_held_references(self) -> Sequence[str]:
-        """SKUs whose references came in and are in no recipe yet (after a restart)."""
         ...

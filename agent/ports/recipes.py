@@ -1,11 +1,74 @@
-"""RecipeCodec and ReferenceImages: recipes as files that people read and edit."""
+"""RecipeBook: the stored recipes; RecipeCodec and ReferenceImages: recipes as files that people edit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.domain.recipe import Digests, Recipe
+from agent.domain.frame import Job
+from agent.domain.recipe import Digests, Recipe, RecipeListing, Reference
+
+
+class RecipeBook(Protocol):
+    """Recipes of all SKUs, versioned; one version of each SKU is active."""
+
+    def active(self, sku: str) -> Recipe | None: ...
+
+    def active_version(self, sku: str) -> int | None:
+        """Cheap enough to ask before each batch."""
+        ...
+
+    def register(self, job: Job) -> bool:
+        """Store a SKU. True for the one caller, of all agents, that made the row."""
+        ...
+
+    def without_recipe(self) -> Sequence[Job]:
+        """SKUs that were registered and have no recipe: the agent that registered them was stopped."""
+        ...
+
+    def job(self, sku: str) -> Job | None:
+        """Name and description of a SKU, as last registered."""
+        ...
+
+    def get(self, sku: str, version: int) -> Recipe | None:
+        """One version, active or not."""
+        ...
+
+    def listing(self, sku: str | None = None) -> Sequence[RecipeListing]:
+        """All versions of one SKU or of all, by SKU and version, including those that were never used."""
+        ...
+
+    def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
+        """Store as the next version of its SKU and return it with id and version."""
+        ...
+
+    def activate(self, sku: str, version: int) -> None:
+        """Make a version the active one, for frames from the next batch on.
+
+        Raises RecipeError if there is no such version.
+        """
+        ...
+
+    def hold_reference(self, sku: str, reference: Reference) -> None:
+        """Store a reference that came in and is in no recipe yet. A repeated call changes nothing."""
+        ...
+
+    def held_references(self, sku: str) -> Sequence[Reference]:
+        """References of ``sku`` that no version of its recipe holds yet, in the order in which they came."""
+        ...
+
+    def reference(self, sha256: str) -> Reference | None:
+        """A reference with these bytes, of any SKU, whether in a recipe or not yet."""
+        ...
+
+    def release_references(self, sku: str, references: Sequence[Reference]) -> None:
+        """Forget held references that are in a recipe now, or were left out of it."""
+        ...
+
+    def skus_with_held_references(self) -> Sequence[str]:
+        """SKUs whose references came in and are in no recipe yet (after a restart)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
