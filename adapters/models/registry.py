@@ -195,7 +195,7 @@ def _sam_architecture(name: str) -> str:
     for architecture in BUILDERS:
         if architecture in name:
             return architecture
-    raise ModelError(f"the name {name!r} does not say which size of SAM it is: {', '.join(BUILDERS)}")
+    raise ModelError(f"the name {name!r} does not contain the size of SAM: {', '.join(BUILDERS)}")
 
 
 def _known(name: str, kind: str, store: WeightStore) -> KnownModel | None:
