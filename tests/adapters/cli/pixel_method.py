@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -12,37 +13,46 @@ from numpy.typing import NDArray
 
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.parameters import override
+from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.registry import MethodModels
 
 SIZE = 64
 
 
 @dataclass(frozen=True)
-class PixelPrepared:
+class PixelParameters:
+    """``gain``: a factor on scores."""
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.gain <= 0.0:
+            raise ValueError("gain is above 0")
+
+
+PRESET = PixelParameters()
+
+
+def build(models: MethodModels, parameters: PixelParameters) -> PixelMethod:
+    """As the registry builds a method."""
+    return PixelMethod(parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelPrepared(PreparedRecipe):
     """References as small images, (k, SIZE, SIZE, 3)."""
 
-    recipe: Recipe
     bank: NDArray[np.float32] | None
-    mask_threshold: float = 0.05
-    pool_fraction: float = 0.0
+    gain: float = 1.0
 
-    @property
-    def complete(self) -> bool:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return True
-
-    def without_reference(self, reference: int) -> PixelPrepared:
-        """See :class:`agent.methods.prepared.Prepared`."""
+    def without_reference(self, reference: int) -> Self:
         assert self.bank is not None
         return replace(self, bank=np.delete(self.bank, reference, axis=0))
 
-    def with_recipe(self, recipe: Recipe) -> PixelPrepared:
-        """See :class:`agent.methods.prepared.Prepared`."""
-        return replace(self, recipe=recipe)
-
-    def label(self, region: torch.Tensor) -> str | None:
-        """Pixels have no names."""
-        return None
+    @property
+    def mask_threshold(self) -> float:
+        return 0.05
 
 
 class PixelMethod:
@@ -51,17 +61,19 @@ class PixelMethod:
     digest = "pixels"
     fingerprint = "pixels"
 
-    def __init__(self, *, references_only: bool = False) -> None:
+    def __init__(self, defaults: PixelParameters = PRESET, *, references_only: bool = False) -> None:
         """``references_only``: without references there is no score."""
+        self._defaults = defaults
         self._references_only = references_only
 
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PixelPrepared:
-        """See :class:`agent.methods.prepared.Method`."""
         assert len(references) == len(recipe.references), "a recipe names each of its references"
-        return PixelPrepared(recipe, np.stack([_small(one) for one in references]) if references else None)
+        gain = override(self._defaults, recipe.parameters).gain
+        return PixelPrepared(
+            recipe, np.stack([_small(one) for one in references]) if references else None, gain
+        )
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """See :class:`agent.methods.prepared.Method`."""
         return [self._score(_small(image), recipe) for image, recipe in zip(images, prepared, strict=True)]
 
     def _score(self, small: NDArray[np.float32], prepared: Prepared) -> Scored:
@@ -80,4 +92,4 @@ def _score(small: NDArray[np.float32], prepared: Prepared) -> Scored:
     assert isinstance(prepared, PixelPrepared)
     bank = small.mean((0, 1))[None, None, None] if prepared.bank is None else prepared.bank
     distance = np.abs(bank - small).min(0).max(-1)
-    return Scored(float(distance.max()) + 1e-3, torch.from_numpy(distance))
+    return Scored(prepared.gain * (float(distance.max()) + 1e-3), torch.from_numpy(distance))
