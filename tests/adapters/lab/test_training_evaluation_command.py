@@ -14,13 +14,24 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from adapters.lab.evaluation import speed
+from adapters.lab.evaluation import judging, scorers, speed, trials
 from adapters.lab.evaluation.__main__ import INTERRUPTED, Evaluation, main
 from adapters.lab.evaluation.models import Files
 from agent.domain.errors import ModelError
 from agent.ports import ImageTextEncoder
+from config import load
 
 SMALL = ["--products", "1", "--images", "2", "--threads", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images a quarter as wide, references in four directions: how well they do is not the question here."""
+    overrides = ["inspection.parameters.sightline.scales=[64]", "references.directions=4"]
+    settings = load(profile="embedded", overrides=overrides).settings
+    monkeypatch.setattr(judging, "_settings", lambda: settings)
+    for module in (trials, scorers, speed):
+        monkeypatch.setattr(module, "SIZE", 64)
 
 
 @pytest.fixture
