@@ -97,8 +97,8 @@ class Commissioning:
         context, wanted = self._context, self._context.options.commission
         if len(context.samples.first_frames(sku, wanted)) < wanted:
             return
-        self._done.add(sku)
         frames = enroll_first_frames(context.book, context.samples, sku, wanted)
+        self._done.add(sku)  # only now: what storage refused is repeated
         message = f"the first {len(frames)} frames of {sku!r} are taken as good, as commissioning says"
         context.report("commissioned", message, sku)
         self._enrollment.schedule(sku)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
-from agent.domain.frame import Image, Job
+from agent.domain.frame import Camera, FrameIdentity, Image, Job
+from agent.domain.inspection import Inspection, MediaPaths
 from agent.domain.recipe import Recipe, Reference
+from agent.domain.verdict import Verdict
 from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.onboarding import noun_of
-from agent.ports import OutboxMessage, RecipeBook
+from agent.ports import Entry, OutboxMessage, RecipeBook
 from agent.recipes.cache import RecipeCache
 from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
@@ -137,7 +140,7 @@ def test_an_agent_killed_before_the_recipe_was_written_writes_it_later(build: Bu
 
 
 class Refusing(SqlRecipeBook):
-    """Fails a number of times before each kind of question works."""
+    """Refuses so many calls before it works again."""
 
     failures = 2
 
@@ -153,6 +156,10 @@ class Refusing(SqlRecipeBook):
     def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
         self._maybe()
         return super().add(recipe, activate=activate)
+
+    def hold_reference(self, sku: str, reference: Reference) -> None:
+        self._maybe()
+        super().hold_reference(sku, reference)
 
 
 def test_a_database_that_refused_is_asked_again(build: Build, rooms: Rooms) -> None:
@@ -279,6 +286,32 @@ def test_a_reference_file_that_is_gone_is_named(build: Build) -> None:
     shop.onboarding.add_reference("A", reference)
     wait_until(lambda: "enrollment-failed" in dict(shop.events()), "the event")
     assert "'part 17' cannot be read" in dict(shop.events())["enrollment-failed"]
+
+
+def test_commissioning_that_storage_refused_is_repeated(build: Build, rooms: Rooms) -> None:
+    book, schedule = Refusing(rooms.database), ManualSchedule()
+    book.failures = 0
+    shop = build(book=book, schedule=schedule, commission=2, storage_retries_s=())
+    shop.onboarding.start()
+    shop.onboarding.register(Job("A"))
+    shop.onboarding.wait(20.0)
+    rooms.history.record([inspected(seed, shop.reference(part(seed))) for seed in range(2)])
+    book.failures = 1
+    schedule.run("commissioning")
+    shop.onboarding.wait(20.0)
+    assert dict(shop.events())["commissioning-failed"] == "commissioning failed: the database is away"
+    schedule.run("commissioning")
+    wait_until(lambda: shop.active("A").shots == 2, "the references")
+
+
+def inspected(number: int, reference: Reference) -> Entry:
+    """A frame of product A that passed, with its image."""
+    at = datetime(2026, 1, 1, 0, 0, number, tzinfo=UTC)
+    identity = FrameIdentity(Camera("plant", "line-1", "top"), f"f-{number}", sku="A")
+    media = MediaPaths(image=reference.path)
+    return Entry(
+        Inspection(f"i-{number}", identity, "A", Verdict.PASS, "below", at, at, score=0.1, media=media)
+    )
 
 
 class Refused(SqlHistory):
