@@ -63,9 +63,9 @@ def test_a_few_unanswered_frames_are_held_at_the_threshold() -> None:
 
 
 def test_each_version_counts_by_its_own_answers() -> None:
-    silent = [*passing(100, version=1), *(frame(1.2, version=1) for _ in range(6))]
+    unanswered = [*passing(100, version=1), *(frame(1.2, version=1) for _ in range(6))]
     answered = [*passing(50, version=2), frame(1.2, "good", 2), frame(2.0, "defective", 2)]
-    assert weigh_feedback([*silent, *answered], POLICY).weights.sum() == pytest.approx(51.0)
+    assert weigh_feedback([*unanswered, *answered], POLICY).weights.sum() == pytest.approx(51.0)
 
 
 def test_answers_on_later_frames_count_for_those_that_passed_before() -> None:

@@ -41,7 +41,7 @@ def test_an_escape_moves_it_down() -> None:
     assert proposal.after.escapes == proposal.after.false_alarms == 0
 
 
-def test_an_escape_weighs_more_than_false_alarms_unless_a_person_says_otherwise() -> None:
+def test_an_escape_weighs_more_than_false_alarms_by_default() -> None:
     recorded = frames([0.1, 0.35, 0.36, 0.37], [0.3])
     dear = propose(recorded, CALIBRATION, WORDS)
     assert dear.calibration is not None
@@ -73,7 +73,7 @@ def test_advice_names_what_a_threshold_cannot_mend() -> None:
     assert "nobody can tell" in " ".join(propose(frames([0.6], []), CALIBRATION, WORDS).advice)
 
 
-def test_moving_twice_says_it_once() -> None:
+def test_the_source_of_a_threshold_moved_twice_names_it_once() -> None:
     first = propose(frames([0.6], [0.9]), CALIBRATION, WORDS).calibration
     assert first is not None
     second = propose(frames([0.6, 0.8], [0.9]), first, WORDS).calibration

@@ -60,5 +60,5 @@ def test_a_higher_score_is_never_judged_better(one: float, other: float) -> None
     assert order.index(decide(low, CALIBRATION)[0]) <= order.index(decide(high, CALIBRATION)[0])
 
 
-def test_verdicts_are_written_as_the_contract_says() -> None:
+def test_verdicts_are_written_in_capitals() -> None:
     assert [str(v) for v in Verdict] == ["PASS", "FAIL", "REVIEW", "ERROR", "SKIPPED"]

@@ -99,7 +99,7 @@ def test_a_slender_product_is_hit_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "kinds", "foreground", "said"),
+    ("image", "kinds", "foreground", "error"),
     [
         (np.zeros((32, 32), np.uint8), KINDS, None, "an image is"),
         (np.zeros((8, 32, 3), np.uint8), KINDS, None, "16 pixels"),
@@ -111,7 +111,7 @@ def test_a_slender_product_is_hit_too() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    image: Image, kinds: tuple[str, ...], foreground: NDArray[np.bool_] | None, said: str
+    image: Image, kinds: tuple[str, ...], foreground: NDArray[np.bool_] | None, error: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=error):
         add_defect(image, 0, kinds=kinds, foreground=foreground)

@@ -37,7 +37,7 @@ def test_a_frame_of_noise_is_all_product() -> None:
     assert estimate_foreground(part(0)).all()
 
 
-def test_a_highlight_is_no_product() -> None:
+def test_a_highlight_is_not_a_product() -> None:
     across = np.linspace(-1, 1, 128)
     glow = 90 * np.exp(-3 * (across[:, None] ** 2 + across[None] ** 2))
     image = np.repeat((100 + glow).astype(np.uint8)[..., None], 3, axis=2)
