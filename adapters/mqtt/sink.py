@@ -9,7 +9,6 @@ from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery
 from agent.domain.inspection import Inspection
 from agent.ports.sinks import OutboxMessage, PublishTicket, SinkPolicy
-from agent.ports.sinks import SinkPolicy
 
 
 class PublishesMessages(Protocol):
@@ -27,7 +26,6 @@ class MqttSink:
     name = SINK
     policy = SinkPolicy()
     parked: str | None = None
-    policy = SinkPolicy()
 
     def __init__(self, transport: PublishesMessages, composer: MqttMessageComposer) -> None:
         self._transport = transport

@@ -24,10 +24,7 @@ logger = logging.getLogger(__name__)
 BATCH = 64
 SETTLE_S = 0.02
 """How often acknowledgements are looked for while some are due."""
-LAST_S = 10.0
-"""How long the end waits for what can still be sent and for acknowledgements that are due."""
 MOST_RESTING = 500
-FIRST_REST_S = 1.0
 LONGEST_REST_S = 300.0
 _MOST_STORAGE_FAILURES = 3
 """So often storage is asked to mark what was acknowledged before the end leaves it."""
@@ -53,7 +50,10 @@ class RestingMessages:
     may ask for its answer where the agent may not write, and anybody may send such frames. Not thread-safe.
     """
 
-    def __init__(self, most: int = MOST_RESTING, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, first_s: float, most: int = MOST_RESTING, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._first_s = first_s
         self._most = most
         self._clock = clock
         self._rests: dict[int, _Rest] = {}
@@ -64,7 +64,7 @@ class RestingMessages:
         if rest is None:
             if len(self._rests) >= self._most:
                 return None
-            rest = self._rests[number] = _Rest(Backoff(FIRST_REST_S, LONGEST_REST_S), 0.0)
+            rest = self._rests[number] = _Rest(Backoff(self._first_s, LONGEST_REST_S), 0.0)
         rest.until = self._clock() + rest.backoff.failed()
         return rest.backoff.failures
 
@@ -99,6 +99,8 @@ class OutboxPublisher:
         counters: Counters,
         ending: threading.Event,
         agent: Camera,
+        *,
+        most_resting: int = MOST_RESTING,
     ) -> None:
         """
         Args:
@@ -117,7 +119,7 @@ class OutboxPublisher:
         self._agent = agent
         self._filled = threading.Event()
         self._under_way: dict[int, _Sent] = {}
-        self._resting = RestingMessages()
+        self._resting = RestingMessages(thread.pace.refusal_rest_s, most_resting)
         retry_s = thread.pace.publish_retry_s
         self._retry_s = retry_s
         self._away = Backoff(retry_s, max(retry_s, sink.policy.longest_pause_s))
@@ -157,7 +159,7 @@ class OutboxPublisher:
             # Asked first: what was committed before the end is then seen by the round below.
             last = self._ending.is_set()
             if last and self._last_call is None:
-                self._last_call = time.monotonic() + LAST_S
+                self._last_call = time.monotonic() + self.thread.pace.last_s
             if self._filled.is_set() or last:
                 self._filled.clear()
                 self._look_again = 0.0
@@ -215,7 +217,7 @@ class OutboxPublisher:
             self._deal_with_refusal(number, self._under_way[number])
             del self._under_way[number]
         if failed or (sent and self._held_back):
-            self._look_again = 0.0  # some are pending again, or the client has room again
+            self._look_again = self._away_until = 0.0  # some are pending again, or the client has room again
 
     def _deal_with_refusal(self, number: int, sent: _Sent) -> None:
         why = sent.ticket.refused

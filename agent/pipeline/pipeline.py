@@ -20,7 +20,7 @@ from agent.pipeline.camera_jobs import CameraJobs
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.ingest import FrameIngest
 from agent.pipeline.ingress_queue import Bounds, IngressQueue
-from agent.pipeline.outbox_publisher import LAST_S, OutboxPublisher
+from agent.pipeline.outbox_publisher import OutboxPublisher
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.router import MessageRouter
 from agent.pipeline.stage_queue import StageOutput, StageQueue
@@ -45,12 +45,6 @@ from agent.telemetry import Counters, Measures
 from agent.threads import run_with_timeout
 
 logger = logging.getLogger(__name__)
-
-STOP_S = 20.0
-"""How long the end waits for what was admitted. With what follows it stays below the 60 s that systemd and
-containers are asked to be patient."""
-ABANDON_S = 2.0
-CLOSE_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,20 +250,21 @@ class Pipeline:
             self._parts.measures.seen(str(delivery.camera), delivery.received_at)
         self.ingress.admit(delivery)
 
-    def stop(self, timeout_s: float = STOP_S) -> None:
+    def stop(self, timeout_s: float | None = None) -> None:
         """Admit nothing more, finish what was admitted, send what is due, publish ``stopped``.
 
-        What is not finished after ``timeout_s`` seconds stays unacknowledged: the broker delivers it again.
-        Ends in bounded time whatever hangs; see :attr:`stuck`.
+        What is not finished after ``timeout_s`` seconds, by default those of the pace, stays unacknowledged:
+        the broker delivers it again. Ends in bounded time whatever hangs; see :attr:`stuck`.
         """
-        deadline = time.monotonic() + timeout_s
+        pace = self._options.pace
+        deadline = time.monotonic() + (pace.stop_s if timeout_s is None else timeout_s)
         self.ingress.close()
         self._shutdown.ending.set()
         stages = [one for one in (self._decode, self._inspect, self._record) if one.started]
         for thread in stages:
             thread.ended.wait(max(0.0, deadline - time.monotonic()))
         self._shutdown.abandoned.set()
-        deadline = time.monotonic() + ABANDON_S
+        deadline = time.monotonic() + pace.abandon_s
         for thread in stages:
             thread.ended.wait(max(0.0, deadline - time.monotonic()))
         self._report_left()
@@ -277,14 +272,14 @@ class Pipeline:
         self._stop_publishers()
         self._supervisor.stop()
         try:
-            closed = run_with_timeout(CLOSE_S, self._close_recipes, "onboarding")
+            closed = run_with_timeout(pace.close_s, self._close_recipes, "onboarding")
             self._stuck = not closed or any(thread.alive for thread in stages)
         finally:  # nobody reads that it is online for ever, whatever closing has raised
             self._parts.transport.stop(final_status="offline" if self.failed else "stopped")
 
     def _stop_publishers(self) -> None:
         self._shutdown.draining.set()
-        deadline = time.monotonic() + LAST_S + ABANDON_S
+        deadline = time.monotonic() + self._options.pace.last_s + self._options.pace.abandon_s
         for publisher in self._publishers:
             publisher.wake()
         for publisher in self._publishers:
@@ -310,7 +305,9 @@ class Pipeline:
         events = self._parts.events
         if len(events) and not self._record.left_undone:
             try:
-                run_with_timeout(ABANDON_S, lambda: events.flush(everything=True), "the last events")
+                run_with_timeout(
+                    self._options.pace.abandon_s, lambda: events.flush(everything=True), "the last events"
+                )
             except StorageError as error:
                 logger.warning("the last events cannot be stored: %s", error)
         if len(events):

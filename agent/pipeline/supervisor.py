@@ -19,11 +19,6 @@ from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.25
-"""How often stages are looked at; a death is seen at once."""
-FIRST_DELAY_S = 0.05
-"""Before the first restart; doubled for each that stands in the budget: some trouble passes by itself."""
-
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
@@ -36,6 +31,10 @@ class Supervision:
     hang_s: float = 300.0
     """Longest time at one piece of work until the pipeline gives up; 0: never. Waiting for storage is not
     work."""
+    first_delay_s: float = 0.05
+    """Before the first restart; doubled for each that stands in the budget: some trouble passes by itself."""
+    look_s: float = 0.25
+    """How often stages are looked at; a death is seen at once."""
 
     def __post_init__(self) -> None:
         if self.restarts < 1:
@@ -134,7 +133,7 @@ class Supervisor:
 
     def _nap(self) -> float:
         due = min(self._due.values(), default=float("inf"))
-        return max(0.0, min(LOOK_S, due - time.monotonic()))
+        return max(0.0, min(self._policy.look_s, due - time.monotonic()))
 
     def _tend(self, stage: SupervisedStage) -> None:
         thread = stage.thread
@@ -157,7 +156,7 @@ class Supervisor:
                 why = f"the {thread.name} stage of the agent died of this twice"
                 self._give_up(stage, why, everything=False)
                 return
-            delay = FIRST_DELAY_S * 2 ** len(self._spent)
+            delay = self._policy.first_delay_s * 2 ** len(self._spent)
             self._spent.append(now)
             self._due[thread.name] = now + delay
             return

@@ -35,6 +35,17 @@ class Pace:
     """Of the first frames without a SKU, for the retained jobs of their cameras."""
     publish_retry_s: float = 1.0
     """Before a sink that was away is tried again, the first time."""
+    refusal_rest_s: float = 1.0
+    """Before a message that the receiver refused is tried again, the first time."""
+    stop_s: float = 20.0
+    """At the end, for what was admitted. With what follows it stays below the 60 s that systemd and
+    containers are asked to be patient."""
+    abandon_s: float = 2.0
+    """Then, for threads that leave what they have in hand."""
+    last_s: float = 10.0
+    """Then, for what can still be published and for acknowledgements that are due."""
+    close_s: float = 8.0
+    """Then, for recipes that are under way."""
 
 
 class Runnable(Protocol):
