@@ -13,11 +13,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapters.mqtt.messages import JsonCommandParser, MqttReplier
+from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttReplier
+from adapters.mqtt.sink import MqttSink
 from adapters.recipes.codec import RecipeYaml
 from agent.domain.frame import Delivery, DeliveryKind
 from agent.event_log import EventLog
 from agent.pipeline.outbox_publisher import OutboxPublisher
+from agent.pipeline.worker import StageThread
 from agent.recipes.commands import Commands
 from agent.recipes.import_export import RecipeTransfer
 from storage import upgrade
@@ -25,6 +27,7 @@ from tests.adapters.mqtt.helpers import Agent, options, until
 from tests.fixtures.mosquitto import Mosquitto
 from tests.storage.examples import bolt_recipe
 from tests.support.factory import Rooms
+from tests.support.plant import AGENT
 
 VERSIONS = {"5": paho.MQTTv5, "3.1.1": paho.MQTTv311}
 
@@ -49,9 +52,17 @@ class Answering:
         self._commands = Commands(
             JsonCommandParser(), replier, rooms.book, transfer, events, rooms.samples, agent.counters
         )
-        self._drain = OutboxPublisher(rooms.outbox, rooms.history, agent.transport, agent.counters)
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._drain.run, args=(self._ending,))
+        self._publisher = OutboxPublisher(
+            StageThread("publish-mqtt", threading.Event(), agent.counters),
+            MqttSink(agent.transport, MqttMessageComposer(agent.topics, "1")),
+            rooms.outbox,
+            events,
+            agent.counters,
+            self._ending,
+            AGENT,
+        )
+        self._thread = threading.Thread(target=self._publisher.run)
         self._thread.start()
 
     def answer(self) -> Delivery:
@@ -60,12 +71,12 @@ class Answering:
         delivery = self._agent.deliveries.pop(0)
         self._commands.handle(delivery)
         delivery.acknowledge()
-        self._drain.wake()
+        self._publisher.wake()
         return delivery
 
     def close(self) -> None:
         self._ending.set()
-        self._drain.wake()
+        self._publisher.wake()
         self._thread.join()
 
 
