@@ -47,3 +47,6 @@ class MqttSink:
             UndeliverableError: too large for this broker.
         """
         return self._transport.publish(message)
+
+    def close(self) -> None:
+        """Nothing: the connection is the transport's, which ends after the status is published."""

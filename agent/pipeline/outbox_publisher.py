@@ -166,6 +166,7 @@ class OutboxPublisher:
             more = self._round()
             self._report_parking()
             if last and self._may_leave(more=more):
+                self.sink.close()
                 return
             if not more:
                 self._filled.wait(SETTLE_S if self._under_way else self._retry_s)

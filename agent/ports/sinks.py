@@ -101,3 +101,7 @@ class Sink(Protocol):
             UndeliverableError: this receiver will never take the message.
         """
         ...
+
+    def close(self) -> None:
+        """Let go of connections; called by the publisher once it has ended."""
+        ...

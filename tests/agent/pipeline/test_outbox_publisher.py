@@ -382,6 +382,9 @@ class OtherSink(LoopbackTransport):
     def compose_alert(self, event: Event, camera: Camera) -> tuple[OutboxMessage, ...]:
         return (OutboxMessage(self.name, "alert", event.kind, b"{}"),)
 
+    def close(self) -> None:
+        pass
+
 
 def other_sink() -> OtherSink:
     sink = OtherSink()
