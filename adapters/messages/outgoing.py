@@ -195,7 +195,7 @@ class AlertMessage(OutgoingMessage):
     schema_: Literal["sightline.alert/1"] = Field(default="sightline.alert/1", alias="schema")
     kind: str = Field(
         description="fail, burst, burst-over, drift, drift-over, gap, silent or heard; of the agent itself "
-        "disk-low, disk-full, disk-recovered or emergency-retention"
+        "disk-low, disk-full, disk-recovered, emergency-retention, sink-parked or sink-back"
     )
     severity: Literal["info", "warning", "error"]
     camera: str = Field(description="site/line/camera; site/sightline/agent of the agent itself")

@@ -31,7 +31,7 @@ _TEMPORARY = frozenset({408, 425, 429})
 """Statuses below 500 that say "later"."""
 _OF_ONE_MESSAGE = frozenset({400, 406, 409, 411, 412, 413, 415, 417, 422, 431})
 """Statuses that may be about this message alone, and not about the URL or the key."""
-_POLICY = SinkPolicy(longest_pause_s=60.0, most_refusals=20)
+_POLICY = SinkPolicy(longest_pause_s=30.0, most_refusals=20)
 """Twenty refusals of one message take about an hour."""
 
 

@@ -41,8 +41,17 @@ class WebhookReceiver:
     """Bodies that contain this are answered with 422, whatever ``status`` says."""
     secure: bool = False
     received: list[Received] = field(default_factory=list)
+    server: _Server | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hang_up(self) -> None:
+        """Be down from now on, as a process that was ended is: the port is free again."""
+        assert self.server is not None
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.server.end_connections()
 
     def url(self, path: str = "hook", host: str = "127.0.0.1") -> str:
         scheme = "https" if self.secure else "http"
@@ -66,6 +75,7 @@ class WebhookReceiver:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
     receiver: WebhookReceiver
 
     def do_POST(self) -> None:
@@ -110,8 +120,8 @@ class _Server(ThreadingHTTPServer):
         self._open.append(connection)
         return connection, address
 
-    def hang_up(self) -> None:
-        """End the connections that clients keep open, as a process that ends does."""
+    def end_connections(self) -> None:
+        """Also those that clients keep open."""
         for connection in self._open:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -129,6 +139,7 @@ def webhook_receiver(context: ssl.SSLContext | None = None, port: int = 0) -> It
 
     server = _Server(("127.0.0.1", port), Handler)
     receiver = Handler.receiver = WebhookReceiver(server.server_address[1], secure=context is not None)
+    receiver.server = server
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -136,8 +147,5 @@ def webhook_receiver(context: ssl.SSLContext | None = None, port: int = 0) -> It
     try:
         yield receiver
     finally:
-        receiver.closing.set()
-        server.shutdown()
-        server.server_close()
-        server.hang_up()
+        receiver.hang_up()
         thread.join(10)
