@@ -211,7 +211,7 @@ def test_an_agent_works_with_its_rights(broker: tuple[int, Path]) -> None:
             assert camera.publish("plant/line/top/frame", b"image")
             assert until(lambda: agent.deliveries)
             for kind in ("verdict", "mask", "alert"):
-                message = OutboxMessage(kind, f"plant/line/top/{kind}", b"{}")
+                message = OutboxMessage("mqtt", kind, f"plant/line/top/{kind}", b"{}")
                 assert agent.transport.publish(message).wait(DEADLINE_S)
         viewer.subscribe("nothing")
         seen = [topic for topic, _ in viewer.drain()]
