@@ -1,7 +1,7 @@
 """Settings and the profiles they start from.
 
 :func:`load` reads defaults, profile, file, environment and ``--set``, each over the last; unknown keys are
-refused with their place and the nearest known key. :func:`show` prints what is in force, secrets masked.
+refused with their place and the nearest known key. :func:`show` prints the settings in force, secrets masked.
 """
 
 from config.loading.loader import Loaded, load, profiles

@@ -1,4 +1,4 @@
-"""The configuration as a whole."""
+"""``Settings``: the configuration as a whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from agent.domain.limits import FEWEST_RESTARTS
 from config.sections.alerts import AlertSettings
 from config.sections.base import Matching, Section
 from config.sections.broker import BrokerSettings, TopicSettings
@@ -30,12 +31,13 @@ from config.sections.webhooks import WebhookSettings
 TopicLevel = Annotated[
     str,
     Matching(
-        r"[^/+#$\s{}]{1,64}", "one level of a topic: 1 to 64 characters, no space and none of / + # $ { }"
+        r"[^/+#$\s{}\x00-\x1f\x7f]{1,64}",
+        "one level of a topic: 1 to 64 characters, no space and none of / + # $ { }",
     ),
 ]
 
 _WEBHOOK = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_CAMERA = re.compile(r"[^/+#$\s{}]{1,128}/[^/+#$\s{}]{1,128}")
+_CAMERA = re.compile(r"[^/+#$\s{}\x00-\x1f\x7f]{1,128}/[^/+#$\s{}\x00-\x1f\x7f]{1,128}")
 
 
 class AgentSettings(Section):
@@ -52,7 +54,7 @@ class AgentSettings(Section):
         description="Defaults to start from: a name or a YAML file.",
     )
     shadow: bool = Field(
-        False, title="Shadow mode", description="Inspect and record everything, alarm about nothing."
+        False, title="Shadow mode", description="Inspect and record everything, send no alert."
     )
     heartbeat: Duration = Field(
         timedelta(minutes=1),
@@ -62,9 +64,9 @@ class AgentSettings(Section):
     restarts: int = Field(
         5,
         title="Restarts",
-        ge=1,
+        ge=FEWEST_RESTARTS,
         description="Stages of the agent that died are started again, so many times within restart_window. "
-        "After that the agent ends with an error, for systemd to start it anew.",
+        "Beyond that the agent ends with an error, for systemd to start it again.",
     )
     restart_window: Duration = Field(
         timedelta(minutes=1), title="Window of restarts", description="What restarts are counted within."
@@ -72,8 +74,8 @@ class AgentSettings(Section):
     hang_after: Duration = Field(
         timedelta(minutes=5),
         title="Hanging after",
-        description="A stage that is longer at one piece of work hangs: the agent ends with an error. "
-        "Waiting for the database or the disk is no work. 0: never.",
+        description="A stage that works longer on one item hangs: the agent ends with an error. "
+        "Waiting for the database or the disk does not count. 0: never.",
     )
 
 
@@ -104,7 +106,7 @@ class Settings(Section):
         description="How the recipe of a new product is written.",
     )
     references: ReferencesSettings = Field(
-        default_factory=ReferencesSettings, title="References", description="Photographs of good parts."
+        default_factory=ReferencesSettings, title="References", description="Images of good parts."
     )
     drift: DriftSettings = Field(
         default_factory=DriftSettings, title="Drift", description="When slowly changing scores alert."
@@ -112,7 +114,7 @@ class Settings(Section):
     alerts: AlertSettings = Field(
         default_factory=AlertSettings,
         title="Alerts",
-        description="What is alarmed beside failed parts: lost frames, silent cameras, bursts.",
+        description="Alerts beside those of failed parts: lost frames, silent cameras, bursts.",
     )
     webhooks: dict[str, WebhookSettings] = Field(
         default_factory=dict,
@@ -134,9 +136,7 @@ class Settings(Section):
     metrics: MetricsSettings = Field(
         default_factory=MetricsSettings, title="Metrics", description="Prometheus metrics and health."
     )
-    logging: LoggingSettings = Field(
-        default_factory=LoggingSettings, title="Logging", description="What the agent says."
-    )
+    logging: LoggingSettings = Field(default_factory=LoggingSettings, title="Logging", description="The log.")
 
     @field_validator("cameras")
     @classmethod
@@ -169,12 +169,12 @@ class Settings(Section):
         return self.inspection.cycle_time_ms if own is None else own
 
     def shadow(self, line: str, camera: str) -> bool:
-        """Whether this camera is inspected without alarms."""
+        """Whether this camera is inspected without alerts."""
         own = self._camera(line, camera).shadow
         return self.agent.shadow if own is None else own
 
     def silent_after(self, line: str, camera: str) -> timedelta:
-        """How long this camera may send nothing until that is told; 0: for ever."""
+        """How long this camera may send nothing before that is reported; 0: for ever."""
         own = self._camera(line, camera).silent_after
         return self.alerts.silent_after if own is None else own
 

@@ -1,4 +1,4 @@
-"""``Models`` loads each model of a configuration once; ``build_methods`` builds the methods that share them."""
+"""``Models`` loads each model of a configuration once; ``build_methods`` builds the methods over them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adapters.models.untrained import (
     untrained_segmenter,
 )
 from adapters.models.weights.needs import ModelNames
-from agent.domain.errors import ModelError
+from agent.domain.errors import ModelError, RecipeError
 from agent.domain.recipe import Parameter
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Method
@@ -148,7 +148,8 @@ def build_methods(settings: Settings, models: Models | None = None) -> MethodReg
     def build(name: str) -> Method:
         spec = find_method(name)
         with loading:  # two methods may need the same model at once
-            return spec.build(loaded.of(spec), _parameters(settings, spec))
+            parameters = _parameters(settings, spec)
+            return spec.build(loaded.of(spec), parameters)
 
     if not configured.inspects:
         return MethodRegistry.only(build(configured.name), configured.name)
@@ -156,12 +157,21 @@ def build_methods(settings: Settings, models: Models | None = None) -> MethodReg
 
 
 def _parameters(settings: Settings, spec: MethodSpec) -> dict[str, Parameter]:
-    """The configured parameters of a method, before them what other sections give, as far as it knows them."""
+    """The parameters that the configuration sets for a method, those that other sections give included.
+
+    Raises RecipeError, with the key: the method has no such parameter, or refuses its value.
+    """
     inspection = settings.inspection
     given: dict[str, Parameter] = {**settings.references.parameters, "null_cost_ms": inspection.null_cost_ms}
     known = {field.name for field in fields(spec.preset)}
     general = {name: value for name, value in given.items() if name in known}
-    return {**general, **inspection.parameters.get(spec.name, {})}
+    own = inspection.parameters.get(spec.name, {})
+    try:
+        spec.parameters({**general, **own})
+    except RecipeError as error:
+        section = f"inspection.parameters.{spec.name}" if own else "references"
+        raise RecipeError(f"{section}: {error}") from error
+    return {**general, **own}
 
 
 def build_inspector(settings: Settings, models: Models | None = None) -> Inspector:

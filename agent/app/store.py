@@ -47,9 +47,9 @@ class DatabaseTools:
             return storage.prepare(self._url, backup_first=self._backup_first)
 
     def upgrade(self, report: Callable[[str], None]) -> str:
-        """Bring the schema up to date; the revision now in force. ``report`` gets a sentence for each step."""
+        """Bring the schema up to date; the revision now in force. ``report`` gets a sentence a step."""
         storage.verify_file(self._url)
-        return storage.upgrade(self._url, backup_first=self._backup_first, tell=report)
+        return storage.upgrade(self._url, backup_first=self._backup_first, report=report)
 
     def check(self, *, full: bool = False) -> list[str]:
         """What is wrong, a sentence each; empty if all is well. ``full``: reads all of a large file."""

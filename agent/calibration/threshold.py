@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from agent.domain.calibration import MINIMUM_SAMPLES, Calibration
+from agent.domain.limits import HIGHEST_FALSE_ALARM_RATE, LOWEST_REVIEW_FACTOR
 
 Floats = NDArray[np.float64]
 
@@ -37,10 +38,12 @@ class CalibrationPolicy:
     minimum_samples: int = MINIMUM_SAMPLES
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.false_alarm_rate < 0.5:
-            raise ValueError(f"false_alarm_rate is between 0 and 0.5, not {self.false_alarm_rate}")
-        if self.review_factor < 1.0:
-            raise ValueError(f"review_factor is at least 1, not {self.review_factor}")
+        if not 0.0 < self.false_alarm_rate < HIGHEST_FALSE_ALARM_RATE:
+            raise ValueError(
+                f"false_alarm_rate is between 0 and {HIGHEST_FALSE_ALARM_RATE}, not {self.false_alarm_rate}"
+            )
+        if self.review_factor < LOWEST_REVIEW_FACTOR:
+            raise ValueError(f"review_factor is at least {LOWEST_REVIEW_FACTOR:g}, not {self.review_factor}")
 
     @property
     def review_rate(self) -> float:

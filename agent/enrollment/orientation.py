@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from agent.domain.limits import MOST_DIRECTIONS
 from agent.domain.recipe import Parameter, Recipe
 
 ANGLES = "angles"
@@ -46,8 +47,8 @@ class OrientationPolicy:
     its cost, not whether there is a fixture."""
 
     def __post_init__(self) -> None:
-        if self.directions < 1:
-            raise ValueError(f"directions are 1 or more, not {self.directions}")
+        if not 1 <= self.directions <= MOST_DIRECTIONS:
+            raise ValueError(f"directions are 1 to {MOST_DIRECTIONS}, not {self.directions}")
         if not 0.0 < self.gain < 1.0:
             raise ValueError(f"gain is a share between 0 and 1, not {self.gain}")
 

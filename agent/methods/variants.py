@@ -1,4 +1,4 @@
-"""Variants of a reference: the same good part turned, and under brighter or darker light."""
+"""``variants`` of a reference: the same good part turned, and under brighter or darker light."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import cv2
 import numpy as np
 
 from agent.domain.frame import Image
-
-MOST_VARIANTS = 64
-"""More images of one reference than this cost more than they add."""
+from agent.domain.limits import MOST_VARIANTS
 
 
 def check_variants(angles: Sequence[float], brightness: Sequence[float]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.domain.events import Event
 from agent.domain.inspection import Inspection
+from agent.domain.limits import FEWEST_BURST_FAILS, MOST_BURST_FRAMES
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict
 from agent.event_log import EventLog
@@ -22,8 +23,11 @@ class BurstPolicy:
     of: int = 10
 
     def __post_init__(self) -> None:
-        if not 2 <= self.fails <= self.of:
-            raise ValueError("a burst is at least 2 fails, of at least as many frames")
+        if not FEWEST_BURST_FAILS <= self.fails <= self.of <= MOST_BURST_FRAMES:
+            raise ValueError(
+                f"a burst is at least {FEWEST_BURST_FAILS} fails, of at least as many frames and at most "
+                f"{MOST_BURST_FRAMES:,}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,12 @@ from scipy.special import ndtri, stdtr
 
 from agent.domain.events import Event
 from agent.domain.inspection import Inspection
+from agent.domain.limits import (
+    FEWEST_BASELINE_FRAMES,
+    FEWEST_FRAMES_BETWEEN_FALSE_REPORTS,
+    LARGEST_DRIFT_SHIFT,
+    SMALLEST_DRIFT_SHIFT,
+)
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict
 from agent.event_log import EventLog
@@ -50,12 +56,18 @@ class DriftPolicy:
     see it by."""
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.shift <= 4.0:
-            raise ValueError(f"shift is 0.1 to 4 deviations, not {self.shift}")
-        if self.frames_between_false_reports < 100:
-            raise ValueError("frames_between_false_reports is at least 100")
-        if not 3 <= self.minimum_frames <= self.baseline_frames:
-            raise ValueError("minimum_frames is at least 3 and at most baseline_frames")
+        if not SMALLEST_DRIFT_SHIFT <= self.shift <= LARGEST_DRIFT_SHIFT:
+            raise ValueError(
+                f"shift is {SMALLEST_DRIFT_SHIFT} to {LARGEST_DRIFT_SHIFT:g} deviations, not {self.shift}"
+            )
+        if self.frames_between_false_reports < FEWEST_FRAMES_BETWEEN_FALSE_REPORTS:
+            raise ValueError(
+                f"frames_between_false_reports is at least {FEWEST_FRAMES_BETWEEN_FALSE_REPORTS}"
+            )
+        if not FEWEST_BASELINE_FRAMES <= self.minimum_frames <= self.baseline_frames:
+            raise ValueError(
+                f"minimum_frames is at least {FEWEST_BASELINE_FRAMES} and at most baseline_frames"
+            )
         if self.failures_in_a_row < 2:
             raise ValueError("failures_in_a_row is at least 2")
 

@@ -1,4 +1,4 @@
-"""YAML files, read with the line and column of every key."""
+"""``parse``: YAML files, read with the line and column of every key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_NODES = 20_000
 
 
 class UnreadableError(Exception):
-    """A document that cannot be taken in; carries where and why."""
+    """A document that cannot be read; holds the place and the reason."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -30,7 +30,7 @@ def read_file(file: Path) -> str:
     """The text of a configuration file. Raises ConfigurationError."""
     try:
         if file.stat().st_size > LARGEST_FILE:
-            raise ConfigurationError(f"{file} is larger than a megabyte; it is no configuration file")
+            raise ConfigurationError(f"{file} is larger than a megabyte; it is not a configuration file")
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from error
@@ -125,7 +125,7 @@ class _Reader:
     def _name(self, node: yaml.Node) -> str | None:
         if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:merge":
             return None
-        # As it was written: a model called 1e3 or a key called on is no number and no boolean here.
+        # As it was written: a model called 1e3 or a key called on is neither a number nor a boolean here.
         return str(node.value)
 
     def _value(self, node: yaml.Node, depth: int) -> Any:

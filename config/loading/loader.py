@@ -26,7 +26,7 @@ _UNQUOTED = re.compile(r"(broker|database)\.password|(broker|database|ollama|web
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The configuration in force, and where each value that is no default came from."""
+    """The configuration in force, and the source of each value that is not a default."""
 
     settings: Settings
     sources: Mapping[str, str]
@@ -87,7 +87,7 @@ def _read(file: Path | None) -> tuple[Branch, list[Problem]]:
         return Branch(), []
     tree, problems = parse(read_file(file), str(file))
     if problems and not tree.children:
-        _refuse(problems)  # not YAML at all: whatever else were said would be beside the point
+        _refuse(problems)  # not YAML at all: further problems would only confuse
     return tree, problems + _unknown(tree)
 
 
@@ -98,7 +98,7 @@ def _naming(profile: Leaf) -> Branch:
 
 
 def _validate(tree: Branch, *, whole: bool) -> tuple[Settings | None, list[Problem]]:
-    """The settings, or what is wrong with values; between keys only where the ``whole`` is known."""
+    """The settings, or what is wrong with values; between keys only if the ``whole`` is known."""
     try:
         return Settings.model_validate(plain(_pruned(tree, ROOT))), []
     except ValidationError as error:

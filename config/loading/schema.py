@@ -38,7 +38,7 @@ class Shape:
     verbatim: bool = True
     """Text is the value itself; otherwise it is read as YAML."""
     item: Shape | None = None
-    """What stands below each free key, where that is a mapping again."""
+    """What stands below each free key, if that is a mapping again."""
 
 
 ROOT = Shape(Kind.SECTION, Settings)
@@ -50,7 +50,7 @@ def fields(model: type[BaseModel]) -> dict[str, Shape]:
 
 
 def below(shape: Shape, key: str) -> Shape | None:
-    """What may stand at ``key`` below ``shape``; None where there is no such key."""
+    """What may stand at ``key`` below ``shape``; None if there is no such key."""
     if shape.kind is Kind.SECTION and shape.model is not None:
         return fields(shape.model).get(key)
     if shape.kind is Kind.NAMED_SECTIONS:

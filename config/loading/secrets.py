@@ -9,7 +9,7 @@ from pathlib import Path
 from config.settings import Settings
 
 _CONTAINER = Path("/run/secrets")
-"""Where containers find their secrets: open to every user there, and there is but one."""
+"""Folders of secrets in containers: open to every user there, and there is only one user."""
 
 
 def open_secrets(settings: Settings) -> list[str]:
@@ -39,4 +39,4 @@ def _open_to_all(file: Path) -> bool:
             return False
         return all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
     except OSError:
-        return False  # whoever needs the file says why it cannot be read
+        return False  # whoever reads the file reports why it cannot be read

@@ -13,7 +13,7 @@ from config.settings import Settings
 
 
 def show(settings: Settings, sources: Mapping[str, str] | None = None) -> str:
-    """YAML of all that is in force, secrets masked, with where each value that is no default came from.
+    """YAML of the configuration in force, secrets masked, with the source of each value unless a default.
 
     Args:
         sources: as :class:`config.loading.loader.Loaded` holds them.

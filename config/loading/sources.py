@@ -62,7 +62,7 @@ def unknown_key(path: tuple[str, ...]) -> str:
 
 def _unknown_variable(parts: Sequence[str]) -> str:
     folded = tuple(part.lower() for part in parts)
-    # A single underscore where two belong is the usual slip.
+    # A single underscore instead of two is the usual slip.
     flat = "_".join(folded)
     close = next((key for key in all_keys() if key.replace(".", "_") == flat), None) or nearest(folded)
     if close is None:
@@ -71,7 +71,7 @@ def _unknown_variable(parts: Sequence[str]) -> str:
 
 
 def _resolve(parts: Sequence[str], joint: str, *, fold: bool) -> tuple[tuple[str, ...], Shape | None]:
-    """The path that ``parts`` name and what may stand there; no shape where nothing does."""
+    """The path that ``parts`` name and what may stand there; no shape if nothing may."""
     path: list[str] = []
     shape = ROOT
     for index, part in enumerate(parts):

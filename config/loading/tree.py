@@ -12,12 +12,12 @@ ALTERNATIVES = {"password": "password_file", "password_file": "password"}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written."""
+    """The place where a value was written."""
 
     source: str
     """A file, ``environment variable X`` or ``--set X``."""
     line: int | None = None
-    """Counted from 1; None where the source has no lines."""
+    """Counted from 1; None if the source has no lines."""
     column: int | None = None
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Keys with what stands below them; ``keys`` says where each key itself was written."""
+    """Keys with what stands below them; ``keys`` holds the place of each key itself."""
 
     children: dict[str, Node] = field(default_factory=dict)
     origin: Origin = Origin("defaults")
@@ -54,7 +54,7 @@ Node = Leaf | Branch
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and where."""
+    """One thing that is wrong, and its place."""
 
     origin: Origin
     message: str
@@ -72,7 +72,7 @@ def merge(lower: Branch, upper: Branch) -> Branch:
             children.pop(other, None)
         below = children.get(name)
         if isinstance(below, Branch) and isinstance(node, Leaf) and node.value is None:
-            continue  # a section whose keys are all commented out says nothing
+            continue  # a section whose keys are all commented out is empty
         if isinstance(node, Branch) and isinstance(below, Branch):
             children[name] = merge(below, node)
         else:
@@ -89,7 +89,7 @@ def plain(node: Node) -> Any:
 
 
 def origin_of(tree: Branch, path: tuple[Any, ...]) -> Origin:
-    """Where the deepest part of ``path`` that was written stands."""
+    """The place of the deepest part of ``path`` that was written."""
     node: Node = tree
     origin = tree.origin
     for name in path:

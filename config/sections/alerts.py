@@ -1,4 +1,4 @@
-"""What is worth an alert beside a failed part and drifting scores."""
+"""``AlertSettings``: alerts beside those of failed parts and drifting scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from agent.domain.limits import FEWEST_BURST_FAILS, MOST_BURST_FRAMES
 from config.sections.base import Section
 from config.sections.units import Duration
 
@@ -15,8 +16,16 @@ class BurstSettings(Section):
     """Many failed parts within a few frames of one camera and product."""
 
     enabled: bool = Field(True, title="Alert about bursts", description="false: no alert of this kind.")
-    fails: int = Field(5, title="Fails", ge=2, description="So many failed parts are a burst ...")
-    of: int = Field(10, title="Frames", ge=2, le=10_000, description="... among so many last frames.")
+    fails: int = Field(
+        5, title="Fails", ge=FEWEST_BURST_FAILS, description="So many failed parts are a burst ..."
+    )
+    of: int = Field(
+        10,
+        title="Frames",
+        ge=FEWEST_BURST_FAILS,
+        le=MOST_BURST_FRAMES,
+        description="... among so many last frames.",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> BurstSettings:
@@ -31,24 +40,24 @@ class AlertSettings(Section):
     silent_after: Duration = Field(
         timedelta(minutes=10),
         title="Silent after",
-        description="A camera that has sent no frame for so long is told once, and once more when it is "
-        "heard. 0: never. Cameras under `cameras` count from the start, all others from their first frame.",
+        description="A camera that has sent no frame for so long is reported once, and once more when it "
+        "sends again. 0: never. Cameras under `cameras` count from the start, others from their first frame.",
     )
     sequence: Literal["field", "frame_id", "auto", "off"] = Field(
         "field",
-        title="Running number",
-        description="Where a frame has its running number, whose gaps are told: in its field `sequence`, in "
-        "the digits that its frame id ends in, auto (the field, else the id), or off.",
+        title="Sequence number",
+        description="Where a frame has its sequence number, whose gaps are reported: in its field "
+        "`sequence`, in the digits that its frame id ends in, auto (the field, else the id), or off.",
     )
     gap_patience: Duration = Field(
         timedelta(seconds=10),
         title="Patience",
-        description="How long a missing number is waited for before the gap is told.",
+        description="How long a missing number may still arrive before the gap is reported.",
     )
     gap_pause: Duration = Field(
         timedelta(minutes=1),
         title="Pause between gaps",
-        description="A camera that loses frames all the time is told of so often, with all that it lost.",
+        description="Gaps of a camera that keeps losing frames are reported together, this often.",
     )
     burst: BurstSettings = Field(
         default_factory=BurstSettings, title="Bursts", description="Many failed parts in a row."

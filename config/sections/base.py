@@ -1,4 +1,4 @@
-"""What every section of the configuration has in common."""
+"""``Section``: what every section of the configuration has in common."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Matching:
 
 
 def refuse_mask(password: SecretStr | None) -> SecretStr | None:
-    """A masked configuration that is loaded again would log in with the mask."""
+    """Refuse the mask: a masked configuration that is loaded again would log in with it."""
     if password is not None and password.get_secret_value() == MASK:
         raise ValueError(f"is the mask {MASK} that `sightline config show` prints, not a password")
     return password
@@ -55,7 +55,7 @@ def refuse_mask(password: SecretStr | None) -> SecretStr | None:
 def read_secret(value: SecretStr | None, file: Path | None, key: str) -> str | None:
     """The secret itself, from the value or the first line of the file.
 
-    Raises ConfigurationError where the file cannot be read or is empty.
+    Raises ConfigurationError if the file cannot be read or is empty.
     """
     if value is not None:
         return value.get_secret_value()

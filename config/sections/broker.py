@@ -1,4 +1,4 @@
-"""The MQTT broker and the topics."""
+"""``BrokerSettings`` and ``TopicSettings``: the MQTT broker and the topics."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TlsSettings(Section):
 
 
 class BrokerSettings(Section):
-    """Where the frames come from and the verdicts go."""
+    """The broker that frames come from and verdicts go to."""
 
     url: str = Field(
         "mqtt://127.0.0.1:1883",
@@ -59,7 +59,7 @@ class BrokerSettings(Section):
     version: Literal["auto", "5", "3.1.1"] = Field(
         "auto",
         title="MQTT version",
-        description="5, 3.1.1, or auto: 5 where the broker speaks it and 3.1.1 where it refuses.",
+        description="5, 3.1.1, or auto: 5, or 3.1.1 if the broker refuses it.",
     )
     username: str | None = Field(None, title="User name", description="null: no log-in.")
     password: SecretStr | None = Field(
@@ -170,7 +170,7 @@ class BrokerSettings(Section):
         return PORTS[parts.scheme] if parts.port is None else parts.port
 
     def read_password(self) -> str | None:
-        """The password itself. Raises ConfigurationError where its file cannot be read."""
+        """The password itself. Raises ConfigurationError if its file cannot be read."""
         return read_secret(self.password, self.password_file, "broker.password")
 
 
@@ -185,7 +185,9 @@ class TopicSettings(Section):
         "{site}/{line}/{camera}/reference", title="References", description="In: good parts to enroll."
     )
     feedback: str = Field(
-        "{site}/{line}/{camera}/feedback", title="Feedback", description="In: a person's word on a verdict."
+        "{site}/{line}/{camera}/feedback",
+        title="Feedback",
+        description="In: a person's judgement of a verdict.",
     )
     verdict: str = Field("{site}/{line}/{camera}/verdict", title="Verdicts", description="Out, QoS 1.")
     alert: str = Field("{site}/{line}/{camera}/alert", title="Alerts", description="Out, QoS 1.")

@@ -1,9 +1,15 @@
-"""When scores that slowly change are worth an alert."""
+"""``DriftSettings``: when slowly changing scores are worth an alert."""
 
 from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from agent.domain.limits import (
+    FEWEST_BASELINE_FRAMES,
+    FEWEST_FRAMES_BETWEEN_FALSE_REPORTS,
+    LARGEST_DRIFT_SHIFT,
+    SMALLEST_DRIFT_SHIFT,
+)
 from config.sections.base import Section
 
 
@@ -14,27 +20,27 @@ class DriftSettings(Section):
     shift: float = Field(
         1.0,
         title="Shift",
-        ge=0.1,
-        le=4.0,
+        ge=SMALLEST_DRIFT_SHIFT,
+        le=LARGEST_DRIFT_SHIFT,
         description="The change that is found soonest, in deviations of good parts' log scores.",
     )
     frames_between_false_reports: int = Field(
         1_000_000,
         title="Frames between false reports",
-        ge=100,
-        description="How many frames pass on average until drift is reported where there is none.",
+        ge=FEWEST_FRAMES_BETWEEN_FALSE_REPORTS,
+        description="How many frames pass on average until drift is reported although there is none.",
     )
     baseline_frames: int = Field(
         500,
         title="Baseline",
-        ge=3,
-        description="Passed frames after calibration from which the usual scores are learnt, then fixed.",
+        ge=FEWEST_BASELINE_FRAMES,
+        description="Passed frames after calibration from which the usual scores are learned, then fixed.",
     )
     minimum_frames: int = Field(
         20,
         title="First frames",
-        ge=3,
-        description="Where nothing is known of the calibration's scores, so many are only learnt from.",
+        ge=FEWEST_BASELINE_FRAMES,
+        description="If the calibration's scores are unknown, so many frames are only learned from.",
     )
 
     @model_validator(mode="after")

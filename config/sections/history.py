@@ -1,4 +1,4 @@
-"""Where the inspection history and its images are kept."""
+"""``DatabaseSettings`` and ``MediaSettings``: the inspection history and its images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class KeepRowsSettings(Section):
     """How long rows beside the inspections are kept. Inspections and their defects stay for ever."""
 
     events: Duration | None = Field(
-        timedelta(days=365), title="Events", description="Bad input, job changes, alarms. null: for ever."
+        timedelta(days=365), title="Events", description="Bad input, job changes, alerts. null: for ever."
     )
     sent: Duration | None = Field(
         timedelta(days=7),
@@ -30,7 +30,7 @@ class KeepRowsSettings(Section):
 
 
 class DatabaseSettings(Section):
-    """The inspection history. A password inside the URL is moved to ``password``, where it is masked."""
+    """The inspection history. A password inside the URL is moved to ``password``, which is masked."""
 
     url: str = Field(
         "sqlite:///var/history.db",
@@ -72,7 +72,7 @@ class DatabaseSettings(Section):
     def _url(cls, url: str) -> str:
         try:
             parts = urlsplit(url)
-            parts.port  # noqa: B018 - raises where the port is no number
+            parts.port  # noqa: B018 - raises if the port is not a number
         except ValueError:
             raise ValueError(_FORM) from None
         if parts.scheme not in _SCHEMES:
@@ -101,7 +101,7 @@ class DatabaseSettings(Section):
     def full_url(self) -> str:
         """The URL for SQLAlchemy, driver and password included: for the engine, never for a log.
 
-        Raises ConfigurationError where the password's file cannot be read.
+        Raises ConfigurationError if the password's file cannot be read.
         """
         parts = urlsplit(self.url)
         if parts.scheme == "sqlite":

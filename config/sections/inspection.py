@@ -1,4 +1,4 @@
-"""How frames are taken in and judged."""
+"""``InspectionSettings`` and others: how frames are accepted and judged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from agent.domain.limits import HIGHEST_FALSE_ALARM_RATE, LOWEST_REVIEW_FACTOR
 from config.sections.base import Matching, Section
 from config.sections.units import ByteCount, Duration, PixelCount
 
@@ -43,22 +44,25 @@ class InspectionSettings(Section):
         "camera, each skipped one counted and recorded.",
     )
     cycle_time_ms: float | None = Field(
-        None, title="Cycle time, ms", gt=0, description="A verdict later than this says late. null: never."
+        None, title="Cycle time, ms", gt=0, description="A later verdict is marked as late. null: never."
     )
     max_queue: int = Field(
-        64, title="Queue", ge=1, description="Frames in line before the agent takes no more from the broker."
+        64,
+        title="Queue",
+        ge=1,
+        description="Frames that wait before the agent takes no more from the broker.",
     )
     false_alarm_rate: float = Field(
         0.01,
         title="False-alarm rate",
         gt=0,
-        lt=0.5,
+        lt=HIGHEST_FALSE_ALARM_RATE,
         description="Share of good parts allowed above the threshold.",
     )
     review_factor: float = Field(
         3.0,
         title="REVIEW margin",
-        ge=1,
+        ge=LOWEST_REVIEW_FACTOR,
         description="Scores that this many times false_alarm_rate of good parts exceed go to a person.",
     )
     null_cost_ms: float = Field(
@@ -67,7 +71,7 @@ class InspectionSettings(Section):
     parameters: dict[str, dict[str, Parameter]] = Field(
         default_factory=dict,
         title="Method parameters",
-        description="By method: what stands in place of its own defaults.",
+        description="By method: values instead of its own defaults.",
     )
 
     @field_validator("method", mode="before")
@@ -78,7 +82,7 @@ class InspectionSettings(Section):
 
 
 class CameraSettings(Section):
-    """What differs for one camera; null keeps what ``inspection`` and ``agent`` say."""
+    """What differs for one camera; null: as ``inspection``, ``agent`` and ``alerts`` have it."""
 
     overload: Overload | None = Field(None, title="Overload", description="As inspection.overload.")
     cycle_time_ms: float | None = Field(
@@ -118,7 +122,7 @@ class FramesSettings(Section):
         True,
         title="Decoder process",
         description="Images are decoded in a process of their own, so that a malicious one cannot end the "
-        "agent. Where a system has no such thing (Windows), and with false: in the agent itself.",
+        "agent. On systems without such processes (Windows), and with false: in the agent itself.",
     )
     decode_timeout_s: float = Field(
         10.0,
@@ -143,7 +147,7 @@ class FramesSettings(Section):
 
 
 class ModelsSettings(Section):
-    """Which weights, and where they run. Nothing is downloaded unless a person asks for it."""
+    """Which weights, and on which device. Only `models pull` downloads anything."""
 
     path: Path = Field(Path("var/models"), title="Folder", description="Where `models pull` puts weights.")
     files: dict[str, Path] = Field(
@@ -155,8 +159,8 @@ class ModelsSettings(Section):
     preprocessing: Literal["clip", "imagenet", "signed"] | None = Field(
         None,
         title="Preprocessing",
-        description="How a file of your own for models.clip was shown its images. null: as its name says, "
-        "else as CLIP.",
+        description="How images are normalised for a file of your own for models.clip. null: by its name, "
+        "else as for CLIP.",
     )
     detector: str | None = Field(
         None, title="Detector", description="Finds products and defects by their nouns. null: none."
@@ -167,7 +171,7 @@ class ModelsSettings(Section):
     device: Annotated[str, Matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:N")] = Field(
         "auto",
         title="Device",
-        description="auto (a GPU where there is one), cpu, cuda or cuda:N.",
+        description="auto (a GPU if there is one), cpu, cuda or cuda:N.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

@@ -1,4 +1,4 @@
-"""What is seen from outside: metrics, health, and the log."""
+"""``MetricsSettings`` and ``LoggingSettings``: metrics, health, and the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MetricsSettings(Section):
     enabled: bool = Field(
         True,
         title="Serve metrics",
-        description="Whether the port is opened at all. Without it nobody can ask /healthz either.",
+        description="Whether the port is opened. Without it there is no /healthz either.",
     )
     host: str = Field(
         "127.0.0.1",
@@ -33,10 +33,12 @@ class MetricsSettings(Section):
 
 
 class LoggingSettings(Section):
-    """What the agent says on standard error."""
+    """The log on standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", title="Level", description="The least that is said; DEBUG tells of every frame that passed."
+        "INFO",
+        title="Level",
+        description="The lowest level that is logged; DEBUG has a line for every frame that passed.",
     )
     format: Literal["text", "json"] = Field(
         "text", title="Format", description="text for people, json (one object a line) for collectors."

@@ -1,4 +1,4 @@
-"""The language model that writes prompts for products nobody has described."""
+"""``OllamaSettings``: the language model that writes prompts for new products."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class OllamaSettings(Section):
     enabled: bool | Literal["auto"] = Field(
         "auto",
         title="Use it",
-        description="auto: where it answers, templates elsewhere. true: the same, but `sightline check` "
-        "fails where it is missing. false: template prompts only, nothing is asked over the network.",
+        description="auto: if it answers, else templates. true: the same, but `sightline check` "
+        "fails if it is missing. false: template prompts only, and no network request.",
     )
     url: str = Field("http://127.0.0.1:11434", title="URL", description="http://HOST:PORT of the server.")
     model: str = Field(
@@ -31,20 +31,20 @@ class OllamaSettings(Section):
         None,
         title="Model that sees",
         min_length=1,
-        description="Names what the first frames show. null: the same model, where it can see.",
+        description="Names what the first frames show. null: the same model, if it can see.",
     )
     timeout_s: float = Field(60, title="Timeout, s", gt=0, description="Longest wait for one answer.")
     budget_s: float = Field(
         240, title="Budget, s", gt=0, description="Longest wait for all answers about one product."
     )
-    tries: int = Field(3, title="Tries", ge=1, le=20, description="How often one question is asked at most.")
+    tries: int = Field(3, title="Tries", ge=1, le=20, description="Most attempts for one question.")
     seed: int = Field(
         0, title="Seed", ge=0, lt=2**31, description="Of the first try; each further one adds one."
     )
     think: Thinking = Field(
         "auto",
         title="Thinking",
-        description="auto: first with, then without, where the model can. on, off: always so.",
+        description="auto: first with, then without, if the model can. on, off: always so.",
     )
     temperature: float = Field(
         0.4, title="Temperature", ge=0, le=2, description="0: the likeliest words only."
@@ -75,7 +75,7 @@ class OllamaSettings(Section):
     def _url(cls, url: str) -> str:
         try:
             parts = urlsplit(url)
-            parts.port  # noqa: B018 - raises where the port is no number
+            parts.port  # noqa: B018 - raises if the port is not a number
         except ValueError:
             raise ValueError("should be http://HOST:PORT") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:

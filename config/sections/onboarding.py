@@ -1,4 +1,4 @@
-"""How the recipe of a new product is written, beside the line."""
+"""``OnboardingSettings``: how the recipe of a new product is written, beside inspection."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from agent.domain.limits import FEWEST_FIRST_FRAMES
 from config.sections.base import Section
 from config.sections.units import Duration
 
 
 class OnboardingSettings(Section):
-    """What happens when a product appears that nobody has described."""
+    """What happens when a new product appears."""
 
     first_frames: int = Field(
         12,
         title="First frames",
-        ge=4,
+        ge=FEWEST_FIRST_FRAMES,
         le=64,
         description="Frames of a new product that prompts are tried on before one set is used.",
     )
@@ -25,13 +26,13 @@ class OnboardingSettings(Section):
         title="Commissioning",
         ge=0,
         le=1000,
-        description="This many first frames of every new SKU are taken as good and enrolled. Only for a line "
-        "that an operator vouches for. 0: none; `sightline recipe commission` does it for one SKU.",
+        description="This many first frames of every new SKU count as good and are enrolled. Only if an "
+        "operator watches them. 0: none; `sightline recipe commission` does it for one SKU.",
     )
     retry_first: Duration = Field(
         timedelta(minutes=1),
         title="First retry",
-        description="Pause before a language model that failed is asked again; doubled each time.",
+        description="Pause before a language model that failed is tried again; doubled each time.",
     )
     retry_longest: Duration = Field(
         timedelta(hours=6), title="Longest retry", description="The pause grows no further than this."
@@ -44,5 +45,5 @@ class OnboardingSettings(Section):
     recalibrate: Duration = Field(
         timedelta(hours=1),
         title="Recalibration",
-        description="How often thresholds are set anew from judged frames and operators' answers. 0: never.",
+        description="How often thresholds are set again from judged frames and feedback. 0: never.",
     )

@@ -1,4 +1,4 @@
-"""What becomes of photographs of good parts."""
+"""``ReferencesSettings``: what is done with images of good parts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from agent.domain.limits import MOST_DIRECTIONS, MOST_VARIANTS
 from config.sections.base import Section
-
-MOST_VARIANTS = 64
-"""Of one reference, as methods have it (agent.methods.variants)."""
 
 Variant = bool | int | float | str | list[int] | list[float]
 
@@ -40,7 +38,7 @@ class ReferencesSettings(Section):
         8,
         title="Directions",
         ge=1,
-        le=32,
+        le=MOST_DIRECTIONS,
         description="In so many directions, evenly spaced over the full turn, auto memorises a reference; "
         "of more than a few references in fewer, so that there are no more than 64 images of them all. "
         "1: as it is.",
@@ -62,7 +60,7 @@ class ReferencesSettings(Section):
     @field_validator("rotations", mode="before")
     @classmethod
     def _word(cls, rotations: object) -> object:
-        """One sentence for what is neither, instead of one for each that it might have been."""
+        """One sentence for a wrong value, instead of one for each alternative."""
         if rotations != "auto" and not isinstance(rotations, list | tuple):
             raise ValueError("should be auto or a list of degrees, such as [90, 180, 270]")
         return rotations
@@ -84,16 +82,20 @@ class ReferencesSettings(Section):
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:
         lights = len(_with(1.0, self.brightness))
-        if self.rotations == "auto" and self.directions * lights > MOST_VARIANTS:
+        if self.rotations == "auto":
+            name, turned = "directions", self.directions
+        else:
+            name, turned = "rotations", len(_with(0.0, self.rotations))
+        if turned * lights > MOST_VARIANTS:
             raise ValueError(
-                f"directions: {self.directions} of them under {lights} brightnesses are more than "
+                f"{name}: {turned} of them under {lights} brightnesses are more than "
                 f"{MOST_VARIANTS} variants of a reference"
             )
         return self
 
     @property
     def parameters(self) -> dict[str, Variant]:
-        """What stands in place of the defaults of a method that memorises references."""
+        """Values instead of the defaults of a method that memorises references."""
         chosen: dict[str, Variant] = {}
         if self.rotations and self.rotations != "auto":
             chosen["angles"] = _with(0.0, self.rotations)
@@ -105,5 +107,5 @@ class ReferencesSettings(Section):
 
 
 def _with(own: float, others: list[float]) -> list[float]:
-    """The reference as it is comes first, whether it was named or not."""
+    """The reference as it is comes first, whether it is listed or not."""
     return [own, *(each for each in dict.fromkeys(others) if each != own)]

@@ -1,4 +1,4 @@
-"""Quantities as people write them: ``7d 12h 30s``, ``20MB``, ``100MP``; parsed exactly and printed back."""
+"""``Duration``, ``ByteCount``, ``PixelCount``: ``7d 12h``, ``20MB``, ``100MP``, parsed exactly."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z]*)")
 def parse_duration(text: str) -> timedelta:
     """``"7d"``, ``"1h 30m"``, ``"250ms"``, ``"1.5h"`` or ``"0"``, to whole milliseconds.
 
-    Raises ValueError with a sentence where it is none of these.
+    Raises ValueError with a sentence if it is none of these.
     """
     stripped = text.strip()
     if stripped == "0":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.app.options import watch_options
+from agent.app.options import camera_rules, monitor_options
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Camera
 from agent.monitors.sequence_gaps import NumberSource
@@ -17,11 +17,12 @@ TOP, SIDE = Camera("factory", "line-1", "top"), Camera("factory", "line-1", "sid
 
 
 def test_defaults() -> None:
-    options = watch_options(load(environ={}).settings)
-    assert options.silence.after_s(TOP) == 600
-    assert options.silence.expected == ()
-    assert options.numbers.source is NumberSource.FIELD
-    assert (options.numbers.policy.patience_s, options.numbers.policy.pause_s) == (10, 60)
+    settings = load(environ={}).settings
+    rules, options = camera_rules(settings), monitor_options(settings)
+    assert rules.of(TOP).timeout_s == 600
+    assert rules.cameras("factory") == ()
+    assert options.gaps.source is NumberSource.FIELD
+    assert (options.gaps.policy.patience_s, options.gaps.policy.pause_s) == (10, 60)
     assert options.bursts is not None
     assert (options.bursts.fails, options.bursts.of) == (5, 10)
 
@@ -30,17 +31,17 @@ def test_a_camera_may_pause_while_others_may_not() -> None:
     settings = load(
         overrides=["alerts.silent_after=1m", "cameras.line-1/top.silent_after=0"], environ={}
     ).settings
-    options = watch_options(settings).silence
-    assert (options.after_s(TOP), options.after_s(SIDE)) == (0, 60)
-    assert options.expected == (TOP,)
+    rules = camera_rules(settings)
+    assert (rules.of(TOP).timeout_s, rules.of(SIDE).timeout_s) == (0, 60)
+    assert rules.cameras("factory") == (TOP,)
     assert settings.silent_after("line-1", "side") == timedelta(minutes=1)
 
 
 def test_alarms_may_be_switched_off() -> None:
     settings = load(overrides=["alerts.burst.enabled=false", "alerts.sequence=off"], environ={}).settings
-    options = watch_options(settings)
+    options = monitor_options(settings)
     assert options.bursts is None
-    assert options.numbers.source is NumberSource.OFF
+    assert options.gaps.source is NumberSource.OFF
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.app.options import keep
 from agent.domain.errors import ConfigurationError
-from agent.monitors.retention import Keep
 from config import Settings, load
 
 
@@ -20,20 +20,20 @@ def loaded(tmp_path: Path, text: str) -> Settings:
 
 def test_null_keeps_for_ever(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "media: {keep: {fail: null}}\ndatabase: {keep: {events: null, sent: 1d}}\n")
-    keep = Keep.of(settings)
-    assert keep.media == {
+    kept = keep(settings)
+    assert kept.media == {
         "PASS": timedelta(days=7),
         "FAIL": None,
         "REVIEW": timedelta(days=90),
         "ERROR": timedelta(days=30),
     }
-    assert (keep.events, keep.sent) == (None, timedelta(days=1))
+    assert (kept.events, kept.sent) == (None, timedelta(days=1))
 
 
-def test_what_is_kept_where_nobody_says(tmp_path: Path) -> None:
+def test_what_is_kept_by_default(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "{}\n")
-    keep = Keep.of(settings)
-    assert (keep.events, keep.sent) == (timedelta(days=365), timedelta(days=7))
+    kept = keep(settings)
+    assert (kept.events, kept.sent) == (timedelta(days=365), timedelta(days=7))
     assert (settings.media.reserve, settings.media.ballast) == (10**9, 32 * 10**6)
     assert settings.database.backup_before_upgrade
 

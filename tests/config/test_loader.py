@@ -354,9 +354,9 @@ def _loaded_or_refused(file: Path) -> str:
 
 def test_each_profile_gives_parameters_that_its_method_has() -> None:
     """A misspelt parameter in a shipped profile would only be noticed by the first agent that starts."""
-    from agent.methods import PRESETS
+    from agent.methods import METHODS
     from agent.methods.parameters import override
 
     for name in profiles():
         for method, parameters in load(profile=name).settings.inspection.parameters.items():
-            override(PRESETS[method], parameters)
+            override(METHODS[method].preset, parameters)

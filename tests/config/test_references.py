@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.errors import ConfigurationError
-from agent.methods import PRESETS
+from agent.methods import METHODS
 from agent.methods.parameters import override
 from config import Settings, load, show
 
@@ -30,7 +30,7 @@ def test_variants_and_the_bank_reach_every_method_that_memorises_references(meth
         "references.max_patches=512",
     ]
     parameters = load(overrides=chosen).settings.references.parameters
-    taken = override(PRESETS[method], parameters)
+    taken = override(METHODS[method].preset, parameters)
     assert taken.angles == (0.0, 90.0, 180.0), "the reference as it is stands first"
     assert taken.brightness == (1.0, 0.9)
     assert taken.bank_limit == 512

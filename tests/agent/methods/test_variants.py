@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.domain.frame import Image
+from agent.domain.limits import MOST_VARIANTS
 from agent.domain.prompts import compositional_ensemble
 from agent.domain.recipe import Parameter, Recipe, Reference
 from agent.methods import build_method
 from agent.methods.anomaly_dino import AnomalyDino, AnomalyDinoPrepared
 from agent.methods.fade import Fade, FadeParameters, FadePrepared
 from agent.methods.memory import nearest_distances
-from agent.methods.variants import MOST_VARIANTS, brightened, evenly_spaced, rotated, variants
+from agent.methods.variants import brightened, evenly_spaced, rotated, variants
 from tests.support.encoders import ColourEncoder
 from tests.support.images import part, spotted
 
