@@ -21,9 +21,9 @@ from adapters.recipes.codec import RecipeYaml
 from adapters.scheduling import BackgroundSchedule
 from adapters.webhook.sink import configured_webhooks
 from agent import __version__
+from agent.app.broker import broker_options, topics_of
 from agent.app.observability import Observability
 from agent.app.options import (
-    broker_options,
     calibration_policy,
     decode_worker,
     decoder_limits,
@@ -32,7 +32,6 @@ from agent.app.options import (
     orientation_policy,
     pipeline_options,
     selection_policy,
-    topics_of,
 )
 from agent.app.store import Store
 from agent.domain.errors import TransportError

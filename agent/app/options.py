@@ -6,8 +6,6 @@ from datetime import timedelta
 
 from adapters.images.decoder import FrameLimits
 from adapters.images.worker import DecodeWorker
-from adapters.mqtt.options import BrokerOptions, Tls
-from adapters.mqtt.topics import Topics
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.camera_rules import CameraRulebook, CameraRules, Overload
 from agent.domain.verdict import Verdict
@@ -61,30 +59,6 @@ def onboarding_options(settings: Settings) -> OnboardingOptions:
         retry_longest_s=onboarding.retry_longest.total_seconds(),
         commission=onboarding.commission,
         recalibrate_s=onboarding.recalibrate.total_seconds(),
-    )
-
-
-def topics_of(settings: Settings) -> Topics:
-    """The topics of this agent."""
-    return Topics(settings.agent.site, settings.agent.id, settings.topics.model_dump())
-
-
-def broker_options(settings: Settings, url: str) -> BrokerOptions:
-    """How to reach the broker at ``url``."""
-    broker = settings.broker
-    return BrokerOptions(
-        url=url,
-        client_id=settings.client_id,
-        version=broker.version,
-        username=broker.username,
-        password=broker.read_password(),
-        tls=Tls(broker.tls.ca, broker.tls.cert, broker.tls.key, broker.tls.verify_hostname),
-        keepalive_s=broker.keepalive_s,
-        session_expiry_s=int(broker.session_expiry.total_seconds()),
-        receive_maximum=broker.receive_maximum,
-        max_outgoing=broker.max_outgoing,
-        backoff_min_s=broker.reconnect_min_s,
-        backoff_max_s=broker.reconnect_max_s,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from agent.app.models import Models, build_inspector, build_methods
-from agent.domain.errors import ModelError
+from agent.domain.errors import ModelError, RecipeError
 from agent.domain.recipe import template_recipe
 from agent.methods.fade import Fade
 from agent.methods.null import Null
@@ -54,3 +56,22 @@ def test_products_without_a_noun_get_their_words_from_the_vision_language_model(
 def test_null_in_the_configuration_stands_in_place_of_every_recipes_method() -> None:
     settings = load(profile="embedded", overrides=["inspection.method=null"]).settings
     assert isinstance(build_methods(settings).get("sightline"), Null)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        (
+            "inspection.parameters.sightline.scale=[240]",
+            "inspection.parameters.sightline: there is no parameter 'scale'",
+        ),
+        (
+            "inspection.parameters.sightline.map_size=0",
+            "inspection.parameters.sightline: map_size is at least 1",
+        ),
+        ("inspection.method=magic", "there is no method 'magic'; known are fade"),
+    ],
+)
+def test_a_parameter_that_the_method_refuses_is_reported_with_its_key(override: str, sentence: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(sentence)):
+        build_inspector(load(profile="embedded", overrides=[override]).settings)
