@@ -58,7 +58,7 @@ _SHARED_MEMORY = 32_768
 
 
 def lacks_room(path: Path) -> bool:
-    """Whether SQLite cannot even open a file for lack of space: it says no more than `disk I/O error`."""
+    """Whether SQLite cannot even open a file for lack of space: its error is only `disk I/O error`."""
     try:
         return shutil.disk_usage(path.parent).free < _SHARED_MEMORY
     except OSError:
@@ -66,7 +66,7 @@ def lacks_room(path: Path) -> bool:
 
 
 def do_nothing() -> None:
-    """For who need not be told."""
+    """For those who do not wait for it."""
 
 
 def parse_url(url: str) -> URL:
@@ -252,7 +252,7 @@ def _log_pages(path: Path) -> int:
     try:
         share = shutil.disk_usage(path.parent).total // _LOG_SHARE
     except OSError:
-        return _LOG_PAGES  # whoever writes next is told what is wrong with the disk
+        return _LOG_PAGES  # whoever writes next gets the reason
     return max(1, min(_LOG_PAGES, share // _PAGE))
 
 

@@ -38,7 +38,6 @@ class LocalDisks:
         self._file = media / _NAME
 
     def spaces(self) -> Sequence[Space]:
-        """See the port."""
         found = [_space("media", self._media)]
         if self._database is not None and not _together(self._database.parent, self._media):
             found.append(_space("database", self._database.parent))
@@ -46,7 +45,6 @@ class LocalDisks:
 
     @property
     def ballast(self) -> int:
-        """See the port."""
         try:
             there = self._file.exists()
         except OSError:
@@ -54,7 +52,7 @@ class LocalDisks:
         return 0 if there else self._size()
 
     def drop_ballast(self) -> bool:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         try:
             self._file.unlink()
         except FileNotFoundError:
@@ -64,7 +62,7 @@ class LocalDisks:
         return True
 
     def take_ballast(self) -> bool:
-        """See the port. Raises nothing."""
+        """Raises nothing."""
         size = self.ballast
         if not size:
             return self._wanted > 0

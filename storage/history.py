@@ -22,7 +22,7 @@ from storage.media import MediaFolder
 _log = logging.getLogger(__name__)
 
 _NO_INSPECTION = ""
-"""What stands in the outbox for a message that is no inspection's."""
+"""What stands in the outbox for a message that is not an inspection's."""
 
 
 _MOST = 2**63 - 1
@@ -35,7 +35,7 @@ class SqlHistory:
         database: upgraded to the newest schema.
         agent_id: which agent inspected; stands in each row and owns the outbox messages.
         agent_version: its version, so that a row can be explained later.
-        media: is told once the rows are written for which this thread stored files.
+        media: learns when the rows are written for which this thread stored files.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SqlHistory:
         self._agent = {"agent_id": agent_id, "agent_version": agent_version}
 
     def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
-        """Inspections, their defects and messages in one transaction; see the port.
+        """Inspections, their defects and messages in one transaction.
 
         Rows go in by camera and frame id whatever the order of ``entries``, so that two agents which
         received the same frames wait for each other instead of deadlocking.
@@ -113,7 +113,7 @@ class SqlHistory:
             return connection.execute(query).scalar_one()
 
     def recent_sequences(self, camera: Camera, limit: int) -> Sequence[int]:
-        """Running numbers of the newest rows of a camera; see the port."""
+        """Running numbers of the newest rows of a camera."""
         columns, events = schema.inspection.c, schema.event.c
         newest = (
             select(columns.sequence, columns.inspected_at)
@@ -130,9 +130,9 @@ class SqlHistory:
                 events.camera == str(camera),
                 events.occurred_at >= min(row.inspected_at for row in rows),
             )
-            told = connection.execute(gap).scalar_one()
-        later = [row.sequence for row in rows if told is None or row.inspected_at > told]
-        before = [row.sequence for row in rows if told is not None and row.inspected_at <= told]
+            reported = connection.execute(gap).scalar_one()
+        later = [row.sequence for row in rows if reported is None or row.inspected_at > reported]
+        before = [row.sequence for row in rows if reported is not None and row.inspected_at <= reported]
         return [*before[:1], *reversed(later)]
 
     def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:

@@ -58,7 +58,7 @@ def file_problems(path: Path, *, full: bool, limit_s: float | None = None) -> li
             _log.info("%s is large; `sightline db check` looks at the whole of it", path)
             return []
         if "locked" in str(error) or ("disk I/O" in str(error) and lacks_room(path)):
-            return []  # it cannot be looked at now; whoever opens it next is told why
+            return []  # it cannot be looked at now; whoever opens it next gets the reason
         return [_cannot(path, str(error))]
     except sqlite3.DatabaseError as error:
         return [_damaged(path, str(error))]

@@ -44,7 +44,7 @@ def prepare(url: str, *, backup_first: bool = True) -> str:
     return revision
 
 
-def upgrade(url: str, *, backup_first: bool = True, tell: Callable[[str], None] = _log.info) -> str:
+def upgrade(url: str, *, backup_first: bool = True, report: Callable[[str], None] = _log.info) -> str:
     """Bring the database to the newest schema and return its revision; nothing happens where it is.
 
     Everything runs in one transaction that begins with a lock: SQLite's write lock, or an advisory
@@ -55,7 +55,7 @@ def upgrade(url: str, *, backup_first: bool = True, tell: Callable[[str], None] 
         url: which database; see :func:`storage.database.parse_url`.
         backup_first: copy a SQLite history beside itself before its schema changes. PostgreSQL has its own
             tool, which is named and not waited for.
-        tell: where sentences about the upgrade go.
+        report: where sentences about the upgrade go.
 
     Raises:
         StorageError: the database refused, was written by a newer Sightline, or could not be backed up.
@@ -71,20 +71,22 @@ def upgrade(url: str, *, backup_first: bool = True, tell: Callable[[str], None] 
             current = _revision(connection)
             if current != head:
                 if current is not None and _is_older(configuration, current):
-                    _keep_a_copy(database, current, backup_first, tell)
+                    _keep_a_copy(database, current, backup_first, report)
                 _migrate(connection, configuration, database)
-                tell(f"database {database} upgraded from {current or 'nothing'} to {head}")
+                report(f"database {database} upgraded from {current or 'nothing'} to {head}")
         return head
 
 
-def _keep_a_copy(database: Database, current: str, wanted: bool, tell: Callable[[str], None]) -> None:
+def _keep_a_copy(database: Database, current: str, wanted: bool, report: Callable[[str], None]) -> None:
     """Copy the history inside the upgrade's lock, where nobody else can change it or do the same."""
     if database.path is None:
         target = Path(f"sightline-r{current}.dump")
-        tell(f"no backup of {database} is made here; PostgreSQL's own tool makes one: {dump_command(target)}")
+        report(
+            f"no backup of {database} is made here; PostgreSQL's own tool makes one: {dump_command(target)}"
+        )
         return
     if not wanted:
-        tell(f"{database} is upgraded without a backup: database.backup_before_upgrade is false")
+        report(f"{database} is upgraded without a backup: database.backup_before_upgrade is false")
         return
     try:
         copy = backup_before(database.path, current)
@@ -93,7 +95,7 @@ def _keep_a_copy(database: Database, current: str, wanted: bool, tell: Callable[
             f"the upgrade of {database} waits for a backup: {error}. Nothing was changed; make room, or go on"
             " without one with --set database.backup_before_upgrade=false"
         ) from error
-    tell(f"{copy} holds the history as it was at revision {current}")
+    report(f"{copy} holds the history as it was at revision {current}")
 
 
 def _migrate(connection: Connection, configuration: Config, database: Database) -> None:

@@ -57,7 +57,7 @@ class MediaFolder:
         """
         match = _SUFFIX.fullmatch(suffix)
         if match is None:
-            raise StorageError(f"{suffix!r} is no file suffix; use 1 to 8 lower-case letters or digits")
+            raise StorageError(f"{suffix!r} is not a file suffix; use 1 to 8 lower-case letters or digits")
         digest = hashlib.sha256(content).hexdigest()
         path = f"{digest[:2]}/{digest[2:4]}/{digest}.{match[1]}"
         target = self._root / path
@@ -101,7 +101,7 @@ class MediaFolder:
         """
         match = _PATH.fullmatch(path)
         if match is None:
-            raise StorageError(f"{path!r} is no path of the media folder")
+            raise StorageError(f"{path!r} is not a path of the media folder")
         try:
             content = (self._root / path).read_bytes()
         except OSError as error:

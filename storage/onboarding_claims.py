@@ -27,7 +27,7 @@ class SqlOnboardingClaims:
         self._database = database
 
     def claim(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         table = schema.onboarding
         taken: dict[str, Any] = {
             "state": _CLAIMED,
@@ -46,7 +46,7 @@ class SqlOnboardingClaims:
             return connection.execute(statement.returning(table.c.sku)).first() is not None
 
     def take_back(self, agent: str, now: datetime) -> Sequence[str]:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         columns = schema.onboarding.c
         statement = (
             update(schema.onboarding)
@@ -63,7 +63,7 @@ class SqlOnboardingClaims:
             return sorted(connection.execute(statement.returning(columns.sku)).scalars())
 
     def renew(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         return self._change(sku, agent, claimed_until=now + timedelta(seconds=lease_s), updated_at=now)
 
     def finish(
@@ -76,7 +76,7 @@ class SqlOnboardingClaims:
         reason: str | None = None,
         next_attempt_at: datetime | None = None,
     ) -> bool:
-        """See the port. Raises StorageError, ValueError."""
+        """Raises StorageError, ValueError."""
         ended = OnboardingState(state)
         if ended is OnboardingState.CLAIMED:
             raise ValueError("a claim ends as waiting, done or failed")
@@ -101,7 +101,7 @@ class SqlOnboardingClaims:
             return connection.execute(statement.returning(columns.sku)).first() is not None
 
     def request(self, sku: str, now: datetime, reason: str | None = None) -> None:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         table = schema.onboarding
         asked: dict[str, Any] = {
             "state": OnboardingState.WAITING.value,
@@ -119,7 +119,7 @@ class SqlOnboardingClaims:
             )
 
     def due(self, now: datetime) -> Sequence[str]:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         columns = schema.onboarding.c
         since = func.coalesce(columns.next_attempt_at, columns.claimed_until)
         query = select(columns.sku).where(_is_due(now)).order_by(since, columns.sku)
@@ -127,7 +127,7 @@ class SqlOnboardingClaims:
             return connection.execute(query).scalars().all()
 
     def record(self, sku: str) -> OnboardingRecord | None:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         query = select(schema.onboarding).where(schema.onboarding.c.sku == sku)
         with self._database.read() as connection:
             row = connection.execute(query).mappings().one_or_none()

@@ -20,13 +20,13 @@ class _Stored:
     mark: int = 0
     """Of the last time that this process began to store it."""
     owners: set[int] = field(default_factory=set)
-    """Threads that stored it and have not said yet that their row is written."""
+    """Threads that stored it and have not reported yet that their row is written."""
 
 
 class PendingMedia:
-    """Tells files whose rows are written from fresh ones whose rows may be yet to come.
+    """Distinguishes files whose rows are written from fresh ones whose rows may be yet to come.
 
-    Whoever stores a file writes the row afterwards, on the same thread, and then says so. Until all have,
+    Whoever stores a file writes the row afterwards, on the same thread, and then reports it. Until all have,
     and for ever where another process was seen at the file, it is not settled.
     """
 

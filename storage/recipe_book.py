@@ -53,18 +53,18 @@ class SqlRecipeBook:
     def register(self, job: Job) -> bool:
         """Write down a SKU; True for the one caller that made the row.
 
-        For the others, what the job tells replaces what is known; a job that is silent about the
+        For the others, what the job names replaces what is known; a job that is silent about the
         description takes none away. Raises StorageError.
         """
-        told = {field: getattr(job, field) for field in _JOB_FIELDS if getattr(job, field) is not None}
+        named = {field: getattr(job, field) for field in _JOB_FIELDS if getattr(job, field) is not None}
         known = self.job(job.sku)
-        if known is not None and all(getattr(known, field) == text for field, text in told.items()):
+        if known is not None and all(getattr(known, field) == text for field, text in named.items()):
             return False  # every frame may ask this: no write transaction for nothing
         with self._database.write() as connection:
-            if _make_sku(connection, job.sku, told):
+            if _make_sku(connection, job.sku, named):
                 return True
-            if told:
-                changes = {**told, "updated_at": datetime.now(UTC)}
+            if named:
+                changes = {**named, "updated_at": datetime.now(UTC)}
                 connection.execute(update(schema.sku).where(schema.sku.c.sku == job.sku).values(changes))
         return False
 
@@ -158,7 +158,7 @@ class SqlRecipeBook:
         return None if row is None else Reference(**row._mapping)
 
     def release_references(self, sku: str, references: Sequence[Reference]) -> None:
-        """See the port; their images stay. Raises StorageError."""
+        """Their images stay. Raises StorageError."""
         columns = schema.reference.c
         named = columns.sha256.in_([reference.sha256 for reference in references])
         with self._database.write() as connection:
@@ -204,9 +204,9 @@ class SqlRecipeBook:
             return [RecipeListing(**row._mapping) for row in connection.execute(query)]
 
 
-def _make_sku(connection: Connection, sku: str, told: dict[str, str]) -> bool:
+def _make_sku(connection: Connection, sku: str, named: dict[str, str]) -> bool:
     now = datetime.now(UTC)
-    row = {"sku": sku, **told, "registered_at": now, "updated_at": now}
+    row = {"sku": sku, **named, "registered_at": now, "updated_at": now}
     statement = insert_into(connection, schema.sku).values(row)
     statement = statement.on_conflict_do_nothing(index_elements=[schema.sku.c.sku])
     return connection.execute(statement.returning(schema.sku.c.sku)).first() is not None

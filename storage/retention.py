@@ -80,7 +80,6 @@ class SqlRetention:
         chunk: int = 200,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """See the port."""
         if chunk < 1:
             raise ValueError(f"a chunk has at least one row, not {chunk}")
         fresh = _latest(now, GRACE)
@@ -108,7 +107,6 @@ class SqlRetention:
         chunk: int = 20,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """See the port."""
         fresh = _latest(now, grace)
         pruned, sacrificed = Pruned(), Pruned()
         for verdict in order:
@@ -143,7 +141,6 @@ class SqlRetention:
         chunk: int = 200,
         stop: Callable[[], bool] = never,
     ) -> Pruned:
-        """See the port."""
         gone = {schema.event: 0, schema.outbox: 0}
         for table, at, age in (
             (schema.event, schema.event.c.occurred_at, events),
@@ -162,7 +159,7 @@ class SqlRetention:
         return Pruned(events=gone[schema.event], messages=gone[schema.outbox])
 
     def newest_before(self, moment: datetime) -> datetime | None:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         event = schema.event.c
         with self._database.read() as connection:
             found = [

@@ -1,4 +1,4 @@
-"""Images and scores of parts that are known or said to be good."""
+"""Images and scores of parts that are known to be good, or called so by a person."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SqlSamples:
         self._media = media
 
     def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         columns = schema.inspection.c
         first = func.min(columns.received_at)
         query = (
@@ -73,7 +73,7 @@ class SqlSamples:
                 return
 
     def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         columns = schema.inspection.c
         newest = (  # first, so that a long history of other versions is never read through
             select(columns.inspection_id)
@@ -108,14 +108,14 @@ class SqlSamples:
         ]
 
     def skus_with_recipe(self) -> Sequence[str]:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         sku = schema.sku.c
         query = select(sku.sku).where(sku.active_version.is_not(None)).order_by(sku.sku)
         with self._database.read() as connection:
             return connection.execute(query).scalars().all()
 
     def skus_without_references(self) -> Sequence[str]:
-        """See the port. Raises StorageError."""
+        """Raises StorageError."""
         recipe, sku = schema.recipe.c, schema.sku.c
         held = exists().where(schema.reference.c.recipe_id == recipe.id)
         query = (

@@ -1,4 +1,4 @@
-"""The tables of DESIGN section 4.
+"""The tables of the history, as SQLAlchemy describes them.
 
 Core tables rather than mapped classes: the nouns already exist in :mod:`agent`, and rows are written
 once and read flat. What people query are the views of :mod:`storage.views`.
@@ -96,7 +96,7 @@ reference = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     # No foreign key: a reference may come in before its SKU is registered, and must not register it,
-    # or nobody would be told that the SKU is new.
+    # or nobody would notice that the SKU is new.
     Column("sku", Name(SKU_BYTES), nullable=False),
     Column("recipe_id", RowId, ForeignKey("recipe.id")),  # NULL: held until a version takes it up
     Column("position", Integer),

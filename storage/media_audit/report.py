@@ -11,7 +11,7 @@ YOUNG_S = 3600.0
 """A file of this age may be of a frame that is about to be recorded."""
 
 FIRST = 5
-"""How many names of each kind are told."""
+"""How many names of each kind are listed."""
 
 FEW = 20
 """So many files of nobody, or missing ones, prove nothing about whose folder it is."""
@@ -52,13 +52,13 @@ class MediaReport:
     references: Names = field(default_factory=Names)
     """References whose image is gone, with the recipe versions that use them."""
     changed: Names = field(default_factory=Names)
-    """Files that are not what their name says; looked for on demand."""
+    """Files that are not what their name says; looked for if somebody asks."""
     leftovers: Names = field(default_factory=Names)
     """What a killed agent left half-written."""
     strange: Names = field(default_factory=Names)
     """What Sightline did not put there; never touched."""
     young: int = 0
-    """Files that no row names and that are too young to say."""
+    """Files that no row names and that are too young to judge."""
 
 
 def problems(report: MediaReport) -> list[str]:

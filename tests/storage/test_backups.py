@@ -38,7 +38,7 @@ def revision(path: Path) -> str:
 
 def test_the_history_is_copied_as_it_was(history: Path) -> None:
     said: list[str] = []
-    assert upgrade(url(history), tell=said.append) == REVISION
+    assert upgrade(url(history), report=said.append) == REVISION
     (copy,) = backups.backups_of(history)
     assert copy.name.startswith("history.r0002-")
     assert revision(copy) == "0002"
@@ -83,7 +83,7 @@ def test_without_room_for_a_copy_nothing_is_upgraded(small_disk: Path) -> None:
     assert sorted(path.name for path in small_disk.iterdir()) == ["history.db", "of others"]
     said: list[str] = []
     (small_disk / "of others").write_bytes(bytes(room - 500_000))
-    assert upgrade(url(history), backup_first=False, tell=said.append) == REVISION
+    assert upgrade(url(history), backup_first=False, report=said.append) == REVISION
     assert "without a backup" in said[0]
 
 
@@ -112,7 +112,7 @@ def test_postgresql_is_told_its_own_tool_and_goes_on(postgresql_url: str) -> Non
     with psycopg.connect(postgresql_url) as connection:
         connection.execute(dump.read_text())
     said: list[str] = []
-    assert upgrade(postgresql_url, tell=said.append) == REVISION
+    assert upgrade(postgresql_url, report=said.append) == REVISION
     assert "pg_dump --format=custom --file=sightline-r0002.dump" in said[0]
     password = parse_url(postgresql_url).password
     assert password is not None
