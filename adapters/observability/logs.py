@@ -91,11 +91,11 @@ def _handler(settings: LoggingSettings) -> logging.Handler:
         handler.setFormatter(JsonFormatter())
         return handler
     if sys.stderr.isatty():
+        from rich.console import Console
         from rich.logging import RichHandler
 
-        from adapters.cli.screen import stderr
-
-        handler = RichHandler(console=stderr(), show_path=False, log_time_format="%H:%M:%S", markup=False)
+        console = Console(file=sys.stderr, highlight=False)
+        handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", markup=False)
         handler.setFormatter(TextFormatter("%(message)s"))
         return handler
     handler = logging.StreamHandler(sys.stderr)
