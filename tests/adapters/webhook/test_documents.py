@@ -1,4 +1,4 @@
-"""What README shows about webhooks is true."""
+"""What docs/messages.md shows about webhooks is true."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from config import load
 from tests.adapters.webhook.conftest import message, options
 from tests.support.webhook_receiver import WebhookReceiver
 
-SECTION = (Path(__file__).parents[3] / "README.md").read_text().split("\n## Webhooks\n")[1].split("\n## ")[0]
+SECTION = (Path(__file__).parents[3] / "docs" / "messages.md").read_text().split("\n## Webhooks\n")[1].split("\n## ")[0]
 KEY = b"0123456789abcdef"
 
 
