@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ROOMS = ("agent", "adapters", "storage", "config")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -18,7 +23,7 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
-@pytest.mark.parametrize("room", ["agent", "adapters", "storage", "config"])
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_folder_with_code_is_a_package(room: str) -> None:
     folders = {file.parent for file in (ROOT / room).rglob("*.py")}
     missing = [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()]
@@ -34,11 +39,42 @@ def test_every_data_file_is_installed() -> None:
     }
     data = {
         file
-        for room in ("agent", "adapters", "storage", "config")
+        for room in ROOMS
         for file in (ROOT / room).rglob("*")
         if file.is_file() and file.suffix not in (".py", ".pyc", ".md")
     }
     assert sorted(str(file.relative_to(ROOT)) for file in data - installed) == []
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Every file of the wheel, built from a copy: a build leaves its own files beside the sources."""
+    pytest.importorskip("setuptools", minversion="77")
+    copy = tmp_path_factory.mktemp("sources")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / file, copy)
+    script = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
+    built = subprocess.run(
+        [sys.executable, "-c", script], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (copy / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_wheel_is_typed_and_holds_what_the_code_cites(installed: set[str]) -> None:
+    assert {f"{room}/py.typed" for room in ROOMS} <= installed
+    assert "agent/methods/METHODS.md" in installed
+    assert "agent/methods/prompt_library.json" in installed
+    assert "config/profiles/embedded.yaml" in installed
+    assert any(name.startswith("adapters/models/tiny/") for name in installed)
+
+
+def test_the_wheel_holds_no_laboratory_and_no_tests(installed: set[str]) -> None:
+    assert not [name for name in installed if name.startswith(("adapters/lab", "tests"))]
 
 
 def test_every_dependency_has_a_tested_version() -> None:
