@@ -25,12 +25,12 @@ def now_utc() -> datetime:
 
 
 class ClockGuard:
-    """Doubts a date that is ahead of everything else that tells the time.
+    """Doubts a date that is ahead of everything else that measures time.
 
-    A clock that jumps ahead by years makes every image look old enough to go. Two things tell that time has
+    A clock that jumps ahead by years makes every image look old enough to go. Two things show that time has
     really passed. First the steady clock of the machine: where the date moved on by more than
     :data:`JUMP` beyond it, the date jumped. Second the history, at the start, when the steady clock
-    knows nothing yet: where the last frame or event from before the last :data:`WINDOW` is no older than
+    knows nothing yet: if the last frame or event from before the last :data:`WINDOW` is no older than
     twice that window, the history runs up to now without a gap and the date is good.
 
     A line that stood still for weeks looks like a clock that jumped. Neither may stop the retention for

@@ -20,7 +20,7 @@ from agent.ports.disk import Space
 from agent.telemetry import Counters
 
 RELEASE_ORDER = (Verdict.PASS, Verdict.ERROR, Verdict.REVIEW, Verdict.FAIL)
-"""Whose images go first where there is no room: nobody asks for the parts that passed, everybody for those
+"""Whose images go first if there is no room: nobody asks for the parts that passed, everybody for those
 that failed."""
 
 _SHARE = 10

@@ -23,7 +23,7 @@ from agent.domain.verdict import Verdict
 from agent.event_log import EventLog
 
 _MOST_DEVIATIONS = 3.0
-"""A frame counts for no more than this: one odd part is no drift."""
+"""A frame counts for no more than this: one odd part is not drift."""
 _LEAST_SPREAD = 0.01
 """Smallest deviation of log scores that is believed."""
 _CAPPED = 1.5
@@ -137,7 +137,7 @@ class DriftDetector:
     rate of false reports (Page 1954, Moustakides 1986); a test on windows would wait for its window to fill.
 
     Only passed frames are compared: failed ones would bring the defects' scores in. Where none passes any
-    more, their number alone tells. Drift is reported once; the next report comes after the sum has fallen
+    more, their number alone shows it. Drift is reported once; the next report comes after the sum has fallen
     to zero, when the scores were usual again for a while. Memory is a few dozen numbers.
     """
 
@@ -162,7 +162,7 @@ class DriftDetector:
         """Take in the score of the next frame; what changed with it, or None.
 
         Raises:
-            ValueError: the score is no finite number.
+            ValueError: the score is not a finite number.
         """
         if not math.isfinite(score):
             raise ValueError(f"a score is a finite number, not {score}")

@@ -19,7 +19,7 @@ from agent.ports import History
 from agent.telemetry import Counters
 
 WINDOW = 1_000
-"""A number so far behind the newest is no late frame any more: the camera counts anew."""
+"""A number so far behind the newest is not a late frame any more: the camera counts anew."""
 LARGEST_GAP = 1_000_000
 """A jump beyond that is another numbering, not a gap."""
 MODULI = (2**16, 2**32)

@@ -20,9 +20,9 @@ def space(free: int, total: int = 100 * GB) -> Space:
 def test_each_change_is_told_once() -> None:
     monitor = DiskStateTracker(POLICY)
     free = [50 * GB, 990 * MB, 980 * MB, 1100 * MB, 50 * MB, 40 * MB, 500 * MB, 1240 * MB, 1250 * MB, 9 * GB]
-    told = [monitor.look(space(each)) for each in free]
+    reported = [monitor.look(space(each)) for each in free]
     low, full, well = DiskState.LOW, DiskState.FULL, DiskState.OK
-    assert told == [None, low, None, None, full, None, None, None, well, None]
+    assert reported == [None, low, None, None, full, None, None, None, well, None]
 
 
 def test_a_refused_write_is_believed_whatever_the_disk_says() -> None:

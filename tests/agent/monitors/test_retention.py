@@ -1,4 +1,4 @@
-"""The hourly task tells of what it did, and no error ends the thread that runs it."""
+"""RetentionTask: it reports what it did, and no error ends the thread that runs it."""
 
 from __future__ import annotations
 

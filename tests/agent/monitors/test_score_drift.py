@@ -1,4 +1,4 @@
-"""Drift: told soon, once, in the right direction, and rarely where there is none."""
+"""Score drift: reported soon, once, in the right direction, and rarely without cause."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def test_a_shift_is_told_soon_and_once(samples: int, shift: float, within: int) 
     baseline = Baseline.of(scores(rng, samples)) if samples else None
     detector = DriftDetector(baseline=baseline)
     assert changes(detector, scores(rng, 300)) == []
-    told = changes(detector, scores(rng, 800, shift))
-    assert len(told) == 1
-    index, change = told[0]
+    reported = changes(detector, scores(rng, 800, shift))
+    assert len(reported) == 1
+    index, change = reported[0]
     assert index <= within
     assert change.drifted
     assert change.direction is (Direction.HIGHER if shift > 0 else Direction.LOWER)
     assert detector.drifted is change.direction
     assert change.usual == pytest.approx(0.2, rel=0.1)
     assert (change.now > change.usual) == (shift > 0)
-    assert change.frames <= index + 20, "about since when is told as well"
+    assert change.frames <= index + 20, "about since when is reported as well"
 
 
 def test_slow_ageing_is_told_before_false_alarms_are_many() -> None:
@@ -54,8 +54,8 @@ def test_slow_ageing_is_told_before_false_alarms_are_many() -> None:
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
     changes(detector, scores(rng, 500))
     ageing = [scores(rng, 1, frame / 1000)[0] for frame in range(2000)]
-    told = changes(detector, ageing)
-    assert told[0][0] < 1000
+    reported = changes(detector, ageing)
+    assert reported[0][0] < 1000
 
 
 def test_after_recovery_drift_is_told_anew() -> None:
@@ -107,9 +107,9 @@ def test_one_odd_frame_is_no_drift() -> None:
 def test_a_line_unlike_its_calibration_is_told_at_the_beginning() -> None:
     rng = np.random.default_rng(7)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
-    told = changes(detector, scores(rng, 200, 3.0))
-    assert told[0][0] < 20
-    assert len(told) == 1
+    reported = changes(detector, scores(rng, 200, 3.0))
+    assert reported[0][0] < 20
+    assert len(reported) == 1
 
 
 @given(
@@ -123,10 +123,10 @@ def test_reports_and_recoveries_alternate_whatever_the_scores(
 ) -> None:
     policy = DriftPolicy(shift=shift, frames_between_false_reports=200, minimum_frames=5)
     detector, again = (DriftDetector(policy, Baseline.of(calibrated)) for _ in range(2))
-    told = [change for _, change in changes(detector, stream)]
-    assert [change.drifted for change in told] == [index % 2 == 0 for index in range(len(told))]
-    assert all(math.isfinite(change.now) and math.isfinite(change.usual) for change in told)
-    assert told == [change for _, change in changes(again, stream)], "the same scores, the same answer"
+    reported = [change for _, change in changes(detector, stream)]
+    assert [change.drifted for change in reported] == [index % 2 == 0 for index in range(len(reported))]
+    assert all(math.isfinite(change.now) and math.isfinite(change.usual) for change in reported)
+    assert reported == [change for _, change in changes(again, stream)], "the same scores, the same answer"
 
 
 @given(st.floats(0.01, 100.0), st.integers(0, 1000))
@@ -134,23 +134,23 @@ def test_reports_and_recoveries_alternate_whatever_the_scores(
 def test_the_scale_of_scores_does_not_matter(scale: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     calibrated, stream = scores(rng, 20), scores(rng, 100) + scores(rng, 60, 2.0)
-    told = [
+    reported = [
         [index for index, _ in changes(DriftDetector(baseline=Baseline.of(ours)), theirs)]
         for ours, theirs in (
             (calibrated, stream),
             ([scale * one for one in calibrated], [scale * one for one in stream]),
         )
     ]
-    assert told[0] == told[1] != []
+    assert reported[0] == reported[1] != []
 
 
 def test_where_nothing_passes_any_more_that_alone_is_told() -> None:
     rng = np.random.default_rng(9)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
     changes(detector, scores(rng, 100))
-    told = [detector.observe(score, passed=False) for score in scores(rng, 100, 9.0)]
-    assert [index for index, change in enumerate(told, start=1) if change is not None] == [30]
-    change = told[29]
+    reported = [detector.observe(score, passed=False) for score in scores(rng, 100, 9.0)]
+    assert [index for index, change in enumerate(reported, start=1) if change is not None] == [30]
+    change = reported[29]
     assert change is not None
     assert change.drifted
     assert change.direction is Direction.HIGHER

@@ -1,4 +1,4 @@
-"""Running numbers: what is told to be missing is what never came."""
+"""Running numbers: what is reported as missing never came."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ CAMERA = Camera("plant", "line", "top")
 POLICY = SequencePolicy(patience_s=10.0, pause_s=60.0)
 
 
-def told(
+def reported(
     numbers: Sequence[int], *, before: Iterable[int] = (), every_s: float = 0.001
 ) -> list[Gap | Restart]:
-    """What is told after these frames, one each ``every_s``."""
-    numbering, now, found = SequenceTracker(POLICY), 0.0, []
-    numbering.begin("cam", before, now)
+    """What is reported after these frames, one each ``every_s``."""
+    tracker, now, found = SequenceTracker(POLICY), 0.0, []
+    tracker.begin("cam", before, now)
     for number in numbers:
         now += every_s
-        numbering.note("cam", number, now)
-        found += numbering.due(now)
-    return found + numbering.due(now + POLICY.patience_s + POLICY.pause_s)
+        tracker.note("cam", number, now)
+        found += tracker.due(now)
+    return found + tracker.due(now + POLICY.patience_s + POLICY.pause_s)
 
 
 def missing(found: Iterable[Gap | Restart]) -> int:
@@ -45,24 +45,24 @@ def missing(found: Iterable[Gap | Restart]) -> int:
 
 
 def test_a_gap_is_told_once_with_its_numbers() -> None:
-    (gap,) = told([5, 6, 9, 10, 12])
+    (gap,) = reported([5, 6, 9, 10, 12])
     assert gap == Gap("cam", 3, ((7, 8), (11, 11)))
     assert "3 frames are missing from cam: sequence 7 to 8, 11 never came" in gap.sentence()
 
 
 def test_nothing_is_told_before_the_patience_is_over() -> None:
-    numbering = SequenceTracker(POLICY)
-    numbering.begin("cam", (), 0.0)
+    tracker = SequenceTracker(POLICY)
+    tracker.begin("cam", (), 0.0)
     for number in (1, 4):
-        numbering.note("cam", number, 0.0)
-    assert numbering.due(9.9) == []
-    numbering.note("cam", 2, 9.95)
-    assert numbering.due(10.0) == [Gap("cam", 1, ((3, 3),))]
-    assert numbering.due(100.0) == []
+        tracker.note("cam", number, 0.0)
+    assert tracker.due(9.9) == []
+    tracker.note("cam", 2, 9.95)
+    assert tracker.due(10.0) == [Gap("cam", 1, ((3, 3),))]
+    assert tracker.due(100.0) == []
 
 
 def test_a_camera_that_loses_frames_all_the_time_is_told_once_a_minute() -> None:
-    found = told(range(0, 2_000, 2), every_s=0.1)  # 100 s, each second frame lost
+    found = reported(range(0, 2_000, 2), every_s=0.1)  # 100 s, each second frame lost
     gaps = [one for one in found if isinstance(one, Gap)]
     assert len(gaps) == 3
     assert missing(gaps) == 999
@@ -88,39 +88,39 @@ def test_the_told_count_is_the_truth(
     doubled = [one for number in sent[1:] for one in [number] * (1 + (source.random() < repeated))]
     # The first frame comes first: what was lost before it cannot be known.
     order = sorted(range(len(doubled)), key=lambda at: at + source.uniform(0, reach))
-    found = told([sent[0], *(doubled[at] for at in order)])
+    found = reported([sent[0], *(doubled[at] for at in order)])
     assert missing(found) == count + 1 - len(set(sent))
     assert not [one for one in found if isinstance(one, Restart)]
 
 
 @pytest.mark.parametrize("first", [0, 1, 500])
 def test_a_camera_that_counts_anew_is_no_gap(first: int) -> None:
-    found = told([*range(5_000, 5_100), *range(first, first + 50)])
+    found = reported([*range(5_000, 5_100), *range(first, first + 50)])
     assert found == [Restart("cam", 5_099, first)]
     assert "counts its frames anew" in found[0].sentence()
 
 
 def test_a_restart_after_a_few_frames_is_seen_where_it_begins_with_0_or_1() -> None:
-    assert told([*range(50), *range(40)]) == [Restart("cam", 49, 0)]
-    assert told([*range(1, 50), *range(1, 40)]) == [Restart("cam", 49, 1)]
+    assert reported([*range(50), *range(40)]) == [Restart("cam", 49, 0)]
+    assert reported([*range(1, 50), *range(1, 40)]) == [Restart("cam", 49, 1)]
 
 
 def test_frames_of_before_the_restart_that_come_late_are_no_gap() -> None:
-    assert told([*range(5_000, 5_100), 0, 1, 5_100, 2, 5_101, 3, 4]) == [Restart("cam", 5_099, 0)]
+    assert reported([*range(5_000, 5_100), 0, 1, 5_100, 2, 5_101, 3, 4]) == [Restart("cam", 5_099, 0)]
 
 
 def test_what_was_missing_before_a_restart_is_told_with_it() -> None:
-    found = told([5_000, 5_003, 0, 1, 4])
+    found = reported([5_000, 5_003, 0, 1, 4])
     assert Gap("cam", 2, ((5_001, 5_002),)) in found
     assert missing(found) == 4
 
 
 def test_one_stray_number_changes_nothing() -> None:
-    assert told([7_000, 7_001, 3, 7_002, LARGEST_GAP * 10, 7_003]) == []
+    assert reported([7_000, 7_001, 3, 7_002, LARGEST_GAP * 10, 7_003]) == []
 
 
 def test_a_far_jump_is_another_numbering() -> None:
-    assert told([1, 2, LARGEST_GAP * 3, LARGEST_GAP * 3 + 1]) == [Restart("cam", 2, LARGEST_GAP * 3)]
+    assert reported([1, 2, LARGEST_GAP * 3, LARGEST_GAP * 3 + 1]) == [Restart("cam", 2, LARGEST_GAP * 3)]
 
 
 @pytest.mark.parametrize("modulus", [2**16, 2**32])
@@ -128,29 +128,29 @@ def test_a_far_jump_is_another_numbering() -> None:
 def test_a_counter_that_wraps_around(modulus: int, first: int) -> None:
     """To 0, or to 1 as GigE Vision has it."""
     before = [modulus - 3, modulus - 2, modulus - 1]
-    assert told([*before, first, 2, 3]) == ([] if first else [Gap("cam", 1, ((1, 1),))])
-    assert told([modulus - 2, 1, modulus - 1, 2]) == []
+    assert reported([*before, first, 2, 3]) == ([] if first else [Gap("cam", 1, ((1, 1),))])
+    assert reported([modulus - 2, 1, modulus - 1, 2]) == []
 
 
 def test_a_gap_around_the_wrap() -> None:
-    (gap,) = told([65_530, 65_533, 3, 4])
+    (gap,) = reported([65_530, 65_533, 3, 4])
     assert gap == Gap("cam", 7, ((65_531, 65_532), (65_534, 2)))
 
 
 def test_after_a_start_the_history_says_where_to_go_on() -> None:
-    assert told([14, 15], before=[10, 11, 12]) == [Gap("cam", 1, ((13, 13),))]
-    assert told([13, 11], before=[10, 12]) == []
-    assert told([2, 3], before=[9_000, 9_001, 0, 1]) == []
+    assert reported([14, 15], before=[10, 11, 12]) == [Gap("cam", 1, ((13, 13),))]
+    assert reported([13, 11], before=[10, 12]) == []
+    assert reported([2, 3], before=[9_000, 9_001, 0, 1]) == []
 
 
 def test_what_is_kept_is_bounded() -> None:
-    numbering = SequenceTracker(POLICY)
-    numbering.begin("cam", (), 0.0)
+    tracker = SequenceTracker(POLICY)
+    tracker.begin("cam", (), 0.0)
     for number in range(0, 20 * MOST_RANGES, 2):
-        numbering.note("cam", number, 0.0)
-    assert len(numbering._series["cam"].missing) == MOST_RANGES
-    assert missing(numbering.due(1.0) + numbering.due(100.0)) == 10 * MOST_RANGES - 1
-    known = [numbering.begin(f"cam-{number}", (), 0.0) for number in range(MOST_CAMERAS)]
+        tracker.note("cam", number, 0.0)
+    assert len(tracker._series["cam"].missing) == MOST_RANGES
+    assert missing(tracker.due(1.0) + tracker.due(100.0)) == 10 * MOST_RANGES - 1
+    known = [tracker.begin(f"cam-{number}", (), 0.0) for number in range(MOST_CAMERAS)]
     assert known.count(False) == 1
 
 
@@ -179,5 +179,5 @@ def test_any_frame_id_has_a_number_or_none(frame_id: str) -> None:
 
 @given(st.lists(st.one_of(st.integers(0, 20), st.integers(0, 2**63)), max_size=200))
 def test_any_numbers_at_all_are_survived(numbers: list[int]) -> None:
-    for one in told(numbers, every_s=1.0):
+    for one in reported(numbers, every_s=1.0):
         assert one.sentence()

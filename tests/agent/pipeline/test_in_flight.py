@@ -99,7 +99,7 @@ def test_equal_images_without_an_id_are_parts_of_their_own(rooms: Rooms) -> None
         assert len(in_flight.leave(derived(frame_id))) == 1
     assert enter(in_flight) == "h-1-4"
     record(rooms.history, derived("h-1-3"))
-    assert enter(InFlight(rooms.history)) == "h-1-4", "after a restart the rows alone tell"
+    assert enter(InFlight(rooms.history)) == "h-1-4", "after a restart the rows alone show it"
 
 
 def test_the_same_image_redelivered_is_no_other_part(rooms: Rooms) -> None:
@@ -142,7 +142,7 @@ class Meanwhile(SqlHistory):
 
 
 def test_a_row_that_is_written_while_an_id_is_chosen_costs_no_frame(rooms: Rooms) -> None:
-    """The recorder commits the first part just after the second was told that there is no row."""
+    """The recorder commits the first part just after the second found no row."""
     history = Meanwhile(rooms.database, agent_id="cell-7", agent_version="1")
     history.happening = lambda: None
     in_flight = InFlight(history)

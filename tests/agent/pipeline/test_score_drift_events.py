@@ -1,4 +1,4 @@
-"""Scores that drift: told once, by camera and product, in the history and as an alert."""
+"""Scores that drift are reported once, by camera and product, in the history and as an alert."""
 
 from __future__ import annotations
 

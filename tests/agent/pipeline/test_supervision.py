@@ -83,7 +83,7 @@ def verdicts(plant: Plant) -> dict[str, str]:
     return {name: row["verdict"] for name, row in plant.by_frame().items()}
 
 
-def told(plant: Plant, kind: str) -> list[dict[str, Any]]:
+def reported(plant: Plant, kind: str) -> list[dict[str, Any]]:
     return [dict(event) for event in plant.rooms.rows("event") if event["kind"] == kind]
 
 
@@ -105,8 +105,8 @@ def test_a_recorder_that_dies_is_started_again_and_every_frame_is_judged(
     assert len(plant.rows()) == 12
     assert {one.acknowledgement.count for one in sent} == {1}
     assert plant.counters.get("stage_restarts") == 1
-    wait_until(lambda: told(plant, "stage-restarted"), "the event")
-    (event,) = told(plant, "stage-restarted")
+    wait_until(lambda: reported(plant, "stage-restarted"), "the event")
+    (event,) = reported(plant, "stage-restarted")
     assert (event["severity"], event["camera"]) == ("error", "plant/line-1/top")
     assert "record stage" in event["message"]
     assert type(error).__name__ in event["message"]
@@ -215,7 +215,7 @@ def test_a_message_that_no_decoder_survives_ends_as_an_event(build: Build) -> No
     plant = build(decoder=decoder)
     odd = message(DeliveryKind.REFERENCE, encoded(part(1)), sku="A", frame_id="odd")
     plant.inspected(odd, frame(1))
-    (event,) = told(plant, "bad-reference")
+    (event,) = reported(plant, "bad-reference")
     assert event["severity"] == "error"
     assert "died of this twice" in event["message"]
 
