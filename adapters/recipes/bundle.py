@@ -44,7 +44,7 @@ class Bundle:
             self._zip.close()
 
     def find(self, entry: ReferenceEntry) -> bytes | None:
-        """The image of a reference; None where it did not travel along. Raises RecipeError."""
+        """The image of a reference; None if the file does not hold it. Raises RecipeError."""
         try:
             return self._find_zipped(entry) if self._zip is not None else self._find_beside(entry)
         except (OSError, zipfile.BadZipFile) as error:
@@ -55,7 +55,7 @@ class Bundle:
     def _read_text(self) -> str:
         if self._zip is None:
             if self.path.stat().st_size > LARGEST_FILE:
-                raise RecipeError(f"{self.path} is larger than a megabyte; it is no recipe")
+                raise RecipeError(f"{self.path} is larger than a megabyte; it is not a recipe")
             return self.path.read_text(encoding="utf-8-sig")
         try:
             return _read(self._zip, self._zip.getinfo(YAML_NAME), LARGEST_FILE).decode("utf-8-sig")
@@ -99,12 +99,12 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
 
 
 def folder_of(path: Path) -> Path:
-    """Where the images of a YAML file lie."""
+    """The folder with the images of a YAML file."""
     return path.with_suffix(f".{FOLDER}")
 
 
 def write_bundle(path: Path, text: str, images: Sequence[tuple[str, bytes]] | None) -> None:
-    """Write YAML, or a .zip by its name, with ``images`` where they are given.
+    """Write YAML, or a .zip by its name, with ``images`` if they are given.
 
     Args:
         images: file name and bytes; None: the images stay where they are.

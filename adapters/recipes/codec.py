@@ -1,4 +1,4 @@
-"""Recipes as YAML (agent.ports.recipes.RecipeCodec)."""
+"""``RecipeYaml``: recipes as YAML, the agent's ``RecipeCodec``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ MOST_ENTRIES = 20_000
 _LONG_NUMBER = re.compile(r"\d[\d_:.]{400}")
 
 _HEAD = """\
-# A recipe of Sightline. Edit what you like and bring it in as a new version: sightline recipe import FILE
+# A recipe of Sightline. Edit what you like and import it as a new version: sightline recipe import FILE
 # A threshold holds only for the noun, method, prompts and references that it was set with.
 """
 _TAIL = "# From here on Sightline sees what was edited; leave it as it is, or remove it.\n"
 
 
 class RecipeYaml:
-    """The one form in which recipes leave and enter."""
+    """Writes and reads the only format in which recipes are exported and imported."""
 
     def write(self, recipe: Recipe) -> str:
         """YAML with the digests of the version at its end."""
@@ -57,12 +57,12 @@ class RecipeYaml:
     def read(self, text: str, source: str) -> RecipeFile:
         """Raises RecipeError: all that is wrong, each with its line and the nearest known key."""
         if len(text) > LARGEST_FILE:
-            raise RecipeError(f"{source} is larger than a megabyte; it is no recipe")
-        # Looked at before it is parsed: reading YAML costs seconds for a megabyte of brackets.
+            raise RecipeError(f"{source} is larger than a megabyte; it is not a recipe")
+        # Checked before it is parsed: reading YAML costs seconds for a megabyte of brackets.
         if sum(text.count(sign) for sign in "\n,[{&*") > MOST_ENTRIES:
-            raise RecipeError(f"{source} has more than {MOST_ENTRIES:,} entries; it is no recipe")
+            raise RecipeError(f"{source} has more than {MOST_ENTRIES:,} entries; it is not a recipe")
         if _LONG_NUMBER.search(text) is not None:
-            raise RecipeError(f"{source} has a number of more than 400 digits; it is no recipe")
+            raise RecipeError(f"{source} has a number of more than 400 digits; it is not a recipe")
         tree, found = parse(text, source)
         if found:
             _refuse(source, found)
@@ -71,7 +71,7 @@ class RecipeYaml:
         except ValidationError as error:
             _refuse(source, problems(text, source, error))
             raise
-        except ValueError as error:  # of the nouns, which check what no single key can
+        except ValueError as error:  # of the domain's classes, which check several keys together
             raise RecipeError(f"{source}: {error}") from error
 
 
@@ -140,4 +140,4 @@ def _dump(content: dict[str, Any]) -> str:
 
 
 def _refuse(source: str, found: list[Problem]) -> None:
-    raise RecipeError(f"{source} is no recipe that can be used:\n" + "\n".join(f"  {one}" for one in found))
+    raise RecipeError(f"{source} is not a usable recipe:\n" + "\n".join(f"  {one}" for one in found))

@@ -1,4 +1,4 @@
-"""The keys of a recipe file."""
+"""``RecipeKeys``: the keys of a recipe file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _parameter(value: object) -> object:
         isinstance(item, int | float) and not isinstance(item, bool) for item in numbers
     ):
         raise ValueError("should be a number, a text, true or false, or a list of numbers")
-    if not all(abs(item) <= _LARGEST for item in numbers):  # neither infinite nor no number
+    if not all(abs(item) <= _LARGEST for item in numbers):  # neither infinite nor NaN
         raise ValueError("should be finite numbers")
     return value
 
@@ -63,7 +63,7 @@ class PromptKeys(_Keys):
 
 
 class ReferenceKeys(_Keys):
-    """A photograph of a good part."""
+    """An image of a good part."""
 
     name: Text
     sha256: Sha256 | None = None
@@ -117,4 +117,4 @@ SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("calibration",): CalibrationKeys,
     ("exported",): ExportedKeys,
 }
-"""Which keys may stand where, by the path without positions in lists."""
+"""Which keys are allowed at each path, positions in lists left out."""

@@ -1,4 +1,4 @@
-"""Where in a recipe file something is wrong, and what was probably meant."""
+"""``problems``: what is wrong in a recipe file, its line, and the nearest known key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The device: telling that its memory ran out or that it is lost, and how many frames fit at once."""
+"""``BatchLimit``: how many frames fit in memory at once; and which errors mean memory or a lost device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import torch
 
 AGAIN_AFTER = 64
-"""Batches that have to go well before a larger one is tried again."""
+"""Batches that have to succeed before a larger one is tried again."""
 
 _SHORT = ("out of memory", "can't allocate memory", "alloc_failed", "not enough memory")
 _LOST = (
@@ -25,9 +25,9 @@ _LOST = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the memory of the device, or of the machine, did not suffice.
+    """Whether the memory of the device, or of the machine, was not enough.
 
-    torch has a type of its own for CUDA's allocator; cuBLAS, cuDNN and the CPU's allocator say it in words.
+    torch has a type of its own for CUDA's allocator; cuBLAS, cuDNN and the CPU's allocator have only text.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
@@ -36,7 +36,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def device_lost(error: BaseException) -> bool:
-    """Whether nothing can be computed on the device any more until the process is started anew.
+    """Whether nothing can be computed on the device any more until the process is started again.
 
     CUDA keeps such an error: every later call fails with it, whatever the frame.
     """
@@ -52,10 +52,10 @@ def release() -> None:
 
 
 class BatchLimit:
-    """How many frames the memory takes at once, as it was found out. Any thread may ask.
+    """How many frames the memory takes at once, found by trying. Thread-safe.
 
-    Halved where memory ran out, doubled again after ``again_after`` batches that went well: another process
-    may have been on the device for a while.
+    Halved if memory ran out, doubled again after ``again_after`` batches that succeeded: another process
+    may have used the device for a while.
     """
 
     def __init__(self, again_after: int = AGAIN_AFTER) -> None:
@@ -66,7 +66,7 @@ class BatchLimit:
 
     @property
     def most(self) -> int | None:
-        """Frames that are tried at once; None: no limit was met."""
+        """Frames that are tried at once; None: no limit is known."""
         with self._lock:
             return self._most
 
@@ -82,7 +82,7 @@ class BatchLimit:
             self._well = 0
 
     def passed(self, count: int) -> None:
-        """``count`` frames went well; only a batch as large as the limit says something of a larger one."""
+        """``count`` frames succeeded; only a batch as large as the limit counts for a larger one."""
         with self._lock:
             if self._most is None or count < self._most:
                 return
@@ -91,6 +91,6 @@ class BatchLimit:
                 self._most, self._well = self._most * 2, 0
 
     def restore(self, most: int | None) -> None:
-        """A single frame was too large by itself: that says nothing of the others."""
+        """Back to an earlier limit: a single frame was too large by itself, so others may still fit."""
         with self._lock:
             self._most, self._well = most, 0

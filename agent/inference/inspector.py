@@ -1,4 +1,4 @@
-"""The inspector: a batch of frames and their recipes in, judgements out. Score, segment, decide."""
+"""``Inspector``: a batch of frames and their recipes in, results out. It scores, segments and decides."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from agent.telemetry import Counters
 logger = logging.getLogger(__name__)
 
 FALLBACK_FRACTION = 0.8
-"""Where a failed frame has no pixel above the map threshold, its highest pixels are outlined."""
+"""If a failed frame has no pixel above the map threshold, its highest pixels are outlined."""
 
 
 @dataclass(frozen=True, slots=True)
 class InspectionResult:
-    """What the models and the calibration say of one frame."""
+    """The verdict on one frame, with the score and the defects that led to it."""
 
     verdict: Verdict
     reason: str
     score: float | None = None
     defects: tuple[Defect, ...] = ()
     mask: NDArray[np.uint8] | None = None
-    """(H, W) labels, i the i-th defect; None where nothing is outlined."""
+    """(H, W) labels, i the i-th defect; None if nothing is outlined."""
     infer_ms: float = 0.0
     """This frame's share of its batch."""
     model_digest: str | None = None
-    """Of the weights that scored it; None where no method did."""
+    """Of the weights that scored it; None if no method did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Inspector:
         self._device = threading.Lock()
         self._limit = BatchLimit()
         self.counters = Counters()
-        """Totals of what went wrong; whoever runs the agent puts its own here."""
+        """Counts failures; whoever runs the agent sets its own here."""
 
     @property
     def method(self) -> Method:
@@ -85,7 +85,7 @@ class Inspector:
         except (SightlineError, RuntimeError, ValueError):
             raise
         except Exception as error:
-            # A method and its models are foreign code: what they raise is a matter of this recipe alone.
+            # A method and its models are foreign code: what they raise concerns this recipe alone.
             self.counters.add("model_failures")
             raise ModelError(f"the method failed on this recipe: {_said(error)}") from error
 
@@ -94,7 +94,7 @@ class Inspector:
         return self._methods.of(recipe).fingerprint
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...] | None:
-        """Degrees in which the recipe's references are memorised; None where its method cannot turn them.
+        """Degrees in which the recipe's references are memorised; None if its method cannot turn them.
 
         Raises RecipeError, ModelError.
         """
@@ -112,7 +112,7 @@ class Inspector:
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """Scores of a batch, whose recipes may name different methods; blocks while another batch runs.
 
-        Where the memory of the device does not take the batch, it is halved until it does. Raises whatever a
+        If the memory of the device does not take the batch, it is halved until it does. Raises whatever a
         method raises.
         """
         scored: list[Scored] = []
@@ -132,7 +132,7 @@ class Inspector:
                     raise
                 self.counters.add("out_of_memory")
                 # As text: a log record that is kept would keep the error, its frames and their tensors.
-                logger.warning("memory does not suffice for %d frames at once: %s", count, str(error))
+                logger.warning("memory is not enough for %d frames at once: %s", count, str(error))
             else:
                 self._limit.passed(count)
                 return scored
@@ -160,24 +160,24 @@ class Inspector:
     def inspect(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[InspectionResult]:
         """Judge a batch. A frame that the model fails on ends as ERROR, its neighbours are judged.
 
-        Raises RuntimeError where the device is lost, see :func:`agent.inference.batch_limit.device_lost`.
+        Raises RuntimeError if the device is lost, see :func:`agent.inference.batch_limit.device_lost`.
         """
         started = time.perf_counter()
         scored = self._score_each(images, prepared)
         share = (time.perf_counter() - started) * 1000.0 / max(1, len(images))
-        judgements: list[InspectionResult] = []
+        results: list[InspectionResult] = []
         for image, recipe, one in zip(images, prepared, scored, strict=True):
             begun = time.perf_counter()
-            judgement = one if isinstance(one, InspectionResult) else self._judge_one(image, recipe, one)
+            result = one if isinstance(one, InspectionResult) else self._judge_one(image, recipe, one)
             own = (time.perf_counter() - begun) * 1000.0
             digest = self._digest(recipe)
-            judgements.append(replace(judgement, infer_ms=share + own, model_digest=digest))
-        return judgements
+            results.append(replace(result, infer_ms=share + own, model_digest=digest))
+        return results
 
     def _digest(self, prepared: Prepared) -> str | None:
         try:
             return self._methods.of(prepared.recipe).digest
-        except SightlineError:  # the judgement says already that there is no such method
+        except SightlineError:  # the result already says that there is no such method
             return None
 
     def _score_each(
@@ -192,10 +192,10 @@ class Inspector:
             try:
                 results += self._fitting(images[rest], prepared[rest])
             except Exception as error:
-                # A method and its models are foreign code, and a frame is no reason to lose its neighbours:
+                # A method and its models are foreign code, and one frame must not cost its neighbours:
                 # whatever is raised ends this frame as ERROR, with the reason in its row.
                 if device_lost(error):
-                    raise  # no frame's fault, as far as one can tell: the stage dies, and is counted
+                    raise  # probably not the frame's fault: the stage dies, and is counted
                 memory = out_of_memory(error)  # raised for a single frame only
                 if not (memory or single):
                     logger.warning("a batch failed, trying its frames one by one: %s", error)
@@ -211,7 +211,7 @@ class Inspector:
         try:
             return self._judge(image, prepared, scored)
         except Exception as error:
-            # What a method gave may be of any shape: as above.
+            # A method's output may have any shape: as above.
             logger.exception("what the model gave for a frame cannot be used")
             return self._failed(error)
 
@@ -220,7 +220,7 @@ class Inspector:
         if out_of_memory(error):
             return InspectionResult(
                 Verdict.ERROR,
-                f"memory does not suffice for this frame even alone: {_said(error)}; "
+                f"memory is not enough for this frame even alone: {_said(error)}; "
                 "free memory of the device or send a smaller image",
             )
         return InspectionResult(Verdict.ERROR, f"the model failed on this frame: {_said(error)}")
@@ -232,16 +232,16 @@ class Inspector:
             return InspectionResult(Verdict.ERROR, f"the model gave {scored.score} as score for this frame")
         recipe = prepared.recipe
         verdict, reason = decide(scored.score, recipe.calibration, recipe.shots)
-        judgement = InspectionResult(verdict, reason, scored.score)
+        result = InspectionResult(verdict, reason, scored.score)
         if verdict is Verdict.PASS or scored.anomaly_map is None:
-            return judgement
+            return result
         pixels = to_pixels(scored.anomaly_map, image.shape[1], image.shape[0])
         if not np.isfinite(pixels).all():
             return InspectionResult(
-                Verdict.ERROR, "the model gave an anomaly map with values that are no numbers"
+                Verdict.ERROR, "the model gave an anomaly map with values that are not numbers"
             )
         mask, defects = self._segment(pixels, prepared, scored, certain=verdict is Verdict.FAIL)
-        return replace(judgement, defects=defects, mask=mask if defects else None)
+        return replace(result, defects=defects, mask=mask if defects else None)
 
     def _segment(
         self, pixels: FloatMap, prepared: Prepared, scored: Scored, *, certain: bool
@@ -278,7 +278,7 @@ class Inspector:
 
 
 def _said(error: Exception) -> str:
-    """What an error says; of one that is usually a slip of code, its name too."""
+    """The message of an error; for types that usually mean a bug, with their name."""
     if isinstance(error, RuntimeError | ValueError | SightlineError):
         return str(error)
     return f"{type(error).__name__}: {error}"

@@ -335,7 +335,7 @@ def test_a_frame_for_which_memory_does_not_suffice_alone_is_an_error_and_halves_
     images = [drawn(0.1), drawn(0.9), drawn(0.1, broken=True), drawn(0.9)]
     judgements = inspector.inspect(images, [prepared()] * 4)
     assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.FAIL]
-    assert "memory does not suffice for this frame even alone" in judgements[2].reason
+    assert "memory is not enough for this frame even alone" in judgements[2].reason
     method.batches.clear()
     inspector.inspect([drawn(0.1)] * 8, [prepared()] * 8)
     assert method.batches == [8]
