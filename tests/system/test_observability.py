@@ -165,7 +165,7 @@ def test_a_stage_that_dies_for_good(
             camera.publish("factory/line-1/dying/frame", b"no image")
         wait_until(lambda: asked.status("/healthz") == 503, "the agent to be unhealthy", UNWELL_S)
         assert agent.wait(UNWELL_S)
-        assert "line" in asked.wrong()
+        assert "pipeline" in asked.wrong()
         assert asked.status("/metrics") == 200
         assert asked.value("healthy") == 0
         assert asked.value("stage_restarts_total", stage="record") >= 1
@@ -176,7 +176,7 @@ def test_a_port_that_is_taken_stops_the_start_with_a_sentence(
     tmp_path: Path, sqlite_url: str, mosquitto: Mosquitto
 ) -> None:
     with inside(tmp_path, mosquitto, agent={"id": "first"}) as (agent, asked):
-        url = agent.outside.url
+        url = agent.observability.url
         assert url is not None
         folder = tmp_path / "second"
         folder.mkdir()

@@ -23,7 +23,7 @@ KEY = b"0123456789abcdef"
 
 
 def verify(received: Received, key: bytes, now: float) -> bool:
-    """As README shows it to receivers."""
+    """As docs/messages.md shows it to receivers."""
     parts = dict(part.split("=", 1) for part in received.headers["sightline-signature"].split(","))
     expected = hmac.new(key, parts["t"].encode() + b"." + received.body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected, parts["v1"]) and abs(now - int(parts["t"])) < 300

@@ -15,7 +15,12 @@ from config import load
 from tests.adapters.webhook.conftest import message, options
 from tests.support.webhook_receiver import WebhookReceiver
 
-SECTION = (Path(__file__).parents[3] / "docs" / "messages.md").read_text().split("\n## Webhooks\n")[1].split("\n## ")[0]
+SECTION = (
+    (Path(__file__).parents[3] / "docs" / "messages.md")
+    .read_text()
+    .split("\n## Webhooks\n")[1]
+    .split("\n## ")[0]
+)
 KEY = b"0123456789abcdef"
 
 
