@@ -6,6 +6,7 @@ import logging
 import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 from adapters.images.codec import CvImageCodec
@@ -34,7 +35,8 @@ from agent.app.options import (
     selection_policy,
 )
 from agent.app.store import Store
-from agent.domain.errors import TransportError
+from agent.domain.errors import StorageError, TransportError
+from agent.domain.events import Event
 from agent.domain.frame import Camera
 from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
@@ -69,6 +71,7 @@ class Agent:
         self._schedule = BackgroundSchedule(self.counters)
         self.observability = Observability(settings, store, inspector, self.counters)
         self._images = decode_worker(settings, self.counters)
+        self._webhooks = configured_webhooks(settings)
         self._broker: EmbeddedBroker | None = None
         self._url = settings.broker.url
         self._transport: MqttTransport | None = None
@@ -98,7 +101,7 @@ class Agent:
             broker_options(settings, self._url), topics, status=self._status, counters=self.counters
         )
         mqtt = MqttSink(transport, MqttMessageComposer(topics, __version__, self.counters))
-        sinks: tuple[Sink, ...] = (mqtt, *configured_webhooks(settings))
+        sinks: tuple[Sink, ...] = (mqtt, *self._webhooks)
         events = EventLog(store.history, sinks, self.counters, direct=(mqtt,))
         self._retention = RetentionTask(store.retention, events, keep(settings), self.counters)
         self._pipeline = Pipeline(self._parts(transport, topics, sinks, events), pipeline_options(settings))
@@ -106,8 +109,23 @@ class Agent:
         self.disk.start()
         self._pipeline.start()
         self._plan_tasks(transport, self._pipeline, self._retention)
+        self._report_owed(sinks, events)
         self._schedule.start()
         self.observability.started(self._pipeline, transport)
+
+    def _report_owed(self, sinks: tuple[Sink, ...], events: EventLog) -> None:
+        """Messages of a sink that is not configured any more wait for ever; somebody has to know."""
+        try:
+            backlog = self.store.outbox.backlog()
+        except StorageError as error:
+            logger.warning("what the outbox owes cannot be read: %s", error)
+            return
+        for name in sorted(set(backlog) - {sink.name for sink in sinks}):
+            message = (
+                f"{backlog[name][0]} messages wait for {name}, which is not configured any more; configure "
+                "it again, or delete its rows from the table outbox"
+            )
+            events.report(Event("sink-unknown", message, datetime.now(UTC), severity="warning"))
 
     def _plan_tasks(self, transport: MqttTransport, pipeline: Pipeline, retention: RetentionTask) -> None:
         """What is periodic or done once beside the pipeline; onboarding plans its own."""

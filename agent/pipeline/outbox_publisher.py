@@ -22,6 +22,8 @@ from agent.threads import Backoff
 logger = logging.getLogger(__name__)
 
 BATCH = 64
+MARK_AFTER_S = 1.0
+"""A batch ends early once it has taken so long: what is not marked as sent is sent again after a kill."""
 SETTLE_S = 0.02
 """How often acknowledgements are looked for while some are due."""
 MOST_RESTING = 500
@@ -194,7 +196,8 @@ class OutboxPublisher:
                 known = (*self._under_way, *self._resting.numbers)
                 fresh = self._outbox.pending(BATCH, excluding=known, sink=self.sink.name)
             self._storage_failures = 0
-            if self._publish(fresh) and len(fresh) >= BATCH:
+            published = self._publish(fresh)
+            if published is not None and (published < len(fresh) or len(fresh) >= BATCH):
                 self._look_again = 0.0
                 return True
         except StorageError as error:
@@ -233,12 +236,15 @@ class OutboxPublisher:
         elif most is not None and times >= most:
             self._give_up(number, sent.what, f"{why}, {times} times")
 
-    def _publish(self, messages: Sequence[StoredMessage]) -> bool:
-        """Hand over, the oldest first; False if one has to wait."""
+    def _publish(self, messages: Sequence[StoredMessage]) -> int | None:
+        """Hand over, the oldest first: how many; None if one has to wait."""
         self._held_back = False
-        for stored in messages:
+        started = time.monotonic()
+        for index, stored in enumerate(messages):
             if self._over():
-                return False
+                return None
+            if time.monotonic() - started > MARK_AFTER_S:
+                return index
             self._trying = stored
             what = f"a {stored.message.kind} for {stored.message.destination}"
             try:
@@ -254,12 +260,12 @@ class OutboxPublisher:
                 self._count("publishes_postponed")
                 self._trying, self._held_back = None, True
                 self._away_until = time.monotonic() + self._away.failed()
-                return False
+                return None
             else:
                 self._away.succeeded()
                 self._away_until = 0.0
         self._trying = None
-        return True
+        return len(messages)
 
     def _count_death(self) -> None:
         """Of a message that was being handed over when the thread before died: it gets one more try."""

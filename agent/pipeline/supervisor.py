@@ -13,6 +13,7 @@ from typing import Protocol
 
 from agent.domain.events import Event
 from agent.domain.frame import Camera
+from agent.domain.limits import FEWEST_RESTARTS
 from agent.event_log import EventLog
 from agent.pipeline.worker import StageThread
 from agent.telemetry import Counters
@@ -37,7 +38,7 @@ class Supervision:
     """How often stages are looked at; a death is seen at once."""
 
     def __post_init__(self) -> None:
-        if self.restarts < 1:
+        if self.restarts < FEWEST_RESTARTS:
             raise ValueError("at least one restart is needed to find out which frame a stage dies of")
 
 

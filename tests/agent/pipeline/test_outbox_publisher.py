@@ -452,3 +452,22 @@ def test_the_end_does_not_wait_for_a_slow_receiver(rooms: Rooms) -> None:
     bench.run_to_the_end()
     assert 0 < len(bench.transport.published) < 64
     assert rooms.outbox.depth() > 100
+
+
+def test_a_slow_receiver_is_marked_after_a_second_and_not_after_a_whole_batch(rooms: Rooms) -> None:
+    """What is not marked is sent once more after a kill."""
+    commit(rooms, *range(40))
+    bench = Bench(rooms)
+    hold = threading.Event()
+
+    def slow(message: OutboxMessage) -> Exception | None:
+        if message.destination == "t/1":
+            hold.wait(1.2)
+        if message.destination == "t/2":
+            assert rooms.outbox.depth() == 38, "the first two are marked before the third is handed over"
+        return None
+
+    bench.transport.refuse = slow
+    bench.run_to_the_end()
+    assert rooms.outbox.depth() == 0
+    assert bench.transport.topics() == [f"t/{number}" for number in range(40)]
