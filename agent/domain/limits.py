@@ -1,4 +1,4 @@
-"""Bounds of settings that two places check: the configuration, with file and line, and a policy's constructor.
+"""Bounds of settings that two places check: the configuration, with the place, and a policy's constructor.
 
 The configuration tells a person where a value stands; the constructor keeps whoever builds a policy in code
 from one that makes no sense. Both use the bounds below, so that neither accepts what the other refuses.

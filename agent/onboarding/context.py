@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.events import Event
 from agent.domain.frame import Job
+from agent.domain.limits import FEWEST_FIRST_FRAMES
 from agent.domain.prompts import GENERIC_NOUN
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
@@ -33,7 +34,7 @@ class OnboardingOptions:
     """Pauses before a task that storage refused is tried again."""
     first_frames: int = 12
     """Frames of a new product on which words are tried."""
-    least_frames: int = 4
+    least_frames: int = FEWEST_FIRST_FRAMES
     """With fewer frames words are not tried: the result would mean nothing."""
     frames_wait_s: float = 5.0
     """How long a description waits for first frames to look at."""

@@ -11,6 +11,7 @@ from functools import partial
 from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe
 from agent.enrollment.enroll import enroll
+from agent.methods import find_method
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.task_thread import TaskThread
 
@@ -37,7 +38,7 @@ class Rescoring:
 
     def start(self) -> None:
         """Rescore all active recipes that need it, and from now on those that the recipe cache requests."""
-        if self._context.options.method == "null":
+        if not find_method(self._context.options.method).inspects:
             return  # it replaces every method in order to measure the agent; its scores mean nothing
         self._context.recipe_cache.rescoring = self
         self._submit(None, self._find_all)
