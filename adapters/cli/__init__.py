@@ -1,19 +1,13 @@
-"""``program``: the ``sightline`` command."""
+"""``main``: the ``sightline`` command."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+
+def main() -> None:
+    """Run the command line of this process with the parts that :mod:`agent.app` builds; ends the process."""
+    from adapters.cli.commands import application
     from agent.app import Application
 
-
-def program(composition: Application) -> None:
-    """Run the command line of this process with parts built by ``composition``; ends the process."""
-    from adapters.cli.commands import application
-
-    sys.exit(application()(obj=composition, prog_name="sightline"))
-
-
-__all__ = ["program"]
+    sys.exit(application()(obj=Application(), prog_name="sightline"))

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from config import Settings
 
 
-def main() -> None:
-    """The ``sightline`` command."""
-    from adapters.cli import program
-
-    program(Application())
-
-
 class Application:
     """Builds the parts from settings."""
 

@@ -23,6 +23,6 @@ def _write(_number: int, _frame: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, _write)
-    from agent.app import main
+    from adapters.cli import main
 
     main()

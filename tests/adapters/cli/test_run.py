@@ -25,7 +25,7 @@ from tests.fixtures.mosquitto import Mosquitto
 pytestmark = pytest.mark.system
 
 DEADLINE_S = 60.0
-MAIN = "from agent.app import main; main()"
+MAIN = "from adapters.cli import main; main()"
 Gears = Callable[[str, int], Path]
 
 
@@ -70,7 +70,7 @@ def mailbox(broker: Mosquitto, site: str) -> Iterator[Mailbox]:
     client.loop_stop()
 
 
-def test_it_answers_until_it_is_told_to_stop(
+def test_it_inspects_until_it_is_stopped(
     sightline: CommandLine, mosquitto: Mosquitto, gears: Gears
 ) -> None:
     site = f"site-{uuid.uuid4().hex[:8]}"
@@ -102,13 +102,13 @@ def test_it_answers_until_it_is_told_to_stop(
             )
             assert box.wait_for("verdict", frame_id="000.jpg")["verdict"] == "PASS"
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=DEADLINE_S)
+            _, output = process.communicate(timeout=DEADLINE_S)
         finally:
             process.kill()
-        assert process.returncode == 0, said
+        assert process.returncode == 0, output
         box.wait_for("status", status="stopped")
-    assert all(word in said for word in ("version:", "profile: embedded", "broker:", "database:", "device:"))
-    assert "Traceback" not in said
+    assert all(word in output for word in ("version:", "profile: embedded", "broker:", "database:", "device:"))
+    assert "Traceback" not in output
 
 
 class DyingAgent:

@@ -11,7 +11,7 @@ HEAVY = ("torch", "open_clip", "timm", "sklearn", "transformers", "sqlalchemy")
 
 _SCRIPT = """
 import sys
-from agent.app import main
+from adapters.cli import main
 sys.argv = ["sightline", *{arguments!r}]
 try:
     main()
