@@ -68,7 +68,7 @@ def outbox(database: Database) -> SqlOutbox:
 
 
 @pytest.fixture
-def desk(database: Database) -> SqlOnboardingClaims:
+def claims(database: Database) -> SqlOnboardingClaims:
     return SqlOnboardingClaims(database)
 
 

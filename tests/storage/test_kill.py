@@ -1,4 +1,4 @@
-"""kill -9 at any instant: what was said to be recorded is recorded, whole."""
+"""kill -9 at any instant: whatever ``record`` returned for is in the database, whole."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ while True:
 """
 
 
-@pytest.mark.parametrize("lines", [1, 40])
-def test_what_was_recorded_outlives_the_process(database_url: str, lines: int) -> None:
+@pytest.mark.parametrize("count", [1, 40])
+def test_what_was_recorded_outlives_the_process(database_url: str, count: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _WRITER, database_url], stdout=subprocess.PIPE, text=True, cwd=_ROOT
     ) as process:
         assert process.stdout is not None
-        told = [process.stdout.readline().strip() for _ in range(lines)]
+        returned = [process.stdout.readline().strip() for _ in range(count)]
         process.send_signal(signal.SIGKILL)
-        told += [line.strip() for line in process.stdout if line.endswith("\n")]
+        returned += [line.strip() for line in process.stdout if line.endswith("\n")]
     assert process.returncode == -signal.SIGKILL
 
     with Database(database_url) as database, database.read() as connection:
@@ -46,7 +46,7 @@ def test_what_was_recorded_outlives_the_process(database_url: str, lines: int) -
             connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one()  # noqa: S608
             for table in ("defect", "outbox")
         ]
-    assert set(told) <= set(recorded)
+    assert set(returned) <= set(recorded)
     assert len(recorded) % 3 == 0, "a batch is whole or not there"
     assert counts == [len(recorded)] * 2
     assert check(database_url) == []

@@ -162,12 +162,12 @@ def test_old_inspections_stand_in_the_views(upgraded: Database) -> None:
 
 
 def test_old_products_can_be_onboarded(upgraded: Database, revision: str) -> None:
-    desk = SqlOnboardingClaims(upgraded)
+    claims = SqlOnboardingClaims(upgraded)
     if revision < "0002":
-        assert desk.claim("nut", "cell-7", 60.0, NOON)
+        assert claims.claim("nut", "cell-7", 60.0, NOON)
     else:
-        assert not desk.claim("nut", "cell-8", 60.0, NOON), "a claim from before the upgrade still holds"
-    assert desk.finish("nut", "cell-7", OnboardingState.DONE, NOON)
+        assert not claims.claim("nut", "cell-8", 60.0, NOON), "a claim from before the upgrade still holds"
+    assert claims.finish("nut", "cell-7", OnboardingState.DONE, NOON)
 
 
 def test_every_old_word_is_stored_as_the_new_one(empty_url: str) -> None:

@@ -14,5 +14,5 @@ def test_the_ports_are_implemented(tmp_path: Path) -> None:
     outbox: Outbox = SqlOutbox(database, agent_id="a")
     book: RecipeBook = SqlRecipeBook(database)
     media: MediaStore = MediaFolder(tmp_path / "media")
-    desk: OnboardingClaims = SqlOnboardingClaims(database)
-    assert all((history, outbox, book, media, desk))
+    claims: OnboardingClaims = SqlOnboardingClaims(database)
+    assert all((history, outbox, book, media, claims))

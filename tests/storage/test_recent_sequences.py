@@ -1,4 +1,4 @@
-"""Where the watch over running numbers goes on after a start."""
+"""SqlHistory.recent_sequences: the numbers that gap detection continues from after a start."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_newest_numbers_of_a_camera_the_oldest_first(history: SqlHistory) ->
 
 def test_what_was_there_when_a_gap_was_told_is_left_out_but_for_the_newest(history: SqlHistory) -> None:
     recorded(history, CAMERA, 5, 9)
-    history.record_event(Event("gap", "told", NOON + timedelta(minutes=1), camera=str(CAMERA)))
+    history.record_event(Event("gap", "reported", NOON + timedelta(minutes=1), camera=str(CAMERA)))
     history.record_event(Event("gap", "another's", NOON + timedelta(minutes=9), camera=str(OTHER)))
     history.record_event(Event("silent", "another kind", NOON + timedelta(minutes=9), camera=str(CAMERA)))
     assert history.recent_sequences(CAMERA, 64) == [9]

@@ -114,7 +114,7 @@ def test_without_an_age_images_stay_for_ever(shop: Shop, keep: dict[str, timedel
 
 
 @pytest.mark.parametrize("role", ["image", "mask", "overlay"])
-def test_a_image_stays_while_another_row_names_it(shop: Shop, role: str) -> None:
+def test_an_image_stays_while_another_row_names_it(shop: Shop, role: str) -> None:
     shared = shop.frame("old", 8 * DAY, content=b"shared")
     shop.record("young", Verdict.FAIL, 80 * DAY, MediaPaths(**{role: shared}))
     assert shop.prune() == Pruned(rows=1)
@@ -125,7 +125,7 @@ def test_a_image_stays_while_another_row_names_it(shop: Shop, role: str) -> None
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_image_stays_while_a_reference_names_it(shop: Shop, book: SqlRecipeBook, held: bool) -> None:
+def test_an_image_stays_while_a_reference_names_it(shop: Shop, book: SqlRecipeBook, held: bool) -> None:
     path = shop.frame("old", 8 * DAY)
     reference = Reference(Path(path).stem, path, "good-1.jpg")
     if held:
@@ -210,7 +210,7 @@ def test_rows_change_before_files_go(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("recorded_in_between", [True, False])
-def test_a_image_that_is_stored_again_meanwhile_stays(shop: Shop, recorded_in_between: bool) -> None:
+def test_an_image_that_is_stored_again_meanwhile_stays(shop: Shop, recorded_in_between: bool) -> None:
     old = shop.frame("old", 8 * DAY, content=b"again")
     asked = 0
 
@@ -232,7 +232,7 @@ def test_a_image_that_is_stored_again_meanwhile_stays(shop: Shop, recorded_in_be
     assert shop.images() == {"old": None, "new": old}
 
 
-def test_a_image_younger_than_an_hour_waits_for_the_next_run(shop: Shop) -> None:
+def test_an_image_younger_than_an_hour_waits_for_the_next_run(shop: Shop) -> None:
     path = shop.frame("young", timedelta(minutes=30))
     assert shop.prune(keep={"PASS": timedelta(0)}) == Pruned()
     assert shop.images() == {"young": path}
@@ -321,7 +321,7 @@ def test_a_writer_goes_on_between_any_two_chunks(shop: Shop) -> None:
 
     retention = SqlRetention(shop.database, shop.media, rest=rest)
     assert retention.prune(shop.now, KEEP, chunk=3).rows == 12
-    assert before_each == [9, 6, 3, 0], "a chunk is no more than it was told to be"
+    assert before_each == [9, 6, 3, 0], "a chunk is as large as its argument"
     assert len(shop.images()) == 16
 
 
@@ -411,7 +411,7 @@ def plan(shop: Shop, run: Callable[[], object]) -> list[str]:
 def test_no_question_of_the_retention_reads_the_whole_history(shop: Shop) -> None:
     """A history of years has millions of rows, nearly all of them without images."""
     if not shop.database.is_sqlite:
-        pytest.skip("PostgreSQL plans by how many rows there are; SQLite's plan tells of the indexes")
+        pytest.skip("PostgreSQL plans by how many rows there are; SQLite's plan shows the indexes")
     for number in range(5):
         shop.frame(f"old-{number}", 8 * DAY)
 

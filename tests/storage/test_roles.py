@@ -73,7 +73,7 @@ def agent_url(house: House) -> str:
 
 def refused(url: str, statement: str) -> bool:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET default_transaction_read_only = off")  # anybody may: it is no lock
+        connection.execute("SET default_transaction_read_only = off")  # anybody may: it is not a lock
         try:
             connection.execute(statement)
         except errors.InsufficientPrivilege:

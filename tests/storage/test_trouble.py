@@ -82,22 +82,22 @@ def test_a_disk_that_became_read_only_is_named_as_such_and_written_to_later(smal
         assert media.get(media.put(b"image", "jpg")) == b"image"
 
 
-def test_a_full_disk_is_told_to_whoever_asked(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_to_whoever_asked(small_disk: Path) -> None:
     database, history = history_at(small_disk / "history.db")
     media = MediaFolder(small_disk / "media")
-    told: list[str] = []
-    database.on_full = lambda: told.append("database")
-    media.on_full = lambda: told.append("media")
+    reported: list[str] = []
+    database.on_full = lambda: reported.append("database")
+    media.on_full = lambda: reported.append("media")
     with database:
         history.record([entry("f-0")])
         with pytest.raises(DiskFullError, match="No space left on device"):
             media.put(os.urandom(40_000_000), "jpg")
-        assert told == ["media"]
+        assert reported == ["media"]
         fill(small_disk / "of others")
         frames = [entry(f"f-{number}") for number in range(1, 5_000)]
         with pytest.raises(DiskFullError, match="free space on the disk"):
             history.record(frames)
-        assert told == ["media", "database"]
+        assert reported == ["media", "database"]
         (small_disk / "of others").unlink()
         assert history.record([entry("f-after")]) == [True]
     assert list((small_disk / "media" / ".incoming").iterdir()) == [], "half an image is not left there"
@@ -130,7 +130,7 @@ def test_a_server_that_ends_connections_is_named_as_such_and_written_to_again(po
         history = SqlHistory(database, agent_id="a", agent_version="1")
         assert history.record([entry("f-1")]) == [True]
         administrator.execute(f"{others} AND pid <> pg_backend_pid()")
-        assert history.record([entry("f-2")]) == [True], "between two nobody notices"
+        assert history.record([entry("f-2")]) == [True], "between two transactions it costs nothing"
         with pytest.raises(StorageError, match="the server went away"):
             _end_within(database, administrator, others)
         assert history.record([entry("f-3"), entry("f-2")]) == [True, False]
