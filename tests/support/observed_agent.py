@@ -38,7 +38,7 @@ def pipeline_state(
 class ObservedAgent:
     """What the agent would answer; change it, and ask again."""
 
-    line: PipelineState | None = field(default_factory=pipeline_state)
+    pipeline: PipelineState | None = field(default_factory=pipeline_state)
     broker: BrokerState | None = field(default_factory=lambda: BrokerState(True, None, 3))
     outbox: Mapping[str, OutboxState] | Exception = field(
         default_factory=lambda: {"mqtt": OutboxState(2, 1.5)}
@@ -61,7 +61,7 @@ class ObservedAgent:
             },
             counters=self.counters,
             measures=self.measures,
-            line=lambda: self.line,
+            line=lambda: self.pipeline,
             broker=lambda: self.broker,
             outbox=CachedProbe("the database", lambda: _answer(self.outbox), fresh_s=0.0),
             disks=CachedProbe("the file system", lambda: _answer(self.disks), fresh_s=0.0),

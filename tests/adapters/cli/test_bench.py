@@ -75,7 +75,7 @@ def test_large_models_at_their_true_size(
     assert figures["shots"] == (1 if method == "anomaly-dino" else 0)
 
 
-def test_what_is_not_there_is_told(sightline: CommandLine) -> None:
+def test_what_is_missing_is_an_error(sightline: CommandLine) -> None:
     assert (
         "no method 'nothing'"
         in sightline("bench", "--random-weights", "--method", "nothing", "--frames", "1", code=1).stderr

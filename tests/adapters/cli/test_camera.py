@@ -75,7 +75,7 @@ def test_a_folder_goes_out_raw_in_sorted_order(
     (folder / "deep" / "a.png").write_bytes(b"whatever the camera sends")
     (folder / "notes.txt").write_text("no image")
     with listening(mosquitto, site) as listener:
-        said = sightline(
+        output = sightline(
             "camera", "--source", str(folder), "--camera", "l1/top", "--sku", "GR", "--rate", "100",
             "--broker", mosquitto.url, "--site", site, "--announce-job",
         ).stdout  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_folder_goes_out_raw_in_sorted_order(
     assert properties(frames[0])["sku"] == "GR"
     assert frames[0].payload == (folder / "000.jpg").read_bytes()
     assert frames[0].qos == 1
-    assert f"4 frames published, 4 acknowledged by 127.0.0.1:{mosquitto.port} (MQTT 5)" in said
+    assert f"4 frames published, 4 acknowledged by 127.0.0.1:{mosquitto.port} (MQTT 5)" in output
 
 
 def test_json_over_mqtt_3_1_1_and_a_path(

@@ -31,8 +31,8 @@ def test_a_receiver_that_connects(receiver: WebhookReceiver, tmp_path: Path) -> 
     key.write_text("0123456789abcdef")
     finding = check_webhook(settings(receiver.url("t0ken"), key_file=key), "mes")
     assert (finding.part, finding.state) == ("webhook mes", State.OK)
-    said = "http://127.0.0.1 connects without encryption; ERROR, FAIL, alerts, signed"
-    assert finding.detail == said
+    sentence = "http://127.0.0.1 connects without encryption; ERROR, FAIL, alerts, signed"
+    assert finding.detail == sentence
     finding = check_webhook(settings(receiver.url(), kinds=["alert"]), "mes")
     assert finding.detail == "http://127.0.0.1 connects without encryption; alerts, not signed"
     assert receiver.received == [], "nothing is posted"

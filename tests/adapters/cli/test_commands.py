@@ -1,4 +1,4 @@
-"""Commands that need no broker."""
+"""``sightline enroll``, ``check``, ``db`` and others that need no broker."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ def test_a_damaged_database_is_named_before_anything_is_done_with_it(sightline: 
     content[8192:20480] = os.urandom(12288)
     history.write_bytes(content)
     for command in (["db", "check"], ["db", "upgrade"], ["run"]):
-        said = sightline(*command, code=1).stderr
-        assert "is damaged" in said
-        assert "put a backup in its place" in said
+        refused = sightline(*command, code=1).stderr
+        assert "is damaged" in refused
+        assert "put a backup in its place" in refused
     assert history.read_bytes() == content
 
 
@@ -144,7 +144,7 @@ def test_a_recipe_that_is_not_there(sightline: CommandLine) -> None:
     assert "no active recipe of 'X'" in sightline("recipe", "show", "X", code=1).stderr
 
 
-def test_references_that_are_no_images(sightline: CommandLine, tmp_path: Path) -> None:
+def test_references_that_are_not_images(sightline: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no JPEG or PNG" in sightline("enroll", "--sku", "A", "--references", "empty", code=1).stderr
     assert "no file or folder" in sightline("enroll", "--sku", "A", "--references", "gone", code=1).stderr
@@ -238,6 +238,6 @@ def test_references_that_are_left_out_are_named_wherever_they_are_given(
     (good / "again.jpg").write_bytes((good / "000.jpg").read_bytes())
     looked = sightline("inspect", str(good / "001.jpg"), "--references", str(good), "--json")
     enrolled = sightline("enroll", "--sku", "gear", "--references", str(good))
-    for said in (looked.stderr, enrolled.stderr):
-        assert "shows the same as" in " ".join(said.split())
+    for output in (looked.stderr, enrolled.stderr):
+        assert "shows the same as" in " ".join(output.split())
     json.loads(looked.stdout)

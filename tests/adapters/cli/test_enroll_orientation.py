@@ -1,4 +1,4 @@
-"""``sightline enroll`` with the bundled model: how the parts lie is found out, told and shown."""
+"""``sightline enroll`` with the bundled model: how the parts lie is found, printed and stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shown() -> dict[str, object]:
     return dict(json.loads(run("recipe", "show", "C", "--json")))
 
 
-def test_loose_parts_are_told_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loose_parts_are_printed_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     product = Product.create("connector", SEED)
     (tmp_path / "good").mkdir()
@@ -35,8 +35,8 @@ def test_loose_parts_are_told_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
         image = draw(product, Station.loose(SEED), SEED + number, size=256).image
         (tmp_path / f"good/{number}.jpg").write_bytes(encode_jpeg(image))
     enroll = ("enroll", "--sku", "C", "--references", "good", *SMALL)
-    told = run(*enroll)
-    assert "references are memorised in 16 directions: the parts lie in any" in told
+    printed = run(*enroll)
+    assert "references are memorised in 16 directions: the parts lie in any" in printed
     assert shown()["parameters"] == {"angles": [index * 22.5 for index in range(16)]}
     assert shown()["note"] == "references are memorised in 16 directions: the parts lie in any"
     again = run(*enroll, "--set", "references.directions=6")

@@ -1,4 +1,4 @@
-"""``sightline evaluate`` as people call it, with a method that compares pixels."""
+"""``sightline evaluate`` from its arguments to its report, with a method that compares pixels."""
 
 from __future__ import annotations
 

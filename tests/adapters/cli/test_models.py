@@ -1,4 +1,4 @@
-"""``sightline models``: what is needed, brought, compared."""
+"""``sightline models``: ``list``, ``pull`` and ``verify`` of weights."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def test_what_was_carried_here_is_pinned(sightline: CommandLine) -> None:
     sightline("models", "verify", "--pin")
     assert "unpinned" not in sightline("models", "verify").stdout
     (folder / "mobilenetv2_100.safetensors").write_bytes(b"other")
-    said = sightline("models", "verify", code=1).stderr
-    assert "sightline models pull mobilenetv2_100 --from FOLDER" in said
+    problems = sightline("models", "verify", code=1).stderr
+    assert "sightline models pull mobilenetv2_100 --from FOLDER" in problems
 
 
 def test_an_unknown_name(sightline: CommandLine) -> None:
@@ -165,17 +165,17 @@ def test_a_profile_says_what_it_lacks_and_which_command_brings_it(
     )  # fmt: skip
     rows_of_check = json.loads(sightline("check", "--profile", profile, "--json", code=1).stdout)
     (checked,) = (row["detail"] for row in rows_of_check if row["part"] == "models")
-    for said in (listed, checked):
-        assert f"run `sightline models pull --profile {profile}`" in said
+    for output in (listed, checked):
+        assert f"run `sightline models pull --profile {profile}`" in output
         for name in names:
-            assert name in said
+            assert name in output
 
 
 def test_the_command_that_brings_it_names_what_was_named(sightline: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "own file.yaml").write_text("models: {clip: ViT-B-16}")
-    said = sightline("models", "list", "--config", "own file.yaml", "--set", "models.path=w").stdout
-    assert "ViT-B-16 (598 MB) is not in w: run `sightline models pull --config 'own file.yaml' " in said
-    assert "--set models.path=w`" in said
+    listed = sightline("models", "list", "--config", "own file.yaml", "--set", "models.path=w").stdout
+    assert "ViT-B-16 (598 MB) is not in w: run `sightline models pull --config 'own file.yaml' " in listed
+    assert "--set models.path=w`" in listed
 
 
 @pytest.mark.slow
@@ -197,8 +197,8 @@ def test_one_command_brings_the_step_beyond_the_bundled_model(
     assert len(content) == pytest.approx(backbone.size, rel=0.01)
     with HubServer({f"{backbone.repo}/model.safetensors": content}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        said = sightline("models", "pull", "--profile", "edge").stdout
-    assert f"vit_small_patch14_dinov2  pulled  var/models/{backbone.file_name}" in said
+        output = sightline("models", "pull", "--profile", "edge").stdout
+    assert f"vit_small_patch14_dinov2  pulled  var/models/{backbone.file_name}" in output
     assert "needed:" not in sightline("models", "list", "--profile", "edge").stdout
     sightline("models", "verify")
     inspector = build_inspector(load(profile="edge", overrides=["models.device=cpu"]).settings)

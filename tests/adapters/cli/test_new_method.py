@@ -1,4 +1,4 @@
-"""A method is added by one module and one entry in ``METHODS``; everything else finds it there."""
+"""``METHODS``: a module and one entry make a method that the command line and evaluation know."""
 
 from __future__ import annotations
 

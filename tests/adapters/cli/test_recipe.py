@@ -1,4 +1,4 @@
-"""Recipes and feedback on the command line, on a real history."""
+"""``sightline recipe`` and ``sightline feedback`` on a real history."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def enrolled(sightline: CommandLine, gears: Gears) -> CommandLine:
     return sightline
 
 
-def answer(line: CommandLine, *arguments: str) -> Any:
-    return json.loads(line(*arguments, "--json").stdout)
+def answer(command: CommandLine, *arguments: str) -> Any:
+    return json.loads(command(*arguments, "--json").stdout)
 
 
 def edit(path: Path, was: str, now: str) -> None:
@@ -49,9 +49,9 @@ def test_a_recipe_is_edited_and_comes_back_as_a_new_version(enrolled: CommandLin
     edit(file, "noun: gear", "noun: cog wheel")
     edit(file, "    - a cropped photo of a gear\n", "    - a photo of a cog wheel\n")
     result = enrolled("recipe", "import", str(file), "--json")
-    said = json.loads(result.stdout)
-    assert (said["version"], said["new"], said["active"], said["calibrated"]) == (2, True, True, False)
-    assert "REVIEW until the recipe is calibrated again" in said["remarks"][0]
+    found = json.loads(result.stdout)
+    assert (found["version"], found["new"], found["active"], found["calibrated"]) == (2, True, True, False)
+    assert "REVIEW until the recipe is calibrated again" in found["remarks"][0]
 
     shown = answer(enrolled, "recipe", "show", "GR-1")
     assert (shown["noun"], shown["prompt_source"], shown["origin"]) == ("cog wheel", "manual", "import")
@@ -66,8 +66,8 @@ def test_what_scores_do_not_depend_on_keeps_the_threshold(enrolled: CommandLine)
     file = Path("gear.yaml")
     enrolled("recipe", "export", "GR-1", "--out", str(file))
     edit(file, "severity: ''", "severity: minor")
-    said = answer(enrolled, "recipe", "import", str(file), "--no-activate")
-    assert (said["version"], said["active"], said["calibrated"], said["remarks"]) == (2, False, True, [])
+    found = answer(enrolled, "recipe", "import", str(file), "--no-activate")
+    assert (found["version"], found["active"], found["calibrated"], found["remarks"]) == (2, False, True, [])
     assert "scratch (minor)" in enrolled("recipe", "show", "GR-1", "--version", "2").stdout
 
     lines = answer(enrolled, "recipe", "list")
@@ -79,7 +79,7 @@ def test_what_scores_do_not_depend_on_keeps_the_threshold(enrolled: CommandLine)
     assert answer(enrolled, "recipe", "list", "other") == []
 
 
-def test_activating_goes_back_and_tells(enrolled: CommandLine) -> None:
+def test_activating_goes_back_and_leaves_an_event(enrolled: CommandLine) -> None:
     enrolled("recipe", "export", "GR-1", "--out", "a.yaml")
     edit(Path("a.yaml"), "severity: ''", "severity: minor")
     enrolled("recipe", "import", "a.yaml")
@@ -97,8 +97,8 @@ def test_activating_goes_back_and_tells(enrolled: CommandLine) -> None:
 @pytest.mark.parametrize("form", ["zip", "yaml"])
 def test_a_recipe_moves_to_another_factory_with_its_images(enrolled: CommandLine, form: str) -> None:
     file = f"gear.{form}"
-    said = answer(enrolled, "recipe", "export", "GR-1", "--out", file, "--with-references")
-    assert said == {"sku": "GR-1", "version": 1, "file": file, "images": 10}
+    found = answer(enrolled, "recipe", "export", "GR-1", "--out", file, "--with-references")
+    assert found == {"sku": "GR-1", "version": 1, "file": file, "images": 10}
     if form == "yaml":
         assert len(list(Path("gear.references").glob("*.jpg"))) == 10
     before = answer(enrolled, "recipe", "show", "GR-1")
@@ -124,14 +124,14 @@ def test_images_that_did_not_travel_are_named(enrolled: CommandLine) -> None:
     assert answer(enrolled, "recipe", "list") == []
 
 
-def test_a_person_adds_a_image_by_its_name_and_a_swapped_one_is_refused(enrolled: CommandLine) -> None:
+def test_a_person_adds_an_image_by_its_name_and_a_swapped_one_is_refused(enrolled: CommandLine) -> None:
     enrolled("recipe", "export", "GR-1", "--out", "gear.yaml")
     folder = Path("gear.references")
     folder.mkdir()
     (folder / "new.jpg").write_bytes(encode_jpeg(gear(77)))
     edit(Path("gear.yaml"), "references:\n", "references:\n  - name: new.jpg\n")
-    said = answer(enrolled, "recipe", "import", "gear.yaml")
-    assert "the references changed" in said["remarks"][0]
+    found = answer(enrolled, "recipe", "import", "gear.yaml")
+    assert "the references changed" in found["remarks"][0]
     assert answer(enrolled, "recipe", "show", "GR-1")["references"][0] == "new.jpg"
 
     edit(Path("gear.yaml"), "  - name: new.jpg\n", f"  - name: new.jpg\n    sha256: {'ab' * 32}\n")
@@ -143,12 +143,12 @@ def test_a_person_adds_a_image_by_its_name_and_a_swapped_one_is_refused(enrolled
 
 def test_a_recipe_for_another_product(enrolled: CommandLine) -> None:
     enrolled("recipe", "export", "GR-1", "--out", "gear.yaml")
-    said = answer(enrolled, "recipe", "import", "gear.yaml", "--sku", "GR-2")
-    assert (said["sku"], said["version"], said["new"]) == ("GR-2", 1, True)
+    found = answer(enrolled, "recipe", "import", "gear.yaml", "--sku", "GR-2")
+    assert (found["sku"], found["version"], found["new"]) == ("GR-2", 1, True)
     assert answer(enrolled, "recipe", "show", "GR-2")["parent"] is None
 
 
-def test_files_that_are_no_recipes(enrolled: CommandLine) -> None:
+def test_files_that_are_not_recipes(enrolled: CommandLine) -> None:
     enrolled("recipe", "export", "GR-1", "--out", "gear.yaml")
     edit(Path("gear.yaml"), "noun: gear", "nuon: gear")
     assert (
@@ -162,8 +162,8 @@ def test_files_that_are_no_recipes(enrolled: CommandLine) -> None:
     edit(Path("gear.yaml"), "parameters: {}", "parameters: {siez: 1}")
     assert "no parameter 'siez'" in enrolled("recipe", "import", "gear.yaml", code=1).stderr
     Path("a.zip").write_bytes(b"PK no archive")
-    for name, told in (("a.zip", "a.zip cannot be read"), ("gone.yaml", "No such file")):
-        assert told in enrolled("recipe", "import", name, code=1).stderr
+    for name, sentence in (("a.zip", "a.zip cannot be read"), ("gone.yaml", "No such file")):
+        assert sentence in enrolled("recipe", "import", name, code=1).stderr
     with zipfile.ZipFile("b.zip", "w") as archive:
         archive.writestr("other.txt", "x")
     assert "holds no recipe.yaml" in enrolled("recipe", "import", "b.zip", code=1).stderr
@@ -214,8 +214,8 @@ def inspected(enrolled: CommandLine) -> CommandLine:
 def test_feedback_stands_beside_the_verdict(inspected: CommandLine) -> None:
     inspected("feedback", "i-25", "defective", "--by", "Ada")
     inspected("feedback", "--frame-id", "f-25", "good", "--by", "Bob", "--note", "a shadow")
-    said = answer(inspected, "feedback", "--frame-id", "f-3", "--camera", "factory/main/cam", "defective")
-    assert said == {"inspection_id": None, "frame_id": "f-3", "truth": "defective"}
+    found = answer(inspected, "feedback", "--frame-id", "f-3", "--camera", "factory/main/cam", "defective")
+    assert found == {"inspection_id": None, "frame_id": "f-3", "truth": "defective"}
     with Database(DATABASE) as database, database.read() as connection:
         query = "SELECT frame_id, truth, truth_by, truth_note FROM inspection_history WHERE truth IS NOT NULL"
         rows = [tuple(row) for row in connection.exec_driver_sql(query + " ORDER BY frame_id").all()]
@@ -227,7 +227,7 @@ def test_feedback_stands_beside_the_verdict(inspected: CommandLine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (["i-999", "good"], "no inspection matches"),
         (["i-1", "fine"], "good or defective, not 'fine'"),
@@ -237,8 +237,8 @@ def test_feedback_stands_beside_the_verdict(inspected: CommandLine) -> None:
         (["--frame-id", "f-1", "--camera", "cam", "good"], "SITE/LINE/CAMERA"),
     ],
 )
-def test_feedback_that_fits_nothing(inspected: CommandLine, arguments: list[str], told: str) -> None:
-    assert told in inspected("feedback", *arguments, code=1).stderr
+def test_feedback_that_fits_nothing(inspected: CommandLine, arguments: list[str], sentence: str) -> None:
+    assert sentence in inspected("feedback", *arguments, code=1).stderr
 
 
 def test_a_proposal_shows_its_effect_and_writes_only_when_asked(inspected: CommandLine) -> None:

@@ -61,7 +61,7 @@ def test_frames_said_to_be_defective_are_passed_over(sightline: CommandLine) -> 
     assert held(sightline) == ["f-0", "f-1", "f-3"]
 
 
-def test_too_few_frames_are_told(sightline: CommandLine) -> None:
+def test_too_few_frames_are_an_error(sightline: CommandLine) -> None:
     inspected(sightline, 3)
     refused = sightline("recipe", "commission", "A", "--frames", "20", code=1)
     assert "20 frames of 'A' were asked for and 3 were inspected" in " ".join(refused.stderr.split())

@@ -102,13 +102,13 @@ def test_it_inspects_until_it_is_stopped(
             )
             assert box.wait_for("verdict", frame_id="000.jpg")["verdict"] == "PASS"
             process.send_signal(signal.SIGTERM)
-            _, output = process.communicate(timeout=DEADLINE_S)
+            _, text = process.communicate(timeout=DEADLINE_S)
         finally:
             process.kill()
-        assert process.returncode == 0, output
+        assert process.returncode == 0, text
         box.wait_for("status", status="stopped")
-    assert all(word in output for word in ("version:", "profile: embedded", "broker:", "database:", "device:"))
-    assert "Traceback" not in output
+    assert all(word in text for word in ("version:", "profile: embedded", "broker:", "database:", "device:"))
+    assert "Traceback" not in text
 
 
 class DyingAgent:

@@ -1,4 +1,4 @@
-"""Masks survive, overlays show what they should."""
+"""The image codec: masks come back exactly, overlays show what they should."""
 
 from __future__ import annotations
 

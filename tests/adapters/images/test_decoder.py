@@ -1,4 +1,4 @@
-"""Payloads to frames: every form, every kind of image, and FrameError with an identity for the rest."""
+"""PayloadDecoder: payloads become frames, or FrameErrors with an identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes on a frame topic: a frame, or FrameError with an id. Nothing else."""
+"""PayloadDecoder under fuzz: whatever comes is a frame or a FrameError with an id, nothing else."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sent(message: Message) -> Delivery:
     )
 
 
-def judge(decoder: PayloadDecoder, one: Delivery) -> None:
+def decode_or_refuse(decoder: PayloadDecoder, one: Delivery) -> None:
     """What must hold of any message."""
     try:
         frame = decoder.decode(one)
@@ -81,7 +81,7 @@ def test_mutated_messages_between_good_ones(pixels: PixelReader, counters: Count
     decoder = PayloadDecoder(LIMITS, pixels, counters)
     good = itertools.cycle(originals())
     for number, message in enumerate(itertools.islice(mutated_messages(20_261_121), 400)):
-        judge(decoder, sent(message))
+        decode_or_refuse(decoder, sent(message))
         if number % 20 == 0:
             content = next(good)
             one = sent((content, {"frame_id": f"good-{number}"}, None))
@@ -134,4 +134,4 @@ _TEXTS = st.text(max_size=40) | st.sampled_from(
 def test_any_payload_with_any_properties(
     payload: bytes, properties: dict[str, str], kind: str | None
 ) -> None:
-    judge(PayloadDecoder(LIMITS), sent((payload, properties, kind)))
+    decode_or_refuse(PayloadDecoder(LIMITS), sent((payload, properties, kind)))

@@ -1,4 +1,4 @@
-"""Headers that lie and files that cost: refused before, or instead of, decoding."""
+"""Image headers that lie and files that cost memory: refused before, or instead of, decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References: what may be read, and hosts and files that misbehave."""
+"""Image references: what may be read, and hosts and files that misbehave."""
 
 from __future__ import annotations
 

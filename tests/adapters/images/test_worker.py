@@ -118,7 +118,7 @@ def test_refusals_are_the_same(good: DecodeWorker) -> None:
 def test_a_jpeg_that_lost_its_middle_is_not_an_image(good: DecodeWorker) -> None:
     at = len(JPEG) // 2
     broken = JPEG[:at] + JPEG[at + 400 :]
-    decode_pixels(broken, MANY)  # the end is there: only libjpeg notices, and grey fills the gap
+    decode_pixels(broken, MANY)  # the end is there: only libjpeg detects it, and grey fills the gap
     assert "parts of the image are missing" in refusal(good, broken)
 
 

@@ -1,4 +1,4 @@
-"""Messages that go out: their schemas and their times."""
+"""Verdicts, alerts and other outgoing messages: their schemas and their times."""
 
 from __future__ import annotations
 

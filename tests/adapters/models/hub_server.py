@@ -22,7 +22,7 @@ class HubServer:
     moved: dict[str, str] = field(default_factory=dict)
     """Renamed repositories."""
     lies: bool = False
-    """Announce another sha256 than that of the content."""
+    """Send another sha256 than that of the content."""
     ignores_ranges: bool = False
 
     def __enter__(self) -> HubServer:

@@ -1,4 +1,4 @@
-"""Known models and the bundled one."""
+"""The registry of models, and the bundled one."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_the_backbone_of_fade_has_the_published_size() -> None:
     assert encoder.dimensions == 640
 
 
-def test_the_backbone_of_anomaly_dino_takes_a_image() -> None:
+def test_the_backbone_of_anomaly_dino_takes_an_image() -> None:
     backbone = untrained_backbone("timm:vit_small_patch14_dinov2")
     assert _parameters(backbone._trunk) / 1e6 == pytest.approx(22.06, abs=0.02)
     (features,) = backbone.encode_patches([np.zeros((64, 96, 3), np.uint8)], 70, keep_aspect=True)

@@ -1,4 +1,4 @@
-"""Acknowledgements leave in the order of receipt, once, and never on another connection."""
+"""AckWindow: acknowledgements leave in the order of receipt, once, and never on another connection."""
 
 from typing import Any
 

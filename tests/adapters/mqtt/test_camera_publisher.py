@@ -1,4 +1,4 @@
-"""Images published as a camera would, and read back through the decoder."""
+"""CameraPublisher: images published as a camera would, and read back through the decoder."""
 
 from __future__ import annotations
 

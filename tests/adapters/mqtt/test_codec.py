@@ -1,4 +1,4 @@
-"""Messages in and out: the contract's fields, and nothing but MessageError for the rest."""
+"""JsonMessageParser and the MQTT messages: the contract's fields, and MessageError for the rest."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def test_a_failed_inspection_is_verdict_mask_and_alert() -> None:
     assert body["captured_at"] == body["inspected_at"] == "2026-11-20T10:00:00.123Z"
     assert body["media"] == {"image": "a.jpg", "mask": "b.png", "overlay": "c.jpg"}
     assert body["agent"] == {"id": "cell-7", "version": "0.1.0"}
-    told = json.loads(mask.payload)
-    assert list(told) == ["inspection_id", "frame_id", "width", "height", "png"]
-    assert (told["width"], told["height"], base64.b64decode(told["png"])) == (640, 480, b"png")
+    document = json.loads(mask.payload)
+    assert list(document) == ["inspection_id", "frame_id", "width", "height", "png"]
+    assert (document["width"], document["height"], base64.b64decode(document["png"])) == (640, 480, b"png")
     alarm = json.loads(alert.payload)
     assert (alarm["schema"], alarm["kind"], alarm["severity"]) == ("sightline.alert/1", "fail", "error")
     assert (alarm["camera"], alarm["inspection_id"]) == ("factory/line-1/top", "i-1")
@@ -77,7 +77,7 @@ def test_no_alert_in_shadow_mode_or_without_fail(more: Any) -> None:
     assert kinds == ["verdict"]
 
 
-def test_an_error_has_little_to_tell() -> None:
+def test_an_error_has_few_fields() -> None:
     one = inspection(
         verdict=Verdict.ERROR, score=None, threshold=None, recipe=None, defects=(), size=None, sku=None
     )
@@ -95,7 +95,7 @@ def test_the_answer_goes_to_the_response_topic_with_its_correlation_data() -> No
 
 
 @pytest.mark.parametrize("topic", ["factory/a/b/frame", "x/+/y", "#", "$SYS/x", ""])
-def test_response_topics_that_would_come_back_or_are_no_topics(topic: str) -> None:
+def test_response_topics_that_would_come_back_or_are_not_topics(topic: str) -> None:
     counters = Counters()
     messages = composer(counters).compose(inspection(), None, delivery(response_topic=topic))
     assert [one.kind for one in messages] == ["verdict", "alert"]

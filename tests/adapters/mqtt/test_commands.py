@@ -42,7 +42,7 @@ def rooms(tmp_path: Path) -> Iterator[Rooms]:
 
 
 class Answering:
-    """Behind a transport, what the line does with commands: carry out, acknowledge, send the answer."""
+    """Behind a transport, what the pipeline does with commands: execute, acknowledge, publish the reply."""
 
     def __init__(self, agent: Agent, rooms: Rooms) -> None:
         transfer = RecipeTransfer(rooms.book, rooms.media, RecipeYaml(), rooms.codec)
@@ -114,24 +114,24 @@ def test_a_command_is_answered_on_the_reply_topic(
 ) -> None:
     with Agent(options(mosquitto.url, version=ours)) as agent:
         assert agent.transport.wait_connected(15)
-        desk, engineer = Answering(agent, rooms), Engineer(mosquitto.port, theirs, agent.topics.reply)
+        agent_side, engineer = Answering(agent, rooms), Engineer(mosquitto.port, theirs, agent.topics.reply)
         try:
             engineer.send(agent.topics.command, {"command": "recipe.activate", "sku": "bolt", "version": 1})
-            assert desk.answer().kind is DeliveryKind.COMMAND
+            assert agent_side.answer().kind is DeliveryKind.COMMAND
             answer = engineer.answer(0)
             assert (answer["ok"], answer["result"]) == (True, {"sku": "bolt", "version": 1, "before": 2})
             assert rooms.book.active_version("bolt") == 1
             engineer.send(agent.topics.command, {"command": "recipe.burn", "request_id": "r"})
-            desk.answer()
+            agent_side.answer()
             refused = engineer.answer(1)
             assert (refused["ok"], refused["request_id"]) == (False, "r")
             assert "no command 'recipe.burn'" in str(refused["error"])
             assert until(lambda: agent.transport.unacknowledged == 0)
             assert [row["kind"] for row in rooms.rows("event")] == ["command", "bad-command"]
-            assert agent.transport._cameras == frozenset(), "whoever sends commands is no camera"
+            assert agent.transport._cameras == frozenset(), "whoever sends commands is not a camera"
         finally:
             engineer.close()
-            desk.close()
+            agent_side.close()
 
 
 def test_the_response_topic_and_the_correlation_data_are_the_askers(
@@ -140,21 +140,21 @@ def test_the_response_topic_and_the_correlation_data_are_the_askers(
     with Agent(options(mosquitto.url, version="5")) as agent:
         assert agent.transport.wait_connected(15)
         topic = f"{agent.topics.site}-mes/answers"
-        desk, engineer = Answering(agent, rooms), Engineer(mosquitto.port, "5", topic)
+        agent_side, engineer = Answering(agent, rooms), Engineer(mosquitto.port, "5", topic)
         try:
             properties = Properties(PacketTypes.PUBLISH)
             properties.ResponseTopic, properties.CorrelationData = topic, b"\x01\x02"
             asked: dict[str, object] = {"command": "recipe.export", "sku": "bolt"}
             engineer.send(agent.topics.command, asked, properties)
-            desk.answer()
+            agent_side.answer()
             answer = engineer.answer(0)
             assert getattr(engineer.answers[0].properties, "CorrelationData", None) == b"\x01\x02"
             assert "noun: bolt 1" in answer["result"]["recipe"]  # type: ignore[index]
             text = str(answer["result"]["recipe"]).replace("noun: bolt 1", "noun: bolt")  # type: ignore[index]
             engineer.send(agent.topics.command, {"command": "recipe.import", "recipe": text}, properties)
-            desk.answer()
+            agent_side.answer()
             imported = engineer.answer(1)["result"]
             assert (imported["version"], imported["new"]) == (3, True)  # type: ignore[index]
         finally:
             engineer.close()
-            desk.close()
+            agent_side.close()

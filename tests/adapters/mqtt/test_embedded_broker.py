@@ -132,6 +132,6 @@ def test_stopping_ends_its_thread_and_its_port() -> None:
             agent.transport.publish(OutboxMessage("mqtt", "verdict", agent.topic("verdict"), b""))
 
 
-def test_a_taken_port_is_said(broker: EmbeddedBroker) -> None:
+def test_a_taken_port_is_an_error(broker: EmbeddedBroker) -> None:
     with pytest.raises(TransportError, match="did not start"):
         EmbeddedBroker(broker.port).start()

@@ -1,4 +1,4 @@
-"""Who may connect, and that a refusal is never taken for a connection."""
+"""Passwords and rights at a real broker: a refusal is never taken for a connection."""
 
 from __future__ import annotations
 

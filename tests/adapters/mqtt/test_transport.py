@@ -319,7 +319,7 @@ def test_acknowledgements_from_many_threads(mosquitto: Mosquitto) -> None:
     assert len({one.payload for one in agent.deliveries}) == 200
 
 
-def test_what_is_no_topic_of_ours_is_counted_and_acknowledged(mosquitto: Mosquitto) -> None:
+def test_a_topic_that_is_not_ours_is_counted_and_acknowledged(mosquitto: Mosquitto) -> None:
     with Agent(options(mosquitto.url)) as agent:
         assert connected(agent)
         with plain_client(mosquitto.url) as (other, _):

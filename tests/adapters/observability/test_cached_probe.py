@@ -1,4 +1,4 @@
-"""A slow probe never delays its caller for longer than the limit."""
+"""CachedProbe: a slow probe never delays its caller for longer than the limit."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def value(samples: dict[tuple[str, Labels], float], name: str, **labels: str) ->
     return samples[f"sightline_{name}", tuple(sorted(labels.items()))]
 
 
-def test_every_counter_of_a_patient_is_told() -> None:
+def test_every_counter_is_in_a_scrape() -> None:
     agent = ObservedAgent()
     agent.counters.add("frames_received", 7)
     agent.counters.add("verdict_ERROR", 2)
@@ -100,7 +100,7 @@ def test_each_sink_is_seen_by_itself() -> None:
     assert "403" not in str(samples), "sentences are for the log and the events"
 
 
-def test_a_backlog_is_told_in_seconds() -> None:
+def test_a_backlog_is_measured_in_seconds() -> None:
     states = outbox_states({"mqtt": (3, datetime.now(UTC) - timedelta(minutes=1))})
     assert states["mqtt"].depth == 3
     assert 60.0 <= states["mqtt"].oldest_s < 70.0
@@ -167,7 +167,7 @@ def test_two_agents_in_one_process_do_not_share_a_registry() -> None:
     assert value(scrape(other), "frames_received_total") == 0
 
 
-def test_device_memory_is_told_where_torch_holds_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_memory_is_measured_if_torch_holds_some(monkeypatch: pytest.MonkeyPatch) -> None:
     # A stand-in for the driver alone: machines without a device run this test too.
     cuda = SimpleNamespace(
         is_available=lambda: True,

@@ -1,4 +1,4 @@
-"""Health and readiness are reported truly, whatever is broken."""
+"""Health: health and readiness are reported truly, whatever is broken."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def test_an_agent_that_is_well_is_healthy_and_ready() -> None:
 
 
 SICK: list[tuple[str, Callable[[ObservedAgent], None], str]] = [
-    ("pipeline", lambda one: setattr(one, "line", pipeline_state(failed=True)), "has given up"),
-    ("pipeline", lambda one: setattr(one, "line", None), "not started yet"),
+    ("pipeline", lambda one: setattr(one, "pipeline", pipeline_state(failed=True)), "has given up"),
+    ("pipeline", lambda one: setattr(one, "pipeline", None), "not started yet"),
     (
         "stages",
-        lambda one: setattr(one, "line", pipeline_state(stage("inspect", alive=False))),
+        lambda one: setattr(one, "pipeline", pipeline_state(stage("inspect", alive=False))),
         "inspect does not run",
     ),
     (
         "stages",
-        lambda one: setattr(one, "line", pipeline_state(stage("record", busy_s=601.0))),
+        lambda one: setattr(one, "pipeline", pipeline_state(stage("record", busy_s=601.0))),
         "record has been at one piece of work for 601 s",
     ),
 ]
@@ -65,7 +65,7 @@ AWAY: list[tuple[str, Callable[[ObservedAgent], None], str]] = [
     ("broker", lambda one: setattr(one, "broker", BrokerState(False, None, 0)), "not connected"),
     (
         "storage",
-        lambda one: setattr(one, "line", pipeline_state(storage_wait="the disk is full")),
+        lambda one: setattr(one, "pipeline", pipeline_state(storage_wait="the disk is full")),
         "the agent waits for it: the disk is full",
     ),
     ("storage", lambda one: setattr(one, "outbox", StorageError("no such table")), "no such table"),
@@ -97,7 +97,7 @@ def test_what_a_restart_would_not_mend_is_healthy_and_not_ready(
     assert reason in report.problems
 
 
-def test_a_long_piece_of_work_within_the_limit_is_no_illness() -> None:
+def test_a_long_piece_of_work_within_the_limit_is_healthy() -> None:
     agent = ObservedAgent(line=pipeline_state(stage("inspect", busy_s=599.0)))
     assert Health(agent.source()).healthy().ok
 

@@ -1,4 +1,4 @@
-"""A storm of equal lines is cut short, and nothing of it goes uncounted."""
+"""The log's rate limit: a storm of equal lines is cut short, and nothing of it goes uncounted."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def line(place: int = 1, camera: str | None = "a/b/c", level: int = logging.INFO
     return record
 
 
-def test_the_rest_is_summarised_in_one_line_with_the_next_window() -> None:
+def test_the_rest_is_summarised_in_one_record_with_the_next_window() -> None:
     summaries: list[logging.LogRecord] = []
     clock = Clock()
     rate = LogRate(summaries.append, clock)
     assert sum(rate.filter(line()) for _ in range(100)) == OF_A_CAMERA
-    assert rate.filter(line(camera="a/b/other")), "another camera is not silenced"
+    assert rate.filter(line(camera="a/b/other")), "another camera has a budget of its own"
     clock.now += WINDOW_S
     assert rate.filter(line())
     (summary,) = summaries
@@ -46,7 +46,7 @@ def test_the_rest_is_summarised_in_one_line_with_the_next_window() -> None:
     assert summary.levelno == logging.INFO
 
 
-def test_the_end_of_a_storm_is_summarised_although_no_line_follows() -> None:
+def test_the_end_of_a_storm_is_summarised_although_no_record_follows() -> None:
     summaries: list[logging.LogRecord] = []
     rate = LogRate(summaries.append)
     for _ in range(OF_A_CAMERA + 1):

@@ -60,7 +60,7 @@ def test_setting_up_again_says_things_once(capsys: pytest.CaptureFixture[str]) -
 IDENTITY = FrameIdentity(Camera("plant", "l1", "c1"), "f-17", sku="BRK-204")
 
 
-def test_a_line_about_a_frame_carries_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_about_a_frame_names_its_frame_and_camera(capsys: pytest.CaptureFixture[str]) -> None:
     set_up(LoggingSettings(format="json"))
     logging.getLogger("agent").info("FAIL", extra=about(IDENTITY, inspection_id="i-1"))
     entry = json.loads(capsys.readouterr().err)

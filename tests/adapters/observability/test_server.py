@@ -1,4 +1,4 @@
-"""The HTTP side, asked by a real client."""
+"""MetricsServer, queried by a real HTTP client."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_health_and_readiness_follow_the_agent(url: str, agent: ObservedAgent) -
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/metrics?name[]=x"])
-def test_head_tells_what_get_would_send(url: str, path: str) -> None:
+def test_head_has_the_headers_of_get(url: str, path: str) -> None:
     head, get = CLIENT.head(url + path), CLIENT.get(url + path)
     assert head.status_code == get.status_code == 200
     assert head.content == b""
@@ -161,7 +161,7 @@ def test_slow_clients_do_not_keep_the_others_out_for_long(
             client.close()
 
 
-def test_a_port_that_is_taken_is_said_with_the_ways_out(agent: ObservedAgent, url: str) -> None:
+def test_a_port_that_is_taken_is_an_error_with_remedies(agent: ObservedAgent, url: str) -> None:
     health = Health(agent.source())
     answers = Answers(registry_of(agent.source(), health), health, agent.source().info)
     port = int(url.rpartition(":")[2])
@@ -176,7 +176,7 @@ def test_a_port_that_is_taken_is_said_with_the_ways_out(agent: ObservedAgent, ur
             MetricsServer(host, 0, answers)
 
 
-def test_check_tells_a_free_port_from_an_agents_own_and_another_programs(url: str) -> None:
+def test_check_distinguishes_a_free_port_from_an_agents_own_and_another_programs(url: str) -> None:
     host, port = "127.0.0.1", int(url.rpartition(":")[2])
 
     def settings(**agent: str) -> Settings:

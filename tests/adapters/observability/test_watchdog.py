@@ -1,4 +1,4 @@
-"""What systemd is sent, received on a real datagram socket."""
+"""WatchdogNotifier: what it sends to systemd, received on a real datagram socket."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_an_abstract_socket() -> None:
     manager.close()
 
 
-def test_without_systemd_nothing_is_said(address: str) -> None:
+def test_without_systemd_nothing_is_sent(address: str) -> None:
     notifier = Notifier({})
     assert not notifier.wanted
     notifier.ready()

@@ -1,4 +1,4 @@
-"""From a model's text to an answer, and from an answer to what may be used."""
+"""Answers of a language model: parsed from its text, and checked before use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server has, and the sentence for what it lacks."""
+"""Health of the Ollama server: what it has, and the sentence for what it lacks."""
 
 from __future__ import annotations
 

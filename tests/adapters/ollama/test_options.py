@@ -1,4 +1,4 @@
-"""From the configuration to what is asked."""
+"""OllamaOptions: from the configuration to what is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a schema for a grammar compiler."""
+"""JSON schemas of answers, reduced to what a grammar compiler takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vision model that names what images show."""
+"""OllamaTagger: a vision model names what images show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of a model made plain, and what they are about."""
+"""Text of a language model: normalised, and checked for what it is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole onboardings against a server that does what servers and models do."""
+"""OllamaWriter: whole onboardings against a server that fails as servers and models do."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_used_is_asked_again(ollama: OllamaServer, writer: NewWri
     assert found.notes[0].startswith("nouns, try 1: ")
 
 
-def test_a_model_is_told_what_was_wrong(ollama: OllamaServer, writer: NewWriter) -> None:
+def test_a_model_is_asked_again_with_what_was_wrong(ollama: OllamaServer, writer: NewWriter) -> None:
     ollama.script.append(Say({"nouns": ["apple"]}))
     writer().describe(GEAR)
     repeated, complaint = ollama.chats[1].body["messages"][-2:]
@@ -113,7 +113,7 @@ def test_a_model_is_told_what_was_wrong(ollama: OllamaServer, writer: NewWriter)
     assert "another product than its name says ('apple')" in complaint["content"]
 
 
-def test_prose_and_fences_around_the_json_are_no_reason_to_ask_again(
+def test_prose_and_fences_around_the_json_do_not_cost_another_question(
     ollama: OllamaServer, writer: NewWriter
 ) -> None:
     ollama.script.extend(
@@ -233,7 +233,7 @@ def test_only_usable_defects_are_taken_and_the_common_ones_stand_in(
 
 
 @pytest.mark.parametrize("reply", [Slow(), Drip(), Drip(headers=True)], ids=str)
-def test_a_slow_answer_is_cut_off_and_the_server_notices(
+def test_a_slow_answer_is_cut_off_and_the_server_sees_it(
     ollama: OllamaServer, writer: NewWriter, reply: Reply
 ) -> None:
     ollama.script.append(reply)
@@ -294,7 +294,7 @@ def test_a_product_of_which_nothing_is_known_is_not_asked_about(
     assert ollama.chats == []
 
 
-def test_a_sku_is_never_told(ollama: OllamaServer, writer: NewWriter) -> None:
+def test_a_sku_is_never_sent(ollama: OllamaServer, writer: NewWriter) -> None:
     writer().describe(Brief("SKU-4711-banana", tags=("gear",)))
     assert not [asked for asked in ollama.requests if "4711" in json.dumps(asked.body)]
 
@@ -427,7 +427,7 @@ def test_a_model_that_repeats_itself_gives_fewer(ollama: OllamaServer, writer: N
     assert len(ollama.chats) == 4
 
 
-def test_sets_that_name_products_are_no_agnostic_sets(ollama: OllamaServer, writer: NewWriter) -> None:
+def test_sets_that_name_products_are_not_agnostic(ollama: OllamaServer, writer: NewWriter) -> None:
     ollama.otherwise = lambda _: Say(
         {"normal": ["a clean bottle on a table"] * 20, "anomalous": ["x 1 y 2"] * 20}
     )

@@ -1,4 +1,4 @@
-"""Recipes as YAML: the round trip, and what a person who edits by hand is told."""
+"""RecipeYaml: the round trip, and the error for each mistake of a person who edits by hand."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_file_written_by_hand_needs_little() -> None:
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "told"),
+    ("was", "now", "sentence"),
     [
         ("noun: hex bolt", "nuon: hex bolt", "line 4, column 1: nuon is not a known key; did you mean noun?"),
         ("noun: hex bolt", "nuon: hex bolt", "noun is missing"),
@@ -127,11 +127,11 @@ def test_a_file_written_by_hand_needs_little() -> None:
         ("sku: bolt", f"sku: {'x' * 256}", "sku should have at most 255 characters"),
     ],
 )
-def test_each_mistake_is_named_with_its_line(was: str, now: str, told: str) -> None:
+def test_each_mistake_is_named_with_its_line(was: str, now: str, sentence: str) -> None:
     assert was in TEXT
     with pytest.raises(RecipeError) as caught:
         CODEC.read(TEXT.replace(was, now, 1), "bolt.yaml")
-    assert told in str(caught.value)
+    assert sentence in str(caught.value)
     assert "bolt.yaml" in str(caught.value)
 
 
@@ -160,7 +160,7 @@ def test_endless_files_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "sentence"),
     [
         (".inf", "parameters.size should be finite numbers"),
         ("-.inf", "parameters.size should be finite numbers"),
@@ -172,10 +172,10 @@ def test_endless_files_are_refused() -> None:
         ("x" + ",x" * 30_000, "more than 20,000 entries"),
     ],
 )
-def test_numbers_and_lists_without_end(value: str, told: str) -> None:
+def test_numbers_and_lists_without_end(value: str, sentence: str) -> None:
     text = TEXT.replace("size: 240", f"size: {value}", 1)
     if value == "1e999":  # a text in YAML 1.1, whose floats have a point and a sign
         assert CODEC.read(text, "x.yaml").recipe.parameters["size"] == value
         return
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(RecipeError, match=sentence):
         CODEC.read(text, "x.yaml")

@@ -1,4 +1,4 @@
-"""The schedule: periodic and later tasks on real threads."""
+"""The scheduler: periodic and later tasks on real threads."""
 
 from __future__ import annotations
 

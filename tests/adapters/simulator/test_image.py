@@ -98,7 +98,7 @@ def test_areas_follow_the_documented_distribution() -> None:
     assert sum(report["histogram"]["shares"]) == pytest.approx(1.0)
 
 
-def test_the_visibility_tells_whether_the_check_was_met(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_visibility_states_whether_the_check_was_met(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = (Product.create("biscuit", 3), Station.fixed(1), 2)
     plain = draw(*arguments, defect="stain", size=SIZE)
     assert plain.visibility is not None

@@ -1,4 +1,4 @@
-"""The line: runs in order, exact rejects, changeovers, the same parts every time."""
+"""The simulated production line: runs in order, exact rejects, changeovers, the same parts every time."""
 
 import numpy as np
 import pytest
@@ -42,8 +42,8 @@ def test_references_are_good_parts_that_are_not_on_the_line() -> None:
     camera = _camera()
     references = camera.references(camera.runs[0].product, 4)
     assert all(image.defect is None for image in references)
-    line = {part.image.image.tobytes() for part in camera}
-    assert line.isdisjoint(image.image.tobytes() for image in references)
+    produced = {part.image.image.tobytes() for part in camera}
+    assert produced.isdisjoint(image.image.tobytes() for image in references)
 
 
 @pytest.mark.parametrize(("frames", "fraction"), [(-1, 0.1), (5, 1.5), (5, -0.1)])

@@ -1,4 +1,4 @@
-"""How a message is posted: signed, within one time limit, over a connection that stays open."""
+"""WebhookClient: a message is posted signed, within one time limit, over a connection that stays open."""
 
 from __future__ import annotations
 

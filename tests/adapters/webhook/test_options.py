@@ -1,4 +1,4 @@
-"""What is posted to which URL, and which URLs may be configured."""
+"""WebhookOptions: what is posted to which URL, and which URLs may be configured."""
 
 from __future__ import annotations
 

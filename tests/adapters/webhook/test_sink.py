@@ -1,4 +1,4 @@
-"""What a webhook makes of the answers: acknowledged, refused, later, parked."""
+"""WebhookSink: what each answer of a receiver means, from acknowledged to parked."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_accepted_message_is_acknowledged(hook: WebhookSink, receiver: Webhoo
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503])
-def test_later_is_no_refusal(hook: WebhookSink, receiver: WebhookReceiver, status: int) -> None:
+def test_later_is_not_a_refusal(hook: WebhookSink, receiver: WebhookReceiver, status: int) -> None:
     receiver.status = status
     for body in bodies(5):
         with pytest.raises(TransportError, match=f"answers HTTP {status}$"):
@@ -59,7 +59,7 @@ def test_later_is_no_refusal(hook: WebhookSink, receiver: WebhookReceiver, statu
 
 
 @pytest.mark.parametrize("manner", ["silent", "hang-up"])
-def test_no_answer_is_no_refusal(receiver: WebhookReceiver, manner: str) -> None:
+def test_no_answer_is_not_a_refusal(receiver: WebhookReceiver, manner: str) -> None:
     hook = sink(receiver.url(), timeout_s=0.2 if manner == "silent" else 10.0)
     receiver.manner = manner
     for _ in range(MOST_REFUSED + 1):

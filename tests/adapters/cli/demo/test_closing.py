@@ -1,4 +1,4 @@
-"""The last screen of the demonstration."""
+"""show_summary: the last screen of ``sightline demo``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SUMMARY = {
 }  # fmt: skip
 
 
-def test_the_last_line_names_the_step_beyond_the_bundled_model() -> None:
-    said = io.StringIO()
-    show_summary(Console(file=said, width=100), SUMMARY, Path("var/demo"), "sqlite:///var/demo/history.db")
-    last = said.getvalue().strip().splitlines()[-1]
+def test_the_summary_ends_with_the_step_beyond_the_bundled_model() -> None:
+    shown = io.StringIO()
+    show_summary(Console(file=shown, width=100), SUMMARY, Path("var/demo"), "sqlite:///var/demo/history.db")
+    last = shown.getvalue().strip().splitlines()[-1]
     assert last.startswith(
         "Real weights, 88 MB: sightline models pull --profile edge, then sightline run --profile edge"
     )

@@ -1,4 +1,4 @@
-"""The whole factory, with the embedded broker and real storage; only the models are replaced."""
+"""``sightline demo``: a factory with the embedded broker and real storage, without model weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.system
 
 def test_a_demonstration_and_another_one_beside_it(sightline: CommandLine) -> None:
     quick = ("demo", "--frames", "24", "--rate", "20", "--set", "ollama.enabled=false")
-    said = sightline(*quick, "--json", "copy/s.json").stdout
+    output = sightline(*quick, "--json", "copy/s.json").stdout
     summary = json.loads(Path("var/demo/summary.json").read_text())
     assert json.loads(Path("copy/s.json").read_text()) == summary
     counted = {name: summary[name] for name in ("frames", "verdicts", "lost", "duplicated", "skus")}
@@ -26,7 +26,7 @@ def test_a_demonstration_and_another_one_beside_it(sightline: CommandLine) -> No
     assert set(summary["auroc_by_sku"]["few_shot"]) == {"GR-2041", "CAP-28"}
     assert set(summary["auroc_by_sku"]["zero_shot"]) == {"OAK-19"}
     assert sum(sum(row.values()) for row in summary["confusion"].values()) == 12
-    assert "0 lost, 0 duplicated" in said
+    assert "0 lost, 0 duplicated" in output
     overlays = sorted(path.name for path in Path("var/demo/overlays").iterdir())
     assert "line-2-top-OAK-19-0000-REVIEW.jpg" in overlays
     with Image.open("var/demo/contact_sheet.png") as sheet:

@@ -1,4 +1,4 @@
-"""What the demonstration produces."""
+"""The plan of ``sightline demo``: which parts it produces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arithmetic of the summary."""
+"""The summary of ``sightline demo``: its arithmetic."""
 
 from __future__ import annotations
 

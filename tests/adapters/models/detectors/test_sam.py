@@ -103,7 +103,7 @@ def _count_embeddings(sam: Sam) -> list[int]:
     return calls
 
 
-def test_a_image_is_embedded_once_and_again_when_its_buffer_changes(sam: Sam, image: Image) -> None:
+def test_an_image_is_embedded_once_and_again_when_its_buffer_changes(sam: Sam, image: Image) -> None:
     calls = _count_embeddings(sam)
     buffer = image.copy()
     first = sam.segment(buffer, BOXES)
@@ -130,7 +130,7 @@ def test_boxes_are_clamped_to_the_image(sam: Sam, image: Image) -> None:
     assert not masks[1].any()
 
 
-def test_a_turned_or_mirrored_view_of_a_image(sam: Sam, image: Image) -> None:
+def test_a_turned_or_mirrored_view_of_an_image(sam: Sam, image: Image) -> None:
     mirrored = image[:, ::-1]
     assert np.array_equal(sam.segment(mirrored, BOXES), sam.segment(mirrored.copy(), BOXES))
 

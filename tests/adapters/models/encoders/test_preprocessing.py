@@ -1,4 +1,4 @@
-"""Images to batches."""
+"""Preprocessing: images become batches of tensors."""
 
 from __future__ import annotations
 

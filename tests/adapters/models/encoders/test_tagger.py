@@ -1,4 +1,4 @@
-"""Ranking nouns against an image."""
+"""ClipTagger: nouns are ranked against an image."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_a_server_that_knows_no_ranges(hub: Hub, server: HubServer, store: Weigh
     assert pull(CLIP, store, hub=hub).paths[0].read_bytes() == WEIGHTS
 
 
-def test_what_differs_from_the_announcement_is_thrown_away(
+def test_what_differs_from_the_expected_digest_is_deleted(
     hub: Hub, server: HubServer, store: WeightStore
 ) -> None:
     server.lies = True
@@ -279,7 +279,7 @@ def test_what_was_put_there_by_hand_is_pinned_on_demand(store: WeightStore) -> N
     assert _looks(store) == [(BY_HAND.name, "altered")]
 
 
-def test_what_this_release_vouches_for_needs_no_pin(store: WeightStore) -> None:
+def test_a_file_with_a_digest_in_this_release_needs_no_pin(store: WeightStore) -> None:
     store.folder.mkdir()
     (store.folder / SAM.file_name).write_bytes(b"not the checkpoint")
     assert _looks(store) == [(SAM.name, "altered")]
