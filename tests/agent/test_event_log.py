@@ -1,4 +1,4 @@
-"""EventLog: nothing blocks, nothing grows, nothing is lost in silence."""
+"""EventLog: nothing blocks, nothing grows, nothing is lost uncounted."""
 
 from __future__ import annotations
 

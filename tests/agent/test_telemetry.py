@@ -1,4 +1,4 @@
-"""Durations fall into classes, and cameras stay bounded."""
+"""Measures: durations fall into classes, and cameras stay bounded."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_invented_cameras_are_counted_together() -> None:
     assert cameras[OTHERS].last == NOW + timedelta(seconds=CAMERAS + 49)
 
 
-def test_a_log_line_carries_what_is_known() -> None:
+def test_a_log_record_carries_what_is_known() -> None:
     camera = Camera("plant", "l1", "c1")
     assert about(camera) == {"camera": "plant/l1/c1"}
     identity = FrameIdentity(camera, "f-1", sku="A")

@@ -20,14 +20,14 @@ def settings() -> Settings:
     return load(profile="embedded").settings
 
 
-def test_products_of_one_line_are_inspected_by_methods_of_their_own(settings: Settings) -> None:
+def test_products_of_one_production_line_are_inspected_by_methods_of_their_own(settings: Settings) -> None:
     inspector = build_inspector(settings)
     part = np.full((64, 64, 3), 128, np.uint8)
     recipes = [template_recipe("A", "sightline"), template_recipe("B", "fade"), template_recipe("C", "null")]
     prepared = [inspector.prepare(recipe, ()) for recipe in recipes]
-    judgements = inspector.inspect([part] * 3, prepared)
-    assert judgements[2].score == 0.0
-    assert judgements[0].model_digest == judgements[1].model_digest != judgements[2].model_digest
+    results = inspector.inspect([part] * 3, prepared)
+    assert results[2].score == 0.0
+    assert results[0].model_digest == results[1].model_digest != results[2].model_digest
     assert len({inspector.fingerprint(recipe) for recipe in recipes}) == 3
 
 

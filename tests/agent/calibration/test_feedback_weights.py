@@ -1,4 +1,4 @@
-"""How much each judged frame counts as good: by the answers of people, and if there are none."""
+"""weigh_feedback: how much each judged frame counts as good, with feedback and without."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""propose: a threshold and advice from scores that people have answered."""
+
 from __future__ import annotations
 
 import math

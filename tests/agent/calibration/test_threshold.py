@@ -143,7 +143,7 @@ def test_two_samples_and_a_tiny_rate_do_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_scores_that_are_no_numbers_are_refused(bad: float) -> None:
+def test_scores_that_are_not_numbers_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         calibrate([*SCORES, bad], CalibrationPolicy(), source="")
 

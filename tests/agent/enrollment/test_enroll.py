@@ -80,11 +80,11 @@ def test_too_few_references_make_a_recipe_that_a_person_reviews(
     enrolled = enroll(inspector, recipe(shots), [part(i) for i in range(shots)], policy=POLICY)
     assert enrolled.recipe.calibration is None
     assert len(enrolled.scores) == scores
-    judgement = inspector.inspect([part(50)], [enrolled.prepared])[0]
-    assert judgement.verdict is Verdict.REVIEW
-    assert judgement.score is not None
-    assert math.isfinite(judgement.score)
-    assert f"{8 - shots} more good part" in judgement.reason
+    result = inspector.inspect([part(50)], [enrolled.prepared])[0]
+    assert result.verdict is Verdict.REVIEW
+    assert result.score is not None
+    assert math.isfinite(result.score)
+    assert f"{8 - shots} more good part" in result.reason
 
 
 def test_no_images_or_too_few_are_refused(inspector: Inspector) -> None:

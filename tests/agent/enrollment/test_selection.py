@@ -36,7 +36,7 @@ def names(count: int) -> list[str]:
 
 @pytest.mark.parametrize("mode", ["fixed", "loose"])
 @pytest.mark.parametrize("family", ["screw", "capsule", "printed_label", "steel_sheet"])
-def test_good_parts_are_no_duplicates_and_copies_of_them_are(family: str, mode: str) -> None:
+def test_copies_are_duplicates_and_good_parts_are_not(family: str, mode: str) -> None:
     images = parts(family, 8, mode)
     assert find_duplicates(images, names(8)) == ()
     for index, (kind, copy) in enumerate(COPIES.items()):

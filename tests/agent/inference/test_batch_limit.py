@@ -1,4 +1,4 @@
-"""How many frames fit at once, as it was found out."""
+"""BatchLimit: how many frames fit into memory at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory
         (KeyError("out of memory"), False),
     ],
 )
-def test_running_out_of_memory_is_told_from_other_failures(error: Exception, short: bool) -> None:
+def test_running_out_of_memory_is_distinguished_from_other_failures(error: Exception, short: bool) -> None:
     assert out_of_memory(error) is short
 
 
@@ -35,7 +35,7 @@ def test_running_out_of_memory_is_told_from_other_failures(error: Exception, sho
         (ValueError("device-side assert"), False),
     ],
 )
-def test_a_device_that_is_lost_is_told_from_other_failures(error: Exception, lost: bool) -> None:
+def test_a_device_that_is_lost_is_distinguished_from_other_failures(error: Exception, lost: bool) -> None:
     assert device_lost(error) is lost
 
 

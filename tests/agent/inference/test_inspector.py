@@ -1,4 +1,4 @@
-"""The inspector: verdicts, masks and labels, and frames on which a model fails."""
+"""Inspector: verdicts, masks and labels, and frames on which a model fails."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def prepared(calibration: Calibration | None = CALIBRATION) -> PlainPrepared:
 
 
 def inspect(images: Sequence[Image], method: BrightestPixel | None = None) -> list[Verdict]:
-    judgements = Inspector(method or BrightestPixel()).inspect(images, [prepared() for _ in images])
-    return [judgement.verdict for judgement in judgements]
+    results = Inspector(method or BrightestPixel()).inspect(images, [prepared() for _ in images])
+    return [result.verdict for result in results]
 
 
 def test_scores_become_verdicts() -> None:
@@ -106,26 +106,26 @@ def test_scores_become_verdicts() -> None:
 
 
 def test_without_calibration_everything_is_for_a_person() -> None:
-    judgement = Inspector(BrightestPixel()).inspect([drawn(2.0)], [prepared(None)])[0]
-    assert judgement.verdict is Verdict.REVIEW
-    assert judgement.score == pytest.approx(2.0)
-    assert "8 more good parts" in judgement.reason
+    result = Inspector(BrightestPixel()).inspect([drawn(2.0)], [prepared(None)])[0]
+    assert result.verdict is Verdict.REVIEW
+    assert result.score == pytest.approx(2.0)
+    assert "8 more good parts" in result.reason
 
 
 def test_a_failed_part_has_a_mask_with_box_area_score_and_label() -> None:
     image = drawn(0.9, spot=(60, 16, 24, 16))
-    judgement = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
-    assert judgement.mask is not None
-    assert judgement.mask.shape == (64, 96)
-    assert judgement.mask.dtype == np.uint8
-    defect = judgement.defects[0]
-    assert (len(judgement.defects), defect.index, defect.label) == (1, 1, "anomaly")
+    result = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
+    assert result.mask is not None
+    assert result.mask.shape == (64, 96)
+    assert result.mask.dtype == np.uint8
+    defect = result.defects[0]
+    assert (len(result.defects), defect.index, defect.label) == (1, 1, "anomaly")
     x, y, width, height = defect.bbox
     assert abs(x - 60) <= 6
     assert abs(y - 16) <= 4
     assert abs(width - 24) <= 12
     assert abs(height - 16) <= 8
-    assert defect.area_px == int((judgement.mask == 1).sum())
+    assert defect.area_px == int((result.mask == 1).sum())
     assert defect.area_fraction == pytest.approx(defect.area_px / (64 * 96))
     assert defect.score > 0.5
 
@@ -133,14 +133,14 @@ def test_a_failed_part_has_a_mask_with_box_area_score_and_label() -> None:
 def test_regions_are_named_by_the_patches_that_they_cover() -> None:
     image = drawn(0.9, spot=(0, 8, 24, 16))
     image[40:56, 72:96, 1] = 200
-    judgement = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
-    assert [(d.index, d.label) for d in judgement.defects] == [(1, "first"), (2, "anomaly")]
-    assert sorted(np.unique(judgement.mask if judgement.mask is not None else [])) == [0, 1, 2]
+    result = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
+    assert [(d.index, d.label) for d in result.defects] == [(1, "first"), (2, "anomaly")]
+    assert sorted(np.unique(result.mask if result.mask is not None else [])) == [0, 1, 2]
 
 
 def test_a_good_part_has_no_mask_even_where_its_map_is_bright() -> None:
-    judgement = Inspector(BrightestPixel()).inspect([drawn(0.1, spot=(8, 8, 32, 32))], [prepared()])[0]
-    assert (judgement.verdict, judgement.mask, judgement.defects) == (Verdict.PASS, None, ())
+    result = Inspector(BrightestPixel()).inspect([drawn(0.1, spot=(8, 8, 32, 32))], [prepared()])[0]
+    assert (result.verdict, result.mask, result.defects) == (Verdict.PASS, None, ())
 
 
 @pytest.mark.parametrize("level", [0, 1, 60, 120])
@@ -148,18 +148,18 @@ def test_a_failed_part_always_has_a_mask(level: int) -> None:
     """Also where no pixel of the map is above its threshold, and where all are equal."""
     image = drawn(0.9)
     image[..., 1] = level
-    judgement = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
-    assert judgement.verdict is Verdict.FAIL
-    assert judgement.mask is not None
-    assert len(judgement.defects) == 1
-    assert int(judgement.mask.max()) == 1
+    result = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
+    assert result.verdict is Verdict.FAIL
+    assert result.mask is not None
+    assert len(result.defects) == 1
+    assert int(result.mask.max()) == 1
 
 
 def test_a_speck_alone_is_outlined_on_a_failed_part() -> None:
     image = drawn(0.9, spot=(8, 8, 4, 4))
     inspector = Inspector(BrightestPixel(), Segmentation(minimum_area=0.5))
-    judgement = inspector.inspect([image], [prepared()])[0]
-    assert len(judgement.defects) == 1
+    result = inspector.inspect([image], [prepared()])[0]
+    assert len(result.defects) == 1
 
 
 def test_a_part_for_review_is_outlined_only_where_the_map_says_so() -> None:
@@ -186,22 +186,22 @@ def test_there_are_at_most_so_many_defects() -> None:
         for y in range(0, 64, 16):
             image[y : y + 8, x : x + 12, 1] = 255
     inspector = Inspector(BrightestPixel(), Segmentation(most_defects=3))
-    judgement = inspector.inspect([image], [prepared()])[0]
-    assert [d.index for d in judgement.defects] == [1, 2, 3]
+    result = inspector.inspect([image], [prepared()])[0]
+    assert [d.index for d in result.defects] == [1, 2, 3]
 
 
 def test_a_method_without_maps_gives_verdicts_without_masks() -> None:
-    judgement = Inspector(BrightestPixel(maps=False)).inspect([drawn(0.9)], [prepared()])[0]
-    assert (judgement.verdict, judgement.mask) == (Verdict.FAIL, None)
+    result = Inspector(BrightestPixel(maps=False)).inspect([drawn(0.9)], [prepared()])[0]
+    assert (result.verdict, result.mask) == (Verdict.FAIL, None)
 
 
 @pytest.mark.parametrize("score", [None, math.inf, -math.inf])
-def test_a_score_that_is_no_number_is_an_error_of_that_frame_alone(score: float | None) -> None:
+def test_a_score_that_is_not_a_number_is_an_error_of_that_frame_alone(score: float | None) -> None:
     images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9)]
-    judgements = Inspector(BrightestPixel(score)).inspect(images, [prepared()] * 3)
-    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
-    assert judgements[1].score is None
-    assert "as score" in judgements[1].reason
+    results = Inspector(BrightestPixel(score)).inspect(images, [prepared()] * 3)
+    assert [one.verdict for one in results] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+    assert results[1].score is None
+    assert "as score" in results[1].reason
 
 
 @pytest.mark.parametrize(
@@ -211,15 +211,15 @@ def test_a_score_that_is_no_number_is_an_error_of_that_frame_alone(score: float 
 def test_a_model_that_raises_on_one_frame_costs_that_frame_alone(failure: Exception) -> None:
     method = BrightestPixel(failure)
     images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9), drawn(0.45)]
-    judgements = Inspector(method).inspect(images, [prepared()] * 4)
+    results = Inspector(method).inspect(images, [prepared()] * 4)
     expected = [Verdict.PASS, Verdict.ERROR, Verdict.FAIL, Verdict.REVIEW]
-    assert [j.verdict for j in judgements] == expected
-    assert judgements[1].reason == f"the model failed on this frame: {failure}"
+    assert [one.verdict for one in results] == expected
+    assert results[1].reason == f"the model failed on this frame: {failure}"
     assert method.batches == [4, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "sentence"),
     [
         (KeyError("layer4"), "KeyError: 'layer4'"),
         (TypeError("no len()"), "TypeError: no len()"),
@@ -227,12 +227,12 @@ def test_a_model_that_raises_on_one_frame_costs_that_frame_alone(failure: Except
         (IndexError("17"), "IndexError: 17"),
     ],
 )
-def test_a_slip_in_a_model_costs_its_frame_alone_and_is_named(failure: Exception, said: str) -> None:
+def test_a_slip_in_a_model_costs_its_frame_alone_and_is_named(failure: Exception, sentence: str) -> None:
     inspector = Inspector(BrightestPixel(failure))
     images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9)]
-    judgements = inspector.inspect(images, [prepared()] * 3)
-    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
-    assert judgements[1].reason == f"the model failed on this frame: {said}"
+    results = inspector.inspect(images, [prepared()] * 3)
+    assert [one.verdict for one in results] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+    assert results[1].reason == f"the model failed on this frame: {sentence}"
     assert inspector.counters.get("model_failures") == 1
 
 
@@ -255,13 +255,13 @@ class Miscounting(BrightestPixel):
 @pytest.mark.parametrize("times", [0, 2])
 def test_a_method_that_gives_too_few_or_too_many_results_mixes_up_no_frames(times: int) -> None:
     images = [drawn(0.1), drawn(0.1, broken=True), drawn(0.9)]
-    judgements = Inspector(Miscounting(times)).inspect(images, [prepared()] * 3)
-    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
-    assert f"{times} results for 1 frames" in judgements[1].reason
+    results = Inspector(Miscounting(times)).inspect(images, [prepared()] * 3)
+    assert [one.verdict for one in results] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+    assert f"{times} results for 1 frames" in results[1].reason
 
 
 class Shapeless(BrightestPixel):
-    """Gives something that is no map."""
+    """Gives something that is not a map."""
 
     def _score(self, image: Image) -> Scored:
         scored = super()._score(image)
@@ -272,8 +272,8 @@ class Shapeless(BrightestPixel):
 
 def test_a_map_of_another_shape_costs_its_frame_alone() -> None:
     images = [drawn(0.1), drawn(0.9, broken=True), drawn(0.9)]
-    judgements = Inspector(Shapeless(0.9)).inspect(images, [prepared()] * 3)
-    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+    results = Inspector(Shapeless(0.9)).inspect(images, [prepared()] * 3)
+    assert [one.verdict for one in results] == [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
 
 
 # ---------------------------------------------------------------------------------------- memory
@@ -308,8 +308,8 @@ def test_where_memory_does_not_suffice_the_batch_is_halved(error: Exception) -> 
     method = Narrow(2, error)
     inspector = Inspector(method)
     scores = [0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1, 0.45]
-    judgements = inspector.inspect([drawn(score) for score in scores], [prepared()] * 8)
-    assert [j.score for j in judgements] == pytest.approx(scores)
+    results = inspector.inspect([drawn(score) for score in scores], [prepared()] * 8)
+    assert [one.score for one in results] == pytest.approx(scores)
     assert method.batches == [8, 4, 2, 2, 2, 2]
     assert inspector.counters.get("out_of_memory") == 2
     assert inspector.counters.get("model_failures") == 0
@@ -333,9 +333,9 @@ def test_a_frame_for_which_memory_does_not_suffice_alone_is_an_error_and_halves_
     method = Narrow(8)
     inspector = Inspector(method)
     images = [drawn(0.1), drawn(0.9), drawn(0.1, broken=True), drawn(0.9)]
-    judgements = inspector.inspect(images, [prepared()] * 4)
-    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.FAIL]
-    assert "memory is not enough for this frame even alone" in judgements[2].reason
+    results = inspector.inspect(images, [prepared()] * 4)
+    assert [one.verdict for one in results] == [Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.FAIL]
+    assert "memory is not enough for this frame even alone" in results[2].reason
     method.batches.clear()
     inspector.inspect([drawn(0.1)] * 8, [prepared()] * 8)
     assert method.batches == [8]
@@ -353,18 +353,18 @@ def test_memory_that_a_failed_pass_held_is_let_go_before_the_next() -> None:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().score(images, prepared)
 
-    verdicts = [j.verdict for j in Inspector(Holding(1)).inspect([drawn(0.1)] * 4, [prepared()] * 4)]
+    verdicts = [one.verdict for one in Inspector(Holding(1)).inspect([drawn(0.1)] * 4, [prepared()] * 4)]
     assert verdicts == [Verdict.PASS] * 4
 
 
-def test_enrollment_scores_in_smaller_batches_too_and_is_told_of_a_frame_that_fits_nowhere() -> None:
+def test_enrollment_scores_in_smaller_batches_too_and_fails_for_a_frame_that_fits_nowhere() -> None:
     inspector = Inspector(Narrow(3))
     assert len(inspector.score([drawn(0.1)] * 8, [prepared()] * 8)) == 8
     with pytest.raises(torch.OutOfMemoryError):
         inspector.score([drawn(0.1, broken=True)], [prepared()])
 
 
-def test_a_device_that_is_lost_is_no_error_of_a_frame() -> None:
+def test_a_device_that_is_lost_is_not_an_error_of_a_frame() -> None:
     method = BrightestPixel(RuntimeError("CUDA error: device-side assert triggered"))
     with pytest.raises(RuntimeError, match="device-side assert"):
         Inspector(method).inspect([drawn(0.1), drawn(0.1, broken=True)], [prepared()] * 2)
@@ -393,11 +393,11 @@ def test_a_real_gpu_whose_memory_is_short_is_survived() -> None:
     torch.cuda.set_per_process_memory_fraction(min(1.0, 1.2 * 2**30 / total))
     try:
         method = OnTheGpu()
-        judgements = Inspector(method).inspect([drawn(0.1)] * 16, [prepared()] * 16)
+        results = Inspector(method).inspect([drawn(0.1)] * 16, [prepared()] * 16)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert free > 2**31
-    assert [j.verdict for j in judgements] == [Verdict.PASS] * 16
+    assert [one.verdict for one in results] == [Verdict.PASS] * 16
     assert set(method.batches) == {4}
 
 
@@ -408,18 +408,18 @@ class NotANumberMap(BrightestPixel):
         return replace(scored, anomaly_map=scored.anomaly_map * math.nan)
 
 
-def test_a_map_that_is_no_number_is_an_error() -> None:
-    judgement = Inspector(NotANumberMap()).inspect([drawn(0.9)], [prepared()])[0]
-    assert (judgement.verdict, judgement.mask) == (Verdict.ERROR, None)
+def test_a_map_that_is_not_a_number_is_an_error() -> None:
+    result = Inspector(NotANumberMap()).inspect([drawn(0.9)], [prepared()])[0]
+    assert (result.verdict, result.mask) == (Verdict.ERROR, None)
 
 
-def test_no_frames_no_judgements() -> None:
+def test_no_frames_no_results() -> None:
     assert Inspector(BrightestPixel()).inspect([], []) == []
 
 
-def test_each_frame_is_told_its_share_of_the_time() -> None:
-    judgements = Inspector(BrightestPixel()).inspect([drawn(0.1)] * 3, [prepared()] * 3)
-    assert all(judgement.infer_ms > 0.0 for judgement in judgements)
+def test_each_result_has_its_share_of_the_time() -> None:
+    results = Inspector(BrightestPixel()).inspect([drawn(0.1)] * 3, [prepared()] * 3)
+    assert all(result.infer_ms > 0.0 for result in results)
 
 
 def of_method(name: str) -> PlainPrepared:
@@ -431,19 +431,19 @@ def test_frames_of_one_batch_are_scored_by_the_methods_of_their_recipes() -> Non
     built["second"].digest = "other weights"
     inspector = Inspector(MethodRegistry("first", built.__getitem__))
     recipes = [of_method(name) for name in ("first", "second", "first")]
-    judgements = inspector.inspect([drawn(score) for score in (0.1, 0.9, 0.8)], recipes)
-    assert [judgement.score for judgement in judgements] == [0.1, 0.9, 0.8]
-    assert [judgement.model_digest for judgement in judgements] == ["plain", "other weights", "plain"]
+    results = inspector.inspect([drawn(score) for score in (0.1, 0.9, 0.8)], recipes)
+    assert [result.score for result in results] == [0.1, 0.9, 0.8]
+    assert [result.model_digest for result in results] == ["plain", "other weights", "plain"]
     assert (built["first"].batches, built["second"].batches) == ([2], [1])
 
 
 def test_a_method_that_fails_leaves_the_frames_of_the_other_alone() -> None:
     built = {"first": BrightestPixel(), "second": BrightestPixel(ModelError("out of memory"))}
     inspector = Inspector(MethodRegistry("first", built.__getitem__))
-    judgements = inspector.inspect(
+    results = inspector.inspect(
         [drawn(0.1), drawn(0.9, broken=True)], [of_method("first"), of_method("second")]
     )
-    assert [judgement.verdict for judgement in judgements] == [Verdict.PASS, Verdict.ERROR]
+    assert [result.verdict for result in results] == [Verdict.PASS, Verdict.ERROR]
 
 
 def test_a_recipe_is_prepared_by_its_own_method() -> None:

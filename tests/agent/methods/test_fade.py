@@ -93,7 +93,7 @@ def test_the_map_with_references_is_mostly_vision() -> None:
     assert expected[0][1][0] == pytest.approx(0.15 * 0.9 + 0.85 * 3.5 * 0.02)
 
 
-def test_without_clipping_the_worst_are_told_apart() -> None:
+def test_without_clipping_the_worst_are_distinguished() -> None:
     scores, maps = run(True, FadeParameters(clip=False))
     assert scores == pytest.approx([0.135, 1.15])
     assert np.array(maps) == pytest.approx(np.array(blended(0.85, 3.5, clip=False)))

@@ -1,4 +1,4 @@
-"""The null method passes everything and takes the time it is told to."""
+"""The null method passes everything and takes the configured time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.support.images import part
 def test_everything_passes_without_a_model() -> None:
     method = build_method("null")
     prepared = method.prepare(template_recipe("A", "null"), ())
-    judgements = Inspector(method).inspect([part(1), part(2)], [prepared, prepared])
-    assert [j.verdict for j in judgements] == [Verdict.PASS, Verdict.PASS]
-    assert all(j.mask is None and j.score == 0.0 for j in judgements)
+    results = Inspector(method).inspect([part(1), part(2)], [prepared, prepared])
+    assert [one.verdict for one in results] == [Verdict.PASS, Verdict.PASS]
+    assert all(one.mask is None and one.score == 0.0 for one in results)
 
 
 def test_it_passes_for_every_recipe_it_is_lent_to() -> None:

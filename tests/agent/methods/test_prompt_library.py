@@ -123,7 +123,7 @@ def test_one_file_for_each_side(tmp_path: Path, bad: tuple[str, Any], good: tupl
         ("words.json", {"normal": ["a"], "anomalous": [" "]}, "no anomalous descriptions"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(tmp_path: Path, name: str, content: Any, reason: str) -> None:
+def test_each_mistake_is_named(tmp_path: Path, name: str, content: Any, reason: str) -> None:
     with pytest.raises(RecipeError, match=reason):
         load_prompts(write(tmp_path, name, content))
 

@@ -50,7 +50,7 @@ def test_the_phrase_with_the_highest_score_over_all_images_is_taken() -> None:
     assert tagger.most == [5, 5, 5]
 
 
-def test_only_the_best_box_of_a_image_counts() -> None:
+def test_only_the_best_box_of_an_image_counts() -> None:
     """The table is nowhere best, although it is second with more than the other images' best."""
     detect = Answering([("bottle", 0.9), ("table", 0.8)], [("cap", 0.3)])
     assert object_tag([part(0), part(1)], WrittenTagger(("x",)), detect, most=5) == "bottle"
@@ -70,7 +70,7 @@ def test_where_nothing_is_found_the_tag_of_most_images_stands_in() -> None:
     assert object_tag([], WrittenTagger(("gear",)), Answering(), most=5) is None
 
 
-def test_tags_of_how_a_image_was_taken_are_left_out() -> None:
+def test_tags_of_how_an_image_was_taken_are_left_out() -> None:
     tags = ("Close-Up", " Gear  wheel ", "number.", "gear wheel", "", "bolt.")
     assert usable(tags) == ("gear wheel", "bolt")
     assert usable(("scratch", "bolt"), {"scratch"}) == ("bolt",)
@@ -130,7 +130,7 @@ def test_another_vocabulary_is_another_scorer() -> None:
     first, second = WrittenTagger(("gear",)), WrittenTagger(("gear",))
     second.digest = "0" * 64
     assert method(first)[0].fingerprint != method(second)[0].fingerprint
-    assert method(first)[0].digest == method(None)[0].digest, "tags are no part of the scores themselves"
+    assert method(first)[0].digest == method(None)[0].digest, "tags are not part of the scores themselves"
 
 
 def test_a_lent_recipe_keeps_its_tag() -> None:

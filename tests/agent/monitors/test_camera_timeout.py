@@ -1,4 +1,4 @@
-"""Cameras that fall silent are reported once, and once more when they are heard."""
+"""TimeoutDetector: a silent camera is reported once, and once more when it sends again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rulebook(default_s: float, named_s: Mapping[Camera, float] | None = None) ->
     return CameraRulebook(CameraRules(timeout_s=default_s), named)
 
 
-def test_a_silence_is_reported_once_and_again_when_it_ends() -> None:
+def test_a_timeout_is_reported_once_and_again_when_it_ends() -> None:
     monitor = TimeoutDetector(rulebook(60.0))
     monitor.check(0.0, listening=True)
     assert monitor.heard(TOP) is None
@@ -38,7 +38,7 @@ def test_a_silence_is_reported_once_and_again_when_it_ends() -> None:
     assert again.silent
 
 
-def test_time_without_a_connection_is_not_a_silence() -> None:
+def test_time_without_a_connection_is_not_a_timeout() -> None:
     monitor = TimeoutDetector(rulebook(60.0))
     monitor.check(0.0, listening=True)
     monitor.heard(TOP)
@@ -66,7 +66,7 @@ def test_invented_cameras_are_bounded() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.booleans()), max_size=60))
-def test_silences_begin_and_end_by_turns(steps: list[tuple[float, bool, bool]]) -> None:
+def test_timeouts_begin_and_end_by_turns(steps: list[tuple[float, bool, bool]]) -> None:
     monitor, now, changes = TimeoutDetector(rulebook(50.0)), 0.0, []
     monitor.heard(TOP)
     monitor.check(now, listening=True)

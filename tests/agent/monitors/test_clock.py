@@ -1,4 +1,4 @@
-"""A clock that jumps ahead must not make every image look old."""
+"""ClockGuard: a clock that jumps ahead must not make every image look old."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class World:
         return self.guard.doubt(self.newest_before)
 
 
-def test_a_line_that_runs_is_believed_at_once() -> None:
+def test_running_production_is_believed_at_once() -> None:
     assert World(*(START - hours * HOUR for hours in range(200))).doubt is None
 
 
@@ -49,7 +49,7 @@ def test_a_new_history_is_believed_at_once() -> None:
     assert world.doubt is None
 
 
-def test_a_weekend_is_no_reason_to_doubt() -> None:
+def test_a_weekend_without_frames_is_believed() -> None:
     friday = START - 3 * DAY
     assert World(friday).doubt is None
 
@@ -89,14 +89,14 @@ def test_a_jump_while_the_agent_was_away_is_doubted_although_new_frames_have_the
     assert world.doubt is None, "two days of frames do"
 
 
-def test_a_line_that_stood_still_for_weeks_waits_for_two_days() -> None:
+def test_production_that_stood_still_for_weeks_waits_for_two_days() -> None:
     world = World(START - 60 * DAY)
     assert world.doubt is not None
     world.passes(2 * DAY, frames=False)
     assert world.doubt is None
 
 
-def test_a_line_that_stands_still_beside_a_running_agent_is_believed() -> None:
+def test_production_that_stands_still_beside_a_running_agent_is_believed() -> None:
     world = World(START - HOUR)
     for _ in range(20):
         world.passes(DAY, frames=False)

@@ -1,4 +1,4 @@
-"""When a disk counts as low, full and well again."""
+"""DiskStateTracker: when a disk counts as low, full and well again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def space(free: int, total: int = 100 * GB) -> Space:
     return Space("media", total, free)
 
 
-def test_each_change_is_told_once() -> None:
+def test_each_change_is_reported_once() -> None:
     monitor = DiskStateTracker(POLICY)
     free = [50 * GB, 990 * MB, 980 * MB, 1100 * MB, 50 * MB, 40 * MB, 500 * MB, 1240 * MB, 1250 * MB, 9 * GB]
     reported = [monitor.look(space(each)) for each in free]

@@ -1,4 +1,4 @@
-"""Bursts of failed parts."""
+"""BurstDetector: many failed parts within a few."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def changes(verdicts: str, policy: BurstPolicy = THREE_OF_FIVE) -> list[tuple[in
     return [(at, change.began) for at, change in seen if change is not None]
 
 
-def test_a_burst_is_told_when_it_begins_and_when_it_is_over() -> None:
+def test_a_burst_is_reported_when_it_begins_and_when_it_is_over() -> None:
     assert changes("..F.F..") == []
     assert changes("F.F.F") == [(4, True)]
     assert changes("FFFFFFFF") == [(2, True)]

@@ -1,4 +1,4 @@
-"""Score drift: reported soon, once, in the right direction, and rarely without cause."""
+"""DriftDetector: score drift is reported soon, once, in the right direction, and rarely without cause."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def changes(detector: DriftDetector, stream: list[float]) -> list[tuple[int, Dri
 
 @pytest.mark.parametrize("samples", [0, 8, 20])
 @pytest.mark.parametrize(("shift", "within"), [(3.0, 12), (1.5, 40), (-1.5, 40), (1.0, 120)])
-def test_a_shift_is_told_soon_and_once(samples: int, shift: float, within: int) -> None:
+def test_a_shift_is_reported_soon_and_once(samples: int, shift: float, within: int) -> None:
     rng = np.random.default_rng(1)
     baseline = Baseline.of(scores(rng, samples)) if samples else None
     detector = DriftDetector(baseline=baseline)
@@ -48,7 +48,7 @@ def test_a_shift_is_told_soon_and_once(samples: int, shift: float, within: int) 
     assert change.frames <= index + 20, "about since when is reported as well"
 
 
-def test_slow_ageing_is_told_before_false_alarms_are_many() -> None:
+def test_slow_ageing_is_reported_before_false_alarms_are_many() -> None:
     """The threshold of 1 % lies 2.33 deviations up; at one deviation 9 % of good parts are above it."""
     rng = np.random.default_rng(2)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
@@ -58,7 +58,7 @@ def test_slow_ageing_is_told_before_false_alarms_are_many() -> None:
     assert reported[0][0] < 1000
 
 
-def test_after_recovery_drift_is_told_anew() -> None:
+def test_after_recovery_drift_is_reported_anew() -> None:
     rng = np.random.default_rng(3)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
     changes(detector, scores(rng, 300))
@@ -96,7 +96,7 @@ def test_the_limit_is_that_of_published_tables() -> None:
     assert DriftPolicy(frames_between_false_reports=168).limit == pytest.approx(4.0, abs=0.05)
 
 
-def test_one_odd_frame_is_no_drift() -> None:
+def test_one_odd_frame_is_not_drift() -> None:
     rng = np.random.default_rng(6)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
     for _ in range(10):
@@ -104,7 +104,7 @@ def test_one_odd_frame_is_no_drift() -> None:
         assert detector.observe(50.0) is None
 
 
-def test_a_line_unlike_its_calibration_is_told_at_the_beginning() -> None:
+def test_production_unlike_its_calibration_is_reported_at_the_beginning() -> None:
     rng = np.random.default_rng(7)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
     reported = changes(detector, scores(rng, 200, 3.0))
@@ -144,7 +144,7 @@ def test_the_scale_of_scores_does_not_matter(scale: float, seed: int) -> None:
     assert reported[0] == reported[1] != []
 
 
-def test_where_nothing_passes_any_more_that_alone_is_told() -> None:
+def test_where_nothing_passes_any_more_that_alone_is_reported() -> None:
     rng = np.random.default_rng(9)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
     changes(detector, scores(rng, 100))
@@ -161,7 +161,7 @@ def test_where_nothing_passes_any_more_that_alone_is_told() -> None:
     assert back.now == pytest.approx(0.2, rel=0.1)
 
 
-def test_rejects_among_passed_parts_are_no_drift() -> None:
+def test_rejects_among_passed_parts_are_not_drift() -> None:
     rng = np.random.default_rng(10)
     detector = DriftDetector(baseline=Baseline.of(scores(rng, 20)))
     for index, score in enumerate(scores(rng, 2000)):
@@ -169,7 +169,7 @@ def test_rejects_among_passed_parts_are_no_drift() -> None:
         assert detector.observe(10.0 * score if failed else score, passed=not failed) is None
 
 
-def test_equal_scores_are_no_drift_and_a_score_is_a_number() -> None:
+def test_equal_scores_are_not_drift_and_a_score_is_a_number() -> None:
     detector = DriftDetector(baseline=Baseline.of([0.2] * 10))
     assert changes(detector, [0.2] * 300) == []
     for bad in (math.nan, math.inf):
@@ -177,7 +177,7 @@ def test_equal_scores_are_no_drift_and_a_score_is_a_number() -> None:
             detector.observe(bad)
 
 
-def test_cameras_products_and_versions_are_told_apart_and_bounded() -> None:
+def test_cameras_products_and_versions_are_counted_apart_and_bounded() -> None:
     rng = np.random.default_rng(8)
     monitor = DriftTracker(capacity=4)
     baseline = Baseline.of(scores(rng, 20))

@@ -1,4 +1,4 @@
-"""Running numbers: what is reported as missing never came."""
+"""SequenceTracker: what is reported as missing never came."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def missing(found: Iterable[Gap | Restart]) -> int:
     return sum(one.frames for one in found if isinstance(one, Gap))
 
 
-def test_a_gap_is_told_once_with_its_numbers() -> None:
+def test_a_gap_is_reported_once_with_its_numbers() -> None:
     (gap,) = reported([5, 6, 9, 10, 12])
     assert gap == Gap("cam", 3, ((7, 8), (11, 11)))
     assert "3 frames are missing from cam: sequence 7 to 8, 11 never came" in gap.sentence()
 
 
-def test_nothing_is_told_before_the_patience_is_over() -> None:
+def test_nothing_is_reported_before_the_patience_is_over() -> None:
     tracker = SequenceTracker(POLICY)
     tracker.begin("cam", (), 0.0)
     for number in (1, 4):
@@ -61,7 +61,7 @@ def test_nothing_is_told_before_the_patience_is_over() -> None:
     assert tracker.due(100.0) == []
 
 
-def test_a_camera_that_loses_frames_all_the_time_is_told_once_a_minute() -> None:
+def test_a_camera_that_loses_frames_all_the_time_is_reported_once_a_minute() -> None:
     found = reported(range(0, 2_000, 2), every_s=0.1)  # 100 s, each second frame lost
     gaps = [one for one in found if isinstance(one, Gap)]
     assert len(gaps) == 3
@@ -78,7 +78,7 @@ def test_a_camera_that_loses_frames_all_the_time_is_told_once_a_minute() -> None
     repeated=st.floats(0, 0.5),
     reach=st.integers(0, 40),
 )
-def test_the_told_count_is_the_truth(
+def test_the_reported_count_is_the_truth(
     start: int, count: int, seed: int, lost: float, repeated: float, reach: int
 ) -> None:
     """Whatever is dropped, repeated and out of order within the patience."""
@@ -94,7 +94,7 @@ def test_the_told_count_is_the_truth(
 
 
 @pytest.mark.parametrize("first", [0, 1, 500])
-def test_a_camera_that_counts_anew_is_no_gap(first: int) -> None:
+def test_a_camera_that_counts_anew_has_no_gap(first: int) -> None:
     found = reported([*range(5_000, 5_100), *range(first, first + 50)])
     assert found == [Restart("cam", 5_099, first)]
     assert "counts its frames anew" in found[0].sentence()
@@ -105,11 +105,11 @@ def test_a_restart_after_a_few_frames_is_seen_where_it_begins_with_0_or_1() -> N
     assert reported([*range(1, 50), *range(1, 40)]) == [Restart("cam", 49, 1)]
 
 
-def test_frames_of_before_the_restart_that_come_late_are_no_gap() -> None:
+def test_frames_of_before_the_restart_that_come_late_are_not_a_gap() -> None:
     assert reported([*range(5_000, 5_100), 0, 1, 5_100, 2, 5_101, 3, 4]) == [Restart("cam", 5_099, 0)]
 
 
-def test_what_was_missing_before_a_restart_is_told_with_it() -> None:
+def test_what_was_missing_before_a_restart_is_reported_with_it() -> None:
     found = reported([5_000, 5_003, 0, 1, 4])
     assert Gap("cam", 2, ((5_001, 5_002),)) in found
     assert missing(found) == 4
@@ -119,7 +119,7 @@ def test_one_stray_number_changes_nothing() -> None:
     assert reported([7_000, 7_001, 3, 7_002, LARGEST_GAP * 10, 7_003]) == []
 
 
-def test_a_far_jump_is_another_numbering() -> None:
+def test_a_far_jump_is_a_restart() -> None:
     assert reported([1, 2, LARGEST_GAP * 3, LARGEST_GAP * 3 + 1]) == [Restart("cam", 2, LARGEST_GAP * 3)]
 
 

@@ -93,7 +93,7 @@ def test_a_late_verdict_is_late_although_the_clock_was_put_back(build: Build, wa
     assert plant.rows()[0]["late"]
 
 
-def test_a_jump_neither_hangs_a_stage_nor_skips_a_frame(build: Build, wall: type[Wall]) -> None:
+def test_a_jump_neither_hangs_a_stage_nor_drops_a_frame(build: Build, wall: type[Wall]) -> None:
     plant = build(
         named_rules={"y/z": CameraRules(overload=Overload.LATEST)},
         supervision=Supervision(hang_s=60.0),

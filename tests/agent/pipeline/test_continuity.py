@@ -127,10 +127,10 @@ def test_a_gap_that_storage_refuses_is_stored_later() -> None:
     assert len(history.events) == 1
 
 
-# ------------------------------------------------------------------------------------------ silence
+# --------------------------------------------------------------------------------- camera timeouts
 
 
-class _Ears:
+class _Monitored:
     """A monitor with a clock, a connection and a queue that the test moves."""
 
     def __init__(self, *expected: Camera, shadow: bool = False) -> None:
@@ -172,53 +172,53 @@ class _Ears:
 
 
 def test_a_silent_camera_is_reported_once_and_when_it_is_heard() -> None:
-    ears = _Ears()
-    ears.hear(CAMERA)
-    assert ears.wait(50) == []
-    assert ears.wait(10_000, hearing=SIDE) == ["silent"]
-    ears.hear(CAMERA, DeliveryKind.JOB)  # nobody has photographed anything yet
-    assert ears.wait(5) == ["silent"]
-    ears.hear(CAMERA)
-    assert ears.wait(5) == ["silent", "heard"]
-    kinds = [json.loads(one.payload)["kind"] for one in ears.history.messages]
+    monitored = _Monitored()
+    monitored.hear(CAMERA)
+    assert monitored.wait(50) == []
+    assert monitored.wait(10_000, hearing=SIDE) == ["silent"]
+    monitored.hear(CAMERA, DeliveryKind.JOB)  # a job is not an image
+    assert monitored.wait(5) == ["silent"]
+    monitored.hear(CAMERA)
+    assert monitored.wait(5) == ["silent", "heard"]
+    kinds = [json.loads(one.payload)["kind"] for one in monitored.history.messages]
     assert kinds == ["silent", "heard"]
 
 
 def test_a_configured_camera_that_never_sent_anything_is_reported() -> None:
-    ears = _Ears(SIDE)
-    assert ears.wait(70) == ["silent"]
-    assert "since the agent began to listen" in ears.history.events[0].message
+    monitored = _Monitored(SIDE)
+    assert monitored.wait(70) == ["silent"]
+    assert "since the agent began to listen" in monitored.history.events[0].message
 
 
 def test_while_the_broker_is_away_no_camera_is_blamed() -> None:
-    ears = _Ears(CAMERA)
-    ears.wait(20)
-    ears.transport.stop()
-    assert ears.wait(AWAY_AFTER_S + 600) == ["broker-away"]
-    ears.transport.start(lambda delivery: None)
-    assert ears.wait(30) == ["broker-away", "broker-back"]
-    assert ears.wait(40) == ["broker-away", "broker-back", "silent"]
+    monitored = _Monitored(CAMERA)
+    monitored.wait(20)
+    monitored.transport.stop()
+    assert monitored.wait(AWAY_AFTER_S + 600) == ["broker-away"]
+    monitored.transport.start(lambda delivery: None)
+    assert monitored.wait(30) == ["broker-away", "broker-back"]
+    assert monitored.wait(40) == ["broker-away", "broker-back", "silent"]
 
 
-def test_a_pipeline_that_stands_still_is_not_a_silence_of_cameras() -> None:
-    ears = _Ears(CAMERA)
-    ears.waiting = 3
-    assert ears.wait(600) == []
-    assert ears.wait(70, hearing=SIDE) == ["silent"]  # frames are taken again, however many wait
+def test_a_pipeline_that_stands_still_is_not_a_camera_timeout() -> None:
+    monitored = _Monitored(CAMERA)
+    monitored.waiting = 3
+    assert monitored.wait(600) == []
+    assert monitored.wait(70, hearing=SIDE) == ["silent"]  # frames are taken again, however many wait
 
 
 def test_a_silent_shadow_camera_alarms_nobody() -> None:
-    ears = _Ears(CAMERA, shadow=True)
-    assert ears.wait(70) == ["silent"]
-    assert ears.history.messages == []
+    monitored = _Monitored(CAMERA, shadow=True)
+    assert monitored.wait(70) == ["silent"]
+    assert monitored.history.messages == []
 
 
-def test_a_silence_that_storage_refuses_is_stored_later() -> None:
-    ears = _Ears(CAMERA)
-    ears.history.refuses = True
-    assert ears.wait(100) == []
-    ears.history.refuses = False
-    assert ears.wait(5) == ["silent"]
+def test_a_timeout_that_storage_refuses_is_stored_later() -> None:
+    monitored = _Monitored(CAMERA)
+    monitored.history.refuses = True
+    assert monitored.wait(100) == []
+    monitored.history.refuses = False
+    assert monitored.wait(5) == ["silent"]
 
 
 def test_the_pipeline_reports_a_silent_camera(build: Build) -> None:

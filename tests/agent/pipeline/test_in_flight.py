@@ -1,4 +1,4 @@
-"""A frame delivered twice is judged once; equal images of two parts are judged twice."""
+"""InFlight: a frame delivered twice is judged once; equal images of two parts are judged twice."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_redelivered_frame_without_a_row_is_judged(rooms: Rooms) -> None:
     assert in_flight.enter(derived(), frame(redelivered=True).delivery) == derived()
 
 
-def test_what_a_message_tells_besides_does_not_make_another_frame(rooms: Rooms) -> None:
+def test_other_fields_of_a_message_do_not_make_another_frame(rooms: Rooms) -> None:
     in_flight = InFlight(rooms.history)
     assert in_flight.enter(named("1"), frame().delivery) is not None
     assert in_flight.enter(FrameIdentity(CAMERA, "1", sku="B"), frame().delivery) is None

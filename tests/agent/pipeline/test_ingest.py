@@ -41,7 +41,7 @@ SIDE = Camera("plant", "line-1", "side")
 
 
 class Failing:
-    """Refuses so many questions."""
+    """Refuses so many calls."""
 
     failures = 0
 
@@ -68,7 +68,7 @@ class FailingBook(SqlRecipeBook, Failing):
 
 
 class AskedQueue(IngressQueue):
-    """Notes whose jobs were looked for."""
+    """Records whose jobs were looked for."""
 
     asked: tuple[Camera, ...] = ()
 
@@ -92,14 +92,14 @@ class Gate:
             self.decoder, self.in_flight, self.events_log, self.counters, most=10, most_bytes=10**6
         )
         rules = CameraRulebook()
-        self.room = AskedQueue(10, rules, superseded, self.events_log, self.counters, threading.Event())
+        self.queue = AskedQueue(10, rules, superseded, self.events_log, self.counters, threading.Event())
         self.recipe_cache = RecipeCache(self.book, inspector, rooms.media, rooms.codec, method="fade")
         self.onboarding = onboarding(
             rooms, self.recipe_cache, inspector, book=self.book, events=self.events_log
         )
         parser = JsonMessageParser()
         self.jobs = CameraJobs(
-            self.room, parser, self.onboarding, self.events_log, self.counters, grace_s=grace_s
+            self.queue, parser, self.onboarding, self.events_log, self.counters, grace_s=grace_s
         )
         gaps = SequenceGapMonitor(SequenceGapOptions(), self.history, self.events_log, self.counters, rules)
         self.ingest = FrameIngest(
@@ -162,7 +162,7 @@ def test_the_time_a_frame_waited_is_measured(gate: Gate) -> None:
     tomorrow = sent.delivery.received_at + timedelta(days=1)
     work = gate.router.handle(replace(sent.delivery, received_at=tomorrow, arrived=time.monotonic() - 5.0))
     assert work is not None
-    assert 5000.0 <= work.queue_ms < 3_600_000.0, "whatever the wall clock says"
+    assert 5000.0 <= work.queue_ms < 3_600_000.0, "whatever the wall clock shows"
 
 
 def test_an_unreadable_frame_becomes_work_for_the_recorder(gate: Gate) -> None:
@@ -194,23 +194,23 @@ def test_a_frame_waits_for_a_job_once_only(gate: Gate) -> None:
         assert work is not None
         assert work.result is not None
     gate.handle(frame(9, SIDE))
-    assert gate.room.asked == (CAMERA, SIDE)
+    assert gate.queue.asked == (CAMERA, SIDE)
 
 
 @pytest.mark.parametrize("failing", ["book", "history"])
 def test_a_job_taken_out_of_turn_survives_a_database_that_refuses(gate: Gate, failing: str) -> None:
     """The frame is handled again, and finds its job again."""
-    announced, sent = job("J"), frame()
-    gate.room.admit(announced.delivery)
+    unhandled, sent = job("J"), frame()
+    gate.queue.admit(unhandled.delivery)
     getattr(gate, failing).failures = 1
     with pytest.raises(StorageError):
         gate.handle(sent)
-    assert not announced.acknowledged
+    assert not unhandled.acknowledged
     work = gate.handle(sent)
     assert work is not None
     assert work.sku == "J"
-    assert announced.acknowledged
-    assert len(gate.room) == 0
+    assert unhandled.acknowledged
+    assert len(gate.queue) == 0
     assert gate.events("job") == [f"{CAMERA} now runs J"]
 
 
@@ -268,7 +268,7 @@ def test_a_superseded_frame_is_skipped_without_decoding_it(gate: Gate) -> None:
     assert gate.ingest.skip(sent.again().delivery) is None
 
 
-def test_a_frame_that_is_no_image_still_belongs_to_its_product(gate: Gate) -> None:
+def test_a_frame_that_is_not_an_image_still_belongs_to_its_product(gate: Gate) -> None:
     works = [gate.handle(message(DeliveryKind.FRAME, b"no image", frame_id="a", sku="gear"))]
     gate.handle(message(DeliveryKind.JOB, json.dumps({"sku": "plate"}).encode()))
     works.append(gate.handle(message(DeliveryKind.FRAME, b"no image", frame_id="b")))

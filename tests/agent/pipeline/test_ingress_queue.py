@@ -26,14 +26,14 @@ def job(name: str, camera: Camera = CAMERA) -> Delivery:
     return message(DeliveryKind.JOB, name.encode(), camera).delivery
 
 
-class Room:
+class Held:
     """An ingress queue and what it replaced."""
 
     def __init__(self, capacity: int = 10, *latest: Camera, most_bytes: int = 10**9) -> None:
         self.superseding = Superseding()
         self.counters = self.superseding.counters
         self.ending = threading.Event()
-        self.room = IngressQueue(
+        self.queue = IngressQueue(
             capacity,
             rules_of(*latest),
             self.superseding.frames,
@@ -49,78 +49,78 @@ class Room:
 
     def admit(self, *deliveries: Delivery) -> None:
         for delivery in deliveries:
-            self.room.admit(delivery)
+            self.queue.admit(delivery)
 
     def taken(self) -> list[str]:
         found = []
-        while (delivery := self.room.take(0.0)) is not None:
+        while (delivery := self.queue.take(0.0)) is not None:
             found.append(delivery.payload.decode())
         return found
 
 
 def test_the_first_to_come_is_the_first_to_be_taken() -> None:
-    room = Room()
-    room.admit(frame("a"), job("j"), frame("b", SIDE), frame("c"))
-    assert len(room.room) == 4
-    assert room.taken() == ["a", "j", "b", "c"]
-    assert len(room.room) == 0
+    held = Held()
+    held.admit(frame("a"), job("j"), frame("b", SIDE), frame("c"))
+    assert len(held.queue) == 4
+    assert held.taken() == ["a", "j", "b", "c"]
+    assert len(held.queue) == 0
 
 
 def test_taking_waits_for_the_next() -> None:
-    room = Room()
+    held = Held()
     taken: list[Delivery | None] = []
-    taker = threading.Thread(target=lambda: taken.append(room.room.take(20.0)))
+    taker = threading.Thread(target=lambda: taken.append(held.queue.take(20.0)))
     taker.start()
-    room.admit(frame("a"))
+    held.admit(frame("a"))
     taker.join(20.0)
     assert [d.payload for d in taken if d is not None] == [b"a"]
 
 
-def test_taking_from_an_empty_room_ends_after_its_time() -> None:
-    assert Room().room.take(0.01) is None
+def test_taking_from_an_empty_queue_ends_after_its_time() -> None:
+    assert Held().queue.take(0.01) is None
 
 
 def test_what_does_not_fit_is_left_to_the_broker_and_counted() -> None:
-    room = Room(2)
+    held = Held(2)
     late = message(DeliveryKind.FRAME, b"c")
-    room.admit(frame("a"), frame("b"), late.delivery)
+    held.admit(frame("a"), frame("b"), late.delivery)
     assert not late.acknowledged
-    assert room.counters.get("deliveries_refused") == 1
-    assert room.taken() == ["a", "b"]
+    assert held.counters.get("deliveries_refused") == 1
+    assert held.taken() == ["a", "b"]
 
 
 def test_with_latest_only_the_newest_frame_of_that_camera_waits() -> None:
-    room = Room(10, CAMERA)
-    room.admit(frame("a"), frame("x", SIDE), frame("b"), frame("y", SIDE), job("j"), frame("c"))
-    assert [d.payload for d in room.superseded] == [b"a", b"b"]
-    assert room.taken() == ["x", "y", "j", "c"]
-    assert not room.counters.snapshot()
+    held = Held(10, CAMERA)
+    held.admit(frame("a"), frame("x", SIDE), frame("b"), frame("y", SIDE), job("j"), frame("c"))
+    assert [d.payload for d in held.superseded] == [b"a", b"b"]
+    assert held.taken() == ["x", "y", "j", "c"]
+    assert not held.counters.snapshot()
 
 
-def test_a_camera_that_is_fast_keeps_its_place_in_the_line() -> None:
+def test_a_camera_that_is_fast_keeps_its_place_in_the_queue() -> None:
     """Else a backlog of others, longer than its cycle, would keep it from ever being judged."""
-    room = Room(10, CAMERA)
-    room.admit(*(frame(f"s{number}", SIDE) for number in range(4)), frame("0"))
+    held = Held(10, CAMERA)
+    held.admit(*(frame(f"s{number}", SIDE) for number in range(4)), frame("0"))
     taken = []
     for number in range(1, 20):
-        room.admit(frame(str(number)), frame(f"later{number}", SIDE))
-        delivery = room.room.take(0.0)
+        held.admit(frame(str(number)), frame(f"later{number}", SIDE))
+        delivery = held.queue.take(0.0)
         assert delivery is not None
         taken.append(delivery.camera)
     assert CAMERA in taken
 
 
 def test_a_newer_frame_does_not_overtake_the_job_of_its_camera() -> None:
-    room = Room(10, CAMERA)
-    room.admit(frame("a"), job("other", SIDE), frame("b"), frame("x", SIDE), job("j"), frame("c"))
-    assert room.taken() == ["other", "x", "j", "c"]
+    held = Held(10, CAMERA)
+    held.admit(frame("a"), job("other", SIDE), frame("b"), frame("x", SIDE), job("j"), frame("c"))
+    assert held.taken() == ["other", "x", "j", "c"]
 
 
-def test_a_full_room_still_replaces() -> None:
-    room = Room(2, CAMERA)
-    room.admit(frame("x", SIDE), frame("a"), frame("b"))
-    assert [d.payload for d in room.superseded] == [b"a"]
-    assert room.taken() == ["x", "b"]
+def test_a_full_queue_still_replaces() -> None:
+    held = Held(2, CAMERA)
+    held.admit(frame("x", SIDE), frame("a"), frame("b"))
+    assert [d.payload for d in held.superseded] == [b"a"]
+    assert held.taken() == ["x", "b"]
 
 
 @given(
@@ -130,18 +130,18 @@ def test_a_full_room_still_replaces() -> None:
 def test_every_delivery_is_taken_superseded_or_refused(
     events: list[tuple[Camera, str]], capacity: int
 ) -> None:
-    room = Room(capacity, SIDE)
+    held = Held(capacity, SIDE)
     admitted = taken = 0
     for index, (camera, event) in enumerate(events):
         if event == "t":
-            taken += room.room.take(0.0) is not None
+            taken += held.queue.take(0.0) is not None
         else:
-            room.admit(frame(str(index), camera) if event == "f" else job(str(index), camera))
+            held.admit(frame(str(index), camera) if event == "f" else job(str(index), camera))
             admitted += 1
-        assert len(room.room) <= capacity
-    rest = room.taken()
-    refused = room.counters.get("deliveries_refused")
-    superseded = room.superseded
+        assert len(held.queue) <= capacity
+    rest = held.taken()
+    refused = held.counters.get("deliveries_refused")
+    superseded = held.superseded
     assert taken + len(rest) + len(superseded) + refused == admitted
     assert all(d.camera == SIDE and d.kind is DeliveryKind.FRAME for d in superseded)
     for camera in (CAMERA, SIDE):
@@ -149,117 +149,117 @@ def test_every_delivery_is_taken_superseded_or_refused(
         assert of_camera == sorted(of_camera, key=int)
 
 
-def test_a_closed_room_admits_nothing_and_gives_what_it_has() -> None:
-    room = Room()
-    room.admit(frame("a"))
-    room.room.close()
+def test_a_closed_queue_admits_nothing_and_gives_what_it_has() -> None:
+    held = Held()
+    held.admit(frame("a"))
+    held.queue.close()
     late = message(DeliveryKind.FRAME, b"b")
-    room.admit(late.delivery)
-    assert room.room.closed
-    assert room.taken() == ["a"]
+    held.admit(late.delivery)
+    assert held.queue.closed
+    assert held.taken() == ["a"]
     assert not late.acknowledged
-    assert room.counters.get("deliveries_after_close") == 1
+    assert held.counters.get("deliveries_after_close") == 1
 
 
 def test_nothing_is_admitted_once_the_pipeline_ends() -> None:
-    room = Room()
-    room.ending.set()
-    room.admit(frame("a"))
-    assert (len(room.room), room.counters.get("deliveries_after_close")) == (0, 1)
+    held = Held()
+    held.ending.set()
+    held.admit(frame("a"))
+    assert (len(held.queue), held.counters.get("deliveries_after_close")) == (0, 1)
 
 
 def test_closing_wakes_who_waits() -> None:
-    room = Room()
+    held = Held()
     taken: list[Delivery | None] = []
-    taker = threading.Thread(target=lambda: taken.append(room.room.take(20.0)))
+    taker = threading.Thread(target=lambda: taken.append(held.queue.take(20.0)))
     taker.start()
-    room.room.close()
+    held.queue.close()
     taker.join(5.0)
     assert taken == [None]
 
 
 def test_the_job_of_a_camera_is_taken_out_of_turn() -> None:
-    room = Room()
-    room.admit(frame("a"), job("other", SIDE), job("first"), job("second"))
-    found = room.room.take_job_of(CAMERA, 0.0)
+    held = Held()
+    held.admit(frame("a"), job("other", SIDE), job("first"), job("second"))
+    found = held.queue.take_job_of(CAMERA, 0.0)
     assert found is not None
     assert found.payload == b"first"
-    assert room.taken() == ["a", "other", "second"]
+    assert held.taken() == ["a", "other", "second"]
 
 
 def test_a_job_that_comes_meanwhile_is_waited_for() -> None:
-    room = Room()
+    held = Held()
     found: list[Delivery | None] = []
-    taker = threading.Thread(target=lambda: found.append(room.room.take_job_of(CAMERA, 20.0)))
+    taker = threading.Thread(target=lambda: found.append(held.queue.take_job_of(CAMERA, 20.0)))
     taker.start()
-    room.admit(frame("a"), job("other", SIDE), job("mine"))
+    held.admit(frame("a"), job("other", SIDE), job("mine"))
     taker.join(20.0)
     assert [d.payload for d in found if d is not None] == [b"mine"]
 
 
 def test_a_job_that_never_comes_is_not_waited_for_for_ever() -> None:
-    room = Room()
-    room.admit(job("other", SIDE))
-    assert room.room.take_job_of(CAMERA, 0.01) is None
-    room.room.close()
-    assert room.room.take_job_of(CAMERA, 20.0) is None
+    held = Held()
+    held.admit(job("other", SIDE))
+    assert held.queue.take_job_of(CAMERA, 0.01) is None
+    held.queue.close()
+    assert held.queue.take_job_of(CAMERA, 20.0) is None
 
 
 def test_what_is_put_back_comes_next() -> None:
-    room = Room()
-    room.admit(frame("a"), job("j"))
-    found = room.room.take_job_of(CAMERA, 0.0)
+    held = Held()
+    held.admit(frame("a"), job("j"))
+    found = held.queue.take_job_of(CAMERA, 0.0)
     assert found is not None
-    room.room.put_back(found)
-    assert room.taken() == ["j", "a"]
+    held.queue.put_back(found)
+    assert held.taken() == ["j", "a"]
 
 
 def test_what_nobody_delivers_again_is_bounded_by_its_bytes() -> None:
-    outer = Room(1000, most_bytes=1000)
-    room = outer.room
+    outer = Held(1000, most_bytes=1000)
+    queue = outer.queue
     for _ in range(50):
-        room.admit(frame("x" * 300))
-    assert (len(room), room.bytes_held, outer.superseding.unrecorded) == (3, 900, 47)
-    room.take(0.0)
-    room.admit(frame("y" * 300))
-    assert (len(room), room.bytes_held) == (3, 900)
+        queue.admit(frame("x" * 300))
+    assert (len(queue), queue.bytes_held, outer.superseding.unrecorded) == (3, 900, 47)
+    queue.take(0.0)
+    queue.admit(frame("y" * 300))
+    assert (len(queue), queue.bytes_held) == (3, 900)
 
 
-def test_one_that_is_larger_than_all_room_is_admitted_where_nothing_else_waits() -> None:
-    room = Room(10, most_bytes=10).room
-    room.admit(frame("x" * 300))
-    assert len(room) == 1
-    assert room.take(0.0) is not None
-    assert room.bytes_held == 0
+def test_one_that_is_larger_than_the_queue_is_admitted_where_nothing_else_waits() -> None:
+    queue = Held(10, most_bytes=10).queue
+    queue.admit(frame("x" * 300))
+    assert len(queue) == 1
+    assert queue.take(0.0) is not None
+    assert queue.bytes_held == 0
 
 
-def test_a_connection_that_is_lost_again_and_again_does_not_fill_a_full_room() -> None:
+def test_a_connection_that_is_lost_again_and_again_does_not_fill_a_full_queue() -> None:
     """The pipeline stands still; each new connection brings its window of frames once more."""
-    room, window = Room(8), 6
+    held, window = Held(8), 6
     gone: list[bool] = []
     for connection in range(20):
         gone.append(False)
         for index in range(window):
             stale = partial(gone.__getitem__, connection)
             delivery = replace(frame(f"{connection}-{index}"), guaranteed=True, stale=stale)
-            room.admit(delivery)
-        assert len(room.room) <= 8 + window
+            held.admit(delivery)
+        assert len(held.queue) <= 8 + window
         gone[connection] = connection < 19
-    assert {f"19-{index}" for index in range(window)} <= set(room.taken())
-    assert room.counters.get("deliveries_stale_dropped") > 80
+    assert {f"19-{index}" for index in range(window)} <= set(held.taken())
+    assert held.counters.get("deliveries_stale_dropped") > 80
 
 
-def test_the_oldest_tells_how_long_the_room_is_behind() -> None:
-    room = Room()
-    assert room.room.oldest is None
+def test_the_oldest_shows_how_far_the_queue_is_behind() -> None:
+    held = Held()
+    assert held.queue.oldest is None
     first = frame("a")
-    room.admit(first, frame("b"))
-    assert room.room.oldest == first.arrived
+    held.admit(first, frame("b"))
+    assert held.queue.oldest == first.arrived
 
 
-def test_what_awaits_an_acknowledgement_is_admitted_although_the_room_is_full() -> None:
-    room = Room(1)
+def test_what_awaits_an_acknowledgement_is_admitted_although_the_queue_is_full() -> None:
+    held = Held(1)
     guaranteed = replace(frame("b"), guaranteed=True)
-    room.admit(frame("a"), guaranteed, frame("c"))
-    assert room.taken() == ["a", "b"]
-    assert room.counters.get("deliveries_refused") == 1
+    held.admit(frame("a"), guaranteed, frame("c"))
+    assert held.taken() == ["a", "b"]
+    assert held.counters.get("deliveries_refused") == 1

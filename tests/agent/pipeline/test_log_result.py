@@ -1,4 +1,4 @@
-"""A recorded frame is one line in the log with its fields, and its times are measured."""
+"""log_result: a recorded frame is one record in the log with its fields, and its times are measured."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def inspection(verdict: Verdict, number: int = 1) -> Inspection:
         (Verdict.ERROR, "INFO"),
     ],
 )
-def test_one_line_for_each_verdict(verdict: Verdict, level: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_record_for_each_verdict(verdict: Verdict, level: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "agent.pipeline"):
         log_result(inspection(verdict))
     (record,) = caplog.records

@@ -1,4 +1,4 @@
-"""The outbox goes out at least once, oldest first, and nothing stands in its way."""
+"""OutboxPublisher: the outbox goes out at least once, oldest first, and nothing stands in its way."""
 
 from __future__ import annotations
 
@@ -235,15 +235,15 @@ def test_the_outbox_is_not_asked_while_there_is_nothing_new(rooms: Rooms) -> Non
     outbox = Counting(rooms.database, agent_id="cell-7")
     bench = Bench(rooms, outbox, publish_retry_s=3600.0)
     bench.transport.acknowledges = False
-    settled = []
+    acknowledged = []
     commit(rooms, *range(10))
     with bench:
         wait_until(lambda: len(bench.transport.published) == 10, "the messages")
         questions = outbox.questions
         for ticket in bench.transport.tickets:
             ticket.acknowledged = True
-            settled.append(ticket)
-            wait_until(lambda: rooms.outbox.depth() == 10 - len(settled), "the mark")
+            acknowledged.append(ticket)
+            wait_until(lambda: rooms.outbox.depth() == 10 - len(acknowledged), "the mark")
         assert outbox.questions == questions
 
 

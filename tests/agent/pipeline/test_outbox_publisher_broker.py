@@ -1,4 +1,4 @@
-"""What a real broker refuses stands in nobody's way."""
+"""OutboxPublisher on a real broker: a message that it refuses does not block the others."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def recorded(plant: Plant) -> int:
 
 
 @pytest.mark.parametrize("overload", list(Overload))
-def test_frames_without_guarantee_never_fill_the_memory_and_all_are_told_of(
+def test_frames_without_guarantee_never_fill_the_memory_and_all_are_recorded(
     build: Build, rooms: Rooms, overload: Overload
 ) -> None:
     history = FlakyHistory(rooms.database, agent_id="cell-7", agent_version="1")
@@ -101,7 +101,7 @@ def _again(one: Sent, stale: Callable[[], bool]) -> Sent:
     return Sent(replace(again.delivery, stale=stale), again.acknowledgement)
 
 
-def test_what_waits_in_a_full_line_is_decoded_images_within_the_bound(build: Build) -> None:
+def test_what_waits_in_a_full_pipeline_is_decoded_images_within_the_bound(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=8, bounds=replace(BOUNDS, queue_bytes=50_000))
     method.gate.clear()

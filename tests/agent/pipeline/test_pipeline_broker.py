@@ -1,4 +1,4 @@
-"""A line on a real broker that is restarted in mid-stream: redelivered frames meet the work that exists."""
+"""Pipeline on a real broker that restarts in mid-stream: a redelivered frame is not a second work item."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HeldHistory(SqlHistory):
 
 
 class Stand:
-    """A line between a broker that goes away and rooms that stay."""
+    """A pipeline between a broker that goes away and rooms that stay."""
 
     def __init__(self, rooms: Rooms, broker: Mosquitto, version: str) -> None:
         self.broker = broker
@@ -92,7 +92,7 @@ def test_works_in_flight_survive_two_restarts_of_the_broker(stand: Stand) -> Non
     stand.published(range(12))
     wait_until(lambda: stand.transport.unacknowledged >= WINDOW, "a full window")
 
-    stand.restarted()  # while frames are judged: their deliveries come again and meet the same works
+    stand.restarted()  # while frames are judged: their deliveries come again and join the same work items
     stand.connected(2)
     wait_until(lambda: stand.counters.get("mqtt_redelivered") >= WINDOW - 1, "the frames once more")
     stand.history.gate.clear()

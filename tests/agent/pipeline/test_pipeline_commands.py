@@ -1,4 +1,4 @@
-"""Commands to a running line: a frame is judged wholly by one version, whenever another is activated."""
+"""Commands to a running pipeline: a frame is judged wholly by one version, whenever another is activated."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_frame_is_judged_wholly_by_one_version(rooms: Rooms) -> None:
             assert rooms.book.active_version("A") == wanted
 
             def judged(wanted: int = wanted) -> bool:
-                """More frames until the line, which prepares a version beside itself, has taken it up."""
+                """More frames until the pipeline, which prepares a version beside itself, has taken it up."""
                 nonlocal seed
                 seed += 1
                 plant.inspected(frame(seed))

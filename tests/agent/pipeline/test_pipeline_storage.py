@@ -1,4 +1,4 @@
-"""A real database that goes away in mid-stream: locked, read-only, full, gone. Nothing is lost."""
+"""Pipeline on a real database that is locked, read-only, full or gone in mid-stream: nothing is lost."""
 
 from __future__ import annotations
 

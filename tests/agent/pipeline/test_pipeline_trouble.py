@@ -1,4 +1,4 @@
-"""The line in trouble: storage that refuses, stages that die, stops, and everything at once."""
+"""Pipeline in trouble: storage that refuses, stages that die, stops, and everything at once."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_pipeline_that_could_not_be_started_can_be_stopped(rooms: Rooms) -> No
 @pytest.mark.parametrize(
     "failure", [RuntimeError("out of memory"), KeyError("nobody thought of this"), AssertionError()]
 )
-def test_a_model_that_fails_is_an_error_of_each_frame_and_the_line_goes_on(
+def test_a_model_that_fails_is_an_error_of_each_frame_and_the_pipeline_goes_on(
     build: Build, failure: Exception
 ) -> None:
     method = GatedFade()

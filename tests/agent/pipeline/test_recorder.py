@@ -1,4 +1,4 @@
-"""Recording: files, one transaction, then acknowledgements."""
+"""Recorder: files, one transaction, then acknowledgements."""
 
 from __future__ import annotations
 

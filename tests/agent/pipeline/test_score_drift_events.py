@@ -26,7 +26,7 @@ QUICK = DriftPolicy(frames_between_false_reports=1000, minimum_frames=3, baselin
 
 
 class Level(Fade):
-    """Scores every frame with what the test says."""
+    """Scores every frame with what the test sets."""
 
     level = 1.0
 
@@ -50,7 +50,7 @@ def alerts(plant: Plant) -> list[dict[str, Any]]:
     return [alert for alert in sent if alert["kind"].startswith("drift")]
 
 
-def test_drift_is_told_once_and_again_when_it_is_over(build: Build, rooms: Rooms) -> None:
+def test_drift_is_reported_once_and_again_when_it_is_over(build: Build, rooms: Rooms) -> None:
     calibrated(rooms)
     method = Level()
     plant = build(method=method, drift=QUICK)

@@ -1,4 +1,4 @@
-"""Micro-batches, and frames brought together with their recipes."""
+"""The inspect stage: micro-batches, and frames brought together with their recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Skipped frames that wait for their rows: bounded, and nothing of them is dropped in silence."""
+"""SupersededFrames: frames that wait for their rows are bounded, and none is dropped uncounted."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_a_decoder_thread_that_dies_is_started_again(build: Build) -> None:
     assert plant.counters.get("stage_restarts") == 1
 
 
-def test_a_stage_that_dies_while_the_line_ends_finishes_its_work(build: Build, rooms: Rooms) -> None:
+def test_a_stage_that_dies_while_the_pipeline_ends_finishes_its_work(build: Build, rooms: Rooms) -> None:
     history, method = slipping(rooms), GatedFade()
     plant = build(history=history, method=method)
     method.gate.clear()
@@ -238,7 +238,7 @@ def test_a_message_that_the_client_dies_of_lets_the_others_pass(build: Build) ->
 # -------------------------------------------------------------------------------------- the budget
 
 
-def test_where_the_budget_is_spent_the_line_ends_and_loses_nothing(build: Build, rooms: Rooms) -> None:
+def test_where_the_budget_is_spent_the_pipeline_ends_and_loses_nothing(build: Build, rooms: Rooms) -> None:
     history = slipping(rooms)
     history.slips = 10**9
     plant = build(history=history, supervision=supervision(restarts=3))
@@ -301,7 +301,7 @@ def test_a_supervision_without_any_restart_is_refused() -> None:
 # ----------------------------------------------------------------------------------------- hanging
 
 
-def test_a_stage_that_hangs_ends_the_line_and_its_frames_do_not_come_again(build: Build) -> None:
+def test_a_stage_that_hangs_ends_the_pipeline_and_its_frames_do_not_come_again(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=2, supervision=supervision(hang_s=0.3))
     method.gate.clear()
@@ -371,7 +371,7 @@ def test_the_state_shows_what_is_where(build: Build) -> None:
     assert (after.waiting, after.in_flight) == (0, 0)
 
 
-def test_the_state_is_told_while_the_database_does_not_answer(build: Build, rooms: Rooms) -> None:
+def test_the_state_is_returned_while_the_database_does_not_answer(build: Build, rooms: Rooms) -> None:
     """Frames without ids are numbered under a lock while the database is asked."""
     asked, answer = threading.Event(), threading.Event()
 

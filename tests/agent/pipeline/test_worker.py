@@ -1,4 +1,4 @@
-"""What a stage has in hand, whatever its threads die of."""
+"""StageThread: what a stage has in hand outlives its threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SlipError(Exception):
 
 
 class Bench:
-    """A stage whose pieces are numbers; works on batches and dies as a test says."""
+    """A stage whose pieces are numbers; works on batches and dies as a test sets."""
 
     def __init__(self, batches: Sequence[Sequence[int]], poison: set[int], slips: Sequence[bool]) -> None:
         self.batches = [list(batch) for batch in batches]

@@ -1,4 +1,4 @@
-"""The recipe cache: the active version of a recipe, ready for the next frame."""
+"""RecipeCache: the active version of a recipe, ready for the next frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on a real history: what they do, their answers and their events."""
+"""Recipe commands on a real history: what they do, their answers and their events."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def client(tmp_path: Path) -> Iterator[Client]:
 def test_recipes_are_listed_and_shown(client: Client) -> None:
     found = client.ask("recipe.list", request_id="r-1")
     assert (found["command"], found["request_id"], found["agent"]["id"]) == ("recipe.list", "r-1", "cell-7")
-    lines = [(line["sku"], line["version"], line["active"]) for line in found["result"]["recipes"]]
-    assert lines == [("bolt", 1, False), ("bolt", 2, True), ("nut", 1, False)]
-    assert [line["sku"] for line in client.ask("recipe.list", sku="nut")["result"]["recipes"]] == ["nut"]
+    listed = [(row["sku"], row["version"], row["active"]) for row in found["result"]["recipes"]]
+    assert listed == [("bolt", 1, False), ("bolt", 2, True), ("nut", 1, False)]
+    assert [row["sku"] for row in client.ask("recipe.list", sku="nut")["result"]["recipes"]] == ["nut"]
     shown = client.ask("recipe.show", sku="bolt")["result"]["recipe"]
     assert (shown["version"], shown["active"], shown["threshold"]) == (2, True, None)
     assert client.ask("recipe.show", sku="bolt", version=1)["result"]["recipe"]["threshold"] == 0.5

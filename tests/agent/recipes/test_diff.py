@@ -1,4 +1,4 @@
-"""What still holds of a recipe that a person edited."""
+"""The diff of recipes: what still holds of a recipe that a person edited."""
 
 from __future__ import annotations
 
