@@ -30,7 +30,7 @@ def test_hosts_that_are_entries() -> None:
 
 
 @pytest.mark.parametrize("entry", BAD)
-def test_hosts_that_are_none_are_told_where_they_are_written(entry: str) -> None:
+def test_the_error_for_a_wrong_host_names_its_place(entry: str) -> None:
     with pytest.raises(ValidationError, match="should be NAME"):
         FramesSettings(allowed_hosts=[entry])
     with pytest.raises(ValueError, match="is no NAME"):

@@ -41,6 +41,6 @@ def test_what_is_kept_by_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["media: {reserve: -1}", "media: {ballast: lots}", "media: {keep: {fail: soon}}"]
 )
-def test_what_is_no_quantity_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_text_that_is_not_a_quantity_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"media\.(reserve|ballast|keep\.fail) "):
         loaded(tmp_path, text)

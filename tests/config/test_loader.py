@@ -156,7 +156,7 @@ def test_keys_below_a_camera_are_checked_too(write: Write) -> None:
     assert "line 3, column 5: cameras.press/top.overlod is not a known key" in message
 
 
-def test_everything_wrong_is_said_at_once(write: Write) -> None:
+def test_one_error_names_all_mistakes(write: Write) -> None:
     file = write(
         "agent:\n  id: a/b\ninspection:\n  max_batch: many\n  overload: drop\n"
         "media:\n  keep:\n    pass: 7\nframes:\n  allowed_roots: [/data, 3]\n"
@@ -263,7 +263,7 @@ def test_unknown_environment_variables_are_refused(variable: str, suggestion: st
     assert f"environment variable {variable}: is not a known key; did you mean {suggestion}?" in message
 
 
-def test_variables_that_kubernetes_adds_are_no_configuration() -> None:
+def test_variables_that_kubernetes_adds_are_not_configuration() -> None:
     environ = {
         "SIGHTLINE_SERVICE_HOST": "10.0.0.1",
         "SIGHTLINE_PORT_9464_TCP_ADDR": "x",

@@ -74,4 +74,4 @@ def test_without_degrees_methods_turn_references_as_they_do(rotations: str) -> N
 def test_what_makes_no_sense_is_refused(override_: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence) as refused:
         load(overrides=[override_])
-    assert str(refused.value).count(override_.partition("=")[0]) <= 2, "said once, with its place"
+    assert str(refused.value).count(override_.partition("=")[0]) <= 2, "named once, with its place"

@@ -53,7 +53,7 @@ def test_every_key_is_described_and_no_other_is_allowed() -> None:
         assert part["additionalProperties"] is False
         for name, key in part["properties"].items():
             assert key.get("title"), name
-            # Where a section says the same of itself, the schema says it once, at the section.
+            # Where a section has the same description, the schema holds it once, at the section.
             section = schema["$defs"].get(key.get("$ref", "").rpartition("/")[2], {})
             assert key.get("description") or section.get("description"), name
             has_default = "default" in key or "$ref" in key or key.get("type") in ("object", "array")
@@ -61,7 +61,7 @@ def test_every_key_is_described_and_no_other_is_allowed() -> None:
 
 
 def refusals(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "") -> Iterator[str]:
-    """The part of JSON Schema that says which keys and types may stand where."""
+    """The part of JSON Schema that defines which keys and types may stand where."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:

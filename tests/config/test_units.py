@@ -43,7 +43,7 @@ def test_durations_as_people_write_them(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "7", "d", "7 days", "-1d", "1d -1h", "1e3s", "7dd", "0.5ms", "40000d"]
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"should be a duration|finer than|longer than"):
         parse_duration(text)
 
@@ -57,7 +57,7 @@ def test_sizes_as_people_write_them(text: str, amount: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "MB", "-1MB", "20 megabytes", "0.3B", "1MB 2kB", "20MP"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"should be a whole number|is not a whole number"):
         parse_bytes(text)
 

@@ -1,4 +1,4 @@
-"""An upgrade copies the history first, or does not happen."""
+"""upgrade: it copies the history first, or does not happen."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def revision(path: Path) -> str:
 
 
 def test_the_history_is_copied_as_it_was(history: Path) -> None:
-    said: list[str] = []
-    assert upgrade(url(history), report=said.append) == REVISION
+    reported: list[str] = []
+    assert upgrade(url(history), report=reported.append) == REVISION
     (copy,) = backups.backups_of(history)
     assert copy.name.startswith("history.r0002-")
     assert revision(copy) == "0002"
-    assert str(copy) in said[0]
+    assert str(copy) in reported[0]
     with closing(sqlite3.connect(copy)) as kept:
         assert kept.execute("SELECT COUNT(*) FROM inspection").fetchone() == (3,)
         assert kept.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -81,10 +81,10 @@ def test_without_room_for_a_copy_nothing_is_upgraded(small_disk: Path) -> None:
     assert "--set database.backup_before_upgrade=false" in str(caught.value)
     assert revision(history) == "0002"
     assert sorted(path.name for path in small_disk.iterdir()) == ["history.db", "of others"]
-    said: list[str] = []
+    reported: list[str] = []
     (small_disk / "of others").write_bytes(bytes(room - 500_000))
-    assert upgrade(url(history), backup_first=False, report=said.append) == REVISION
-    assert "without a backup" in said[0]
+    assert upgrade(url(history), backup_first=False, report=reported.append) == REVISION
+    assert "without a backup" in reported[0]
 
 
 def test_a_history_of_a_newer_version_is_not_copied_at_each_start(history: Path) -> None:
@@ -105,15 +105,15 @@ def test_a_copy_holds_what_was_committed_and_not_yet_in_the_file(history: Path) 
         assert kept.execute("SELECT DISTINCT name FROM sku").fetchall() == [("in the log",)]
 
 
-def test_postgresql_is_told_its_own_tool_and_goes_on(postgresql_url: str) -> None:
+def test_postgresql_needs_its_own_tool_and_goes_on(postgresql_url: str) -> None:
     import psycopg
 
     dump = OLD.with_name("r0002.postgresql.sql")
     with psycopg.connect(postgresql_url) as connection:
         connection.execute(dump.read_text())
-    said: list[str] = []
-    assert upgrade(postgresql_url, report=said.append) == REVISION
-    assert "pg_dump --format=custom --file=sightline-r0002.dump" in said[0]
+    reported: list[str] = []
+    assert upgrade(postgresql_url, report=reported.append) == REVISION
+    assert "pg_dump --format=custom --file=sightline-r0002.dump" in reported[0]
     password = parse_url(postgresql_url).password
     assert password is not None
-    assert not any(password in sentence for sentence in said)
+    assert not any(password in sentence for sentence in reported)

@@ -1,3 +1,5 @@
+"""Database: URLs, transactions, and errors of SQLite and PostgreSQL."""
+
 from __future__ import annotations
 
 import threading
@@ -56,7 +58,7 @@ def test_an_unmigrated_database_says_what_to_do(empty_url: str) -> None:
             history.record([entry()])
 
 
-def test_a_file_that_is_no_database_is_said_to_be_damaged(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     path.write_bytes(b"no database at all, but long enough to look like one " * 100)
     (problem,) = check(f"sqlite:///{path}")
@@ -125,7 +127,7 @@ def test_a_locked_file_is_explained(tmp_path: Path) -> None:
         pass
 
 
-def test_no_error_tells_the_password(postgresql_server: PostgresqlServer) -> None:
+def test_no_error_contains_the_password(postgresql_server: PostgresqlServer) -> None:
     secret = "v3ry%40s3cret"
     port = postgresql_server.port
     urls = [

@@ -1,3 +1,5 @@
+"""SqlHistory: inspections, events and feedback, each in one transaction."""
+
 from __future__ import annotations
 
 import threading

@@ -1,4 +1,4 @@
-"""Really damaged files: found before anything is written, and left as they are."""
+"""Integrity of SQLite files: damage is found before anything is written, and left as they are."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def test_a_damaged_file_stops_the_start_and_is_left_as_it_is(
     before = history.read_bytes()
     with pytest.raises(StorageError) as caught:
         prepare(url(history))
-    said = str(caught.value)
-    assert f"the database file {history} is damaged" in said
-    assert "put a backup in its place" in said
-    assert f"sqlite3 {history} .recover" in said
+    sentence = str(caught.value)
+    assert f"the database file {history} is damaged" in sentence
+    assert "put a backup in its place" in sentence
+    assert f"sqlite3 {history} .recover" in sentence
     assert history.read_bytes() == before
     assert "is damaged" in check(url(history), full=True)[0]
     assert history.read_bytes() == before

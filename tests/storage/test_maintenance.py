@@ -1,3 +1,5 @@
+"""upgrade and check: the schema is made, migrated and compared."""
+
 from __future__ import annotations
 
 import subprocess

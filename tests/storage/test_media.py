@@ -1,3 +1,5 @@
+"""MediaFolder: files by their content, whole or not there."""
+
 from __future__ import annotations
 
 import hashlib

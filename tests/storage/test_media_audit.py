@@ -135,7 +135,9 @@ def test_paths_from_elsewhere_are_missing_and_never_looked_at(shop: Shop, tmp_pa
     assert (tmp_path / "precious.jpg").exists()
 
 
-def test_a_reference_whose_image_is_gone_is_told_and_never_dropped(shop: Shop, book: SqlRecipeBook) -> None:
+def test_a_reference_whose_image_is_gone_is_reported_and_never_dropped(
+    shop: Shop, book: SqlRecipeBook
+) -> None:
     path = shop.store(b"reference")
     reference = Reference(Path(path).stem, path, "good-1")
     book.add(bolt_recipe(references=(reference,)))
@@ -174,7 +176,7 @@ def test_what_a_killed_agent_left_half_written_goes(shop: Shop) -> None:
     assert shop.files() == {".incoming/fresh"}
 
 
-def test_what_others_put_there_is_told_and_left(shop: Shop) -> None:
+def test_what_others_put_there_is_reported_and_left(shop: Shop) -> None:
     sha256 = "ab" * 32
     strange = {"notes.txt", "ab/list.csv", "ab/cd/thumbs.db", f"cd/ab/{sha256}.jpg", f"ab/ab/{sha256}.jpg/x"}
     for name in strange:
@@ -213,7 +215,7 @@ def test_a_disk_that_is_not_mounted_does_not_cost_the_rows_their_images(shop: Sh
         media_report.must_belong_together(shop.check.look())
 
 
-def test_some_files_that_are_gone_are_no_reason_to_doubt_the_folder(shop: Shop) -> None:
+def test_some_files_that_are_gone_do_not_cast_doubt_on_the_folder(shop: Shop) -> None:
     paths = [shop.frame(f"f-{number}") for number in range(2 * FEW + 4)]
     for path in paths[: FEW + 1]:
         (shop.folder / path).unlink()

@@ -127,7 +127,7 @@ def test_old_recipes_are_read_and_new_ones_follow(upgraded: Database) -> None:
     first, active = book.get("bolt", 1), book.active("bolt")
     assert isinstance(first, Recipe)
     assert isinstance(active, Recipe)
-    assert [line.origin for line in book.listing("bolt")] == ["enrollment", "template", "enrollment"]
+    assert [row.origin for row in book.listing("bolt")] == ["enrollment", "template", "enrollment"]
     assert first.references == bolt_recipe().references
     assert first.calibration == bolt_recipe().calibration
     assert first.prompts.source is PromptSource.OLLAMA
@@ -193,7 +193,7 @@ def test_every_old_word_is_stored_as_the_new_one(empty_url: str) -> None:
         recipe = SqlRecipeBook(database).get("bolt", 2)
     assert found[:2] == ["job", "burst"]
     assert sorted(found[2:]) == sorted(kinds.values())
-    assert [line.origin for line in listing] == [*origins.values(), "enrollment"]
+    assert [row.origin for row in listing] == [*origins.values(), "enrollment"]
     assert recipe is not None
     assert (recipe.prompt_selection, recipe.margin) == ({"margin": 0.25}, 0.25)
 

@@ -1,3 +1,5 @@
+"""SqlOutbox: messages wait in order for each sink until they are sent."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

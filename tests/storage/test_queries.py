@@ -1,3 +1,5 @@
+"""Queries for reports: summaries and inspections in order of arrival."""
+
 from __future__ import annotations
 
 from datetime import timedelta

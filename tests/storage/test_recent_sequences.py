@@ -33,7 +33,7 @@ def test_the_newest_numbers_of_a_camera_the_oldest_first(history: SqlHistory) ->
     assert history.recent_sequences(Camera("factory", "line-1", "new"), 64) == []
 
 
-def test_what_was_there_when_a_gap_was_told_is_left_out_but_for_the_newest(history: SqlHistory) -> None:
+def test_what_was_there_when_a_gap_was_reported_is_left_out_but_for_the_newest(history: SqlHistory) -> None:
     recorded(history, CAMERA, 5, 9)
     history.record_event(Event("gap", "reported", NOON + timedelta(minutes=1), camera=str(CAMERA)))
     history.record_event(Event("gap", "another's", NOON + timedelta(minutes=9), camera=str(OTHER)))

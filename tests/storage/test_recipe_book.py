@@ -1,3 +1,5 @@
+"""SqlRecipeBook: versions, activation and registered jobs."""
+
 from __future__ import annotations
 
 import tempfile
@@ -51,14 +53,14 @@ def test_versions_count_up_for_each_sku_and_one_is_active(book: SqlRecipeBook) -
 
     book.activate("bolt", 1)
     assert book.active("bolt") == first
-    lines = [(line.sku, line.version, line.active, line.shots, line.threshold) for line in book.listing()]
-    assert lines == [
+    listed = [(row.sku, row.version, row.active, row.shots, row.threshold) for row in book.listing()]
+    assert listed == [
         ("bolt", 1, True, 2, 0.5),
         ("bolt", 2, False, 2, None),
         ("bolt", 3, False, 2, 0.5),
         ("nut", 1, True, 2, 0.5),
     ]
-    assert [line.method for line in book.listing("bolt")] == ["sightline", "sightline", "winclip"]
+    assert [row.method for row in book.listing("bolt")] == ["sightline", "sightline", "winclip"]
 
 
 def test_a_version_that_does_not_exist_cannot_be_activated(book: SqlRecipeBook) -> None:
@@ -137,7 +139,7 @@ def test_words_that_differ_in_severity_only_are_kept_apart(book: SqlRecipeBook, 
         assert connection.execute(select(func.count()).select_from(schema.prompt_set)).scalar_one() == 3
 
 
-def test_a_version_tells_why_it_was_written(book: SqlRecipeBook, database: Database) -> None:
+def test_a_version_holds_why_it_was_written(book: SqlRecipeBook, database: Database) -> None:
     first = book.add(bolt_recipe(note="Ollama did not answer within 60 s"))
     tried_words = {"margin": 0.125, "winner": "template", "auroc": {"template": 0.9, "ollama": 0.775}}
     second = book.add(

@@ -157,7 +157,7 @@ def test_a_chunk_has_rows(shop: Shop) -> None:
         shop.prune(chunk=0)
 
 
-def test_told_to_stop_it_ends_what_it_began_and_goes_on_next_time(shop: Shop) -> None:
+def test_on_a_stop_it_ends_what_it_began_and_goes_on_next_time(shop: Shop) -> None:
     for number in range(5):
         shop.frame(f"f-{number}", (20 - number) * DAY)
     answers = iter([False, False, True])
@@ -184,7 +184,7 @@ def test_a_path_from_elsewhere_is_never_touched(shop: Shop, tmp_path: Path) -> N
     assert outside.read_bytes() == b"precious"
 
 
-def test_a_file_that_the_disk_keeps_is_told_of(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_the_disk_keeps_is_logged(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     path = shop.frame("stuck", 8 * DAY)
     (shop.folder / path).unlink()
     (shop.folder / path).mkdir()
@@ -408,7 +408,7 @@ def plan(shop: Shop, run: Callable[[], object]) -> list[str]:
         ]
 
 
-def test_no_question_of_the_retention_reads_the_whole_history(shop: Shop) -> None:
+def test_no_query_of_the_retention_reads_the_whole_history(shop: Shop) -> None:
     """A history of years has millions of rows, nearly all of them without images."""
     if not shop.database.is_sqlite:
         pytest.skip("PostgreSQL plans by how many rows there are; SQLite's plan shows the indexes")

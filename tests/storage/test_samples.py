@@ -61,7 +61,7 @@ def frame(
     )
 
 
-def said(history: SqlHistory, number: int, truth: str, after_s: float = 0.0) -> None:
+def answered(history: SqlHistory, number: int, truth: str, after_s: float = 0.0) -> None:
     at = NOW + timedelta(hours=1, seconds=after_s)
     assert history.record_feedback(Feedback(truth, at, inspection_id=f"i-{number}"))
 
@@ -92,9 +92,9 @@ def test_first_frames_are_there_and_the_retention_leaves_them(
 
 def test_the_latest_word_decides_whether_a_frame_is_good(history: SqlHistory, samples: SqlSamples) -> None:
     history.record([frame(number) for number in range(1, 4)])
-    said(history, 1, "defective")
-    said(history, 2, "defective")
-    said(history, 2, "good", after_s=5.0)
+    answered(history, 1, "defective")
+    answered(history, 2, "defective")
+    answered(history, 2, "good", after_s=5.0)
     assert [one.frame_id for one in samples.first_frames("bolt", 9)] == ["f-2", "f-3"]
 
 
@@ -108,7 +108,7 @@ def test_judged_scores_are_those_of_the_versions_asked_for(
     history.record([frame(3, verdict=Verdict.REVIEW, recipe=first.id), frame(4, recipe=second.id, version=2)])
     history.record([frame(5, verdict=Verdict.ERROR, recipe=first.id), frame(6), frame(7, sku="nut")])
     for number, truth in ((2, "defective"), (4, "good")):
-        said(history, number, truth)
+        answered(history, number, truth)
     old = [
         JudgedScore(0.1, True, None, 1, None),
         JudgedScore(0.2, False, False, 1, 0.15),
@@ -125,8 +125,8 @@ def test_the_newest_judged_scores_are_given_with_the_latest_word(
 ) -> None:
     recipe = book.add(bolt_recipe())
     history.record([frame(number, recipe=recipe.id) for number in (5, 3, 1, 2, 4)])
-    said(history, 4, "defective")
-    said(history, 4, "good", after_s=5.0)
+    answered(history, 4, "defective")
+    answered(history, 4, "good", after_s=5.0)
     found = samples.judged("bolt", [1], 2)
     assert [(one.score, one.good) for one in found] == [(0.4, True), (0.5, None)]
     other = book.add(bolt_recipe())

@@ -1,3 +1,5 @@
+"""The SQL views: their figures, and their columns on both databases."""
+
 from __future__ import annotations
 
 import re
@@ -40,7 +42,7 @@ def moment(value: Any) -> datetime:
 
 @pytest.fixture
 def a_shift(history: SqlHistory, book: SqlRecipeBook) -> None:
-    """Two hours of bolts under two recipe versions, one nut, and what people said about them."""
+    """Two hours of bolts under two recipe versions, one nut, and the feedback of people."""
     stamps = []
     for _ in range(2):
         recipe = book.add(bolt_recipe())
@@ -60,7 +62,7 @@ def a_shift(history: SqlHistory, book: SqlRecipeBook) -> None:
         inspected("k", REVIEW, sku="nut", camera=Camera("factory", "line-2", "cam-b")),
     ]
     history.record([Entry(inspection) for inspection in inspections])
-    said = [
+    feedback = [
         ("b", "good", 0),
         ("b", "defective", 5),  # an escape: the later word wins
         ("b", "good", 3),
@@ -69,7 +71,7 @@ def a_shift(history: SqlHistory, book: SqlRecipeBook) -> None:
         ("g", "defective", 0),  # counts among the defects although it was only in review
         ("f", "defective", 0),
     ]
-    for frame, truth, minutes in said:
+    for frame, truth, minutes in feedback:
         at = NOON + timedelta(hours=2, minutes=minutes)
         assert history.record_feedback(Feedback(truth, at, frame_id=frame, by="Ada", note=f"{minutes}"))
 
