@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in NAMES if options.campaign == "all" else (options.campaign,):
         for database in _databases(options, name):
             for label, campaign in _campaigns(name, database, options):
-                _say(f"{label} on {database}...")
+                _print(f"{label} on {database}...")
                 results.append(_play(label, database, campaign))
-                _say(f"  {_told(results[-1])}")
+                _print(f"  {_summary(results[-1])}")
                 # Written after each: a long run that is ended early leaves what it has.
                 if options.report is not None:
                     options.report.write_text(report.write(results))
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("campaign", choices=("all", *NAMES))
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), help="default: as each campaign says")
+    parser.add_argument(
+        "--database", choices=("sqlite", "postgresql"), help="default: as each campaign chooses"
+    )
     parser.add_argument("--frames", type=int, help="frames in the stream; of fuzz: messages that are bad")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="a Markdown file")
@@ -91,13 +93,13 @@ def _play(name: str, database: str, campaign: Campaign) -> Result:
             return result.end()
 
 
-def _told(result: Result) -> str:
+def _summary(result: Result) -> str:
     if result.skipped is not None:
         return f"skipped: {result.skipped}"
     return f"{'passed' if result.passed else 'FAILED'} in {result.duration_s:.0f} s\n{result}"
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Agent:
-    """``sightline run`` as a process; what it says is appended to one log."""
+    """``sightline run`` as a process; its output is appended to one log."""
 
     def __init__(self, config: Path) -> None:
         self._config = config
@@ -69,13 +69,13 @@ class Agent:
 
     @property
     def log_tail(self) -> str:
-        """The end of what it said, for whoever has to find out why a campaign failed."""
+        """The end of its log, for whoever has to find out why a campaign failed."""
         try:
             return self._log.read_text(errors="replace")[-3000:]
         except FileNotFoundError:
             return ""
 
-    def said(self, text: str) -> int:
+    def logged(self, text: str) -> int:
         """How many lines of the log hold ``text``."""
         try:
             with self._log.open(errors="replace") as log:
@@ -85,7 +85,7 @@ class Agent:
 
     @property
     def resident_kb(self) -> int:
-        """Resident memory in KiB (Linux); 0 where the system does not tell."""
+        """Resident memory in KiB (Linux); 0 if the system does not report it."""
         try:
             lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         except OSError:
@@ -94,7 +94,7 @@ class Agent:
         return int(found.split()[1])
 
     def threads(self, timeout_s: float = 10.0) -> list[str]:
-        """Names of its Python threads; none where it does not live or does not answer."""
+        """Names of its Python threads; none if it does not live or does not answer."""
         if not self.alive:
             return []
         self._threads.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Who is told: a subscriber with a session that outlives its connection, and a watcher of the status."""
+"""A subscriber to verdicts, whose session outlives its connection, and a watcher of the status."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Customer(Client):
     def __init__(self, url: str, *, client_id: str = "chaos-customer") -> None:
         super().__init__(url, client_id, persistent=True)
         self.verdicts: dict[str, Counter[str]] = {}
-        """Frame id -> inspection ids, with how often each was told."""
+        """Frame id -> inspection ids, with how often each came."""
         self.messages = 0
         self.unreadable = 0
 
     @property
     def repeated(self) -> int:
-        """Verdicts that were told more than once, as "at least once" allows."""
+        """Verdicts that came more than once, as "at least once" allows."""
         return self.messages - self.unreadable - len(self.verdicts)
 
     def _connected(self, client: mqtt.Client) -> None:
@@ -44,7 +44,7 @@ class Watcher(Client):
     def __init__(self, url: str) -> None:
         super().__init__(url, "chaos-watcher")
         self.births = 0
-        """How often the agent said ``online`` while this watched."""
+        """How often the agent published ``online`` while this watched."""
 
     def _connected(self, client: mqtt.Client) -> None:
         client.subscribe(f"{SITE}/sightline/+/status", qos=1)

@@ -1,4 +1,4 @@
-"""The three figures: rows against frames, duplicates, verdicts told."""
+"""The three figures: rows against frames, duplicates, verdicts delivered."""
 
 from __future__ import annotations
 
@@ -80,19 +80,19 @@ def judge(
     """
     rows = read_rows(url)
     frames = set(published)
-    told = {frame: set(ids) for frame, ids in customer.verdicts.items()}
+    delivered = {frame: set(ids) for frame, ids in customer.verdicts.items()}
     expected = {frame: row for frame, row in rows.inspections.items() if frame not in rows.skipped}
     lost = frames - set(rows.inspections)
-    untold = set(expected) - set(told) - set(lost_by_broker)
-    unequal = [frame for frame, ids in told.items() if ids != {rows.inspections.get(frame)}]
+    undelivered = set(expected) - set(delivered) - set(lost_by_broker)
+    unequal = [frame for frame, ids in delivered.items() if ids != {rows.inspections.get(frame)}]
     result.figures |= {
         "frames": len(frames),
         "rows": rows.count,
         "duplicates": rows.duplicates,
         "frames without a row": len(lost),
         "rows without a frame": len(set(rows.inspections) - frames),
-        "verdicts not told": len(untold),
-        "verdicts told again": customer.repeated,
+        "verdicts not delivered": len(undelivered),
+        "verdicts delivered again": customer.repeated,
         "ids that differ between row and message": len(unequal),
         "verdicts": dict(rows.verdicts),
         "events": dict(rows.events),
@@ -100,7 +100,7 @@ def judge(
     }
     result.check("one row for every frame", rows.count == len(frames) and not lost)
     result.check("no duplicates", rows.duplicates == 0)
-    result.check("every verdict told at least once", not untold)
+    result.check("every verdict delivered at least once", not undelivered)
     result.check("one inspection id for a frame, the same in row and message", not unequal)
     result.check("every message readable", customer.unreadable == 0)
     result.check("the outbox is empty", rows.unsent == 0)

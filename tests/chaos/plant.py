@@ -93,7 +93,7 @@ class Plant:
         self._stack.close()
 
     def start_agent(self) -> None:
-        """Start the agent and wait until it says ``online``."""
+        """Start the agent and wait until it publishes ``online``."""
         before = self.watcher.births
         self.agent.start()
         deadline = time.monotonic() + START_S
@@ -101,7 +101,7 @@ class Plant:
             if not self.agent.alive or time.monotonic() > deadline:
                 raise RuntimeError(f"the agent does not come online:\n{self.agent.log_tail}")
 
-    def wait_told(self, count: int, *, stall_s: float = STALL_S) -> bool:
+    def wait_delivered(self, count: int, *, stall_s: float = STALL_S) -> bool:
         """Wait until the customer knows the verdicts on ``count`` frames; False once nothing new comes
         for ``stall_s``, neither a verdict nor a row: after a fault the agent works off what waited first."""
         known: tuple[int, int] | None = None

@@ -28,9 +28,9 @@ def write(results: Sequence[Result]) -> str:
         "",
         *(f"- {name}: {value}" for name, value in _surroundings()),
         "",
-        "| campaign | database | frames | rows | duplicates | not told | outcome | took |",
+        "| campaign | database | frames | rows | duplicates | not delivered | outcome | took |",
         "|---|---|---|---|---|---|---|---|",
-        *(_line(result) for result in results),
+        *(_table_row(result) for result in results),
         "",
     ]
     for result in results:
@@ -38,7 +38,7 @@ def write(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def _line(result: Result) -> str:
+def _table_row(result: Result) -> str:
     figures = result.figures
     cells = [
         result.name,
@@ -46,7 +46,7 @@ def _line(result: Result) -> str:
         figures.get("frames", result.parameters.get("good frames", "")),
         figures.get("rows", ""),
         figures.get("duplicates", ""),
-        figures.get("verdicts not told", ""),
+        figures.get("verdicts not delivered", ""),
         _outcome(result),
         f"{result.duration_s:.0f} s",
     ]

@@ -18,7 +18,7 @@ class Result:
     checks: list[tuple[str, bool]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     skipped: str | None = None
-    """Why it could not be run here; None where it was."""
+    """Why it could not be run here; None if it was."""
     started: float = field(default_factory=time.monotonic)
     duration_s: float = 0.0
 

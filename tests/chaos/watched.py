@@ -1,4 +1,4 @@
-"""``sightline`` with one ear open: on SIGUSR1 it writes the names of its threads to a file.
+"""``sightline`` that writes, on SIGUSR1, the names of its threads to a file.
 
 Nothing else differs from the installed command. Run as ``python -m tests.chaos.watched run --config FILE``.
 """

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from tests.chaos.messages import BASE, FRAME_TOPIC
 from tests.fixtures.mosquitto import free_port
 
-_Tell = Callable[[int, int, bytes], None]
+_OnPacket = Callable[[int, int, bytes], None]
 _CHUNK = 65_536
 _PUBLISH, _PUBACK = 3, 4
 
@@ -29,10 +29,10 @@ class Testimony:
 
     frames_delivered: set[str] = field(default_factory=set)
     frames_acknowledged: set[str] = field(default_factory=set)
-    """The agent told the broker to forget these."""
+    """The agent acknowledged these to the broker."""
     verdicts_published: set[str] = field(default_factory=set)
     verdicts_acknowledged: set[str] = field(default_factory=set)
-    """The broker told the agent that it has the verdicts on these."""
+    """The broker acknowledged the verdicts on these to the agent."""
     out_of_order: int = 0
     """Acknowledgements that overtook an earlier delivery of their connection."""
     strangers: int = 0
@@ -107,10 +107,10 @@ class _Link:
         self._due: deque[int] = deque()
         self._delivered: dict[int, str] = {}
         self._published: dict[int, str] = {}
-        self.from_agent = _Reader(self._agent_says)
-        self.from_broker = _Reader(self._broker_says)
+        self.from_agent = _Reader(self._from_agent)
+        self.from_broker = _Reader(self._from_broker)
 
-    def _broker_says(self, kind: int, flags: int, body: bytes) -> None:
+    def _from_broker(self, kind: int, flags: int, body: bytes) -> None:
         with self._lock:
             if kind == _PUBACK:
                 key = self._published.pop(int.from_bytes(body[:2], "big"), None)
@@ -123,17 +123,17 @@ class _Link:
                 if topic == FRAME_TOPIC:
                     self._testimony.frames_delivered.add(self._delivered[mid])
 
-    def _agent_says(self, kind: int, flags: int, body: bytes) -> None:
+    def _from_agent(self, kind: int, flags: int, body: bytes) -> None:
         with self._lock:
             if kind == _PUBACK:
-                self._settle(int.from_bytes(body[:2], "big"))
+                self._acknowledged(int.from_bytes(body[:2], "big"))
             elif kind == _PUBLISH and (flags >> 1) & 3 == 1:
                 topic, mid, _properties, payload = _publish(body)
                 if topic == f"{BASE}/verdict":
                     self._published[mid] = json.loads(payload)["frame_id"]
                     self._testimony.verdicts_published.add(self._published[mid])
 
-    def _settle(self, mid: int) -> None:
+    def _acknowledged(self, mid: int) -> None:
         key = self._delivered.pop(mid, None)
         if key is None:
             self._testimony.strangers += 1
@@ -147,8 +147,8 @@ class _Link:
 class _Reader:
     """Cuts a stream into MQTT control packets (MQTT 5 section 2.1)."""
 
-    def __init__(self, tell: _Tell) -> None:
-        self._tell = tell
+    def __init__(self, on_packet: _OnPacket) -> None:
+        self._on_packet = on_packet
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -167,7 +167,7 @@ class _Reader:
                 return
             first, body = self._buffer[0], bytes(self._buffer[index + 1 : end])
             del self._buffer[:end]
-            self._tell(first >> 4, first & 0x0F, body)
+            self._on_packet(first >> 4, first & 0x0F, body)
 
 
 def _publish(body: bytes) -> tuple[str, int, dict[str, str], bytes]:

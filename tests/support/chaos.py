@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def play(campaign: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """What a campaign or its plant returns; skips where it cannot be played here."""
+    """What a campaign or its plant returns; the test is skipped if it cannot be played here."""
     try:
         return campaign(*arguments, **options)
     except NotHereError as reason:

@@ -30,11 +30,11 @@ class ImageHost:
 
 @contextmanager
 def image_host(image: bytes, context: ssl.SSLContext | None = None) -> Iterator[ImageHost]:
-    """``context``: by TLS. On 127.0.0.1 and a free port. The path says how it answers:
+    """``context``: by TLS. On 127.0.0.1 and a free port. The path chooses how it answers:
 
-    ``good``, ``chunked``, ``close`` (no length), ``redirect``, ``missing``, ``huge`` (more than is said),
+    ``good``, ``chunked``, ``close`` (no length), ``redirect``, ``missing``, ``huge`` (more than is declared),
     ``endless``, ``trickle`` (a byte of the body now and then), ``crawl`` (of the head), ``silent``,
-    ``half`` (less than it says), ``gzip`` (a bomb), ``junk`` (no HTTP), ``headers`` (without end),
+    ``half`` (less than is declared), ``gzip`` (a bomb), ``junk`` (no HTTP), ``headers`` (without end),
     ``nothing`` (closes at once).
     """
 

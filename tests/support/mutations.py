@@ -212,7 +212,7 @@ def _other_formats() -> tuple[bytes, ...]:
 
 
 def other_format(draw: random.Random) -> bytes:
-    """What is no JPEG and no PNG, or only says so."""
+    """Bytes that are not a JPEG or PNG, or only begin like one."""
     magic = draw.choice((b"", b"", b"\xff\xd8\xff", SIGNATURE))
     return magic + draw.choice(_other_formats())
 

@@ -14,7 +14,7 @@ from agent.telemetry import Counters, Measures
 
 T = TypeVar("T")
 
-STAGES = ("decode", "inspect", "record", "announce")
+STAGES = ("decode", "inspect", "record", "publish-mqtt")
 
 
 def stage(name: str, *, alive: bool = True, restarts: int = 0, busy_s: float | None = None) -> StageState:

@@ -31,7 +31,7 @@ _DRIP_S = 0.02
 
 @dataclass(frozen=True)
 class Say:
-    """An answer of the model; whatever is no text is written as JSON."""
+    """An answer of the model; whatever is not a text is written as JSON."""
 
     content: Any
     done_reason: str = "stop"
@@ -83,7 +83,7 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """What the user's messages say, the last one last."""
+        """The text of the user's messages, the last one last."""
         return "\n".join(m["content"] for m in self.body["messages"] if m["role"] == "user")
 
     @property
@@ -93,7 +93,7 @@ class Asked:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the question says of the product."""
+        """The part of the question about the product."""
         found = re.search(r"<data>\n(.*?)\n</data>", self.text, re.DOTALL)
         return json.loads(found[1]) if found else {}
 
@@ -196,7 +196,7 @@ class OllamaServer:
     Args:
         script: replies to the next chats.
         otherwise: who answers when the script is over.
-        models: name to capabilities. ``None`` capabilities are what an old server says: nothing.
+        models: name to capabilities. ``None`` capabilities: an old server reports nothing.
         port: to listen on, 0 for a free one.
         refuses_think: answer 400 to a question that speaks of thinking, as for a model that cannot.
     """
@@ -277,7 +277,7 @@ class _Listener(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that hangs up is no error of the server."""
+        """A caller that hangs up is not an error of the server."""
 
 
 class _Handler(BaseHTTPRequestHandler):

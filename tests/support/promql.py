@@ -11,7 +11,7 @@ _GROUPING = re.compile(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(?!\s*\(|[a-zA-Z0-9_:])")
 _WORDS = {"and", "or", "unless", "bool", "offset", "by", "on"}
 _NOT_OURS = {"up"}
-"""What Prometheus itself says of a target."""
+"""What Prometheus itself records of a target."""
 
 
 def metrics_of(expression: str) -> set[str]:

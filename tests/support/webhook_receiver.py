@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server that answers as a test says and keeps what it received."""
+"""A receiver of webhooks: a real HTTP server that answers as a test sets and keeps what it received."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WebhookReceiver:
     ``close``: answers, and closes the connection without saying so before."""
     delay_s: float = 0.2
     refuse: bytes | None = None
-    """Bodies that contain this are answered with 422, whatever ``status`` says."""
+    """Bodies that contain this are answered with 422, whatever ``status`` is."""
     secure: bool = False
     received: list[Received] = field(default_factory=list)
     server: _Server | None = None
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the test says what is worth saying."""
+        """Nothing: a test's failure shows what matters."""
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,4 +1,4 @@
-"""Images that the tests publish: drawn ones, and photographs where they lie beside the checkout."""
+"""Images that the tests publish: drawn ones, and real photographs if they lie beside the checkout."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def drawn(family: str, count: int, *, every_nth_defective: int = 4, prefix: str 
 
 
 def photographs(name: str) -> Path:
-    """The folder of one set of real photographs; skips where it is missing."""
+    """The folder of one set of real photographs; the test is skipped if it is missing."""
     folder = SHARED / "data" / name
     if not folder.is_dir():
         pytest.skip(f"the photographs {name!r} are not beside this checkout (shared/data/{name})")

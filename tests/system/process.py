@@ -45,7 +45,7 @@ def write_config(folder: Path, broker_url: str, database_url: str, **sections: d
 
 
 class AgentProcess:
-    """``sightline run``; what it says goes to a file beside its configuration."""
+    """``sightline run``; its output goes to a file beside its configuration."""
 
     def __init__(self, config: Path) -> None:
         self._config = config

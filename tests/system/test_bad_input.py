@@ -1,4 +1,4 @@
-"""What is no usable frame becomes an ERROR row or an event; its neighbours are judged, nothing stops."""
+"""An unusable message becomes an ERROR row or an event; its neighbours are judged, nothing stops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASE = "factory/line-1/cam-1"
 
 
 def _huge_png_header() -> bytes:
-    """A PNG that says 40,000 x 40,000 pixels and holds almost none."""
+    """A PNG that claims 40,000 x 40,000 pixels and holds almost none."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -29,7 +29,7 @@ def test_bad_frames_end_as_errors_between_good_ones(
 ) -> None:
     good = list(drawn("gear", 8))
     bad = [
-        b"this is no image",
+        b"this is not an image",
         good[0].encoded[: len(good[0].encoded) // 2],
         _huge_png_header(),
         json.dumps({"frame_id": "no-image", "sku": "gear"}).encode(),

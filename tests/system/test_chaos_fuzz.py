@@ -30,7 +30,7 @@ def test_a_message_that_the_client_library_refuses_stops_nobody(tmp_path: Path) 
         plant.start_agent()
         with Producer(plant.broker.url, [*good[:10], poison, *good[10:]]) as camera:
             assert camera.wait_acknowledged(21, 30)
-            told = plant.customer.wait_for(
+            delivered = plant.customer.wait_for(
                 lambda: {message.key for message in good} <= set(plant.customer.verdicts), 30
             )
-        assert told, f"{len(plant.customer.verdicts)} of 20 good frames have a verdict"
+        assert delivered, f"{len(plant.customer.verdicts)} of 20 good frames have a verdict"

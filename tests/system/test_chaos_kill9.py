@@ -1,4 +1,4 @@
-"""kill -9 at random instants: one row for every frame, every verdict told. Long form: ``make chaos``."""
+"""kill -9 at random instants: one row for every frame, every verdict delivered. Long form: ``make chaos``."""
 
 from __future__ import annotations
 

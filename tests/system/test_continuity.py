@@ -1,4 +1,4 @@
-"""A camera that loses frames and then falls silent: a customer is told, by the agent as it is installed."""
+"""A camera that loses frames and then falls silent: the installed agent alerts the customer."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def test_lost_frames_and_silent_cameras_reach_the_customer(
     options = BrokerOptions(url=broker.url, client_id="camera-under-test", session_expiry_s=0)
     with Subscriber(broker.url, "factory/+/+/alert", "factory/sightline/+/status") as customer:
 
-        def told(kind: str, camera: Camera = CAMERA) -> bool:
+        def alerted(kind: str, camera: Camera = CAMERA) -> bool:
             alerts = [one for one in customer.of("alert") if one["kind"] == kind]
             return [one["camera"] for one in alerts].count(str(camera)) == 1
 
         customer.wait_for(lambda s: bool(s.of("status")), 60, "the agent's birth")
         with CameraPublisher(options, Topics("factory"), CAMERA) as publisher:
             assert publisher.run([shot(number) for number in (0, 1, 4)]).acknowledged == 3
-            customer.wait_for(lambda _: told("gap"), 20, "the gap")
-            customer.wait_for(lambda _: told("silent"), 30, "the silence")
+            customer.wait_for(lambda _: alerted("gap"), 20, "the gap")
+            customer.wait_for(lambda _: alerted("silent"), 30, "the camera timeout")
             never = Camera("factory", "line-1", "never")
-            customer.wait_for(lambda _: told("silent", never), 30, "the camera that never sent")
+            customer.wait_for(lambda _: alerted("silent", never), 30, "the camera that never sent")
             assert publisher.run([shot(5)]).acknowledged == 1
-            customer.wait_for(lambda _: told("heard"), 30, "the end of the silence")
+            customer.wait_for(lambda _: alerted("heard"), 30, "the end of the timeout")
     assert agent.stop() == 0
     found = rows(
         sqlite_url, "SELECT kind, camera, message FROM event WHERE kind IN ('gap', 'silent', 'heard')"

@@ -62,7 +62,7 @@ def test_the_decoder_comes_and_goes_with_the_agent(
     with Subscriber(broker.url, f"{BASE}/verdict", "factory/sightline/+/status") as customer:
 
         def judged(count: int) -> None:
-            # Some may be told again: the agent is killed before it knows that they were heard.
+            # Some may come again: the agent is killed before their acknowledgements reach it.
             customer.wait_for(lambda s: len(s.frame_ids()) == count, 60, f"{count} verdicts")
 
         customer.wait_for(lambda s: bool(s.of("status")), 60, "the agent's birth")

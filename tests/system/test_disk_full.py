@@ -1,4 +1,4 @@
-"""A whole agent whose disk is full to the last byte: it tells, makes room, and goes on without a person."""
+"""A whole agent whose disk is full to the last byte: it alerts, makes room, and goes on without a person."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fill(file: Path) -> None:
 
 
 def kinds(customer: Subscriber) -> list[str]:
-    """What the agent told of its disk, in order."""
+    """The agent's alerts about its disk, in order."""
     return [alert["kind"] for alert in customer.of("alert") if alert["camera"] == AGENT]
 
 
@@ -77,6 +77,8 @@ def test_frames_wait_for_room_that_the_agent_makes_and_none_is_lost(
     kept = [media / row["image_path"] for row in found if row["image_path"] is not None]
     assert DURING < len(kept) < BEFORE + DURING
     assert all(file.is_file() for file in kept)
-    told = [row["kind"] for row in rows(url, "SELECT kind FROM event WHERE kind LIKE 'disk-%' ORDER BY id")]
-    assert told[0] == "disk-full"
-    assert told[-1] == "disk-recovered"
+    recorded = [
+        row["kind"] for row in rows(url, "SELECT kind FROM event WHERE kind LIKE 'disk-%' ORDER BY id")
+    ]
+    assert recorded[0] == "disk-full"
+    assert recorded[-1] == "disk-recovered"

@@ -1,4 +1,4 @@
-"""The agent ends in bounded time and says how, whatever state it is in: for systemd to start it anew."""
+"""The agent ends in bounded time with an exit status and a final status message, whatever state it is in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 CAMERA = Camera("factory", "line-1", "cam-1")
 STATUS = "factory/sightline/under-test/status"
 BOUND_S = 60.0
-"""What systemd is told to wait."""
+"""How long systemd is configured to wait."""
 
 
 def publish(url: str, frames: int) -> None:
@@ -31,7 +31,7 @@ def publish(url: str, frames: int) -> None:
         assert publisher.run(list(drawn("gear", frames))).acknowledged == frames
 
 
-def said(subscriber: Subscriber) -> list[str]:
+def statuses(subscriber: Subscriber) -> list[str]:
     return [message["status"] for message in subscriber.of("status")]
 
 
@@ -42,16 +42,16 @@ def test_a_model_that_hangs_ends_the_agent_with_an_error_and_its_frame_does_not_
     hanging = {"method": "null", "null_cost_ms": 3_600_000, "max_batch": 1}
     agent = start_agent(broker.url, sqlite_url, inspection=hanging, agent={"hang_after": "1s"})
     with Subscriber(broker.url, STATUS, "factory/line-1/cam-1/verdict") as customer:
-        customer.wait_for(lambda s: "online" in said(s), 60, "the agent's birth")
+        customer.wait_for(lambda s: "online" in statuses(s), 60, "the agent's birth")
         publish(broker.url, 1)
-        customer.wait_for(lambda s: "offline" in said(s), BOUND_S, "the agent's end")
+        customer.wait_for(lambda s: "offline" in statuses(s), BOUND_S, "the agent's end")
         assert agent.wait(BOUND_S) == 1
         assert "did not come back within 1 s" in agent.log
         (row,) = rows(sqlite_url, "SELECT verdict, reason FROM inspection_history")
         assert row["verdict"] == "ERROR"
         assert "inspect stage" in row["reason"]
         agent.start()  # as systemd does
-        customer.wait_for(lambda s: said(s)[-1] == "online", 60, "the second start")
+        customer.wait_for(lambda s: statuses(s)[-1] == "online", 60, "the second start")
         customer.wait_for(lambda s: len(s.frame_ids()) == 1, 60, "the verdict")
         assert agent.stop(BOUND_S) == 0
     assert len(rows(sqlite_url, "SELECT frame_id FROM inspection_history")) == 1
@@ -63,12 +63,12 @@ def test_sigterm_while_the_database_is_locked_ends_in_time_and_loses_nothing(
     broker = start_mosquitto(persistence=True)
     agent = start_agent(broker.url, sqlite_url, inspection={"method": "null"})
     with Subscriber(broker.url, STATUS, "factory/line-1/cam-1/verdict") as customer:
-        customer.wait_for(lambda s: "online" in said(s), 60, "the agent's birth")
+        customer.wait_for(lambda s: "online" in statuses(s), 60, "the agent's birth")
         lock = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
         lock.execute("BEGIN EXCLUSIVE")
         publish(broker.url, 30)
         assert agent.stop(BOUND_S) == 0
-        assert said(customer)[-1] == "stopped"
+        assert statuses(customer)[-1] == "stopped"
         lock.execute("ROLLBACK")
         lock.close()
         agent.start()
@@ -83,6 +83,6 @@ def test_sigterm_while_the_broker_is_away_ends_in_time(
     broker = start_mosquitto(persistence=True)
     agent = start_agent(broker.url, sqlite_url, inspection={"method": "null"})
     with Subscriber(broker.url, STATUS) as customer:
-        customer.wait_for(lambda s: "online" in said(s), 60, "the agent's birth")
+        customer.wait_for(lambda s: "online" in statuses(s), 60, "the agent's birth")
     broker.stop(kill=True)
     assert agent.stop(BOUND_S) == 0

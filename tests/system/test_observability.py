@@ -1,4 +1,4 @@
-"""Seen from outside, the agent tells the truth: each part is broken, and a real HTTP client asks."""
+"""Metrics and health pages of a whole agent: each part is broken, and a real HTTP client looks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.deploy.test_monitoring import queries, rules, told_by
 from tests.fixtures.mosquitto import Mosquitto, StartMosquitto, free_port
 from tests.support.factory import wait_until
 from tests.support.promql import metrics_of
-from tests.system.asked import UNWELL_S, Asked
+from tests.system.agent_pages import UNWELL_S, AgentPages
 from tests.system.conftest import StartAgent
 from tests.system.images import drawn
 from tests.system.process import write_config
@@ -71,7 +71,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd
 
 
 @contextmanager
-def inside(folder: Path, broker: Mosquitto, **sections: dict[str, Any]) -> Iterator[tuple[Agent, Asked]]:
+def inside(folder: Path, broker: Mosquitto, **sections: dict[str, Any]) -> Iterator[tuple[Agent, AgentPages]]:
     """The agent in this process, so that a test can break its parts."""
     port = free_port()
     url = f"sqlite:///{folder / 'history.db'}"
@@ -86,19 +86,19 @@ def inside(folder: Path, broker: Mosquitto, **sections: dict[str, Any]) -> Itera
     agent = Application().agent(load(config, environ={}).settings)
     try:
         agent.start()
-        yield agent, Asked(port)
+        yield agent, AgentPages(port)
     finally:
         agent.stop()
 
 
-def test_a_broker_that_goes_and_comes_and_what_a_scrape_tells(
+def test_a_broker_that_goes_and_comes_and_what_a_scrape_holds(
     sqlite_url: str, start_mosquitto: StartMosquitto, start_agent: StartAgent, systemd: Systemd
 ) -> None:
     broker, port = start_mosquitto(), free_port()
     agent = start_agent(broker.url, sqlite_url, inspection=NULL, metrics={"enabled": True, "port": port})
-    asked = Asked(port)
+    pages = AgentPages(port)
     systemd.wait_for("READY=1")
-    asked.wait_ready()
+    pages.wait_ready()
     systemd.wait_for("WATCHDOG=1\nSTATUS=judging frames")
     shots = list(drawn("gear", 4))
     with Subscriber(broker.url, f"{BASE}/verdict") as customer:
@@ -107,48 +107,48 @@ def test_a_broker_that_goes_and_comes_and_what_a_scrape_tells(
             customer.publish(f"{BASE}/frame", shot.encoded)
         customer.publish(f"{BASE}/frame", b"no image")
         customer.wait_for(lambda s: len(s.of("verdict")) == 5, 60, "five verdicts")
-    wait_until(lambda: asked.value("outbox_messages", sink="mqtt") == 0, "the outbox to be empty", UNWELL_S)
-    assert asked.value("frames_received_total") == 5
-    assert asked.value("frames_judged_total", verdict="ERROR") == 1
-    assert asked.value("frame_seconds_count") == 5
-    assert {asked.value("stage_seconds_count", stage=one) for one in ("queue", "decode", "infer")} == {5.0}
-    assert asked.value("camera_frames_total", camera="factory/line-1/cam-1") == 5
-    assert asked.value("database_size_bytes") > 0
-    told = told_by(asked.metrics())
+    wait_until(lambda: pages.value("outbox_messages", sink="mqtt") == 0, "the outbox to be empty", UNWELL_S)
+    assert pages.value("frames_received_total") == 5
+    assert pages.value("frames_judged_total", verdict="ERROR") == 1
+    assert pages.value("frame_seconds_count") == 5
+    assert {pages.value("stage_seconds_count", stage=one) for one in ("queue", "decode", "infer")} == {5.0}
+    assert pages.value("camera_frames_total", camera="factory/line-1/cam-1") == 5
+    assert pages.value("database_size_bytes") > 0
+    scraped = told_by(pages.metrics())
     for expression in (*queries(), *(rule["expr"] for rule in rules())):
-        assert metrics_of(expression) <= told, expression
+        assert metrics_of(expression) <= scraped, expression
 
     broker.stop(kill=True)
-    assert asked.wait_wrong("broker")
-    wait_until(lambda: "nothing listens there" in asked.wrong()["broker"], "the reason", UNWELL_S)
-    assert asked.status("/healthz") == 200
-    assert asked.value("broker_connected") == 0
+    assert pages.wait_wrong("broker")
+    wait_until(lambda: "nothing listens there" in pages.wrong()["broker"], "the reason", UNWELL_S)
+    assert pages.status("/healthz") == 200
+    assert pages.value("broker_connected") == 0
     systemd.wait_for("WATCHDOG=1\nSTATUS=broker: ")
     broker.start()
-    asked.wait_ready()
-    assert asked.value("mqtt_connections_total", outcome="lost") == 1
+    pages.wait_ready()
+    assert pages.value("mqtt_connections_total", outcome="lost") == 1
     assert agent.stop() == 0
     systemd.wait_for("STOPPING=1")
-    assert asked.status("/healthz") == 0
+    assert pages.status("/healthz") == 0
 
 
 def test_a_database_that_cannot_be_read(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    with inside(tmp_path, mosquitto, agent={"id": "unreadable"}) as (_agent, asked):
-        asked.wait_ready()
+    with inside(tmp_path, mosquitto, agent={"id": "unreadable"}) as (_agent, pages):
+        pages.wait_ready()
         other = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
         other.execute("ALTER TABLE outbox RENAME TO elsewhere")
-        assert "no such table" in asked.wait_wrong("storage")
-        assert asked.status("/healthz") == 200
-        assert asked.value("outbox_messages", sink="mqtt") == -1
-        assert asked.value("scrape_errors_total", part="outbox") >= 1
-        assert asked.value("frames_received_total") == 0
+        assert "no such table" in pages.wait_wrong("storage")
+        assert pages.status("/healthz") == 200
+        assert pages.value("outbox_messages", sink="mqtt") == -1
+        assert pages.value("scrape_errors_total", part="outbox") >= 1
+        assert pages.value("frames_received_total") == 0
         other.execute("ALTER TABLE elsewhere RENAME TO outbox")
-        asked.wait_ready()
+        pages.wait_ready()
         other.close()
         shutil.move(tmp_path / "history.db", tmp_path / "taken.db")
-        assert "history.db is gone" in asked.wait_wrong("storage")
+        assert "history.db is gone" in pages.wait_wrong("storage")
         shutil.move(tmp_path / "taken.db", tmp_path / "history.db")
-        asked.wait_ready()
+        pages.wait_ready()
 
 
 def _dies(*_arguments: object) -> None:
@@ -158,24 +158,24 @@ def _dies(*_arguments: object) -> None:
 def test_a_stage_that_dies_for_good(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with inside(tmp_path, mosquitto, agent={"id": "dying", "restarts": 1}) as (agent, asked):
-        asked.wait_ready()
+    with inside(tmp_path, mosquitto, agent={"id": "dying", "restarts": 1}) as (agent, pages):
+        pages.wait_ready()
         monkeypatch.setattr(agent.store.history, "record", _dies)
         with Subscriber(mosquitto.url, "factory/line-1/dying/verdict") as camera:
             camera.publish("factory/line-1/dying/frame", b"no image")
-        wait_until(lambda: asked.status("/healthz") == 503, "the agent to be unhealthy", UNWELL_S)
+        wait_until(lambda: pages.status("/healthz") == 503, "the agent to be unhealthy", UNWELL_S)
         assert agent.wait(UNWELL_S)
-        assert "pipeline" in asked.wrong()
-        assert asked.status("/metrics") == 200
-        assert asked.value("healthy") == 0
-        assert asked.value("stage_restarts_total", stage="record") >= 1
+        assert "pipeline" in pages.wrong()
+        assert pages.status("/metrics") == 200
+        assert pages.value("healthy") == 0
+        assert pages.value("stage_restarts_total", stage="record") >= 1
         monkeypatch.undo()
 
 
 def test_a_port_that_is_taken_stops_the_start_with_a_sentence(
     tmp_path: Path, sqlite_url: str, mosquitto: Mosquitto
 ) -> None:
-    with inside(tmp_path, mosquitto, agent={"id": "first"}) as (agent, asked):
+    with inside(tmp_path, mosquitto, agent={"id": "first"}) as (agent, pages):
         url = agent.observability.url
         assert url is not None
         folder = tmp_path / "second"
@@ -193,4 +193,4 @@ def test_a_port_that_is_taken_stops_the_start_with_a_sentence(
                 second.start()
         finally:
             second.stop()
-        asked.wait_ready()
+        pages.wait_ready()

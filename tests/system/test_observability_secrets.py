@@ -1,4 +1,4 @@
-"""What an agent says of itself, in its log at DEBUG and on its pages, holds no secret."""
+"""The log at DEBUG and the pages of an agent hold no secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 
 from tests.fixtures.mosquitto import StartMosquitto, free_port
 from tests.support.factory import wait_until
-from tests.system.asked import UNWELL_S, Asked
+from tests.system.agent_pages import UNWELL_S, AgentPages
 from tests.system.conftest import StartAgent
 from tests.system.images import drawn
 from tests.system.subscriber import Subscriber
@@ -37,26 +37,26 @@ def test_no_secret_in_logs_and_pages(
         metrics={"enabled": True, "port": port},
         logging={"level": "DEBUG", "format": "json"},
     )
-    asked = Asked(port)
-    asked.wait_ready()
+    pages = AgentPages(port)
+    pages.wait_ready()
     with Subscriber(broker.url, f"{BASE}/verdict", username="camera", password="c") as customer:
         customer.publish(f"{BASE}/frame", next(drawn("gear", 1)).encoded)
         customer.publish(f"{BASE}/frame", b"no image")
         customer.wait_for(lambda s: len(s.of("verdict")) == 2, 60, "two verdicts")
-    pages = [asked.metrics(), json.dumps(asked.wrong())]
+    shown = [pages.metrics(), json.dumps(pages.wrong())]
     broker.stop(kill=True)
-    asked.wait_wrong("broker")
+    pages.wait_wrong("broker")
     broker.users["agent"] = "changed"
     broker.start()
-    wait_until(lambda: "not authori" in asked.wrong().get("broker", "").lower(), "the refusal", UNWELL_S)
-    pages += [asked.metrics(), json.dumps(asked.wrong())]
+    wait_until(lambda: "not authori" in pages.wrong().get("broker", "").lower(), "the refusal", UNWELL_S)
+    shown += [pages.metrics(), json.dumps(pages.wrong())]
     assert agent.stop() == 0
-    said = agent.log
-    for line in said.splitlines():
+    log = agent.log
+    for line in log.splitlines():
         assert {"time", "level", "message"} <= set(json.loads(line)), "one object a line"
-    about_frames = [entry for entry in map(json.loads, said.splitlines()) if "frame_id" in entry]
+    about_frames = [entry for entry in map(json.loads, log.splitlines()) if "frame_id" in entry]
     assert {entry["camera"] for entry in about_frames} == {"factory/line-1/cam-1"}
     for secret in (SECRET, database_secret):
         for spelling in _spellings(secret):
-            assert spelling not in said
-            assert not any(spelling in page for page in pages)
+            assert spelling not in log
+            assert not any(spelling in page for page in shown)

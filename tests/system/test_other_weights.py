@@ -73,7 +73,7 @@ def test_a_recipe_made_with_the_bundled_model_runs_under_the_profile_edge(
     assert agent.stop() == 0
 
     agent = start_agent(mosquitto.url, sqlite_url, models={"files": {SMALL: str(checkpoint)}}, **EDGE)
-    for attempt in range(60):  # frames meanwhile are REVIEW; the version comes beside the line
+    for attempt in range(60):  # frames meanwhile are REVIEW; the version is prepared beside the pipeline
         inspected(mosquitto, list(drawn("gear", 1, prefix=f"meanwhile-{attempt}")))
         if rows(sqlite_url, "SELECT 1 FROM event WHERE kind = 'recalibration'"):
             break

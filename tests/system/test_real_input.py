@@ -53,7 +53,7 @@ def test_each_image_of_a_folder_has_one_row_and_one_verdict(
     assert all(row["score"] is not None for row in found)
 
 
-def test_the_cubes_are_enrolled_and_told_apart(
+def test_the_cubes_are_enrolled_and_separated(
     tmp_path: Path, sqlite_url: str, start_mosquitto: StartMosquitto, start_agent: StartAgent
 ) -> None:
     cubes = photographs("cubes")
@@ -75,6 +75,6 @@ def test_the_cubes_are_enrolled_and_told_apart(
     assert all(verdict["recipe"]["shots"] == 58 for verdict in verdicts)
     failed = [verdict for verdict in verdicts if verdict["verdict"] == "FAIL"]
     assert failed
-    assert all(verdict["defects"] for verdict in failed), "a FAIL says where"
+    assert all(verdict["defects"] for verdict in failed), "a FAIL has its defects"
     found = rows(sqlite_url, "SELECT frame_id FROM inspection_history")
     assert len({row["frame_id"] for row in found}) == len(found) == 130

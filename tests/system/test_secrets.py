@@ -58,8 +58,8 @@ def test_no_secret_is_seen_anywhere(
         for page in ("metrics", "healthz", "readyz"):
             answer = httpx.get(f"http://127.0.0.1:{port}/{page}", timeout=10.0, trust_env=False)
             seen[page] = answer.text
-    said = [(topic, payload) for topic, payload, _ in customer.messages if not topic.endswith("/frame")]
-    seen["messages"] = repr(said)
+    published = [(topic, payload) for topic, payload, _ in customer.messages if not topic.endswith("/frame")]
+    seen["messages"] = repr(published)
     broker.stop()
     broker.users = {"agent": "another"}
     (broker.folder / "passwords").unlink()
@@ -78,7 +78,7 @@ def test_no_secret_is_seen_anywhere(
     agent.stop()
     seen["log"] = agent.log
     seen["database"] = _dump(postgresql_url)
-    found = [(place, secret) for place, said in seen.items() for secret in secrets if secret in said]
+    found = [(place, secret) for place, text in seen.items() for secret in secrets if secret in text]
     assert found == []
     assert all(seen.values())
 

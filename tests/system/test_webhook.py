@@ -139,7 +139,7 @@ def test_a_receiver_in_trouble_delays_no_verdict_and_loses_no_message(
     assert not rows(
         sqlite_url, "SELECT message FROM event WHERE kind IN ('undeliverable', 'stage-restarted')"
     )
-    assert "sink-parked" in [alert.get("kind") for alert in alerts], "told to the receiver, too, afterwards"
+    assert "sink-parked" in [alert.get("kind") for alert in alerts], "the receiver gets it, too, afterwards"
     assert all(genuine(one) for one in received)
     by_id = {one.headers["sightline-message-id"]: one.body for one in received}
     assert len(by_id) == len({one.body for one in received}), "an id for each message"

@@ -72,12 +72,12 @@ def disk(
                 result.check(f"fill {fill + 1}: it goes on once there is room", _grows(plant, before))
                 plant.customer.come_back()
             producer.allow(None)
-            plant.wait_told(frames_)
+            plant.wait_delivered(frames_)
             result.check("the camera got rid of all its frames", producer.done)
             result.check("the agent ends cleanly at SIGTERM", plant.agent.stop() == 0)
             judge(result, plant.database.url, producer.acknowledged, plant.customer)
         result.figures["seconds until the disk was full"] = [round(one, 1) for one in waited]
-        result.figures["times that storage was waited for"] = plant.agent.said("waiting for storage")
+        result.figures["times that storage was waited for"] = plant.agent.logged("waiting for storage")
         missing = _missing_files(plant)
         result.figures["rows whose image is not whole"] = missing
         result.check("every image of a row is on the disk, whole", missing == 0)
@@ -105,7 +105,7 @@ def disk_retention(
     ):
         plant.start_agent()
         with Producer(plant.broker.url, frames(frames_, seed, size=IMAGE)) as producer:
-            plant.wait_told(frames_)
+            plant.wait_delivered(frames_)
             result.check("the camera got rid of all its frames", producer.done)
             result.check("the agent lived through it", plant.agent.alive)
             result.check("the agent ends cleanly at SIGTERM", plant.agent.stop() == 0)
@@ -114,7 +114,7 @@ def disk_retention(
             sql = "SELECT count(*) FROM inspection WHERE image_path IS NULL"
             without = int(connection.exec_driver_sql(sql).scalar_one())
         result.figures["rows that let go of their image"] = without
-        result.figures["times that storage was waited for"] = plant.agent.said("waiting for storage")
+        result.figures["times that storage was waited for"] = plant.agent.logged("waiting for storage")
         result.figures["rows whose image is not whole"] = _missing_files(plant)
         result.check("some images went, and not all", 0 < without < frames_)
         result.check("every image of a row is on the disk, whole", _missing_files(plant) == 0)

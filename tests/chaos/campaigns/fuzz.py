@@ -56,14 +56,14 @@ def fuzz(
             for reached in range(0, len(stream) + 1, max(1, len(stream) // 20)):
                 producer.allow(reached + AHEAD)
                 last = _last_good(stream, reached)
-                told = plant.customer.wait_for(lambda last=last: last in plant.customer.verdicts, 120)  # type: ignore[misc]
-                if not told:
+                delivered = plant.customer.wait_for(lambda last=last: last in plant.customer.verdicts, 120)  # type: ignore[misc]
+                if not delivered:
                     break
                 if reached >= warm:
                     resident.append(plant.agent.resident_kb)
                     threads.append(plant.agent.threads())
             producer.allow(None)
-            plant.wait_told(expected)
+            plant.wait_delivered(expected)
             result.check("the broker took every message", producer.done)
             result.check("the agent lives", plant.agent.alive)
             _check_threads(result, threads)
@@ -100,8 +100,8 @@ def _mixed(good: int, bad: int, seed: int) -> Iterator[tuple[str, Message]]:
             payload, properties, content_type = next(fuzzed)
             kind = "frame" if draw.random() < FRAMES_SHARE else draw.choice(others)
             clean = tuple((_clean(key), _clean(value)) for key, value in properties.items())
-            told = content_type if content_type is None else _clean(content_type)
-            yield kind, Message(f"bad-{number}", payload, TOPICS[kind], clean, told)
+            declared = content_type if content_type is None else _clean(content_type)
+            yield kind, Message(f"bad-{number}", payload, TOPICS[kind], clean, declared)
         yield "good", message
 
 
@@ -142,17 +142,19 @@ def _expected_rows(stream: list[tuple[str, Message]]) -> int:
 
 def _check_frames(result: Result, stream: list[tuple[str, Message]], rows: Rows, customer: Customer) -> None:
     good = {message.key for kind, message in stream if kind == "good"}
-    told = Counter(number for ids in customer.verdicts.values() for number in ids)
+    delivered = Counter(number for ids in customer.verdicts.values() for number in ids)
     result.figures |= {
         "good frames judged": len(good & set(customer.verdicts)),
         "duplicates": rows.duplicates,
-        "verdicts not told": len(set(rows.inspections.values()) - set(told)),
+        "verdicts not delivered": len(set(rows.inspections.values()) - set(delivered)),
         "messages left in the outbox": rows.unsent,
     }
     result.check("a verdict for every good frame", good <= set(customer.verdicts))
     result.check("every good frame passes", rows.verdicts.get("PASS", 0) >= len(good))
     result.check("no duplicates", rows.duplicates == 0)
-    result.check("a verdict told for every row, and no other", set(rows.inspections.values()) == set(told))
+    result.check(
+        "a verdict delivered for every row, and no other", set(rows.inspections.values()) == set(delivered)
+    )
     result.check("the outbox is empty", rows.unsent == 0)
 
 

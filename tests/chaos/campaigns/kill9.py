@@ -62,7 +62,7 @@ def kill9(
             plant.customer.come_back()
             plant.start_agent()
             producer.allow(None)
-            plant.wait_told(frames_)
+            plant.wait_delivered(frames_)
             result.check("the camera got rid of all its frames", producer.done)
             result.check("the agent ends cleanly at SIGTERM", plant.agent.stop() == 0)
             judge(result, plant.database.url, producer.acknowledged, plant.customer)

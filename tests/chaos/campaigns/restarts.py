@@ -17,7 +17,7 @@ from tests.fixtures.mosquitto import Mosquitto
 
 COST_MS = 10.0
 SLICE_S = 0.3
-SETTLED_S = 10.0
+QUIET_S = 10.0
 """Once all faults are over: nothing more comes when nothing came for so long."""
 
 
@@ -66,10 +66,10 @@ def restarts(
                 _suffer(fault, plant.broker, plant.database)
             plant.customer.come_back()
             producer.allow(None)
-            plant.wait_told(frames_, stall_s=SETTLED_S)
+            plant.wait_delivered(frames_, stall_s=QUIET_S)
             result.check("the camera got rid of all its frames", producer.done)
             result.check("the agent lived through all of it", plant.agent.alive)
-            _settle(result, plant, producer, messages)
+            _account(result, plant, producer, messages)
             result.figures["frames that the camera published again"] = producer.republished
         result.figures["faults"] = _counted(faults)
         if not result.passed:
@@ -105,8 +105,8 @@ def _suffer(fault: Fault, broker: Mosquitto, database: Faulty) -> None:
     broker.start()
 
 
-def _settle(result: Result, plant: Plant, producer: Producer, messages: dict[str, Message]) -> None:
-    """Tell what the broker forgot from what the agent lost, by what went over the wire.
+def _account(result: Result, plant: Plant, producer: Producer, messages: dict[str, Message]) -> None:
+    """Distinguish what the broker forgot from what the agent lost, by what went over the wire.
 
     mosquitto writes its store after the messages it has just taken were acknowledged. Killed in between it
     forgets them: no agent can know of these. A camera that misses a verdict publishes the frame again.
@@ -121,13 +121,15 @@ def _settle(result: Result, plant: Plant, producer: Producer, messages: dict[str
     result.figures["frames that the killed broker forgot"] = len(forgotten)
     if forgotten:
         producer.publish(messages[key] for key in sorted(forgotten))
-        plant.wait_told(len(messages), stall_s=SETTLED_S)
+        plant.wait_delivered(len(messages), stall_s=QUIET_S)
     result.check("the agent ends cleanly at SIGTERM", plant.agent.stop() == 0)
     rows = read_rows(plant.database.url)
-    untold = set(rows.inspections) - set(plant.customer.verdicts)
-    unheard = untold & testimony.verdicts_acknowledged
-    result.figures["verdicts that the killed broker forgot"] = len(unheard)
-    judge(result, plant.database.url, producer.acknowledged, plant.customer, lost_by_broker=unheard)
+    undelivered = set(rows.inspections) - set(plant.customer.verdicts)
+    forgotten_verdicts = undelivered & testimony.verdicts_acknowledged
+    result.figures["verdicts that the killed broker forgot"] = len(forgotten_verdicts)
+    judge(
+        result, plant.database.url, producer.acknowledged, plant.customer, lost_by_broker=forgotten_verdicts
+    )
     disorder = testimony.out_of_order + testimony.strangers
     result.figures["acknowledgements out of order"] = disorder
     result.check("acknowledgements in the order of receipt, none across connections", disorder == 0)

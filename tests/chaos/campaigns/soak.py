@@ -19,7 +19,7 @@ SIZE = 32
 REPEAT_EVERY = 4
 """Each fourth frame shows the empty belt, always the same image."""
 AHEAD = 400
-"""How far the camera is ahead of the customer, at most: a camera in step with its line."""
+"""How far the camera is ahead of the customer, at most: a camera in step with its production line."""
 SAMPLES = 100
 FIRST = 5000
 """From the first so many frames it is computed how large the database will be."""
@@ -101,17 +101,17 @@ def _watch(plant: Plant, producer: Producer, count: int) -> list[Sample]:
     start = time.monotonic()
     samples: list[Sample] = []
     step = max(1, count // SAMPLES)
-    told = plant.customer.verdicts
-    while len(told) < count:
+    delivered = plant.customer.verdicts
+    while len(delivered) < count:
         target = min(count, (len(samples) + 1) * step)
-        while len(told) < target:
-            known = len(told)
+        while len(delivered) < target:
+            known = len(delivered)
             producer.allow(known + AHEAD)
             more = min(target, known + AHEAD // 4)
-            if not plant.customer.wait_for(lambda more=more: len(told) >= more, 60):  # type: ignore[misc]
+            if not plant.customer.wait_for(lambda more=more: len(delivered) >= more, 60):  # type: ignore[misc]
                 return samples
         samples.append(
-            Sample(len(told), time.monotonic() - start, plant.agent.resident_kb, plant.database.size())
+            Sample(len(delivered), time.monotonic() - start, plant.agent.resident_kb, plant.database.size())
         )
     return samples
 

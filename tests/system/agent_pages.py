@@ -1,4 +1,4 @@
-"""An agent's pages, asked by a real HTTP client."""
+"""AgentPages: the metrics and health pages of a running agent, for a real HTTP client."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.factory import wait_until
 
 UNWELL_S = 60.0
-"""How long a change may take to be told, on a machine that has other things to do."""
+"""How long a change may take to be seen, on a machine that has other things to do."""
 
 
-class Asked:
-    """An agent's pages."""
-
+class AgentPages:
     def __init__(self, port: int) -> None:
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0, trust_env=False)
 
     def status(self, page: str) -> int:
-        """0 where nobody answers."""
+        """0 if nobody answers."""
         try:
             return self._client.get(page).status_code
         except httpx.TransportError:
             return 0
 
     def wrong(self) -> dict[str, str]:
-        """What /readyz says is wrong, by part."""
+        """What /readyz reports as wrong, by part."""
         try:
             checks = self._client.get("/readyz").json()["checks"]
         except httpx.TransportError:
@@ -36,7 +34,7 @@ class Asked:
         return self._client.get("/metrics").text
 
     def value(self, name: str, **labels: str) -> float:
-        """One sample; -1 where it is not told."""
+        """One sample; -1 if there is none."""
         for family in text_string_to_metric_families(self.metrics()):
             for sample in family.samples:
                 if sample.name == f"sightline_{name}" and labels.items() <= sample.labels.items():
@@ -47,6 +45,6 @@ class Asked:
         wait_until(lambda: self.status("/readyz") == 200, "readiness", UNWELL_S)
 
     def wait_wrong(self, part: str) -> str:
-        """Wait until only ``part`` is wrong; what is said of it."""
-        wait_until(lambda: set(self.wrong()) == {part}, f"{part} to be told wrong", UNWELL_S)
+        """Wait until only ``part`` is wrong; the sentence about it."""
+        wait_until(lambda: set(self.wrong()) == {part}, f"{part} to be reported", UNWELL_S)
         return self.wrong()[part]
