@@ -14,7 +14,8 @@ from adapters.simulator import Product, Station, draw
 from agent.app import Application
 
 SEED = 1_600_000
-SMALL = ("--set", "references.max_patches=256")
+SMALL = ("--set", "references.max_patches=256", "--set", "inspection.parameters.sightline.scales=[128]")
+"""At 320 px it finds the same and takes ten times as long."""
 
 
 def run(*arguments: str) -> str:

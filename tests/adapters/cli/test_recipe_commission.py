@@ -54,7 +54,7 @@ def test_the_first_frames_wait_to_be_enrolled(sightline: CommandLine) -> None:
     assert held(sightline) == [f"f-{index}" for index in range(8)]
 
 
-def test_frames_said_to_be_defective_are_passed_over(sightline: CommandLine) -> None:
+def test_frames_with_defective_feedback_are_passed_over(sightline: CommandLine) -> None:
     inspected(sightline, 10)
     sightline("feedback", "i-2", "defective")
     sightline("recipe", "commission", "A", "--frames", "3")

@@ -62,7 +62,7 @@ def test_every_counter_is_in_a_scrape() -> None:
 
 def test_pipeline_broker_outbox_and_disk() -> None:
     agent = ObservedAgent(
-        line=pipeline_state(
+        pipeline=pipeline_state(
             stage("inspect", alive=False, restarts=2), stage("record", busy_s=1.25), in_flight=9
         ),
         broker=BrokerState(False, "away", 5),
@@ -88,7 +88,7 @@ def test_pipeline_broker_outbox_and_disk() -> None:
 def test_each_sink_is_seen_by_itself() -> None:
     parked = SinkState("webhook:mes", "it answers HTTP 403", sent=1, postponed=2, undeliverable=3)
     agent = ObservedAgent(
-        line=pipeline_state(sinks=(SinkState("mqtt", None), parked)),
+        pipeline=pipeline_state(sinks=(SinkState("mqtt", None), parked)),
         outbox={"webhook:mes": OutboxState(7, 60.0), "webhook:gone": OutboxState(1, 9e6)},
     )
     samples = scrape(agent)
@@ -148,7 +148,7 @@ def test_a_part_that_fails_is_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_before_the_pipeline_starts_there_is_a_page() -> None:
-    samples = scrape(ObservedAgent(line=None, broker=None))
+    samples = scrape(ObservedAgent(pipeline=None, broker=None))
     assert value(samples, "check_ok", check="pipeline") == 0
     assert value(samples, "scrape_errors_total", part="stages") == 0
 

@@ -98,7 +98,7 @@ def test_what_a_restart_would_not_mend_is_healthy_and_not_ready(
 
 
 def test_a_long_piece_of_work_within_the_limit_is_healthy() -> None:
-    agent = ObservedAgent(line=pipeline_state(stage("inspect", busy_s=599.0)))
+    agent = ObservedAgent(pipeline=pipeline_state(stage("inspect", busy_s=599.0)))
     assert Health(agent.source()).healthy().ok
 
 

@@ -69,7 +69,7 @@ def test_health_and_readiness_follow_the_agent(url: str, agent: ObservedAgent) -
     body = answer.json()
     assert (body["agent"], body["ok"]) == ("cell-7", False)
     assert {"name": "broker", "ok": False, "detail": "Connection refused"} in body["checks"]
-    agent.line = pipeline_state(failed=True)
+    agent.pipeline = pipeline_state(failed=True)
     assert CLIENT.get(f"{url}/healthz").status_code == 503
 
 

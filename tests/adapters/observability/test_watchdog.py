@@ -94,7 +94,7 @@ def test_the_watchdog_is_fed_only_while_the_agent_is_well(systemd: Systemd, addr
     agent.broker = BrokerState(False, "Connection refused", 0)
     watchdog.notify()
     assert systemd.hear() == {"WATCHDOG": "1", "STATUS": "broker: Connection refused"}, "no reason to restart"
-    agent.line = pipeline_state(failed=True)
+    agent.pipeline = pipeline_state(failed=True)
     watchdog.notify()
     heard = systemd.hear()
     assert "WATCHDOG" not in heard

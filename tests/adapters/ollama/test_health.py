@@ -68,7 +68,7 @@ def test_a_second_model_has_to_see(ollama: OllamaServer, options: Options) -> No
     assert look(options(vision_model="llava")).ready
 
 
-def test_a_server_that_fails_says_why_on_one_line(ollama: OllamaServer, options: Options) -> None:
+def test_a_server_that_fails_is_one_sentence_with_the_reason(ollama: OllamaServer, options: Options) -> None:
     ollama.script.append(Status(500, "out of\n memory\x1b[31m" + "!" * 1000))
     client = OllamaClient(options())
     with pytest.raises(ServerError, match=r"error \(500\): out of memory \[31m!!!") as failed:

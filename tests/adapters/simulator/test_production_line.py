@@ -38,7 +38,7 @@ def test_the_feed_repeats_itself_and_another_seed_does_not() -> None:
     )
 
 
-def test_references_are_good_parts_that_are_not_on_the_line() -> None:
+def test_references_are_good_parts_that_are_not_produced() -> None:
     camera = _camera()
     references = camera.references(camera.runs[0].product, 4)
     assert all(image.defect is None for image in references)

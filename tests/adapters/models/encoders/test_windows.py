@@ -80,7 +80,7 @@ def _recipe(shots: int) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def photographs() -> list[Image]:
+def images() -> list[Image]:
     rng = np.random.default_rng(5)
     return [rng.integers(0, 256, (40, 56, 3), dtype=np.uint8) for _ in range(4)]
 
@@ -94,10 +94,10 @@ def test_windows_of_a_small_grid_by_hand() -> None:
         window_indices((2, 3), 3)
 
 
-def test_embeddings_equal_a_slow_reference(vit: OpenClipEncoder, photographs: list[Image]) -> None:
-    fast = vit.encode_windows(photographs[:2], SIZE, (2, 3))
+def test_embeddings_equal_a_slow_reference(vit: OpenClipEncoder, images: list[Image]) -> None:
+    fast = vit.encode_windows(images[:2], SIZE, (2, 3))
     with torch.inference_mode():
-        for i, image in enumerate(photographs[:2]):
+        for i, image in enumerate(images[:2]):
             slow = Slow(vit, image)
             torch.testing.assert_close(fast.image[i], slow.image, rtol=0, atol=1e-5)
             for window, k in zip(fast.windows, (2, 3), strict=True):
@@ -105,20 +105,20 @@ def test_embeddings_equal_a_slow_reference(vit: OpenClipEncoder, photographs: li
                 torch.testing.assert_close(window.embeddings[i], wanted, rtol=0, atol=1e-5)
             unit = F.normalize(fast.patches[i], dim=-1).flatten(0, 1)
             torch.testing.assert_close(unit, torch.stack(list(slow.patches.values())), rtol=0, atol=1e-5)
-    assert torch.allclose(fast.image, vit.encode_images(photographs[:2], SIZE).image, atol=1e-6)
+    assert torch.allclose(fast.image, vit.encode_images(images[:2], SIZE).image, atol=1e-6)
 
 
-def test_a_batch_of_two_equals_two_batches_of_one(vit: OpenClipEncoder, photographs: list[Image]) -> None:
-    both = vit.encode_windows(photographs[:2], SIZE, (2,))
+def test_a_batch_of_two_equals_two_batches_of_one(vit: OpenClipEncoder, images: list[Image]) -> None:
+    both = vit.encode_windows(images[:2], SIZE, (2,))
     for i in range(2):
-        alone = vit.encode_windows([photographs[i]], SIZE, (2,))
+        alone = vit.encode_windows([images[i]], SIZE, (2,))
         torch.testing.assert_close(
             both.windows[0].embeddings[i], alone.windows[0].embeddings[0], rtol=0, atol=1e-5
         )
 
 
-def test_the_method_without_and_with_references(vit: OpenClipEncoder, photographs: list[Image]) -> None:
-    query, references = photographs[0], photographs[1:3]
+def test_the_method_without_and_with_references(vit: OpenClipEncoder, images: list[Image]) -> None:
+    query, references = images[0], images[1:3]
     method = build_method("winclip", vit)
     zero = method.score([query], [method.prepare(_recipe(0), ())])[0]
     few = method.score([query], [method.prepare(_recipe(2), references)])[0]
