@@ -11,13 +11,12 @@ import pytest
 
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
-from agent.enrollment.enroll import leave_one_out
 from agent.enrollment.first_frames import enroll_first_frames
-from agent.onboarding import recalibration
+from agent.methods.prepared import Method
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.images import part
 from tests.support.loopback import Sent, message
-from tests.support.plant import Plant, frame
+from tests.support.plant import GatedFade, Plant, frame
 
 Start = Callable[..., Plant]
 REFERENCES = 10
@@ -27,8 +26,8 @@ REFERENCES = 10
 def start(rooms: Rooms) -> Iterator[Start]:
     plants: list[Plant] = []
 
-    def start(**options: Any) -> Plant:
-        plants.append(Plant(rooms, onboarding_options=options))
+    def start(*, method: Method | None = None, **options: Any) -> Plant:
+        plants.append(Plant(rooms, method=method, onboarding_options=options))
         plants[-1].pipeline.start()
         return plants[-1]
 
@@ -112,20 +111,17 @@ def test_frames_as_the_references_leave_the_threshold_as_it_is(start: Start) -> 
     assert active(plant).version == before.version  # within its own error
 
 
-def test_references_are_scored_once_for_all_rounds(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, scored = start(), list[int]()
+def test_references_are_scored_once_for_all_rounds(start: Start) -> None:
+    method = GatedFade()
+    plant = start(method=method)
     enrolled(plant)
-
-    def counted(*arguments: Any) -> tuple[list[float], list[float]]:
-        scored.append(1)
-        return leave_one_out(*arguments)
-
-    monkeypatch.setattr(recalibration, "leave_one_out", counted)
     plant.inspected(*(frame(seed) for seed in range(20)))
     give_feedback(plant, range(20), "good")
+    scored = [method.scored]
     for _ in range(3):
         run(plant, "recalibration")
-    assert len(scored) == 1
+        scored.append(method.scored)
+    assert scored == [scored[0], *[scored[0] + REFERENCES] * 3]
 
 
 def test_four_frames_are_too_few_for_a_version(start: Start) -> None:
