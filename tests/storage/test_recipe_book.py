@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
-from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError, StorageError
 from agent.domain.frame import Job
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
 from agent.domain.recipe import ORIGINS, Recipe, Reference
 from storage import Database, SqlRecipeBook, schema, upgrade
 from tests.storage.examples import bolt_recipe
+from tests.support.recipes import FINITE, recipes, words
 
 
 def test_a_recipe_comes_back_as_it_was_added(book: SqlRecipeBook) -> None:
@@ -193,54 +193,13 @@ def test_a_recipe_that_was_damaged_says_so(book: SqlRecipeBook, database: Databa
         book.active("bolt")
 
 
-words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=20)
-phrases = st.lists(words, min_size=1, max_size=3).map(tuple)
-finite = st.floats(allow_nan=False, allow_infinity=False)
-whole = st.integers(-(2**53), 2**53)
-parameters = st.dictionaries(
-    words,
-    finite | whole | st.booleans() | words | st.lists(whole, max_size=3) | st.lists(finite, max_size=3),
-    max_size=4,
-)
-
-
-@st.composite
-def calibrations(draw: st.DrawFn) -> Calibration:
-    low, high = sorted((draw(finite), draw(finite)))
-    return Calibration(
-        high,
-        low,
-        draw(st.integers(0, 10_000)),
-        draw(finite),
-        draw(words),
-        draw(st.none() | finite),
-        draw(st.none() | words),
-    )
-
-
-recipes = st.builds(
-    Recipe,
-    sku=words,
-    noun=words.filter(str.strip),
-    prompts=st.builds(
-        PromptSet,
-        normal=phrases,
-        anomalous=phrases,
-        defects=st.lists(st.builds(NamedDefect, words, phrases, words | st.just("")), max_size=2).map(tuple),
-        source=st.sampled_from(PromptSource),
-        provenance=st.dictionaries(words, words, max_size=2),
-    ),
-    method=words,
-    parameters=parameters,
-    references=st.lists(st.builds(Reference, words.map(lambda _: "ab" * 32), words, words), max_size=2).map(
-        tuple
-    ),
-    calibration=st.none() | calibrations(),
+WORDS = words(exclude_characters="\x00")
+ANY_RECIPE = recipes(
+    WORDS,
     origin=st.sampled_from(ORIGINS),
-    note=st.none() | words,
     parent=st.none() | st.integers(1, 1000),
     prompt_selection=st.none()
-    | st.dictionaries(words | st.just("margin"), finite | words | st.lists(words), max_size=3),
+    | st.dictionaries(WORDS | st.just("margin"), FINITE | WORDS | st.lists(WORDS), max_size=3),
 )
 
 
@@ -261,7 +220,7 @@ def postgresql_book(request: pytest.FixtureRequest) -> Iterator[SqlRecipeBook]:
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(recipe=recipes)
+@given(recipe=ANY_RECIPE)
 def test_any_recipe_survives_the_round_trip(
     request: pytest.FixtureRequest, backend: str, recipe: Recipe
 ) -> None:
