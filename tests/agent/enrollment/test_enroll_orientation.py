@@ -25,9 +25,7 @@ POLICY = OrientationPolicy()
 
 @pytest.fixture(scope="module")
 def bundled() -> Inspector:
-    """The embedded profile's own with small images and banks; at 320 px it finds the same and takes ten times as
-    long.
-    """
+    """The embedded profile's own with small images and banks: at 320 px it finds the same, and slowly."""
     small = ["references.max_patches=512", "inspection.parameters.sightline.scales=[128]"]
     return build_inspector(load(profile="embedded", overrides=small).settings)
 
