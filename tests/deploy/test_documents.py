@@ -22,8 +22,8 @@ METHODS = ROOT / "agent" / "methods" / "METHODS.md"
 ROOMS = ("agent", "adapters", "storage", "config", "tests", "deploy", ".ci")
 HISTORY = ("CHANGELOG.md",)
 """Documents of what was: their paths may be gone."""
-GENERATED = ("deploy/secrets",)
-"""What `deploy/prepare` makes."""
+GENERATED = ("deploy/secrets", "tests/adapters/lab/VERIFIED")
+"""What `deploy/prepare` and `make test-lab` make."""
 
 _PATH = re.compile(
     rf"(?<![\w/.:-])((?:{'|'.join(map(re.escape, ROOMS))})/[A-Za-z0-9_./*{{}},-]*[A-Za-z0-9_*}}/])"

@@ -139,7 +139,7 @@ def _password(secrets: Path, user: str) -> str:
 
 RESULTS = {"p/l/top/verdict", "p/l/top/alert", "p/l/top/mask", "p/sightline/c/status", "p/sightline/c/alert"}
 FRAMES = {"p/l/top/frame", "p/l/side/frame", "p/other/top/frame"}
-OF_ROLES = {"p/l/agent/domain/frame", "p/l/viewer/frame", "p/l/operator/frame"}
+OF_ROLES = {"p/l/agent/frame", "p/l/viewer/frame", "p/l/operator/frame"}
 PEOPLES = {"p/l/top/sku", "p/l/top/reference", "p/l/top/feedback", "p/sightline/c/command"}
 REPLIES = {"p/sightline/c/reply", "response/one", "response/one/two"}
 ELSEWHERE = {"p/l/top/frame/x", "p/l/top", "other", "$SYS/broker/uptime", "p/l/top/x"}
@@ -154,7 +154,7 @@ WRITES: dict[str, set[str]] = {
     "side": {"p/l/side/frame"},
 }
 READS: dict[str, set[str]] = {
-    "agent": FRAMES | (OF_ROLES - {"p/l/agent/domain/frame"}) | PEOPLES,
+    "agent": FRAMES | (OF_ROLES - {"p/l/agent/frame"}) | PEOPLES,
     "camera": set(),
     "viewer": RESULTS,
     "operator": RESULTS | REPLIES,

@@ -36,7 +36,7 @@ FIGURES = {
     ),
     *("false_alarms_at_2pct_escapes", "escapes_at_2pct_false_alarms", "images", "ms_per_image"),
 }
-"""All that DESIGN section 4 names."""
+"""All figures of the evaluation JSON."""
 
 
 def write_category(root: Path, name: str, suffix: str = "png") -> None:
