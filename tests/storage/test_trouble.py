@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import threading
@@ -16,6 +15,7 @@ from agent.domain.errors import DiskFullError, StorageError
 from storage import Database, MediaFolder, SqlHistory, upgrade
 from tests.fixtures.small_disk import remount, small_disk
 from tests.storage.examples import entry
+from tests.support.factory import fill_disk
 
 __all__ = ["small_disk"]
 
@@ -24,17 +24,6 @@ def history_at(path: Path, patience_s: float = 0.05) -> tuple[Database, SqlHisto
     upgrade(f"sqlite:///{path}")
     database = Database(f"sqlite:///{path}", busy_timeout_s=patience_s)
     return database, SqlHistory(database, agent_id="a", agent_version="1")
-
-
-def fill(file: Path) -> None:
-    """Take what is left of a disk."""
-    with file.open("wb", buffering=0) as handle:
-        try:
-            while True:
-                handle.write(bytes(4096))
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
 
 
 def test_a_locked_database_is_named_as_such_and_written_to_later(tmp_path: Path) -> None:
@@ -93,7 +82,7 @@ def test_a_full_disk_is_reported_to_whoever_asked(small_disk: Path) -> None:
         with pytest.raises(DiskFullError, match="No space left on device"):
             media.put(os.urandom(40_000_000), "jpg")
         assert reported == ["media"]
-        fill(small_disk / "of others")
+        fill_disk(small_disk / "of others")
         frames = [entry(f"f-{number}") for number in range(1, 5_000)]
         with pytest.raises(DiskFullError, match="free space on the disk"):
             history.record(frames)

@@ -1,7 +1,8 @@
-"""The real storage of one agent on SQLite, and a clock to wait by."""
+"""``Rooms``: the real storage of one agent on SQLite; ``wait_until``: the clock of tests that wait."""
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,18 @@ def encoded(image: Image, suffix: str = ".png") -> bytes:
     done, content = cv2.imencode(suffix, image[..., ::-1])
     assert done
     return content.tobytes()
+
+
+def fill_disk(file: Path) -> None:
+    """Let ``file`` take what is left of its disk, to the last byte."""
+    with file.open("ab", buffering=0) as handle:
+        for size in (65_536, 4_096, 1):
+            try:
+                while handle.write(bytes(size)):
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
 
 class Rooms:

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 COMMAND = Path(sys.executable).with_name("sightline")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def sightline(*arguments: str | Path, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
@@ -47,18 +49,23 @@ def write_config(folder: Path, broker_url: str, database_url: str, **sections: d
 class AgentProcess:
     """``sightline run``; its output goes to a file beside its configuration."""
 
-    def __init__(self, config: Path) -> None:
+    command: Sequence[str] = (str(COMMAND),)
+
+    def __init__(self, config: Path, **variables: str) -> None:
+        """``variables``: of the environment, beside those of this process."""
         self._config = config
+        self._variables = variables
         self._log = config.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> AgentProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(COMMAND), "run", "--config", str(self._config)],
+                [*self.command, "run", "--config", str(self._config)],
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env={**_environment(), **self._variables},
+                cwd=ROOT,
             )
         return self
 

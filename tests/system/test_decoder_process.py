@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from adapters.images.worker import DecodeWorker
 from tests.fixtures.mosquitto import StartMosquitto
+from tests.support.factory import wait_until
 from tests.system.conftest import StartAgent, rows
 from tests.system.images import drawn
 from tests.system.process import AgentProcess
@@ -37,13 +36,6 @@ def decoders(agent: AgentProcess) -> list[int]:
         if int(parent) == agent.pid and state not in "ZX":
             found.append(int(entry.name))
     return found
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30.0
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def gone(pid: int) -> bool:
@@ -78,7 +70,7 @@ def test_the_decoder_comes_and_goes_with_the_agent(
         (second,) = decoders(agent)
         assert second != first
         agent.kill()
-        until(lambda: gone(second), "the decoder outlived the agent")
+        wait_until(lambda: gone(second), "the end of the decoder")
         agent.start()
         for shot in shots[6:]:
             customer.publish(f"{BASE}/frame", shot)

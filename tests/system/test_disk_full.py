@@ -14,6 +14,7 @@ from adapters.mqtt.topics import Topics
 from agent.domain.frame import Camera
 from tests.fixtures.mosquitto import StartMosquitto
 from tests.fixtures.small_disk import small_disk
+from tests.support.factory import fill_disk
 from tests.system.conftest import StartAgent, rows
 from tests.system.images import encode
 from tests.system.subscriber import Subscriber
@@ -31,17 +32,6 @@ def noise(first: int, count: int) -> Iterator[Shot]:
         image = np.random.default_rng(seed).integers(0, 256, (240, 240, 3), dtype=np.uint8)
         name = f"part-{seed:04d}"
         yield Shot(encode(image, ".png"), "image/png", sku="noise", part_id=name, frame_id=name)
-
-
-def fill(file: Path) -> None:
-    """Take what is left of the disk."""
-    with file.open("ab", buffering=0) as handle:
-        for size in (65_536, 4_096, 1):
-            try:
-                while handle.write(bytes(size)):
-                    pass
-            except OSError:
-                continue
 
 
 def kinds(customer: Subscriber) -> list[str]:
@@ -65,7 +55,7 @@ def test_frames_wait_for_room_that_the_agent_makes_and_none_is_lost(
             customer.wait_for(lambda s: len(s.frame_ids()) == BEFORE, 60, "the first verdicts")
             for file in media.rglob("*.png"):  # an image of the last minute would stay whatever happens
                 os.utime(file, (1, 1))
-            fill(small_disk / "of others")
+            fill_disk(small_disk / "of others")
             assert camera.run(noise(BEFORE, DURING)).acknowledged == DURING
         customer.wait_for(lambda s: len(s.frame_ids()) == BEFORE + DURING, 60, "a verdict for each frame")
         customer.wait_for(lambda s: "disk-recovered" in kinds(s), 60, "that there is room again")

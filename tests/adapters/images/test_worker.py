@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from agent.domain.errors import FrameError
 from agent.telemetry import Counters
 from tests.adapters.images.bad_child import asking
 from tests.adapters.images.test_decoder import JPEG, PNG, b64, delivery, message
+from tests.support.factory import wait_until
 from tests.support.mutations import originals
 
 pytestmark = pytest.mark.skipif(not DecodeWorker.supported(), reason="decodes in process here")
@@ -61,15 +61,6 @@ def refusal(worker: DecodeWorker, content: bytes) -> str:
 def pid_of(worker: DecodeWorker) -> int:
     assert worker.pid is not None
     return worker.pid
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def gone(pid: int) -> bool:
@@ -278,9 +269,9 @@ def test_no_orphan_stays_when_the_agent_is_killed(tmp_path: Path, hanging: bool)
         assert agent.stdout is not None
         child = int(agent.stdout.readline())
         assert not gone(child)
-        assert until(lambda: mark.exists() or not hanging)
+        wait_until(lambda: mark.exists() or not hanging, "the decoder to begin")
         agent.kill()
-    assert until(lambda: gone(child))
+    wait_until(lambda: gone(child), "the end of the child")
 
 
 def test_the_child_imports_no_model() -> None:

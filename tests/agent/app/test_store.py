@@ -11,6 +11,7 @@ from agent.domain.errors import DiskFullError
 from config import Settings, load
 from storage import LocalDisks
 from tests.fixtures.small_disk import small_disk
+from tests.support.factory import fill_disk
 
 __all__ = ["small_disk"]
 
@@ -23,16 +24,6 @@ def settings(small_disk: Path) -> Settings:
     return load(overrides=place).settings
 
 
-def fill(disk: Path) -> None:
-    with (disk / "of others").open("ab", buffering=0) as file:
-        for size in (65_536, 4_096, 1):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                continue
-
-
 def test_an_agent_that_died_on_a_full_disk_starts_again_without_a_person(
     settings: Settings, small_disk: Path
 ) -> None:
@@ -40,7 +31,7 @@ def test_an_agent_that_died_on_a_full_disk_starts_again_without_a_person(
     tools.prepare()
     disks = LocalDisks(settings.media.path, None, settings.media.ballast)
     assert disks.take_ballast()
-    fill(small_disk)
+    fill_disk(small_disk / "of others")
     assert tools.prepare() == "0004"
     assert disks.ballast > 0, "its ballast made room for a start; the watch takes it again later"
 
@@ -50,7 +41,7 @@ def test_without_ballast_a_full_disk_is_named_and_not_taken_for_damage(
 ) -> None:
     tools = DatabaseTools(settings)
     tools.prepare()
-    fill(small_disk)
+    fill_disk(small_disk / "of others")
     with pytest.raises(DiskFullError, match="free space"):
         tools.prepare()
     (small_disk / "of others").unlink()

@@ -26,7 +26,7 @@ from agent.ports import Entry, Pruned
 from storage import LocalDisks, SqlHistory, SqlRetention, upgrade
 from tests.fixtures.small_disk import small_disk
 from tests.storage.examples import inspected
-from tests.support.factory import Rooms, encoded, wait_until
+from tests.support.factory import Rooms, encoded, fill_disk, wait_until
 from tests.support.loopback import Sent, message
 from tests.support.plant import FlakyHistory, Plant
 
@@ -78,13 +78,7 @@ class Shop:
 
     def fill(self) -> None:
         """Take whatever is left."""
-        with (self.folder / "of others").open("ab", buffering=0) as file:
-            for size in (65_536, 4_096, 1):
-                try:
-                    while file.write(bytes(size)):
-                        pass
-                except OSError:
-                    continue
+        fill_disk(self.folder / "of others")
 
     def kept(self) -> dict[str, int]:
         """How many rows of each verdict still name an image."""
@@ -139,7 +133,7 @@ def test_frames_wait_on_a_full_disk_and_are_recorded_once_there_is_room(shop: Sh
 
     shop.plant.schedule.run("disk at once")
     shop.plant.acknowledged(*sent)
-    wait_until(lambda: len(shop.alerts()) >= 3, "the alerts")
+    wait_until(lambda: len(shop.alerts()) >= 3 and not shop._waiting(), "the alerts")
     rows = shop.plant.rows()
     assert len(rows) == 62
     assert {one.acknowledgement.count for one in sent} == {1}
