@@ -1,7 +1,7 @@
 """What an inspection is and how the agent lives.
 
-Knows numpy and torch as arithmetic and nothing of MQTT, SQL, HTTP or where models come from: what it
-needs from outside stands as Protocols in :mod:`agent.ports`. Only :mod:`agent.app` wires the parts.
+Uses numpy and torch as arithmetic and knows nothing of MQTT, SQL, HTTP or where models come from. What it
+needs from outside is a Protocol in :mod:`agent.ports`. Only :mod:`agent.app` wires the parts.
 """
 
 from importlib.metadata import PackageNotFoundError, version

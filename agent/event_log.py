@@ -20,10 +20,10 @@ from agent.telemetry import Counters, about
 logger = logging.getLogger(__name__)
 
 CAPACITY = 4096
-"""Events that wait for storage. Beyond it the oldest is dropped, counted and reported."""
+"""How many events may wait for storage. Beyond that, the oldest is dropped, counted and reported."""
 MOST_CAMERAS = 256
 SUMMARY_EVERY_S = 10.0
-"""Frames without a row of their own are summed up, at most this often."""
+"""Shortest pause between two events that sum up frames without a row."""
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -33,10 +33,10 @@ class _Entry:
     event: Event
     alerts: tuple[OutboxMessage, ...]
     tickets: list[PublishTicket | None] = field(default_factory=list)
-    """Of alerts that went out directly while storage refused; one for each alert, or empty."""
+    """One for each alert that went out directly while storage refused; empty if none did."""
 
     def unsent(self) -> tuple[OutboxMessage, ...]:
-        """Alerts that nobody has acknowledged: they go into the outbox with the event."""
+        """Alerts that no receiver has acknowledged: they go into the outbox with the event."""
         if not self.tickets:
             return self.alerts
         pairs = zip(self.alerts, self.tickets, strict=True)
@@ -46,16 +46,16 @@ class _Entry:
 class EventLog:
     """Stores events, each in one transaction with its alerts on every sink.
 
-    One policy for all of them. :meth:`report` logs the sentence at once, never blocks and never raises. The
-    event is stored by :meth:`flush`, which the recording stage calls between batches, and retried until it
-    is stored. At most :data:`CAPACITY` events wait; if more come, the oldest is dropped and counted as
-    ``events_lost``. While storage refuses, alerts do not wait with their events: they go straight to the
-    sinks of ``direct``, and out of the outbox only if nobody acknowledged them.
+    One policy holds for all. :meth:`report` logs the sentence at once, never blocks and never raises. The
+    recording stage calls :meth:`flush` between batches, which stores the event and retries until it is
+    stored. At most :data:`CAPACITY` events wait; if more come, the oldest is dropped and counted as
+    ``events_lost``. While storage refuses, alerts do not wait with their events. They go straight to the
+    sinks of ``direct``, and through the outbox only if no receiver acknowledged them.
 
     Args:
-        history: where events are stored.
+        history: stores the events.
         sinks: compose the alerts.
-        direct: those of the sinks whose ``publish`` does not block and may be called from any thread.
+        direct: the sinks whose ``publish`` does not block and may be called from any thread.
     """
 
     def __init__(
@@ -82,47 +82,47 @@ class EventLog:
         self._overflowed = False
 
     def report(self, event: Event, *, alert: Camera | None = None) -> None:
-        """Log an event and have it stored. Never blocks, never raises; any thread may call.
+        """Log an event and queue it for storage. Never blocks, never raises; any thread may call.
 
         Args:
             event: what happened.
-            alert: on whose topic people are alerted too; None: an event alone (also in shadow mode).
+            alert: the camera on whose topic an alert goes out too; None: no alert (also in shadow mode).
         """
         fields = about(event.camera, sku=event.sku)
         logger.log(_LEVELS[event.severity], "%s", event.message, extra=fields)
         self._enqueue(event, alert)
 
     def report_unrecorded(self, camera: Camera, why: str, *, frame: bool = True) -> None:
-        """A frame, or another message, of ``camera`` gets no row of its own; an event sums them up."""
+        """Count a frame, or another message, of ``camera`` that gets no row; an event sums them up."""
         if frame:
             self._counters.add("frames_unrecorded")
         what = "frames" if frame else "messages"
         with self._lock:
-            # Anybody may invent cameras.
+            # Anybody may publish under the name of a new camera, so their number is bounded.
             known = len(self._unrecorded) < MOST_CAMERAS or (camera, what, why) in self._unrecorded
             self._unrecorded[camera if known else None, what, why] += 1
 
     def store(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
-        """Store an event now: for whoever acknowledges a delivery by it, and must not do so before.
+        """Store an event now. For callers that acknowledge a delivery once the event is stored.
 
         Raises:
-            StorageError: nothing was stored; the delivery stays unacknowledged and is handled again.
+            StorageError: nothing was stored. The delivery stays unacknowledged and is handled again.
         """
         fields = about(event.camera, sku=event.sku)
         self._history.record_event(event, messages)
         logger.log(_LEVELS[event.severity], "%s", event.message, extra=fields)
 
     def flush(self, *, everything: bool = False) -> None:
-        """Store what waits, in its order.
+        """Store the waiting events in their order.
 
         Args:
-            everything: sum up unrecorded frames now, however short the time since the last sum.
+            everything: sum up unrecorded frames now, however recent the last sum is.
 
         Raises:
-            StorageError: what was not stored is kept; call again. Its alerts went out directly.
+            StorageError: events that were not stored still wait; call again. Their alerts went out directly.
         """
         self._sum_up(everything)
-        with self._flushing:  # two threads would store one event twice
+        with self._flushing:  # otherwise two threads could store one event twice
             while True:
                 with self._lock:
                     if not self._waiting:
@@ -135,11 +135,11 @@ class EventLog:
                     self.alert_directly()
                     raise
                 with self._lock:
-                    if self._waiting and self._waiting[0] is entry:  # else it was dropped meanwhile
+                    if self._waiting and self._waiting[0] is entry:  # otherwise it was dropped meanwhile
                         self._waiting.popleft()
 
     def alert_directly(self) -> None:
-        """Publish the alerts of events that wait, because storage refuses; each once. Never raises."""
+        """Publish the alerts of waiting events once each, because storage refuses. Never raises."""
         with self._lock:
             entries = list(self._waiting)
         for entry in entries:

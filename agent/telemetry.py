@@ -1,4 +1,4 @@
-"""Counters: nothing that is dropped, refused or repeated goes uncounted."""
+"""Counters, Measures and the log fields: what the agent counts, times and logs of its frames."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from agent.domain.frame import Camera, FrameIdentity
 
 
 class Counters:
-    """Named totals since the start; any thread may add."""
+    """Named totals since the start, of all that is dropped, refused or repeated. Any thread may add."""
 
     def __init__(self) -> None:
         self._values: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def add(self, name: str, count: int = 1) -> None:
-        """Add ``count`` to ``name``."""
         with self._lock:
             self._values[name] += count
 
     def get(self, name: str) -> int:
-        """The total of ``name``, 0 where nothing was counted."""
+        """The total of ``name``; 0 if nothing was counted."""
         with self._lock:
             return self._values[name]
 
@@ -36,13 +35,13 @@ class Counters:
 
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""Upper ends of a histogram's classes in seconds; what is longer has a class of its own."""
+"""Upper ends of a histogram's classes in seconds; longer durations have a class of their own."""
 
 CAMERAS = 200
-"""Cameras that are told apart. Anybody may invent one by publishing, so their number has to end."""
+"""How many cameras are distinguished. Anybody can add one by publishing, so the number is bounded."""
 
 OTHERS = "(others)"
-"""What all cameras beyond them are called together; no camera can have this name."""
+"""The common name of all further cameras; no camera can have this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Histogram:
     """Durations by class."""
 
     counts: tuple[int, ...]
-    """How many fell into each class of :data:`BOUNDS_S`, and last those above all of them."""
+    """How many fell into each class of :data:`BOUNDS_S`; the last number counts those above all bounds."""
     total_s: float
 
 
@@ -64,7 +63,7 @@ class CameraSeen:
 
 
 class Measures:
-    """Durations by name and cameras; any thread may add. Memory is bounded whatever comes."""
+    """Durations by name, and the cameras. Any thread may add. Memory is bounded whatever comes."""
 
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
@@ -73,7 +72,7 @@ class Measures:
         self._lock = threading.Lock()
 
     def observe(self, stage: str, seconds: float) -> None:
-        """One duration of ``stage``, a name of the code's own. A negative one counts as 0: clocks jump."""
+        """Add a duration of ``stage``, a name from the code. Negative ones count as 0: clocks jump."""
         seconds = max(0.0, seconds)
         place = bisect.bisect_left(BOUNDS_S, seconds)
         with self._lock:
@@ -82,7 +81,7 @@ class Measures:
             self._totals[stage] = self._totals.get(stage, 0.0) + seconds
 
     def seen(self, camera: str, at: datetime) -> None:
-        """A frame of ``camera`` was received ``at``."""
+        """Count a frame of ``camera`` that was received ``at``."""
         with self._lock:
             if camera not in self._cameras and len(self._cameras) >= CAMERAS:
                 camera = OTHERS
@@ -107,11 +106,11 @@ NAMES = ("camera", "sku", "frame_id", "inspection_id")
 def about(
     whose: FrameIdentity | Camera | str | None, *, sku: str | None = None, inspection_id: str | None = None
 ) -> Mapping[str, str]:
-    """The fields that are known.
+    """The log fields of a frame or a camera, as far as they are known.
 
     Args:
         whose: a frame, or the camera alone (as text: ``site/line/camera``).
-        sku: where the frame itself names none.
+        sku: used if the frame itself names none.
     """
     camera: Camera | str | None
     if isinstance(whose, FrameIdentity):
@@ -123,4 +122,4 @@ def about(
 
 
 TOTAL = "total"
-"""The measure from receipt to row; the others are stages."""
+"""The name of the measure from receipt to row; all others are stages."""

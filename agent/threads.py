@@ -1,4 +1,4 @@
-"""Backoff: growing pauses between attempts; run_with_timeout: an action that may not end."""
+"""Backoff: growing pauses between attempts; run_with_timeout(): runs an action that may never end."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ logger = logging.getLogger(__name__)
 
 
 class Backoff:
-    """Pauses in seconds, each twice as long as the one before, up to a longest. Not thread-safe."""
+    """Pauses in seconds, each twice as long as the one before, up to a limit. Not thread-safe."""
 
     def __init__(self, first_s: float, longest_s: float) -> None:
         self._first_s = first_s
         self._longest_s = longest_s
         self._next_s = first_s
         self.failures = 0
-        """Since the last success."""
+        """Failures since the last success."""
 
     def failed(self) -> float:
-        """How long to wait after one more failure."""
+        """Count a failure. Returns the seconds to wait."""
         pause_s, self._next_s = self._next_s, min(self._longest_s, 2.0 * self._next_s)
         self.failures += 1
         return pause_s
 
     def succeeded(self) -> None:
-        """The next pause is the first again."""
+        """Begin again with the first pause."""
         self._next_s, self.failures = self._first_s, 0
 
 
 def run_with_timeout(timeout_s: float, action: Callable[[], None], what: str) -> bool:
-    """Do ``action`` in a thread of its own; False if it has not ended after ``timeout_s`` seconds.
+    """Run ``action`` in a thread of its own; False if it has not ended after ``timeout_s`` seconds.
 
-    It is left behind then, and the log names it. What it raises in time is raised here.
+    The thread is then left behind, and the log names it. Errors that it raises in time are raised here.
     """
     raised: list[BaseException] = []
 

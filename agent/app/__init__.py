@@ -21,7 +21,7 @@ class Application:
     """Builds the parts from settings."""
 
     def database(self, settings: Settings) -> DatabaseTools:
-        """The tools for a database that need not be open."""
+        """Upgrade, check, repair and backup of a database that is not open."""
         from agent.app.store import DatabaseTools
 
         return DatabaseTools(settings)
@@ -41,7 +41,8 @@ class Application:
         return build_inspector(settings)
 
     def untrained_inspector(self, settings: Settings) -> Inspector:
-        """The same over models of the true sizes with random weights: no file is read, scores mean nothing.
+        """An inspector with models of the true sizes and random weights. No file is read; scores mean
+        nothing.
 
         Raises ModelError, RecipeError.
         """
@@ -50,23 +51,22 @@ class Application:
         return build_inspector(settings, UntrainedModels(settings))
 
     def decoder(self, settings: Settings) -> PayloadDecoder:
-        """Payloads to images, in this process: a command reads files of its own user, so a malicious one
-        ends no other user's work."""
+        """A decoder in this process, for commands: they read their own user's files, so a malicious file can
+        end nobody else's work."""
         from adapters.images.decoder import PayloadDecoder
         from agent.app.options import decoder_limits
 
         return PayloadDecoder(decoder_limits(settings))
 
     def codec(self) -> CvImageCodec:
-        """Images to files and back."""
         from adapters.images.codec import CvImageCodec
 
         return CvImageCodec()
 
     def agent(self, settings: Settings) -> Agent:
-        """The agent, its models loaded and its history open.
+        """An agent with its models loaded and its history open.
 
-        Raises SightlineError: something is missing. A broker that is away is waited for once it starts.
+        Raises SightlineError if something is missing. The agent waits for a broker that is away.
         """
         from agent.app.agent import Agent
 

@@ -1,4 +1,4 @@
-"""Agent: broker if it is embedded, transport, pipeline, and the history that they share."""
+"""Agent: the embedded broker if there is one, transport, pipeline, and the history that they share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ from config.sections.ollama import OllamaSettings
 logger = logging.getLogger(__name__)
 
 SCHEDULE_S = 5.0
-"""How long the end waits for a task that runs beside the line."""
+"""How long the end waits for a task that runs beside the pipeline."""
 
 
 class Agent:
@@ -82,9 +82,9 @@ class Agent:
         inspector.counters = self.counters
 
     def start(self) -> None:
-        """Start the broker if it is embedded, then the pipeline; returns once frames are taken.
+        """Start an embedded broker, then the pipeline; returns once the agent takes frames.
 
-        Raises SightlineError if something is missing; a broker that is away is waited for.
+        Raises SightlineError if something is missing; waits for a broker that is away.
         """
         settings, store = self._settings, self.store
         for sentence in open_secrets(settings):
@@ -114,7 +114,7 @@ class Agent:
         self.observability.started(self._pipeline, transport)
 
     def _report_owed(self, sinks: tuple[Sink, ...], events: EventLog) -> None:
-        """Messages of a sink that is not configured any more wait for ever; somebody has to know."""
+        """Report messages of a sink that is not configured any more: they wait for ever."""
         try:
             backlog = self.store.outbox.backlog()
         except StorageError as error:
@@ -128,21 +128,21 @@ class Agent:
             events.report(Event("sink-unknown", message, datetime.now(UTC), severity="warning"))
 
     def _plan_tasks(self, transport: MqttTransport, pipeline: Pipeline, retention: RetentionTask) -> None:
-        """What is periodic or done once beside the pipeline; onboarding plans its own."""
+        """Schedule the tasks beside the pipeline, periodic and single; onboarding schedules its own."""
         settings, schedule = self._settings, self._schedule
         heartbeat_s = settings.agent.heartbeat.total_seconds()
         if heartbeat_s:
             schedule.every("heartbeat", heartbeat_s, lambda: _beat(transport))
         schedule.every("silent cameras", CHECK_EVERY_S, pipeline.check_cameras)
         schedule.every("retention", EVERY_S, retention)
-        # An agent that is started anew more often than that prunes as well.
+        # An agent that is restarted more often than every period has to prune too.
         schedule.later("retention after the start", FIRST_AFTER_S, retention)
         if settings.ollama.enabled:
             schedule.later("language model", 0.0, lambda: _look_for_words(settings.ollama))
 
     def stop(self) -> None:
-        """Drain, publish ``stopped``, close everything: each part, whatever the one before it raises."""
-        with ExitStack() as rest:  # done from the last to the first
+        """Drain, publish ``stopped``, then close every part, whatever the one before it raises."""
+        with ExitStack() as rest:  # closed from the last to the first
             rest.callback(self.store.close)
             rest.callback(self.observability.close)
             if self._broker is not None:
@@ -169,7 +169,7 @@ class Agent:
 
     @property
     def broker_url(self) -> str:
-        """Where cameras publish to."""
+        """The broker that cameras publish to."""
         return self._url
 
     @property
@@ -179,7 +179,7 @@ class Agent:
 
     @property
     def description(self) -> Mapping[str, str]:
-        """What runs here, without any secret."""
+        """What this agent is made of, without any secret."""
         settings = self._settings
         return {
             "version": __version__,
@@ -274,12 +274,12 @@ class Agent:
 
 
 def _itself(topics: Topics) -> Camera:
-    """Whose alerts those about the agent itself are: ``SITE/sightline/AGENT``."""
+    """``SITE/sightline/AGENT``: the camera that alerts about the agent itself carry."""
     return Camera(topics.site, "sightline", topics.agent)
 
 
 def _beat(transport: MqttTransport) -> None:
-    """The retained status again, whose time shows when the agent was last alive."""
+    """Publish the retained status again; its time shows when the agent was last alive."""
     try:
         transport.announce_presence()
     except TransportError as error:
@@ -287,7 +287,7 @@ def _beat(transport: MqttTransport) -> None:
 
 
 def _look_for_words(settings: OllamaSettings) -> None:
-    """Log once whether somebody can write prompts, and if not what mends it."""
+    """Log once whether a language model can write prompts, and if not, the remedy."""
     health = look(OllamaOptions.of(settings))
     if health.ready:
         logger.info("%s; it writes prompts for new products", health.sentence)

@@ -14,23 +14,22 @@ from config import Settings
 
 
 def topics_of(settings: Settings) -> Topics:
-    """The topics of the agent."""
     return Topics(settings.agent.site, settings.agent.id, settings.topics.model_dump())
 
 
 def broker_options(settings: Settings, url: str) -> BrokerOptions:
-    """How the agent reaches the broker at ``url``."""
+    """Options of the agent's own connection to the broker at ``url``."""
     return _options(settings, url, _tls(settings))
 
 
 def reachable_url(settings: Settings) -> str:
-    """Where another process finds the broker, also if an agent embeds it on a fixed port."""
+    """The broker's URL for another process, also if an agent embeds the broker on a fixed port."""
     broker = settings.broker
     return f"mqtt://{broker.host}:{broker.port}" if broker.embedded else broker.url
 
 
 def client_options(settings: Settings, url: str, role: str, version: str | None = None) -> BrokerOptions:
-    """As the agent logs in, with a client id of its own and without a session that would stay behind."""
+    """The agent's login with a client id of its own, without a session that would stay on the broker."""
     options = _options(settings, url, _tls(settings) if url.startswith("mqtts") else Tls())
     return replace(
         options,
@@ -49,7 +48,7 @@ def camera_publisher(
     role: str = "camera",
     version: str | None = None,
 ) -> CameraPublisher:
-    """A camera of this site; not yet connected."""
+    """A publisher for one camera of this site, not yet connected."""
     options = client_options(settings, url, role, version)
     return CameraPublisher(options, topics_of(settings), camera, form=form)
 

@@ -40,17 +40,14 @@ class Models:
 
     @cached_property
     def device(self) -> torch.device:
-        """The device of all of them."""
         return pick_device(self._models.device, self._models.threads)
 
     @cached_property
     def precision(self) -> torch.dtype:
-        """What all of them compute in."""
         return pick_precision(self._models.precision, self.device)
 
     @cached_property
     def encoder(self) -> ImageTextEncoder:
-        """The vision-language model."""
         return load_clip(
             self.names.clip,
             self._models.path,
@@ -91,7 +88,7 @@ class Models:
 
     @cached_property
     def tagger(self) -> ClipTagger | None:
-        """Names products without a noun; None if the vision-language model is missing: they need a noun."""
+        """Names products that have no noun; None if the vision-language model is missing."""
         try:
             return ClipTagger(self.encoder)
         except ModelError as error:
@@ -99,12 +96,12 @@ class Models:
             return None
 
     def of(self, spec: MethodSpec) -> MethodModels:
-        """The models that a method works with: all that it needs, and what it takes if it is configured."""
+        """The models of a method: all that it needs, and those it can use if they are configured."""
         names = self.names
         backbone = "backbone" in spec.needs | spec.takes and names.own_backbone
         detector = "detector" in spec.needs or ("detector" in spec.takes and names.detector is not None)
         segmenter = "segmenter" in spec.needs or ("segmenter" in spec.takes and names.segmenter is not None)
-        # Without a backbone of its own, the image tower of the encoder gives the features.
+        # If no backbone is configured, the image tower of the encoder gives the features.
         encoder = "encoder" in spec.needs or ("backbone" in spec.needs and not backbone)
         return MethodModels(
             encoder=self.encoder if encoder else None,
@@ -116,7 +113,7 @@ class Models:
 
 
 class UntrainedModels(Models):
-    """The same models at their true size with random weights, for timing alone; no file is read."""
+    """The same models at their true size with random weights, for timing only. Reads no file."""
 
     @cached_property
     def encoder(self) -> ImageTextEncoder:
@@ -138,8 +135,8 @@ class UntrainedModels(Models):
 def build_methods(settings: Settings, models: Models | None = None) -> MethodRegistry:
     """The methods that recipes may name, each built when the first recipe names it.
 
-    A configured method that does not inspect (``"null"``) replaces them all: it measures the agent around the
-    models. Raises RecipeError: there is no method of the configured name.
+    A configured method that does not inspect (``"null"``) replaces them all, to measure the agent around the
+    models. Raises RecipeError if no method has the configured name.
     """
     loaded = models or Models(settings)
     configured = find_method(settings.inspection.method)
@@ -157,9 +154,9 @@ def build_methods(settings: Settings, models: Models | None = None) -> MethodReg
 
 
 def _parameters(settings: Settings, spec: MethodSpec) -> dict[str, Parameter]:
-    """The parameters that the configuration sets for a method, those that other sections give included.
+    """The parameters that the configuration sets for a method, including those from other sections.
 
-    Raises RecipeError, with the key: the method has no such parameter, or refuses its value.
+    Raises RecipeError, which names the key: the method has no such parameter, or refuses its value.
     """
     inspection = settings.inspection
     given: dict[str, Parameter] = {**settings.references.parameters, "null_cost_ms": inspection.null_cost_ms}
@@ -175,9 +172,9 @@ def _parameters(settings: Settings, spec: MethodSpec) -> dict[str, Parameter]:
 
 
 def build_inspector(settings: Settings, models: Models | None = None) -> Inspector:
-    """Load what the configured method needs; what recipes need beside it is loaded when they come.
+    """Load the models of the configured method. Models of other recipes are loaded when those are used.
 
-    ``models``: others than those of the files that ``settings`` names. Raises ModelError, RecipeError.
+    ``models`` replaces the models that ``settings`` names. Raises ModelError, RecipeError.
     """
     inspector = Inspector(build_methods(settings, models))
     _ = inspector.method  # a missing model is reported at start, not with the first frame

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Observability:
-    """Opened before anything else, so that a port that is taken is reported before a frame comes."""
+    """Opened before every other part, so that a port in use is reported before a frame comes."""
 
     def __init__(self, settings: Settings, store: Store, inspector: Inspector, counters: Counters) -> None:
         self.measures = Measures()
@@ -46,17 +46,17 @@ class Observability:
         self._pipeline: Pipeline | None = None
         self._transport: MqttTransport | None = None
         self._server: MetricsServer | None = None
-        self.health = Health(self._vitals(counters))
+        self.health = Health(self._health_source(counters))
         self._answers = Answers(registry_of(self.health.source, self.health), self.health, self._info())
         self._watchdog = WatchdogNotifier(Notifier(), self.health)
 
     @property
     def url(self) -> str | None:
-        """Where metrics are served; None where they are not."""
+        """Where metrics are served; None if they are off."""
         return None if self._server is None else self._server.url
 
     def open(self) -> None:
-        """Answer from now on, first that nothing is started yet. Raises ConfigurationError: no such port."""
+        """Serve from now on; until the start, pages report that nothing runs. Raises ConfigurationError."""
         metrics = self._settings.metrics
         if metrics.enabled:
             self._server = MetricsServer(metrics.host, metrics.port, self._answers)
@@ -64,26 +64,25 @@ class Observability:
             logger.info("metrics: %s/metrics, beside it /healthz and /readyz", self._server.url)
 
     def started(self, pipeline: Pipeline, transport: MqttTransport) -> None:
-        """The pipeline takes frames."""
+        """The pipeline takes frames: report it to systemd and serve its state."""
         self._pipeline, self._transport = pipeline, transport
         self._watchdog.start()
 
     def stopping(self) -> None:
-        """The agent ends in order; until :meth:`close` it can still be asked how."""
+        """The agent stops in order. Its pages answer until :meth:`close`."""
         self._watchdog.stopping()
 
     def close(self) -> None:
-        """Answer nothing more."""
         self._watchdog.stop()
         if self._server is not None:
             self._server.close()
 
-    def _vitals(self, counters: Counters) -> HealthSource:
+    def _health_source(self, counters: Counters) -> HealthSource:
         return HealthSource(
             info=self._info(),
             counters=counters,
             measures=self.measures,
-            line=self._pipeline_state,
+            pipeline=self._pipeline_state,
             broker=self._broker_state,
             outbox=CachedProbe("the database", self._outbox_states),
             disks=CachedProbe("the file system", self._disks),

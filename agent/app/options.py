@@ -1,4 +1,4 @@
-"""From settings to the options of each part."""
+"""``pipeline_options`` and others: the options of each part, from the settings."""
 
 from __future__ import annotations
 
@@ -23,19 +23,17 @@ from config import Settings
 
 
 def calibration_policy(settings: Settings) -> CalibrationPolicy:
-    """What a threshold is aimed at."""
     inspection = settings.inspection
     return CalibrationPolicy(inspection.false_alarm_rate, inspection.review_factor)
 
 
 def drift_policy(settings: Settings) -> DriftPolicy | None:
-    """When changing scores are reported; None: never."""
+    """None if drift is not reported."""
     drift = settings.drift
     return DriftPolicy(**drift.model_dump(exclude={"enabled"})) if drift.enabled else None
 
 
 def selection_policy(settings: Settings) -> SelectionPolicy:
-    """Which references are left out."""
     references = settings.references
     return SelectionPolicy(
         drop_duplicates=references.duplicates == "drop", exclude_outliers=references.outliers == "exclude"
@@ -43,13 +41,12 @@ def selection_policy(settings: Settings) -> SelectionPolicy:
 
 
 def orientation_policy(settings: Settings) -> OrientationPolicy | None:
-    """When references are memorised rotated; None if the configuration states the angles for all products."""
+    """None if the configuration states the angles for all products."""
     references = settings.references
     return OrientationPolicy(references.directions) if references.rotations == "auto" else None
 
 
 def onboarding_options(settings: Settings) -> OnboardingOptions:
-    """How patiently recipes are written."""
     onboarding = settings.onboarding
     return OnboardingOptions(
         method=settings.inspection.method,
@@ -63,7 +60,6 @@ def onboarding_options(settings: Settings) -> OnboardingOptions:
 
 
 def decoder_limits(settings: Settings) -> FrameLimits:
-    """What a frame may be."""
     frames = settings.frames
     return FrameLimits(
         max_bytes=frames.max_bytes,
@@ -75,7 +71,7 @@ def decoder_limits(settings: Settings) -> FrameLimits:
 
 
 def decode_worker(settings: Settings, counters: Counters) -> DecodeWorker | None:
-    """The process that decodes for the agent; None if images are decoded in its own."""
+    """The process that decodes; None if the agent decodes in its own process."""
     frames = settings.frames
     if not frames.decode_worker or not DecodeWorker.supported():
         return None
@@ -83,8 +79,6 @@ def decode_worker(settings: Settings, counters: Counters) -> DecodeWorker | None
 
 
 def camera_rules(settings: Settings) -> CameraRulebook:
-    """How frames of each camera are treated."""
-
     def rules(line: str, camera: str) -> CameraRules:
         return CameraRules(
             overload=Overload(settings.overload(line, camera)),
@@ -98,7 +92,6 @@ def camera_rules(settings: Settings) -> CameraRulebook:
 
 
 def monitor_options(settings: Settings) -> MonitorOptions:
-    """What is alarmed beside failed parts."""
     alerts = settings.alerts
     return MonitorOptions(
         drift=drift_policy(settings),
@@ -112,7 +105,6 @@ def monitor_options(settings: Settings) -> MonitorOptions:
 
 
 def supervision(settings: Settings) -> Supervision:
-    """How patient the agent is with its own stages."""
     agent = settings.agent
     return Supervision(
         restarts=agent.restarts,
@@ -122,7 +114,6 @@ def supervision(settings: Settings) -> Supervision:
 
 
 def pipeline_options(settings: Settings) -> PipelineOptions:
-    """How the pipeline batches, waits and records."""
     inspection = settings.inspection
     return PipelineOptions(
         max_batch=inspection.max_batch,
@@ -136,13 +127,12 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 
 
 def keep(settings: Settings) -> Keep:
-    """How long things are kept."""
     rows = settings.database.keep
     return Keep(keep_by_verdict(settings), rows.events, rows.sent)
 
 
 def keep_by_verdict(settings: Settings) -> dict[str, timedelta | None]:
-    """How long the media of each verdict are kept; a frame that was skipped has none."""
+    """How long to keep the media of each verdict; a skipped frame has none."""
     keep = settings.media.keep
     return {
         Verdict.PASS: keep.pass_,

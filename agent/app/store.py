@@ -24,11 +24,11 @@ class MediaFindings:
     files: int
     bytes: int
     problems: tuple[str, ...]
-    """A sentence each; empty if folder and history agree."""
+    """One sentence for each fault; empty if folder and history agree."""
 
 
 class DatabaseTools:
-    """Works on a database that need not be open. Every method raises StorageError."""
+    """Tools for a database that is not open. Every method raises StorageError."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -36,35 +36,35 @@ class DatabaseTools:
         self._backup_first = settings.database.backup_before_upgrade
 
     def prepare(self) -> str:
-        """Check the file, bring the schema up to date, check the schema; the revision now in force."""
+        """Check the file, upgrade the schema and check it. Returns the revision in force."""
         media = self._settings.media
         try:
             return storage.prepare(self._url, backup_first=self._backup_first)
         except DiskFullError:
-            # An agent that died on a full disk left it full; the disk monitor makes room once it runs.
+            # An agent that died of a full disk left it full; the disk monitor makes room once it runs.
             if not storage.LocalDisks(media.path, None, media.ballast).drop_ballast():
                 raise
             return storage.prepare(self._url, backup_first=self._backup_first)
 
     def upgrade(self, report: Callable[[str], None]) -> str:
-        """Bring the schema up to date; the revision now in force. ``report`` gets a sentence a step."""
+        """Upgrade the schema; ``report`` gets one sentence a step. Returns the revision in force."""
         storage.verify_file(self._url)
         return storage.upgrade(self._url, backup_first=self._backup_first, report=report)
 
     def check(self, *, full: bool = False) -> list[str]:
-        """What is wrong, a sentence each; empty if all is well. ``full``: reads all of a large file."""
+        """One sentence for each fault; empty if there is none. ``full``: read a large file to its end too."""
         return storage.check(self._url, full=full)
 
     def check_media(self, *, deep: bool = False) -> MediaFindings:
-        """Compare the media folder with the history; nothing is changed. ``deep`` reads every image."""
+        """Compare the media folder with the history and change nothing. ``deep``: read every image."""
         with storage.Database(self._url) as database:
             report = storage.MediaCheck(database, self._settings.media.path).look(deep=deep)
         return MediaFindings(report.files, report.bytes, tuple(media_report.problems(report)))
 
     def repair_media(self, *, force: bool = False) -> Sequence[str]:
-        """Delete files that no row names, and clear references to files that are gone; a sentence each.
+        """Delete files that no row names, and clear the names of files that are gone; one sentence for each.
 
-        No row is deleted. ``force``: also if folder and history seem not to belong together.
+        Deletes no row. ``force``: also if folder and history seem not to belong together.
         """
         with storage.Database(self._url) as database:
             check = storage.MediaCheck(database, self._settings.media.path)
@@ -88,7 +88,6 @@ class DatabaseTools:
         return done
 
     def backup(self, target: Path) -> Path:
-        """Copy the database to ``target``."""
         return storage.backup(self._url, target)
 
 
@@ -110,21 +109,19 @@ class Store:
         self.disks = storage.LocalDisks(settings.media.path, self.database.path, settings.media.ballast)
 
     def on_full(self, called: Callable[[], None]) -> None:
-        """Have ``called`` run whenever a disk of this machine refuses something for lack of space."""
+        """Call ``called`` whenever a disk of this machine refuses a write for lack of space."""
         self.media.on_full = called
         if self.database.is_sqlite:  # deleting images here makes no room on a server elsewhere
             self.database.on_full = called
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:
-        """Rows of the view ``inspection_history``, the oldest first."""
+        """The rows of the view ``inspection_history``, oldest first."""
         return storage.inspections(self.database)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        """Rows of a read-only query."""
         return list(storage.query(self.database, sql, parameters))
 
     def close(self) -> None:
-        """Close the connections."""
         self.database.close()
 
     def __enter__(self) -> Self:

@@ -202,7 +202,7 @@ def _advice(judged: Sequence[Recorded], calibration: Calibration, prompts: Promp
         advice.append(f"only {len(judged)} frames have feedback; judge more before moving a threshold")
     if good and not bad:
         advice.append(
-            "no part was called defective: whether defects escape at a higher threshold, nobody can tell"
+            "no part was called defective, so it is unknown whether defects escape at a higher threshold"
         )
     if bad and not good:
         advice.append(

@@ -40,7 +40,6 @@ class CameraRulebook:
     """By ``LINE/CAMERA``."""
 
     def of(self, camera: Camera) -> CameraRules:
-        """The rules of a camera."""
         return self.named.get(f"{camera.line}/{camera.camera}", self.default)
 
     def cameras(self, site: str) -> tuple[Camera, ...]:

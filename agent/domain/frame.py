@@ -52,7 +52,7 @@ def _nothing() -> None:
 
 
 def _never() -> bool:
-    """Nobody will deliver it again."""
+    """Whether it will be delivered again: no."""
     return False
 
 
@@ -140,10 +140,8 @@ class Frame:
 
     @property
     def height(self) -> int:
-        """Height in pixels."""
         return int(self.image.shape[0])
 
     @property
     def width(self) -> int:
-        """Width in pixels."""
         return int(self.image.shape[1])

@@ -92,7 +92,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """An operator's judgement of an inspection."""
+    """An operator's feedback on an inspection."""
 
     truth: str
     """``good`` or ``defective``."""

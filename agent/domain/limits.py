@@ -1,7 +1,7 @@
-"""Bounds of settings that two places check: the configuration, with the place, and a policy's constructor.
+"""Bounds of settings that two places check: the configuration and a policy's constructor.
 
-The configuration tells a person where a value stands; the constructor keeps whoever builds a policy in code
-from one that makes no sense. Both use the bounds below, so that neither accepts what the other refuses.
+The configuration reports the key and line of a wrong value. The constructor protects code that builds a
+policy. Both use the bounds below, so that neither accepts what the other refuses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MOST_VARIANTS = 64
 """Images of one reference (directions times brightnesses): more cost more than they add."""
 
 MOST_DIRECTIONS = 32
-"""In which a reference is memorised."""
+"""Directions in which one reference may be memorised."""
 
 FEWEST_BURST_FAILS = 2
 MOST_BURST_FRAMES = 10_000
@@ -26,7 +26,7 @@ FEWEST_FRAMES_BETWEEN_FALSE_REPORTS = 100
 FEWEST_BASELINE_FRAMES = 3
 
 FEWEST_RESTARTS = 1
-"""Without one restart it cannot be found out which frame a stage dies of."""
+"""Without one restart, the frame that a stage dies of cannot be found."""
 
 FEWEST_FIRST_FRAMES = 4
 """With fewer first frames of a product, a trial of prompts decides nothing."""

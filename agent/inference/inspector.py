@@ -20,7 +20,7 @@ from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict, decide
 from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory, release
 from agent.methods.maps import FloatMap, regions, to_pixels
-from agent.methods.prepared import Method, Prepared, Scored, Turning
+from agent.methods.prepared import Method, Prepared, RotatingMethod, Scored
 from agent.methods.registry import MethodRegistry
 from agent.telemetry import Counters
 
@@ -43,7 +43,7 @@ class InspectionResult:
     infer_ms: float = 0.0
     """This frame's share of its batch."""
     model_digest: str | None = None
-    """Of the weights that scored it; None if no method did."""
+    """Digest of the weights that scored it; None if no method did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +85,29 @@ class Inspector:
         except (SightlineError, RuntimeError, ValueError):
             raise
         except Exception as error:
-            # A method and its models are foreign code: what they raise concerns this recipe alone.
+            # A method and its models are foreign code: their errors concern this recipe only.
             self.counters.add("model_failures")
-            raise ModelError(f"the method failed on this recipe: {_said(error)}") from error
+            raise ModelError(f"the method failed on this recipe: {_message_of(error)}") from error
 
     def fingerprint(self, recipe: Recipe) -> str:
-        """Of all that the recipe's scores depend on beside itself. Raises RecipeError, ModelError."""
+        """Fingerprint of all that the recipe's scores depend on beside it. Raises RecipeError, ModelError."""
         return self._methods.of(recipe).fingerprint
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...] | None:
-        """Degrees in which the recipe's references are memorised; None if its method cannot turn them.
+        """Degrees in which the recipe's references are memorised; None if its method cannot rotate them.
 
         Raises RecipeError, ModelError.
         """
         method = self._methods.of(recipe)
-        return method.orientations(recipe) if isinstance(method, Turning) else None
+        return method.orientations(recipe) if isinstance(method, RotatingMethod) else None
 
     def comparing(self, recipe: Recipe) -> Recipe:
-        """The recipe by which directions are compared (:meth:`Turning.comparing`), or as it is.
+        """The recipe by which directions are compared (:meth:`RotatingMethod.comparing`), or as it is.
 
         Raises RecipeError, ModelError.
         """
         method = self._methods.of(recipe)
-        return method.comparing(recipe) if isinstance(method, Turning) else recipe
+        return method.comparing(recipe) if isinstance(method, RotatingMethod) else recipe
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """Scores of a batch, whose recipes may name different methods; blocks while another batch runs.
@@ -136,7 +136,7 @@ class Inspector:
             else:
                 self._limit.passed(count)
                 return scored
-            release()  # out here the traceback is gone, and with it what it held
+            release()  # here the traceback is gone, and with it the tensors that it held
             if count == 1:
                 again = False
             else:
@@ -177,7 +177,7 @@ class Inspector:
     def _digest(self, prepared: Prepared) -> str | None:
         try:
             return self._methods.of(prepared.recipe).digest
-        except SightlineError:  # the result already says that there is no such method
+        except SightlineError:  # the result already names the missing method
             return None
 
     def _score_each(
@@ -220,10 +220,10 @@ class Inspector:
         if out_of_memory(error):
             return InspectionResult(
                 Verdict.ERROR,
-                f"memory is not enough for this frame even alone: {_said(error)}; "
+                f"memory is not enough for this frame even alone: {_message_of(error)}; "
                 "free memory of the device or send a smaller image",
             )
-        return InspectionResult(Verdict.ERROR, f"the model failed on this frame: {_said(error)}")
+        return InspectionResult(Verdict.ERROR, f"the model failed on this frame: {_message_of(error)}")
 
     def _judge(self, image: Image, prepared: Prepared, scored: Scored) -> InspectionResult:
         if scored.lacking is not None:
@@ -277,7 +277,7 @@ class Inspector:
         return mask, defects
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """The message of an error; for types that usually mean a bug, with their name."""
     if isinstance(error, RuntimeError | ValueError | SightlineError):
         return str(error)

@@ -1,4 +1,4 @@
-"""Methods: published ways to score a frame. ``registry.METHODS`` lists them; ``prepared`` says what one is.
+"""Methods: published ways to score a frame. ``registry.METHODS`` lists them; ``prepared`` defines one.
 
 Nothing here imports PyTorch until a method is built, so that commands which only list methods start at once.
 """

@@ -72,7 +72,7 @@ class AnomalyDinoParameters:
 
     @property
     def orientations(self) -> tuple[float, ...]:
-        """Degrees by which references are turned."""
+        """Degrees by which references are rotated."""
         return self.angles or evenly_spaced(self.rotations)
 
 
@@ -97,7 +97,7 @@ class AnomalyDinoPrepared(PreparedRecipe):
         return self.bank is None or self.bank.complete
 
     def without_reference(self, reference: int) -> Self:
-        """All orientations of the reference go."""
+        """Removes all orientations of the reference."""
         return self if self.bank is None else replace(self, bank=self.bank.without(reference))
 
     @property
@@ -161,7 +161,7 @@ class AnomalyDino:
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """Without references there is no score yet."""
+        """Frames of a recipe without references get no score."""
         return score_by_parameters(images, prepared, AnomalyDinoPrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[AnomalyDinoPrepared]) -> list[Scored]:

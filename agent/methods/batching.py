@@ -1,4 +1,4 @@
-"""What all methods share: they check references, score frames of equal parameters together, and sign."""
+"""``score_by_parameters`` and others: what all methods share, from checks of references to digests."""
 
 from __future__ import annotations
 

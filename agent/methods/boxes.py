@@ -1,4 +1,4 @@
-"""Arithmetic on detection boxes: (n, 4) arrays of x0, y0, x1, y1 in pixels."""
+"""``clamp``, ``suppress`` and others: arithmetic on (n, 4) boxes of x0, y0, x1, y1 in pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Boxes = NDArray[np.float32] | NDArray[np.float64]
 
 
 def areas(boxes: Boxes) -> NDArray[np.float64]:
-    """(n,) areas in square pixels; a box whose sides are turned round has none."""
+    """(n,) areas in square pixels; 0 for a box whose sides are swapped."""
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     widths = np.clip(corners[:, 2] - corners[:, 0], 0, None)
     heights = np.clip(corners[:, 3] - corners[:, 1], 0, None)
@@ -24,7 +24,7 @@ def relative_areas(boxes: Boxes, width: int, height: int) -> NDArray[np.float64]
 
 
 def clamp(boxes: Boxes, width: int, height: int) -> NDArray[np.float32]:
-    """The boxes with what sticks out of an image cut off; a box outside of it becomes a line or a point."""
+    """The boxes cut to the image; a box beyond its border becomes a line or a point."""
     corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     return np.clip(corners, 0, np.array([width, height, width, height], dtype=np.float32))
 

@@ -71,7 +71,7 @@ class FadeParameters:
     """How much less a distance counts if references differ from each other
     (:func:`agent.methods.memory.tempered_distances`); 0: not at all, as in the paper."""
     angles: tuple[float, ...] = (0.0,)
-    """Every reference is memorised turned by so many degrees, in each of these."""
+    """Degrees of rotation in which every reference is memorised."""
     brightness: tuple[float, ...] = (1.0,)
     """Every reference is memorised with its levels times each of these."""
     clip: bool = True

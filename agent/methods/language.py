@@ -1,4 +1,4 @@
-"""Scores by language: how much closer a feature is to the anomalous words than to the normal ones."""
+"""``Words`` and ``anomaly_probability``: how close a feature is to anomalous and to normal words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anomaly maps: from grids of patches to pixels, from pixels to a score and to defects."""
+"""``pool_map``, ``regions`` and others: anomaly maps from patches to pixels, to a score and to defects."""
 
 from __future__ import annotations
 

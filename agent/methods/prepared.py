@@ -119,8 +119,8 @@ class Method(Protocol):
 
 
 @runtime_checkable
-class Turning(Protocol):
-    """A method that can memorise references turned: it knows the parameter ``angles``."""
+class RotatingMethod(Protocol):
+    """A method that can memorise rotated references: it has the parameter ``angles``."""
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         """Degrees in which the references of a recipe are memorised. Raises RecipeError."""
@@ -128,6 +128,6 @@ class Turning(Protocol):
 
     def comparing(self, recipe: Recipe) -> Recipe:
         """The recipe with every patch in memory and with plain distances, so that leaving a reference out is
-        exact. Enrollment decides by such scores whether turned references help.
+        exact. Enrollment decides by such scores whether rotated references help.
         """
         ...

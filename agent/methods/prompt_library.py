@@ -1,4 +1,4 @@
-"""Prompt sets from files: our own library, files in our format, and those of FADE's authors.
+"""``load_prompts`` and others: prompt sets from files, in Sightline's format or that of FADE's authors.
 
 Our format (JSON or YAML)::
 

@@ -221,7 +221,7 @@ def cropped(image: Image, box: Box) -> Image:
 
 
 def blend(frame: Scored, product: Scored, box: Box, shape: tuple[int, ...], weight: float) -> Scored:
-    """The frame's score and map blended with the product's; outside of its box the map is the frame's."""
+    """The frame's score and map blended with the product's; outside its box the map is the frame's."""
     score = (1.0 - weight) * frame.score + weight * product.score
     if frame.anomaly_map is None or product.anomaly_map is None:
         return replace(frame, score=score)

@@ -1,4 +1,4 @@
-"""``variants`` of a reference: the same good part turned, and under brighter or darker light."""
+"""``variants`` of a reference: the same good part rotated, and under brighter or darker light."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def variants(
         brightness: factors on the levels, which end at 255.
     """
     for angle in angles:
-        turned = rotated(image, angle)
+        whole = rotated(image, angle)
         for factor in brightness:
-            yield brightened(turned, factor)
+            yield brightened(whole, factor)
 
 
 def rotated(image: Image, angle: float) -> Image:
-    """The image turned about its middle; bilinear, mirrored at the border, of the same size."""
+    """The image rotated about its middle; bilinear, mirrored at the border, of the same size."""
     if angle % 360.0 == 0.0:
         return image
     height, width = image.shape[:2]

@@ -41,7 +41,7 @@ class WinClipParameters:
     bank_limit: int = 0
     """Most vectors in a memory bank of one scale; 0: all of them."""
     angles: tuple[float, ...] = (0.0,)
-    """Every reference is memorised turned by so many degrees, in each of these."""
+    """Degrees of rotation in which every reference is memorised."""
     brightness: tuple[float, ...] = (1.0,)
     """Every reference is memorised with its levels times each of these."""
     wrap_prompt: bool = False

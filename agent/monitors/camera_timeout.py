@@ -18,7 +18,7 @@ from agent.telemetry import Counters
 MOST_CAMERAS = 1_024
 CHECK_EVERY_S = 5.0
 AWAY_AFTER_S = 30.0
-"""A connection that is lost for longer is worth an event of its own."""
+"""A connection that is lost for longer gets an event of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class CameraTimeout:
     camera: Camera
     silent: bool
     seconds: float
-    """How long nothing had come."""
+    """How long no frame had come."""
     ever_heard: bool = True
 
     def sentence(self) -> str:
-        """For people."""
+        """The change in one sentence."""
         long = duration_in_words(self.seconds)
         if not self.silent:
             return f"{self.camera} is heard again after {long} of silence"
@@ -45,24 +45,23 @@ class CameraTimeout:
 
 
 class TimeoutDetector:
-    """Measures how long each camera has sent nothing. Not thread-safe.
+    """Measures how long each camera has sent no frame. Not thread-safe.
 
-    Its clock stands still while the agent itself cannot hear: time without a connection is not a camera's
-    silence.
+    Its clock stops while the agent has no connection, because then no camera can be heard.
     """
 
     def __init__(self, rules: CameraRulebook, site: str = "") -> None:
-        """Cameras of ``site`` that the rules name are watched from the start, others once they send."""
+        """Watches cameras of ``site`` that the rules name from the start, others from their first frame."""
         self._rules = rules
         self._listened_s = 0.0
         self._checked_at: float | None = None
         self._last: dict[Camera, float] = dict.fromkeys(rules.cameras(site), 0.0)
         self._mute = set(self._last)
-        """Never heard."""
+        """Cameras that have not sent a frame yet."""
         self._silent: set[Camera] = set()
 
     def heard(self, camera: Camera) -> CameraTimeout | None:
-        """A frame came; the change if the camera counted as silent."""
+        """Take note of a frame. Returns the change if the camera counted as silent."""
         now = self._listened_s
         before = self._last.get(camera, now)
         self._mute.discard(camera)
@@ -74,11 +73,11 @@ class TimeoutDetector:
         return CameraTimeout(camera, silent=False, seconds=now - before)
 
     def watches(self, camera: Camera) -> bool:
-        """False for a camera beyond MOST_CAMERAS."""
+        """Whether the camera is watched; those beyond MOST_CAMERAS are not."""
         return camera in self._last
 
     def check(self, now: float, *, listening: bool) -> list[CameraTimeout]:
-        """Who has fallen silent since the last check, each once a silence.
+        """Cameras that have become silent since the last check; each is reported once for each silence.
 
         Args:
             now: seconds of a clock that only goes forward.
@@ -98,7 +97,7 @@ class TimeoutDetector:
 
 
 def duration_in_words(seconds: float) -> str:
-    """A length of time in words: ``45 s``, ``10 min``, ``7 h 30 min``."""
+    """A duration in words: ``45 s``, ``10 min``, ``7 h 30 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -110,10 +109,10 @@ def duration_in_words(seconds: float) -> str:
 
 
 class CameraTimeoutMonitor:
-    """Notes every frame as it comes in, and reports cameras that stopped sending.
+    """Takes note of every frame that comes in, and reports cameras that stopped sending.
 
-    A broker that is away is not a camera's fault: its absence is reported instead. Neither is a pipeline that
-    stands still and leaves frames with the broker. Runs on the schedule, beside the pipeline.
+    If the broker is away, its absence is reported and no camera counts as silent. The same holds while the
+    pipeline stands still and leaves frames with the broker. Runs on the schedule, beside the pipeline.
     """
 
     def __init__(
@@ -127,7 +126,7 @@ class CameraTimeoutMonitor:
         ingress: Sized,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``ingress``: deliveries that came and that nobody has looked at yet."""
+        """``ingress``: deliveries that came in and are not decoded yet."""
         self._detector = TimeoutDetector(rules, site)
         self._rules = rules
         self._events = events
@@ -142,7 +141,7 @@ class CameraTimeoutMonitor:
         self._lock = threading.Lock()
 
     def hear(self, delivery: Delivery) -> None:
-        """A delivery came; runs on the client's network thread and only takes note."""
+        """Take note of a delivery. Runs in the client's network thread, so it does nothing more."""
         if delivery.kind is not DeliveryKind.FRAME or delivery.retained:
             return
         with self._lock:
@@ -154,10 +153,10 @@ class CameraTimeoutMonitor:
             self._report(change)
 
     def check(self) -> None:
-        """Find out who is silent. Runs every CHECK_EVERY_S seconds."""
+        """Report cameras that became silent. Runs every CHECK_EVERY_S seconds."""
         now, connected = self._clock(), self._transport.connected
         with self._lock:
-            # What came since the last check shows that frames are taken, however many still wait.
+            # A frame since the last check shows that frames are taken, however many still wait.
             hearing = connected and (self._heard or not len(self._ingress))
             listened, self._hearing, self._heard = hearing and self._hearing, hearing, False
             changes = self._detector.check(now, listening=listened)

@@ -7,36 +7,37 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 JUMP = timedelta(hours=1)
-"""By how much the date may run ahead of the time that passed: a daylight change on a clock without a zone."""
+"""How far the date may run ahead of the time that passed: a daylight change on a clock without a zone."""
 
 WINDOW = timedelta(days=2)
-"""How long a date is watched that nothing confirms, and how long a pause of the line confirms nothing."""
+"""How long to watch a date that nothing confirms. A longer pause of the production confirms nothing."""
 
 
 def elapsed_s() -> float:
-    """Seconds that passed, whatever the date says; where the system knows, those it slept through too."""
+    """Seconds that passed, whatever the date is. Includes the system's sleep if the system counts it."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 def now_utc() -> datetime:
-    """The date of the system."""
+    """The system's date and time."""
     return datetime.now(UTC)
 
 
 class ClockGuard:
     """Doubts a date that is ahead of everything else that measures time.
 
-    A clock that jumps ahead by years makes every image look old enough to go. Two things show that time has
-    really passed. First the steady clock of the machine: where the date moved on by more than
-    :data:`JUMP` beyond it, the date jumped. Second the history, at the start, when the steady clock
-    knows nothing yet: if the last frame or event from before the last :data:`WINDOW` is no older than
-    twice that window, the history runs up to now without a gap and the date is good.
+    A clock that jumps ahead by years makes every image look old enough to delete. Two things show that time
+    has really passed. The first is the machine's steady clock: if the date moved ahead of it by more than
+    :data:`JUMP`, the date jumped. The second is the history, for the start, when the steady clock has
+    measured nothing yet. If the last frame or event before the last :data:`WINDOW` is at most twice that
+    window old, the history reaches up to now without a gap and the date is good.
 
-    A line that stood still for weeks looks like a clock that jumped. Neither may stop the retention for
-    ever, so a date that nothing confirms is believed after a window of steady running, by when somebody has
-    read the alarm and set the clock right. A jump of less than twice the window, made while the agent was
-    not running, is not noticed: images then go so much earlier.
+    A production line that stood still for weeks looks like a clock that jumped. Neither may stop the
+    retention
+    for ever. So a date that nothing confirms is believed after a window of steady running: by then somebody
+    can have read the alarm and set the clock. A jump of less than twice the window is not noticed if it
+    happened while the agent was not running. Images are then deleted so much earlier.
     """
 
     def __init__(
@@ -49,10 +50,10 @@ class ClockGuard:
         self._jumped: timedelta | None = None
 
     def doubt(self, newest_before: Callable[[datetime], datetime | None]) -> str | None:
-        """Why the date is not believed, as a sentence; None where it is.
+        """Why the date is not believed, in one sentence; None if it is believed.
 
         Args:
-            newest_before: when the last thing happened that the history has from before a moment.
+            newest_before: the time of the last frame or event in the history before a moment.
         """
         self._watch()
         steady = timedelta(seconds=self._steady_s() - self._since)
@@ -74,13 +75,13 @@ class ClockGuard:
         if ahead > JUMP:
             self._jumped = ahead if self._jumped is None else self._jumped + ahead
             self._offset, self._since = offset, self._steady_s()
-        elif ahead < -JUMP:  # set back: what comes after is measured from here
+        elif ahead < -JUMP:  # the clock was set back: measure from here
             left = timedelta() if self._jumped is None else self._jumped + ahead
             self._jumped = left if left > JUMP else None
             self._offset = offset
 
     def _offset_now(self) -> timedelta:
-        """How far the date is from the steady clock; it changes only where somebody sets the date."""
+        """The date minus the steady clock; it changes only if somebody sets the date."""
         return self._clock() - datetime.fromtimestamp(0, UTC) - timedelta(seconds=self._steady_s())
 
 

@@ -1,4 +1,4 @@
-"""DiskSpaceMonitor: reports a disk that fills up, and lets images go where room is needed."""
+"""DiskSpaceMonitor: reports a disk that fills up, and deletes images if room is needed."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ from agent.ports.disk import Space
 from agent.telemetry import Counters
 
 RELEASE_ORDER = (Verdict.PASS, Verdict.ERROR, Verdict.REVIEW, Verdict.FAIL)
-"""Whose images go first if there is no room: nobody asks for the parts that passed, everybody for those
-that failed."""
+"""Whose images are deleted first if room is needed: those of passed parts, which are needed least."""
 
 _SHARE = 10
-"""The reserve is at most the disk by this: a small card would be all reserve otherwise."""
+"""The reserve is at most the disk's size divided by this: otherwise a small card would be all reserve."""
 _FLOOR = 16
-"""A disk with less than the reserve by this is full, whoever still finds room on it."""
+"""A disk with less free than the reserve divided by this is full, even if small writes succeed."""
 
 _QUIET_LOOKS = 6
 
 
 class DiskState(StrEnum):
-    """What is reported of a disk, each once."""
+    """The states of a disk; each change is reported once."""
 
     OK = "disk-recovered"
     LOW = "disk-low"
     """Less than the reserve is free."""
     FULL = "disk-full"
-    """Something could not be written."""
+    """A write was refused for lack of space."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiskPolicy:
-    """How much is kept free.
+    """How much space to keep free.
 
     Args:
         reserve: bytes; 0: nothing is done before the disk is full.
@@ -52,24 +51,24 @@ class DiskPolicy:
     reserve: int = 1_000_000_000
 
     def reserve_of(self, space: Space) -> int:
-        """Bytes below which room is made."""
+        """Free bytes below which the monitor makes room."""
         return min(self.reserve, space.total // _SHARE)
 
     def goal_of(self, space: Space) -> int:
-        """Bytes up to which room is made; more than the reserve, so that one frame does not undo it."""
+        """Free bytes up to which it makes room: more than the reserve, so that one frame does not undo it."""
         reserve = self.reserve_of(space)
         return reserve + reserve // 4
 
     def floor_of(self, space: Space) -> int:
-        """Bytes below which the disk counts as full."""
+        """Free bytes below which the disk counts as full."""
         return self.reserve_of(space) // _FLOOR
 
 
 class DiskStateTracker:
-    """The state of one disk. It gets worse by steps and better only as a whole: nothing is reported twice.
+    """The state of one disk. It gets worse by steps and better only at once, so nothing is reported twice.
 
-    A disk that refuses although it has room (it lacks names for files, or there is a quota) is believed well
-    only after some quiet looks.
+    A disk may refuse although it has room: it lacks inodes, or there is a quota. It counts as well again only
+    after some checks without a refusal.
     """
 
     def __init__(self, policy: DiskPolicy) -> None:
@@ -78,11 +77,11 @@ class DiskStateTracker:
         self.state = DiskState.OK
 
     def look(self, space: Space, *, refused: bool = False) -> DiskState | None:
-        """The new state where it changed.
+        """The new state if it changed.
 
         Args:
-            space: as it is now.
-            refused: whether something could not be written since the last look, for lack of space.
+            space: the disk as it is now.
+            refused: whether a write was refused for lack of space since the last look.
         """
         before = self.state
         has_room = space.free >= self._policy.goal_of(space)
@@ -100,7 +99,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 AT_ONCE_S = 0.5
-"""After a refused write; many of them come together, and are one look."""
+"""Pause after a refused write. Refusals come in groups; one look serves them all."""
 GRACE = timedelta(minutes=1)
 _PATIENCE_S = 5.0
 
@@ -117,11 +116,11 @@ class DiskParts:
     schedule: Scheduler
     counters: Counters
     agent: Camera
-    """Site, ``sightline`` and the agent's id: whose alert it is."""
+    """Site, ``sightline`` and the agent's id: the alerts carry it as their camera."""
 
 
 class DiskSpaceMonitor:
-    """Looks at the disks, reports each change once, and lets images go where room is needed.
+    """Looks at the disks, reports each change once, and deletes images if room is needed.
 
     The event log publishes an alert directly while the history refuses it for lack of room.
     """
@@ -151,7 +150,7 @@ class DiskSpaceMonitor:
 
     @property
     def spaces(self) -> Sequence[Space]:
-        """The disks as they were last seen, for metrics."""
+        """The disks at the last look, for metrics."""
         return self._spaces
 
     @property
@@ -161,12 +160,12 @@ class DiskSpaceMonitor:
         return next((one for one in (DiskState.FULL, DiskState.LOW) if one in states), DiskState.OK)
 
     def start(self) -> None:
-        """Look now, and from now on."""
+        """Look now, then regularly."""
         self()
         self._parts.schedule.every("disk", EVERY_S, self)
 
     def stop(self) -> None:
-        """End a release that is under way and report it; a look that hangs is left."""
+        """End a release that is under way and report it. Does not wait for a look that hangs."""
         self._stopped.set()
         if not self._looking.acquire(timeout=_PATIENCE_S):
             logger.warning("disk: a look hangs; what it released is not reported")
@@ -178,16 +177,16 @@ class DiskSpaceMonitor:
             self._looking.release()
 
     def refused(self) -> None:
-        """Something could not be written for lack of space: look at once. Called from any thread."""
+        """A write was refused for lack of space: look at once. Any thread may call."""
         if threading.get_ident() == self._looker:
-            return  # the look itself was refused something, and deals with it
+            return  # the refused write is the look's own, which handles it
         self._refused.set()
         if not self._planned.is_set():
             self._planned.set()
             self._parts.schedule.later("disk at once", AT_ONCE_S, self)
 
     def __call__(self) -> None:
-        """One look. What cannot be done now is counted, logged and tried again at the next."""
+        """One look. A step that fails is counted, logged and repeated at the next look."""
         with self._looking:
             self._looker = threading.get_ident()
             self._planned.clear()
@@ -254,8 +253,9 @@ class DiskSpaceMonitor:
             disks.take_ballast()
 
     def _make_room(self, *, refused: bool) -> None:
-        """Up to the goal; at least one chunk if a write was refused, whatever the disk says of itself:
-        it may lack names for files, or its owner may have a quota."""
+        """Delete images up to the goal. After a refused write, delete at least one chunk even if the disk
+        reports
+        room: it may lack inodes, or its owner may have a quota."""
         parts = self._parts
         if self._state("media") is DiskState.FULL and parts.disks.drop_ballast():
             self._store()  # while there is room for it
@@ -278,7 +278,7 @@ class DiskSpaceMonitor:
             logger.warning("disk: %s, before their time", sentence(released))
         self._look()
         if self._state("media") is DiskState.OK:
-            self._refused.clear()  # what was refused meanwhile now finds room, and is tried again
+            self._refused.clear()  # writes that were refused meanwhile now find room, and are repeated
         elif not released and not self._helpless:
             self._helpless = True
             logger.error(
@@ -289,7 +289,7 @@ class DiskSpaceMonitor:
     # ------------------------------------------------------------------------------------- reporting
 
     def _report_released(self) -> None:
-        """What was released since the last report is one event."""
+        """Report all that was deleted since the last report as one event."""
         released, self._released = self._released, Pruned()
         if released:
             message = f"to make room, {sentence(released)}, before their time"
@@ -302,7 +302,7 @@ class DiskSpaceMonitor:
         self._parts.events.report(event, alert=self._parts.agent)
 
     def _store(self) -> None:
-        """Store what was reported, now; a history that refuses gets it later."""
+        """Store the reported events now; if the history refuses, they are stored later."""
         try:
             self._parts.events.flush()
         except StorageError as error:

@@ -17,7 +17,7 @@ MOST_PAIRS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class BurstPolicy:
-    """So many failed parts among the last frames of a camera and product are a burst."""
+    """How many failed parts among the last frames of a camera and product are a burst."""
 
     fails: int = 5
     of: int = 10
@@ -39,7 +39,7 @@ class BurstChange:
     frames: int
 
     def sentence(self, camera: str, sku: str) -> str:
-        """For people."""
+        """The change in one sentence."""
         counted = f"{self.fails} of the last {self.frames} frames of {sku} on {camera} failed"
         return f"{counted}; look at the line" if self.began else f"the burst is over: {counted}"
 
@@ -55,9 +55,9 @@ class _Window:
 class BurstDetector:
     """Counts fails by camera and product. Not thread-safe.
 
-    A burst is reported when it begins and when at most half as many fails are left in the window, so that a
-    share around the limit is not reported again and again. Pairs beyond MOST_PAIRS: the one that was longest
-    without a frame is forgotten.
+    A burst is reported when it begins. It is over when at most half as many fails are left in the window, so
+    that a share around the limit is not reported again and again. Beyond MOST_PAIRS, the pair that was
+    longest without a frame is forgotten.
     """
 
     def __init__(self, policy: BurstPolicy) -> None:
@@ -65,7 +65,7 @@ class BurstDetector:
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
 
     def observe(self, camera: str, sku: str, *, failed: bool) -> BurstChange | None:
-        """One judged frame; the change that it makes, if any."""
+        """Count one judged frame. Returns the change that it makes, if any."""
         policy, window = self._policy, self._window(camera, sku)
         window.failed.append(failed)
         fails = sum(window.failed)
@@ -93,8 +93,8 @@ _JUDGED = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.REVIEW})
 class FailureBurstMonitor:
     """Feeds recorded verdicts to the detector, and reports what it finds.
 
-    Runs on the recording thread, after the rows are written. Frames that nobody judged (ERROR, SKIPPED) count
-    neither way.
+    Runs in the recording thread, after the rows are written. Frames without a judgement (ERROR, SKIPPED) do
+    not count.
     """
 
     def __init__(self, policy: BurstPolicy, events: EventLog) -> None:
@@ -102,7 +102,7 @@ class FailureBurstMonitor:
         self._events = events
 
     def observe(self, inspection: Inspection, recipe: Recipe | None) -> None:
-        """An inspection as it was recorded; in the order of the rows."""
+        """Count a recorded inspection; called in the order of the rows."""
         if inspection.verdict not in _JUDGED or inspection.sku is None:
             return
         camera, sku = inspection.identity.camera, inspection.sku

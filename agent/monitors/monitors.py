@@ -1,4 +1,4 @@
-"""Monitors: all that is watched beside single frames; MonitorOptions: how closely."""
+"""Monitors: what is watched across frames, built together; MonitorOptions: what and how closely."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class MonitorOptions:
     drift: DriftPolicy | None = field(default_factory=DriftPolicy)
     """When changing scores are reported; None: never."""
     bursts: BurstPolicy | None = field(default_factory=BurstPolicy)
-    """When many failed parts are reported as one trouble; None: never."""
+    """When many failed parts are reported as a burst; None: never."""
     gaps: SequenceGapOptions = field(default_factory=SequenceGapOptions)
     site: str = ""
-    """Whose named cameras are missed even if they never send anything."""
+    """Cameras named here count as silent even if they never sent a frame."""
 
 
 class Monitors:
-    """The monitors of one pipeline; each is fed by the stage that knows what it needs."""
+    """The monitors of one pipeline. Each is fed by the stage that has what it needs."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Monitors:
         transport: Transport,
         ingress: Sized,
     ) -> None:
-        """``ingress``: deliveries that came and that nobody has looked at yet."""
+        """``ingress``: deliveries that came in and are not decoded yet."""
         self.gaps = SequenceGapMonitor(options.gaps, history, events, counters, rules)
         self.timeouts = CameraTimeoutMonitor(
             rules, options.site, events, counters, transport=transport, ingress=ingress
@@ -56,6 +56,6 @@ class Monitors:
             self._of_results.append(FailureBurstMonitor(options.bursts, events))
 
     def observe(self, inspection: Inspection, recipe: Recipe | None) -> None:
-        """An inspection as it was recorded, and the recipe that judged it; in the order of the rows."""
+        """Pass on a recorded inspection and the recipe that judged it; called in the order of the rows."""
         for monitor in self._of_results:
             monitor.observe(inspection, recipe)

@@ -1,4 +1,4 @@
-"""RetentionTask: deletes hourly what is older than its keep, if the date can be believed."""
+"""RetentionTask: deletes what is older than its period every hour, if the date can be believed."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ EVERY_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long things are kept; None: for ever."""
+    """How long images, events and messages are kept; None: for ever."""
 
     media: Mapping[str, timedelta | None]
     """Images, by verdict."""
     events: timedelta | None = None
     sent: timedelta | None = None
-    """What was sent and when."""
+    """Messages that were sent."""
 
 
 class RetentionTask:
-    """Prunes when the schedule says so and the date is believed, and reports it."""
+    """Prunes on schedule if the date can be believed, and reports it."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class RetentionTask:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Let a run that is under way end after its transaction."""
+        """End a run that is under way after its present transaction."""
         self._stopped.set()
 
     def __call__(self) -> None:
-        """One run. A database that refuses is counted and logged; the next run goes on from there."""
+        """One run. If the database refuses, that is counted and logged, and the next run continues there."""
         now = self._clock()
         try:
             if not self._doubts(now):
@@ -68,7 +68,7 @@ class RetentionTask:
             logger.warning("retention: %s; it is tried again in an hour", error)
 
     def _doubts(self, now: datetime) -> bool:
-        """Whether the date is doubted; reported once."""
+        """Whether the date is doubted. A doubt is reported once."""
         reason = self._guard.doubt(self._retention.newest_before)
         before, self._doubted = self._doubted, reason is not None
         if reason is not None and not before:
@@ -92,7 +92,7 @@ class RetentionTask:
 
 
 def sentence(pruned: Pruned) -> str:
-    """What was done, for people."""
+    """What was deleted, in one sentence."""
     message = f"{pruned.rows} rows let go of their images; {pruned.files} files, {pruned.bytes} bytes"
     if pruned.events or pruned.messages:
         message += f"; {pruned.events} events and {pruned.messages} sent messages deleted"
@@ -102,7 +102,7 @@ def sentence(pruned: Pruned) -> str:
 
 
 def details(pruned: Pruned) -> dict[str, str | int | float | None]:
-    """The same in numbers."""
+    """What was deleted, in numbers for the event."""
     return {
         "rows": pruned.rows,
         "files": pruned.files,

@@ -1,4 +1,4 @@
-"""ScoreDriftMonitor: reports scores of passed frames that leave what the recipe was calibrated with."""
+"""ScoreDriftMonitor: reports if scores of passed frames leave the level of the recipe's calibration."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from agent.domain.verdict import Verdict
 from agent.event_log import EventLog
 
 _MOST_DEVIATIONS = 3.0
-"""A frame counts for no more than this: one odd part is not drift."""
+"""A frame counts for at most this many deviations: one odd part is not drift."""
 _LEAST_SPREAD = 0.01
-"""Smallest deviation of log scores that is believed."""
+"""Smallest deviation of log scores that is accepted."""
 _CAPPED = 1.5
-"""A sum grows to no more than this many limits, so that recovery is seen as soon as drift was."""
+"""A sum grows to at most this many limits, so that recovery is seen as soon as drift was."""
 _SIEGMUND = 1.166
 """Mean excess of a normal random walk over its limit, both sides (Siegmund 1985, section 10.2)."""
 
 
 class Direction(StrEnum):
-    """Where the scores went."""
+    """The direction in which scores drifted."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -41,19 +41,18 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DriftPolicy:
-    """How soon drift is reported, and how rarely without cause."""
+    """How soon drift is reported, and how rarely without a cause."""
 
     shift: float = 1.0
     """The shift that is found soonest, in deviations of good parts' log scores."""
     frames_between_false_reports: float = 1_000_000
-    """Mean number of frames until drift is reported where there is none."""
+    """Mean number of frames until drift is reported although there is none."""
     baseline_frames: int = 500
-    """What is usual is learnt from the calibration and so many passed frames after it, then fixed."""
+    """The usual level is learnt from the calibration and this many passed frames after it, then fixed."""
     minimum_frames: int = 20
-    """Without a calibration's samples so many frames are only learnt from."""
+    """Without a calibration's samples, this many frames are only learnt from."""
     failures_in_a_row: int = 30
-    """So many frames of which none passes are drift: a change so sudden leaves no passed frame to
-    see it by."""
+    """This many frames of which none passes are drift: after so sudden a change no passed frame shows it."""
 
     def __post_init__(self) -> None:
         if not SMALLEST_DRIFT_SHIFT <= self.shift <= LARGEST_DRIFT_SHIFT:
@@ -84,7 +83,7 @@ class DriftPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What is usual: moments of the log scores of good parts."""
+    """The usual level: moments of the log scores of good parts."""
 
     mean: float
     deviation: float
@@ -92,7 +91,7 @@ class Baseline:
 
     @classmethod
     def of(cls, scores: Iterable[float]) -> Baseline:
-        """From scores of good parts, such as the leave-one-out scores of a calibration."""
+        """The baseline of scores of good parts, such as the leave-one-out scores of a calibration."""
         moments = _Moments()
         for score in scores:
             moments.add(_log(score))
@@ -106,14 +105,14 @@ class DriftChange:
     drifted: bool
     direction: Direction
     frames: int
-    """Frames since the change set in, as far as is known."""
+    """Frames since the change began, as far as is known."""
     usual: float
-    """Geometric mean of the scores that are usual."""
+    """Geometric mean of the usual scores."""
     now: float
-    """Geometric mean of the scores since the change set in."""
+    """Geometric mean of the scores since the change began."""
 
     def sentence(self, camera: str, sku: str) -> str:
-        """For the alert and the row."""
+        """The change in one sentence, for the alert and the row."""
         if not self.drifted:
             return f"scores of {sku!r} at {camera} are usual again: {self.now:.3g}, usual {self.usual:.3g}"
         advice = (
@@ -130,19 +129,20 @@ class DriftChange:
 class DriftDetector:
     """A self-starting two-sided CUSUM over the log scores of one camera and recipe version.
 
-    Each score is held against all that were learnt before it: with n of them, ``(x - mean) / (s sqrt(1 +
-    1/n))`` has Student's distribution with n - 1 degrees of freedom, which is brought to a normal deviate z
-    (Hawkins 1987). So few samples of calibration are enough to begin with, their error allowed for. The sums
-    ``max(0, S + z - k)`` and ``max(0, S - z - k)`` find a small lasting shift in the fewest frames at a given
-    rate of false reports (Page 1954, Moustakides 1986); a test on windows would wait for its window to fill.
+    Each score is compared with all that were learnt before it. With n of them, ``(x - mean) / (s sqrt(1 +
+    1/n))`` has Student's distribution with n - 1 degrees of freedom, which is mapped to a normal deviate z
+    (Hawkins 1987). This allows for the error of few calibration samples, so few are enough to begin with. The
+    sums ``max(0, S + z - k)`` and ``max(0, S - z - k)`` find a small lasting shift in the fewest frames at a
+    given rate of false reports (Page 1954, Moustakides 1986). A test on windows would have to fill its
+    window.
 
-    Only passed frames are compared: failed ones would bring the defects' scores in. Where none passes any
-    more, their number alone shows it. Drift is reported once; the next report comes after the sum has fallen
-    to zero, when the scores were usual again for a while. Memory is a few dozen numbers.
+    Only passed frames are compared: failed ones would add the scores of defects. If no frame passes any more,
+    the number of such frames shows the drift. Drift is reported once. The next report comes after the sum has
+    fallen to zero, when scores were usual again for a while. Memory is a few dozen numbers.
     """
 
     def __init__(self, policy: DriftPolicy | None = None, baseline: Baseline | None = None) -> None:
-        """``baseline``: of the calibration; without one the first frames teach what is usual."""
+        """``baseline``: of the calibration; without one, the usual level is learnt from the first frames."""
         self._policy = policy or DriftPolicy()
         self._limit = self._policy.limit
         self._usual, self._to_learn = _Moments(), self._policy.minimum_frames
@@ -155,11 +155,11 @@ class DriftDetector:
 
     @property
     def drifted(self) -> Direction | None:
-        """Where the scores went, until they are usual again."""
+        """The direction of the drift, until scores are usual again."""
         return self._drifted
 
     def observe(self, score: float, *, passed: bool = True) -> DriftChange | None:
-        """Take in the score of the next frame; what changed with it, or None.
+        """Add the score of the next frame. Returns the change that it makes, or None.
 
         Raises:
             ValueError: the score is not a finite number.
@@ -217,7 +217,7 @@ class DriftDetector:
 
 
 class DriftTracker:
-    """The detectors of all cameras and products; the one that was longest without a frame goes first."""
+    """The detectors of all cameras and products. If full, the one longest without a frame is forgotten."""
 
     def __init__(self, policy: DriftPolicy | None = None, capacity: int = 1024) -> None:
         self._policy = policy or DriftPolicy()
@@ -234,11 +234,11 @@ class DriftTracker:
         passed: bool = True,
         baseline: Baseline | None = None,
     ) -> DriftChange | None:
-        """Take in a judged frame; another ``version`` of the recipe begins anew. For one thread.
+        """Add a judged frame. Another ``version`` of the recipe begins anew. For one thread.
 
         Args:
-            version: of the recipe, or whatever else changes what is usual.
-            baseline: of the version's calibration, read where the detector begins.
+            version: of the recipe, or of anything else that changes the usual level.
+            baseline: of the version's calibration, read when the detector begins.
         """
         key = (camera, sku)
         held = self._detectors.get(key)
@@ -251,7 +251,7 @@ class DriftTracker:
         return held[1].observe(score, passed=passed)
 
     def drifted(self, camera: str, sku: str) -> Direction | None:
-        """Where the scores of a camera's product went, until they are usual again."""
+        """The direction in which scores of a camera's product drifted, until they are usual again."""
         held = self._detectors.get((camera, sku))
         return None if held is None else held[1].drifted
 
@@ -261,7 +261,7 @@ class DriftTracker:
 
 @dataclass(slots=True)
 class _Moments:
-    """Mean and deviation as they come (Welford 1962)."""
+    """Running mean and deviation (Welford 1962)."""
 
     count: int = 0
     mean: float = 0.0
@@ -288,9 +288,9 @@ class _Side:
     def __init__(self) -> None:
         self.total = 0.0
         self.since_zero = _Moments()
-        """When a change is found, it has set in about then."""
+        """Scores since the sum was zero: about when a change that is found began."""
         self.since_highest = _Moments()
-        """On the way down: what the scores are like again."""
+        """Scores since the sum was highest: on the way down, the level they have again."""
         self._highest = 0.0
 
     def add(self, z: float, value: float, k: float, most: float) -> None:
@@ -305,7 +305,7 @@ class _Side:
         self.since_highest.add(value)
 
     def raise_to(self, total: float) -> None:
-        """A change that was reported in another way lasts until the sum has come down from here."""
+        """Let a change that was reported in another way last until the sum has come down from ``total``."""
         self.total = self._highest = max(self.total, total)
         self.since_highest = _Moments()
 
@@ -315,9 +315,9 @@ def _log(score: float) -> float:
 
 
 class ScoreDriftMonitor:
-    """Feeds recorded inspections to the detectors, and reports scores that drift, by camera and product.
+    """Feeds recorded inspections to the detectors, and reports drift by camera and product.
 
-    Runs on the recording thread, after the rows are written.
+    Runs in the recording thread, after the rows are written.
     """
 
     def __init__(self, policy: DriftPolicy, events: EventLog) -> None:
@@ -325,7 +325,7 @@ class ScoreDriftMonitor:
         self._events = events
 
     def observe(self, inspection: Inspection, recipe: Recipe | None) -> None:
-        """An inspection as it was recorded, and the recipe that judged it; in the order of the rows."""
+        """Add a recorded inspection and the recipe that judged it; called in the order of the rows."""
         if recipe is None or inspection.score is None or recipe.calibration is None:
             return  # without a threshold nothing was judged good
         camera, sku = inspection.identity.camera, recipe.sku
@@ -357,7 +357,7 @@ class ScoreDriftMonitor:
 
 
 def _baseline(recipe: Recipe) -> Baseline | None:
-    """What is usual, as the calibration saw it; None where an older version did not keep it."""
+    """The calibration's usual level; None if an older version of Sightline did not store it."""
     calibration = recipe.calibration
     if calibration is None or calibration.log_mean is None or calibration.log_deviation is None:
         return None

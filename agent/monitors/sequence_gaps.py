@@ -1,4 +1,4 @@
-"""SequenceGapMonitor: reports frames that never came, by the running numbers of each camera."""
+"""SequenceGapMonitor: reports frames that never came, from the running numbers of each camera."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from agent.ports import History
 from agent.telemetry import Counters
 
 WINDOW = 1_000
-"""A number so far behind the newest is not a late frame any more: the camera counts anew."""
+"""A number this far behind the newest is not a late frame: the camera counts anew."""
 LARGEST_GAP = 1_000_000
-"""A jump beyond that is another numbering, not a gap."""
+"""A longer jump is a new count, not a gap."""
 MODULI = (2**16, 2**32)
-"""Where counters of cameras begin again without having been restarted."""
+"""Where counters of cameras wrap around without a restart."""
 MOST_CAMERAS = 1_024
 MOST_RANGES = 256
 NAMED_RANGES = 16
@@ -34,21 +34,21 @@ _DIGITS = re.compile(r"\d{1,18}\Z")
 
 
 class NumberSource(StrEnum):
-    """Where the running number of a frame stands."""
+    """Where a frame carries its running number."""
 
     FIELD = "field"
     """In the field ``sequence`` of the frame."""
     FRAME_ID = "frame_id"
-    """The digits that the frame id ends in."""
+    """The digits at the end of the frame id."""
     AUTO = "auto"
-    """In the field, else in the frame id."""
+    """In the field, otherwise in the frame id."""
     OFF = "off"
 
 
 def number_of(identity: FrameIdentity, source: NumberSource) -> int | None:
-    """The running number of a frame; None where it has none.
+    """The running number of a frame; None if it has none.
 
-    An id that was derived from the image counts nothing, whatever digits it ends in.
+    An id that was derived from the image does not count, whatever digits it ends in.
     """
     if source is NumberSource.OFF:
         return None
@@ -62,12 +62,12 @@ def number_of(identity: FrameIdentity, source: NumberSource) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class SequencePolicy:
-    """How patiently missing numbers are waited for."""
+    """How long to wait for missing numbers, and how often to report them."""
 
     patience_s: float = 10.0
-    """Frames are noted by several threads: so long a missing number may still turn up."""
+    """How long a missing number may still come: several threads note frames."""
     pause_s: float = 60.0
-    """A camera that loses frames all the time is reported so often, each time with all that it lost."""
+    """Shortest pause between two reports on a camera; each names all that it lost since the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class Gap:
     camera: str
     frames: int
     ranges: tuple[tuple[int, int], ...]
-    """First and last number of each run, the oldest ones: at most NAMED_RANGES."""
+    """First and last number of each of the oldest runs, at most NAMED_RANGES."""
 
     def sentence(self) -> str:
-        """For people."""
+        """The finding in one sentence."""
         named = ", ".join(
             str(first) if first == last else f"{first} to {last}" for first, last in self.ranges
         )
@@ -95,16 +95,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """A camera began to count anew."""
+    """A camera that began to count anew."""
 
     camera: str
     last: int
     first: int
     times: int = 1
-    """How often since the last report; ``last`` and ``first`` are of the latest."""
+    """How often since the last report. ``last`` and ``first`` belong to the latest restart."""
 
     def sentence(self) -> str:
-        """For people."""
+        """The finding in one sentence."""
         often = "" if self.times == 1 else f", {self.times} times by now"
         return (
             f"{self.camera} counts its frames anew: sequence {self.first} after {self.last}{often}; frames "
@@ -121,18 +121,18 @@ class _Range:
 
 @dataclass(slots=True)
 class _Series:
-    """The numbers of one camera. Inside, they run on where a counter wraps around."""
+    """The numbers of one camera. Internally they go on rising if a counter wraps around."""
 
     begun: bool = False
     newest: int = 0
     offset: int = 0
     modulus: int | None = None
     missing: list[_Range] = field(default_factory=list)
-    """By number, none overlapping."""
+    """By number; they do not overlap."""
     suspects: list[int] = field(default_factory=list)
-    """Numbers that make no sense in this series and may be the first of a new one."""
+    """Numbers that do not fit this series and may be the first of a new one."""
     past: tuple[int, float] | None = None
-    """Newest number before the last restart, and when that was noticed."""
+    """Newest number before the last restart, and when the restart was noticed."""
     given_up: int = 0
     named: list[tuple[int, int]] = field(default_factory=list)
     restarts: int = 0
@@ -193,7 +193,7 @@ class _Series:
         return True
 
     def _suspect(self, value: int, number: int, now: float, patience_s: float) -> None:
-        """A number that was there before, or is far away. One alone is a repetition or a slip."""
+        """Handle a number that came before, or is far away. One alone is a repetition or an error."""
         distance = value - self.newest
         far = distance <= -WINDOW or distance > LARGEST_GAP
         step = number - self.suspects[-1] if self.suspects else 0
@@ -248,8 +248,8 @@ class _Series:
 class SequenceTracker:
     """Follows the running numbers of many cameras. Not thread-safe; times are seconds of one clock.
 
-    Numbers that did not come within the policy's patience are reported, whatever came twice or out of order
-    meanwhile. Not reported: frames that were lost around a restart of the camera, or before its first frame.
+    Reports numbers that did not come within the policy's patience, whatever came twice or out of order
+    meanwhile. Does not report frames that were lost around a restart of the camera or before its first frame.
     """
 
     def __init__(self, policy: SequencePolicy | None = None) -> None:
@@ -257,13 +257,14 @@ class SequenceTracker:
         self._series: dict[str, _Series] = {}
 
     def knows(self, camera: str) -> bool:
-        """Whether the camera was met."""
+        """Whether the camera has begun."""
         return camera in self._series
 
     def begin(self, camera: str, numbers: Iterable[int], now: float) -> bool:
-        """Begin with a camera: ``numbers`` are its newest frames of before, the oldest first.
+        """Begin with a camera. ``numbers``: those of its newest earlier frames, oldest first.
 
-        What is missing among them may be reported; a restart among them was. False beyond MOST_CAMERAS.
+        Numbers missing among them may be reported; a restart among them was reported. False beyond
+        MOST_CAMERAS.
         """
         if len(self._series) >= MOST_CAMERAS:
             return False
@@ -274,11 +275,11 @@ class SequenceTracker:
         return True
 
     def note(self, camera: str, number: int, now: float) -> None:
-        """A frame of a camera that was met."""
+        """Note a frame of a camera that has begun."""
         self._series[camera].note(number, now, self._policy.patience_s)
 
     def due(self, now: float, *, final: bool = False) -> list[Gap | Restart]:
-        """What is to be reported now; each finding is returned once. ``final``: without a pause."""
+        """Findings to report now; each is returned once. ``final``: without waiting."""
         return [
             found
             for camera, series in self._series.items()
@@ -291,7 +292,7 @@ def _pause_over(reported: float | None, now: float, policy: SequencePolicy) -> b
 
 
 REMEMBERED = 64
-"""How many of the newest numbers in the history are looked at after a start."""
+"""How many of the newest numbers in the history are read after a start."""
 _REPORT_EVERY_S = 1.0
 
 
@@ -304,10 +305,10 @@ class SequenceGapOptions:
 
 
 class SequenceGapMonitor:
-    """Notes each frame once the pipeline has it, and reports what did not come.
+    """Notes each frame that the pipeline takes, and reports the frames that did not come.
 
-    Frames are noted by the stages that understand them. Reporting is for the stage that has just noted all
-    that were skipped: only then is what is missing really missing.
+    The stages that decode and record note frames. The record stage reports, right after it has noted all
+    skipped frames: only then is a missing number really missing.
     """
 
     def __init__(
@@ -332,9 +333,9 @@ class SequenceGapMonitor:
         self._lock = threading.Lock()
 
     def numbered(self, identity: FrameIdentity) -> FrameIdentity:
-        """The identity with its running number, wherever that stands.
+        """The identity with its running number filled in.
 
-        The first frame of a camera is preceded by what the history knows of it. Raises StorageError.
+        Before a camera's first frame, the numbers of its earlier frames are read. Raises StorageError.
         """
         number = number_of(identity, self._options.source)
         if number is None:
@@ -352,7 +353,7 @@ class SequenceGapMonitor:
             self._cameras[name] = camera
 
     def note(self, identity: FrameIdentity) -> None:
-        """A frame has come that will have a row."""
+        """Note a frame that will have a row."""
         number, name = number_of(identity, self._options.source), str(identity.camera)
         if number is None:
             return
@@ -363,7 +364,7 @@ class SequenceGapMonitor:
                 self._counters.add("cameras_unwatched")
 
     def report(self, *, final: bool = False) -> None:
-        """Report what is due; cheap enough to be called all the time."""
+        """Report the findings that are due. Cheap enough to call at any time."""
         now = self._clock()
         if not final and now - self._reported_at < _REPORT_EVERY_S:
             return
@@ -390,5 +391,5 @@ class SequenceGapMonitor:
 
 
 def _numbers(gap: Gap) -> str:
-    """As ``7, 12-15``; the oldest runs."""
+    """The oldest runs, as ``7, 12-15``."""
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in gap.ranges)

@@ -16,7 +16,7 @@ from agent.telemetry import Counters
 
 
 class CameraJobs:
-    """Jobs as they were announced on the ``sku`` topics, retained."""
+    """The jobs that cameras have, from the retained messages on the ``sku`` topics."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class CameraJobs:
         return job.sku if job else None
 
     def sku_of(self, camera: Camera) -> str | None:
-        """The SKU of the camera's job; a job that waits behind the camera's frames is taken first.
+        """The SKU of the camera's job. A job that waits behind the camera's frames is taken first.
 
         Raises:
             StorageError: the job could not be recorded; it is the next delivery to be taken.
@@ -54,14 +54,14 @@ class CameraJobs:
             if announced is not None:
                 try:
                     self.receive(announced)
-                except Exception:  # whatever it was: the job is nobody else's, and comes next
+                except Exception:  # whatever it was: nobody else has the job, so it comes next
                     self._ingress.put_back(announced)
                     raise
             self._jobs.setdefault(camera, None)
         return self.known_sku(camera)
 
     def receive(self, delivery: Delivery) -> None:
-        """A job message: from now on the camera's frames are of its SKU. Acknowledges it.
+        """Take in a job: from now on the camera's frames are of its SKU. Acknowledges the message.
 
         Raises:
             StorageError: nothing changed; the delivery may be handled again.
@@ -73,7 +73,7 @@ class CameraJobs:
         delivery.acknowledge()
 
     def refuse(self, delivery: Delivery, error: MessageError | FrameError) -> None:
-        """Record that a message, a job or another that is not a frame, cannot be understood.
+        """Record that a message other than a frame cannot be understood, and acknowledge it.
 
         Raises StorageError.
         """
@@ -98,7 +98,7 @@ class CameraJobs:
         self._jobs[camera] = job
 
     def _grace_left(self) -> float:
-        """Retained jobs come together, right after the subscription: all cameras share one wait."""
+        """Seconds left to wait. All cameras share one wait: retained jobs come together."""
         now = time.monotonic()
         if self._grace_ends is None:
             self._grace_ends = now + self._grace_s

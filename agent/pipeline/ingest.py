@@ -1,4 +1,4 @@
-"""FrameIngest: frame deliveries become work items."""
+"""FrameIngest: identifies and decodes frame deliveries, and takes each into the pipeline once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_SKU = (
 
 
 class FrameIngest:
-    """Understands frames one after the other, and takes each into the pipeline once."""
+    """Turns frame deliveries into work items, one after the other, each frame once."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class FrameIngest:
             self._counters.add("frames_repeated")
             return None
         started = self._monotonic()
-        # From here on the image is what is kept in memory, not the message that it came in.
+        # From here on memory holds the image, not the message that it came in.
         light = replace(delivery, payload=b"")
         try:
             frame = self._decoder.decode(delivery)
@@ -80,7 +80,7 @@ class FrameIngest:
         return work
 
     def fail(self, delivery: Delivery, reason: str) -> WorkItem | None:
-        """The ERROR row of a frame that no thread survives; None if it has a row already.
+        """The work item of a frame that every thread dies of, as ERROR; None if the frame has a row already.
 
         Raises StorageError, as :meth:`handle`.
         """
@@ -92,9 +92,9 @@ class FrameIngest:
         return WorkItem(replace(delivery, payload=b""), identity, sku=sku).fail(reason)
 
     def skip(self, delivery: Delivery, identity: FrameIdentity | None = None) -> WorkItem | None:
-        """The SKIPPED row of a frame that a newer one of its camera replaced before it was decoded.
+        """The work item of a frame that a newer one of its camera replaced before it was decoded, as SKIPPED.
 
-        ``identity``: if it is known already. Raises StorageError.
+        ``identity``: the frame's, if it is known already. Raises StorageError.
         """
         entered = self._enter(identity or self._decoder.identify(delivery), delivery)
         if entered is None:
@@ -113,7 +113,7 @@ class FrameIngest:
         try:
             return self._decoder.identify(delivery)
         except Exception:
-            # It never raises; but this delivery has just shown that something is not as it should be.
+            # It should never raise, but this delivery has just killed a stage.
             logger.exception(
                 "a frame could not even be identified; its id is derived from its bytes",
                 extra=about(delivery.camera),
@@ -122,7 +122,7 @@ class FrameIngest:
             return unnamed(delivery)
 
     def _has_its_row(self, delivery: Delivery) -> bool:
-        """Asked before it is decoded: what comes again may be what a stage died of, and it costs less."""
+        """Asked before decoding: it costs less, and a repeated frame may be one that a stage died of."""
         if not (delivery.redelivered or delivery.retained):
             return False
         return self._history.knows(self._identify(delivery))
@@ -130,7 +130,7 @@ class FrameIngest:
     def _name_sku(self, work: WorkItem) -> None:
         camera = work.identity.camera
         if work.result is not None:
-            # Its row names the product, if that is known; nobody is made to wait for it.
+            # The row names the product if it is known; nobody waits for it.
             work.sku = work.identity.sku or self._jobs.known_sku(camera)
             return
         work.sku = work.identity.sku or self._jobs.sku_of(camera)
@@ -143,6 +143,6 @@ class FrameIngest:
 
 
 def unnamed(delivery: Delivery) -> FrameIdentity:
-    """Of a frame whose message cannot be looked into: the same for the same bytes of a camera."""
+    """The identity of a frame whose message cannot be read: the same for the same bytes of a camera."""
     frame_id = derived_frame_id(delivery.camera, delivery.payload)
     return FrameIdentity(delivery.camera, frame_id, content_derived=True)

@@ -22,19 +22,19 @@ REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the pipeline holds in memory at most, whatever comes.
+    """The most bytes that the pipeline holds in memory, whatever comes.
 
-    Beyond these the bounds by count hold. What the broker guarantees is bounded by its window instead.
+    Bounds by count hold beside these. Messages with a guarantee are bounded by the broker's window instead.
     """
 
     waiting_bytes: int = 256 * _MIB
-    """Payloads that wait to be decoded and that nobody would deliver again."""
+    """Payloads that wait to be decoded and that no broker would deliver again."""
     queue_bytes: int = 512 * _MIB
-    """Decoded images in one queue; they have three bytes a pixel, whatever the camera sent."""
+    """Decoded images in one queue, at three bytes a pixel, whatever the camera sent."""
     superseded: int = 4096
     """Frames that newer ones replaced and that wait for their rows."""
     superseded_bytes: int = 64 * _MIB
-    """Payloads of those, while they are still needed to find out whose they are."""
+    """Payloads of those frames, for as long as they are needed to identify the frames."""
 
 
 class IngressQueue:
@@ -51,7 +51,7 @@ class IngressQueue:
         *,
         most_bytes: int = Bounds().waiting_bytes,
     ) -> None:
-        """``ending``: once it is set, nothing more is admitted."""
+        """``ending``: once it is set, the queue admits nothing more."""
         self._capacity = capacity
         self._rules = rules
         self._superseded = superseded
@@ -70,24 +70,24 @@ class IngressQueue:
 
     @property
     def oldest(self) -> float | None:
-        """When the one that has waited longest came, on the monotonic clock; None if none waits."""
+        """When the longest waiting delivery came, on the monotonic clock; None if none waits."""
         with self._changed:
             return min((one.arrived for one in self._waiting), default=None)
 
     @property
     def bytes_held(self) -> int:
-        """Of the payloads that wait."""
+        """Bytes of the waiting payloads."""
         with self._changed:
             return self._bytes
 
     def admit(self, delivery: Delivery) -> None:
-        """Let a delivery wait.
+        """Put a delivery into the queue.
 
-        A guaranteed one is always admitted: the window of unacknowledged messages bounds how many
-        there are, and one left out would hold back every acknowledgement behind it. Each connection has a
-        window of its own, so those of connections that are gone make room first. Others are refused and
-        counted if the queue is full. Nothing is admitted after the end has begun; what comes then stays
-        unacknowledged, and the broker delivers it again.
+        A guaranteed delivery is always admitted. The window of unacknowledged messages bounds their
+        number, and leaving one out would hold back every acknowledgement behind it. Each connection has a
+        window of its own, so deliveries of lost connections make room first. Other deliveries are refused
+        and counted if the queue is full. Nothing is admitted once the end has begun; such deliveries stay
+        unacknowledged, and the broker sends them again.
         """
         replaced, place, refused = None, None, False
         with self._changed:
@@ -116,7 +116,7 @@ class IngressQueue:
             self._superseded.add_delivery(replaced)
 
     def take(self, timeout_s: float) -> Delivery | None:
-        """The one that has waited longest; None after ``timeout_s`` or once closed and empty."""
+        """The delivery that has waited longest; None after ``timeout_s``, or once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout_s)
             if not self._waiting:
@@ -126,10 +126,9 @@ class IngressQueue:
             return taken
 
     def take_job_of(self, camera: Camera, timeout_s: float) -> Delivery | None:
-        """The first waiting job of ``camera``, out of turn; None if none comes in time.
+        """The first waiting job of ``camera``, ahead of its turn; None if none comes in time.
 
-        After a restart the frames that the broker held come before the retained job that they
-        belong to.
+        After a restart, frames that the broker held come before the retained job that they belong to.
         """
 
         def find() -> Delivery | None:
@@ -143,14 +142,14 @@ class IngressQueue:
             return found
 
     def put_back(self, delivery: Delivery) -> None:
-        """Return one that was taken and could not be dealt with yet: it is the next to be taken."""
+        """Return a delivery that could not be handled yet: it is the next to be taken."""
         with self._changed:
             self._waiting.appendleft(delivery)
             self._bytes += len(delivery.payload)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Admit nothing more. What waits can still be taken."""
+        """Admit nothing more. Waiting deliveries can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -161,9 +160,10 @@ class IngressQueue:
         return self._closed or self._ending.is_set()
 
     def _take_frame_of(self, camera: Camera) -> tuple[Delivery | None, int | None]:
-        """The waiting frame of ``camera`` and the place that its successor takes, behind the camera's jobs.
+        """Take out the waiting frame of ``camera``; also its successor's place, behind the camera's jobs.
 
-        At the end of the queue it would wait anew: a fast camera would never be judged beside a backlog.
+        At the end of the queue the successor would wait anew: beside a backlog, a fast camera would never be
+        judged.
         """
         found, place = None, None
         for index, waiting in enumerate(self._waiting):
@@ -187,7 +187,7 @@ class IngressQueue:
         return len(self._waiting) >= self._capacity or self._bytes + size > self._most_bytes
 
     def _drop_stale(self) -> None:
-        """In a full queue, what the broker delivers again anyway. One for one: so it never grows by it."""
+        """Drop a delivery that the broker sends again from a full queue: one for each that is admitted."""
         if not self._full(0):
             return
         stale = next((waiting for waiting in self._waiting if waiting.stale()), None)

@@ -23,20 +23,19 @@ logger = logging.getLogger(__name__)
 
 BATCH = 64
 MARK_AFTER_S = 1.0
-"""A batch ends early once it has taken so long: what is not marked as sent is sent again after a kill."""
+"""A batch that takes longer ends early: messages not marked as sent are sent again after a kill."""
 SETTLE_S = 0.02
-"""How often acknowledgements are looked for while some are due."""
+"""How often to look for acknowledgements while some are due."""
 MOST_RESTING = 500
 LONGEST_REST_S = 300.0
 _MOST_STORAGE_FAILURES = 3
-"""So often storage is asked to mark what was acknowledged before the end leaves it."""
+"""How often to try to mark acknowledged messages at the end, if storage refuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     ticket: PublishTicket
     what: str
-    """For people."""
 
 
 @dataclass(slots=True)
@@ -46,10 +45,11 @@ class _Rest:
 
 
 class RestingMessages:
-    """Messages that the receiver refused: each rests, twice as long each time, so that others go out.
+    """Messages that the receiver refused. Each rests, twice as long each time, so that others go out.
 
-    Rights may be put right, so a refused message is tried again. How many rest is bounded, though: a frame
-    may ask for its answer where the agent may not write, and anybody may send such frames. Not thread-safe.
+    Somebody may correct the agent's rights, so a refused message is tried again. The number of resting
+    messages is bounded: anybody may send frames that ask for an answer on a topic where the agent may not
+    write. Not thread-safe.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RestingMessages:
         self._rests: dict[int, _Rest] = {}
 
     def refused(self, number: int) -> int | None:
-        """The message was refused: how often by now; None if there is no room for it to rest."""
+        """Count a refusal. Returns how many there were; None if the message finds no room to rest."""
         rest = self._rests.get(number)
         if rest is None:
             if len(self._rests) >= self._most:
@@ -71,23 +71,23 @@ class RestingMessages:
         return rest.backoff.failures
 
     def forget(self, number: int) -> None:
-        """The message has gone out, or was given up."""
+        """Forget a message that has gone out or was given up."""
         self._rests.pop(number, None)
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Messages that are not to be tried now."""
+        """Messages that must not be tried now."""
         now = self._clock()
         return tuple(number for number, rest in self._rests.items() if rest.until > now)
 
 
 class OutboxPublisher:
-    """Sends what stands in the outbox for one sink, the oldest first, until the receiver has it.
+    """Sends the messages in the outbox for one sink, oldest first, until the receiver has them.
 
-    A message is handed over once a connection: an acknowledgement that is late, because the receiver's
-    answer waits behind a window of frames, is waited for and not answered by sending again. Nor is it read
-    again meanwhile. One that the receiver refuses rests, and those behind it go out. The publisher may be run
-    again by another thread after one has died of something unforeseen.
+    A message is handed over once on each connection. If its acknowledgement is late, because the receiver's
+    answer waits behind a window of frames, the publisher waits for it and does not send again. Nor does it
+    read the message again meanwhile. A message that the receiver refuses rests, and those behind it go out.
+    After a thread has died of something unforeseen, another may run the publisher again.
     """
 
     cameras: Sequence[Camera] = ()
@@ -106,9 +106,9 @@ class OutboxPublisher:
     ) -> None:
         """
         Args:
-            thread: where it runs.
-            ending: once it is set, and nothing more can be sent or is due in time, the publisher ends.
-            agent: site, ``sightline`` and the agent's id: whose alerts those about the sink are.
+            thread: runs the publisher.
+            ending: once it is set, the publisher ends when nothing more can be sent or is due in time.
+            agent: site, ``sightline`` and the agent's id: alerts about the sink carry it as their camera.
         """
         self.thread = thread
         self.sink = sink
@@ -116,7 +116,7 @@ class OutboxPublisher:
         self._events = events
         self._counters = counters
         self._own = Counters()
-        """Of this sink alone."""
+        """Of this sink only."""
         self._ending = ending
         self._agent = agent
         self._filled = threading.Event()
@@ -131,14 +131,14 @@ class OutboxPublisher:
         self._storage_failures = 0
         self._held_back = False
         self._last_call: float | None = None
-        """When the end gives up, once it has begun."""
+        """Once the end has begun: when it gives up."""
         self._parked: str | None = None
         self._trying: StoredMessage | None = None
         self._deaths: dict[int, int] = {}
 
     @property
     def state(self) -> SinkState:
-        """As it is seen from outside."""
+        """The sink's state, for metrics and health checks."""
         return SinkState(
             self.sink.name,
             self.sink.parked,
@@ -148,17 +148,17 @@ class OutboxPublisher:
         )
 
     def wake(self) -> None:
-        """New messages were committed."""
+        """Look for messages: new ones were committed."""
         self._filled.set()
 
     def on_give_up(self, why: str, *, everything: bool) -> None:
-        """Nothing is lost: what was not sent stands in the outbox."""
+        """Nothing to do: messages that were not sent stay in the outbox."""
 
     def run(self) -> None:
         """Publish until the end has begun and nothing more can be sent or is due in time."""
         self._count_death()
         while True:
-            # Asked first: what was committed before the end is then seen by the round below.
+            # Asked first: the round below then sees all that was committed before the end.
             last = self._ending.is_set()
             if last and self._last_call is None:
                 self._last_call = time.monotonic() + self.thread.pace.last_s
@@ -174,7 +174,7 @@ class OutboxPublisher:
                 self._filled.wait(SETTLE_S if self._under_way else self._retry_s)
 
     def _may_leave(self, *, more: bool) -> bool:
-        """What is acknowledged and not marked, or not sent, goes out after the next start."""
+        """Whether the publisher may end. What it leaves unsent or unmarked goes out after the next start."""
         if self._over() or self._storage_failures >= _MOST_STORAGE_FAILURES:
             return True
         return not more and not self._under_way
@@ -183,7 +183,7 @@ class OutboxPublisher:
         return self._last_call is not None and time.monotonic() > self._last_call
 
     def _round(self) -> bool:
-        """Whether messages went out and more may be pending."""
+        """Mark, then publish a batch. True if messages went out and more may be pending."""
         if time.monotonic() < self._storage_away_until:
             return False
         try:
@@ -191,7 +191,7 @@ class OutboxPublisher:
                 self._settle()
                 if time.monotonic() < max(self._look_again, self._away_until):
                     return False
-                # Whoever commits wakes the publisher; other agents' tools on the same database do not.
+                # Commits of this agent wake the publisher; those of other tools on the same database do not.
                 self._look_again = time.monotonic() + self._retry_s
                 known = (*self._under_way, *self._resting.numbers)
                 fresh = self._outbox.pending(BATCH, excluding=known, sink=self.sink.name)
@@ -208,7 +208,7 @@ class OutboxPublisher:
         return False
 
     def _settle(self) -> None:
-        """Mark what was acknowledged; what failed is pending again."""
+        """Mark acknowledged messages as sent; those that failed are pending again."""
         sent = [number for number, one in self._under_way.items() if one.ticket.wait(0.0)]
         failed = [number for number, one in self._under_way.items() if one.ticket.failed]
         if sent:
@@ -226,7 +226,7 @@ class OutboxPublisher:
     def _deal_with_refusal(self, number: int, sent: _Sent) -> None:
         why = sent.ticket.refused
         if why is None:
-            return  # the connection went; it goes out with the next one
+            return  # the connection was lost; the message goes out on the next one
         times = self._resting.refused(number)
         if times == 1:
             self._count("messages_put_off")
@@ -237,7 +237,7 @@ class OutboxPublisher:
             self._give_up(number, sent.what, f"{why}, {times} times")
 
     def _publish(self, messages: Sequence[StoredMessage]) -> int | None:
-        """Hand over, the oldest first: how many; None if one has to wait."""
+        """Hand messages over, oldest first. Returns how many; None if one has to wait."""
         self._held_back = False
         started = time.monotonic()
         for index, stored in enumerate(messages):
@@ -268,13 +268,13 @@ class OutboxPublisher:
         return len(messages)
 
     def _count_death(self) -> None:
-        """Of a message that was being handed over when the thread before died: it gets one more try."""
+        """Count a death of the thread on the message that it was handing over, which gets one more try."""
         if self._trying is not None:
             self._deaths[self._trying.id] = self._deaths.get(self._trying.id, 0) + 1
             self._trying = None
 
     def _give_up(self, number: int, what: str, why: str) -> None:
-        """It must not stand in the way of those behind it; an event says so."""
+        """Give up a message that would hold up those behind it, and report it as an event."""
         self._count("messages_undeliverable")
         message = f"{what} cannot be sent: {why}"
         # Stored before it is marked: a message does not vanish without its event.

@@ -49,24 +49,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """What the pipeline needs of the configuration."""
+    """The pipeline's part of the configuration."""
 
     max_batch: int = 8
     max_wait_ms: float = 20.0
     capacity: int = 256
-    """Deliveries that wait to be decoded; at least the window of unacknowledged messages."""
+    """How many deliveries may wait to be decoded; at least the window of unacknowledged messages."""
     rules: CameraRulebook = field(default_factory=CameraRulebook)
     monitors: MonitorOptions = field(default_factory=MonitorOptions)
-    """What is alarmed beside failed parts."""
+    """What is reported beside failed parts."""
     supervision: Supervision = field(default_factory=Supervision)
-    """What happens if a stage dies or hangs."""
+    """What to do if a stage dies or hangs."""
     bounds: Bounds = field(default_factory=Bounds)
     pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineParts:
-    """What the pipeline is made of; built by the application."""
+    """The parts of the pipeline, built by the application."""
 
     transport: Transport
     decoder: FrameDecoder
@@ -82,7 +82,7 @@ class PipelineParts:
     onboarding: OnboardingCoordinator
     counters: Counters
     agent: Camera
-    """Site, ``sightline`` and the agent's id: whose alerts those about the agent itself are."""
+    """Site, ``sightline`` and the agent's id: alerts about the agent itself carry it as their camera."""
     commands: Commands | None = None
     measures: Measures = field(default_factory=Measures)
 
@@ -187,7 +187,7 @@ class Pipeline:
         )
         return ingest, router
 
-    # Each stage ends once the one before it has: what was admitted is recorded.
+    # Each stage ends once the one before it has ended, so all that was admitted is recorded.
 
     def _decoding(self, router: MessageRouter) -> StageRunner[Any]:
         thread, shutdown = self._decode, self._shutdown
@@ -228,7 +228,7 @@ class Pipeline:
         )
         stage = RecordStage(thread, record_parts, upstream_ended)
         abandoned = self._shutdown.abandoned
-        # A recorder that hangs does so in the database: its frames are judged, and wait for that.
+        # A record stage that hangs does so in the database: its frames are judged and wait for that.
         return StageRunner(thread, stage, upstream_ended, abandoned, rescues_when_hanging=False)
 
     # -------------------------------------------------------------------------------------- its life
@@ -251,10 +251,11 @@ class Pipeline:
         self.ingress.admit(delivery)
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Admit nothing more, finish what was admitted, send what is due, publish ``stopped``.
+        """Admit nothing more, finish the admitted frames, send what is due, publish ``stopped``.
 
-        What is not finished after ``timeout_s`` seconds, by default those of the pace, stays unacknowledged:
-        the broker delivers it again. Ends in bounded time whatever hangs; see :attr:`stuck`.
+        Frames not finished after ``timeout_s`` seconds (by default as :class:`Pace` has it) stay
+        unacknowledged: the broker delivers them again. Ends in bounded time whatever hangs; see
+        :attr:`stuck`.
         """
         pace = self._options.pace
         deadline = time.monotonic() + (pace.stop_s if timeout_s is None else timeout_s)
@@ -274,7 +275,7 @@ class Pipeline:
         try:
             closed = run_with_timeout(pace.close_s, self._close_recipes, "onboarding")
             self._stuck = not closed or any(thread.alive for thread in stages)
-        finally:  # nobody reads that it is online for ever, whatever closing has raised
+        finally:  # whatever closing has raised, the status must not stay "online" for ever
             self._parts.transport.stop(final_status="offline" if self.failed else "stopped")
 
     def _stop_publishers(self) -> None:
@@ -287,12 +288,12 @@ class Pipeline:
                 publisher.thread.ended.wait(max(0.0, deadline - time.monotonic()))
 
     def _close_recipes(self) -> None:
-        """Let onboarding and recipe cache finish what is under way."""
+        """Let onboarding and the recipe cache finish what is under way."""
         self._parts.onboarding.close()
         self._parts.recipe_cache.close()
 
     def _report_left(self) -> None:
-        """What nobody came to: the broker has it still, if it was asked to keep it."""
+        """Report deliveries that no stage has taken: the broker still has those that it guarantees."""
         held = sum(len(runner) for runner in self._runners)
         left = len(self.ingress) + len(self._decoded) + len(self._inspected) + len(self._superseded) + held
         if left:
@@ -328,7 +329,7 @@ class Pipeline:
         return self._shutdown.failed.wait(timeout_s)
 
     def state(self) -> PipelineState:
-        """The pipeline as it is seen from outside. Asks no database, and waits for none."""
+        """The pipeline's state, for metrics and health checks. Does not ask the database."""
         threads = (self._decode, self._inspect, self._record, *(one.thread for one in self._publishers))
         oldest = self.ingress.oldest
         return PipelineState(
@@ -346,6 +347,6 @@ class Pipeline:
 
     @property
     def bytes_held(self) -> int:
-        """Payloads and images that wait between the stages, about."""
+        """Bytes of the payloads and images that wait between the stages, roughly."""
         queues = self._decoded.bytes_held + self._inspected.bytes_held
         return self.ingress.bytes_held + queues + self._superseded.bytes_held

@@ -24,7 +24,7 @@ from agent.telemetry import TOTAL, Counters, Measures, about
 logger = logging.getLogger(__name__)
 
 _QUIET = (Verdict.PASS, Verdict.SKIPPED)
-"""Too many to be logged one by one, unless somebody asks for them."""
+"""Verdicts with too many frames to log each; the level DEBUG logs them."""
 
 
 class Recorder:
@@ -145,7 +145,7 @@ class Recorder:
 
 
 def log_result(inspection: Inspection) -> None:
-    """One line in the log for a frame whose row is written."""
+    """Log one line for a frame whose row is written."""
     level = logging.DEBUG if inspection.verdict in _QUIET else logging.INFO
     if logger.isEnabledFor(level):
         fields = about(inspection.identity, sku=inspection.sku, inspection_id=inspection.inspection_id)
@@ -153,7 +153,7 @@ def log_result(inspection: Inspection) -> None:
 
 
 def measure(inspection: Inspection, total_s: float, measures: Measures) -> None:
-    """How long a frame took, by stage and from its receipt to its row. A skipped one took no time."""
+    """Measure how long a frame took, by stage and from receipt to row. Skipped frames are not measured."""
     if inspection.verdict is Verdict.SKIPPED:
         return
     for stage in ("queue", "decode", "infer", "record"):

@@ -1,4 +1,4 @@
-"""MessageRouter: every delivery to the part of the agent that deals with it."""
+"""MessageRouter: takes each delivery to the part of the agent that handles its kind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MessageRouter:
         onboarding: OnboardingCoordinator,
         commands: Commands | None = None,
     ) -> None:
-        """The keyword arguments are what feedback, references and commands need."""
+        """The keyword arguments serve feedback, references and commands."""
         self._ingest = ingest
         self._jobs = jobs
         self._events = events
@@ -49,7 +49,7 @@ class MessageRouter:
         self._commands = commands
 
     def handle(self, delivery: Delivery) -> WorkItem | None:
-        """The work item of a frame; None if the delivery is dealt with.
+        """The work item of a frame; None if the delivery is done with.
 
         Raises:
             StorageError: the database or the media folder refused; the delivery may be handled again.
@@ -72,7 +72,7 @@ class MessageRouter:
         return None
 
     def give_up(self, delivery: Delivery, reason: str) -> WorkItem | None:
-        """What a delivery ends as that no thread survives: a frame as an ERROR row, others as an event.
+        """End a delivery that every thread dies of: a frame as an ERROR row, others as an event.
 
         Raises StorageError, as :meth:`handle`.
         """

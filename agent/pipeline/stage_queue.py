@@ -15,8 +15,8 @@ from agent.telemetry import Counters
 
 
 class StageQueue:
-    """Bounded by count and by bytes, in order. Of a camera that wants only its newest frame at most one
-    waits here."""
+    """Bounded by count and by bytes, in order. If only a camera's newest frame counts, at most one of its
+    frames waits here."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class StageQueue:
         *,
         most_bytes: int = Bounds().queue_bytes,
     ) -> None:
-        """Without ``superseded`` no item ever replaces another."""
+        """``superseded``: takes replaced items; without it, no item replaces another."""
         self._capacity = capacity
         self._rules = rules or CameraRulebook()
         self._superseded = superseded
@@ -41,12 +41,12 @@ class StageQueue:
 
     @property
     def bytes_held(self) -> int:
-        """Of the images in it."""
+        """Bytes of the waiting images."""
         with self._changed:
             return self._bytes
 
     def put(self, work: WorkItem, timeout: float) -> None:
-        """Let an item wait, in place of an older one of its camera if only the newest counts.
+        """Add an item, in place of an older one of its camera if only the newest counts.
 
         Raises:
             queue.Full: there was no room within ``timeout`` seconds.
@@ -55,7 +55,8 @@ class StageQueue:
         with self._changed:
             replaced = self._replaced_by(work)
             if replaced is not None:
-                # In its place: at the end, a fast camera would be replaced before its turn ever came.
+                # In the older one's place: at the end, a fast camera would be replaced before its turn ever
+                # came.
                 self._items[self._items.index(replaced)] = work
                 self._bytes -= replaced.size
             elif not self._changed.wait_for(lambda: self._room_for(size), timeout):
@@ -68,7 +69,7 @@ class StageQueue:
             self._superseded.add_work(replaced)
 
     def get(self, timeout: float) -> WorkItem:
-        """The one that has waited longest. Raises queue.Empty after ``timeout`` seconds; 0 asks once."""
+        """The item that has waited longest. Raises queue.Empty after ``timeout`` seconds; 0 asks once."""
         with self._changed:
             if not self._changed.wait_for(lambda: bool(self._items), timeout):
                 raise queue.Empty
@@ -86,14 +87,14 @@ class StageQueue:
         return next((w for w in self._items if w.result is None and w.identity.camera == camera), None)
 
     def _room_for(self, size: int) -> bool:
-        # One always fits, however large: else its camera would wait for ever.
+        # One item always fits, however large: otherwise its camera would wait for ever.
         return not self._items or (
             len(self._items) < self._capacity and self._bytes + size <= self._most_bytes
         )
 
 
 class StageOutput:
-    """The way from one stage to the next."""
+    """Passes work items from one stage to the next."""
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class StageOutput:
         self._counters = counters
 
     def put(self, work: WorkItem) -> None:
-        """Pass an item on; if nobody takes it any more it stays unacknowledged."""
+        """Pass an item on. If no stage takes it any more, it stays unacknowledged."""
         with self._thread.waiting():
             while not (self._consumer.ended.is_set() or self._abandoned.is_set()):
                 try:

@@ -1,4 +1,4 @@
-"""DecodeStage, InspectStage and RecordStage: what the stages do with what they have in hand."""
+"""DecodeStage, InspectStage and RecordStage: the work of the stages on their deliveries and frames."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ RECORD_BATCH = 32
 
 @dataclass(slots=True, eq=False)
 class Taken:
-    """A delivery out of the ingress queue, and the work item that it became."""
+    """A delivery from the ingress queue, and the work item that it became."""
 
     delivery: Delivery
     work: WorkItem | None = None
     blame: str | None = None
-    """Why it is not decoded any more."""
+    """Why decoding was given up."""
 
 
 class DecodeStage:
-    """Deliveries become work items."""
+    """Turns deliveries into work items."""
 
     def __init__(
         self, thread: StageThread, ingress: IngressQueue, router: MessageRouter, output: StageOutput
@@ -60,7 +60,7 @@ class DecodeStage:
         return () if delivery is None else (Taken(delivery),)
 
     def work(self, pieces: Sequence[Taken]) -> None:
-        """Route each; a frame goes on to the next stage."""
+        """Route each delivery; a frame goes on to the next stage."""
         for one in pieces:
             if one.work is None:
                 one.work = self._thread.retried(lambda one=one: self._routed(one))  # type: ignore[misc]
@@ -73,16 +73,15 @@ class DecodeStage:
         return self._router.handle(one.delivery)
 
     def give_up(self, piece: Taken, reason: str, times: int) -> Taken:
-        """It is not decoded any more."""
+        """Mark the delivery: it is not decoded again."""
         return replace(piece, blame=reason)
 
     def camera(self, piece: Taken) -> Camera:
-        """Whose delivery it is."""
         return piece.delivery.camera
 
 
 class Batcher:
-    """Takes frames into one batch: up to ``max_batch``, waiting at most ``max_wait_ms`` for more."""
+    """Collects frames into one batch: up to ``max_batch``, waiting at most ``max_wait_ms`` for more."""
 
     def __init__(
         self, source: StageQueue | queue.Queue[WorkItem], max_batch: int, max_wait_ms: float, poll_s: float
@@ -102,7 +101,7 @@ class Batcher:
         while len(batch) < self._max_batch:
             remaining = deadline - time.monotonic()
             try:
-                # What already waits is taken even when the time is up: it costs no waiting.
+                # Frames that already wait are taken even after the time is up: they cost no waiting.
                 batch.append(self._source.get(timeout=max(0.0, remaining)))
             except queue.Empty:
                 break
@@ -110,7 +109,7 @@ class Batcher:
 
 
 class InspectStage:
-    """Micro-batches across cameras and SKUs get their results."""
+    """Inspects micro-batches across cameras and SKUs."""
 
     def __init__(
         self,
@@ -127,22 +126,20 @@ class InspectStage:
         self._output = output
 
     def take(self) -> Sequence[WorkItem]:
-        """The next batch."""
         return self._batcher.take()
 
     def work(self, pieces: Sequence[WorkItem]) -> None:
-        """Inspect the batch; nothing goes on if the pipeline ended before that."""
+        """Inspect the batch and pass it on; nothing is passed on if the pipeline ends first."""
         if self._find_recipes(pieces):
             self._inspect([work for work in pieces if work.result is None])
             for work in pieces:
                 self._output.put(work)
 
     def give_up(self, piece: WorkItem, reason: str, times: int) -> WorkItem:
-        """It ends as ERROR."""
+        """End the frame as ERROR."""
         return replace(piece).fail(reason)
 
     def camera(self, piece: WorkItem) -> Camera:
-        """Whose frame it is."""
         return piece.identity.camera
 
     def _inspect(self, ready: Sequence[WorkItem]) -> None:
@@ -162,7 +159,7 @@ class InspectStage:
                     found[work.sku] = self._recipe_cache.current(work.sku)
                 except (RecipeError, ModelError, RuntimeError, ValueError) as error:  # torch: RuntimeError
                     if device_lost(error):
-                        raise  # it is no matter of this recipe
+                        raise  # not this recipe's fault
                     found[work.sku] = f"the recipe cannot be used: {error}"
                 except StorageError as error:
                     if not self._thread.pause(error):
@@ -190,7 +187,7 @@ class RecordParts:
 
 
 class RecordStage:
-    """Inspected and superseded frames get their rows."""
+    """Writes the rows of inspected and superseded frames."""
 
     def __init__(self, thread: StageThread, parts: RecordParts, upstream_ended: threading.Event) -> None:
         """``upstream_ended``: nothing more is inspected."""
@@ -199,10 +196,10 @@ class RecordStage:
         self._upstream_ended = upstream_ended
 
     def take(self) -> Sequence[WorkItem | Superseded]:
-        """What waits, up to a batch; events are stored first."""
+        """The waiting frames, up to a batch. Events are stored first."""
         parts, over = self._parts, self._upstream_ended.is_set()
         if not len(parts.superseded):
-            parts.gaps.report()  # all that was skipped is noted now: what is missing is missing
+            parts.gaps.report()  # all skipped frames are noted now, so a missing number is really missing
         self._write(lambda: parts.events.flush(everything=over))
         pieces: list[WorkItem | Superseded] = list(parts.superseded.take(RECORD_BATCH))
         try:
@@ -210,14 +207,13 @@ class RecordStage:
             while len(pieces) < RECORD_BATCH:
                 pieces.append(parts.inspected.get(timeout=0.0))
         except queue.Empty:
-            pass  # whatever came is recorded
+            pass  # record those that came
         if over and not pieces:
             parts.gaps.report(final=True)
             self._write(lambda: parts.events.flush(everything=True))
         return pieces
 
     def work(self, pieces: Sequence[WorkItem | Superseded]) -> None:
-        """Record them in one transaction."""
         found = [piece if isinstance(piece, WorkItem) else self._entered(piece) for piece in pieces]
         works = [work for work in found if work is not None]
         if works and not self._thread.left_undone:
@@ -226,7 +222,7 @@ class RecordStage:
                 publisher.wake()
 
     def give_up(self, piece: WorkItem | Superseded, reason: str, times: int) -> WorkItem | Superseded:
-        """It ends as ERROR: first without its image, then without its messages too."""
+        """End the frame as ERROR: first without its image, then without its messages too."""
         if isinstance(piece, Superseded):
             if piece.work is None:
                 return replace(piece, identity=unnamed(piece.delivery))
@@ -235,11 +231,10 @@ class RecordStage:
         return bare.fail(reason)
 
     def camera(self, piece: WorkItem | Superseded) -> Camera:
-        """Whose frame it is."""
         return piece.delivery.camera
 
     def _entered(self, one: Superseded) -> WorkItem | None:
-        """The work item of a superseded frame; noted in ``one`` at once, so that it enters once only."""
+        """The work item of a superseded frame, noted in ``one`` at once so that it enters only once."""
         if one.work is None and not one.dealt_with and not self._thread.left_undone:
             entered = self._write(lambda: (self._parts.ingest.skip(one.delivery, one.identity),))
             if entered is not None:
@@ -253,7 +248,7 @@ class RecordStage:
             try:
                 return action()
             except StorageError:
-                # It may take long. Meanwhile payloads are let go, and alerts go out without their events.
+                # Recording may take long. Meanwhile free payloads, and send alerts without their events.
                 self._parts.superseded.compact()
                 self._parts.events.alert_directly()
                 raise

@@ -21,22 +21,22 @@ WHY = (
 
 @dataclass(slots=True, eq=False)
 class Superseded:
-    """A replaced frame: not yet looked at, or identified, or already in the pipeline."""
+    """A replaced frame: not yet read, or identified, or already in the pipeline."""
 
     delivery: Delivery
     identity: FrameIdentity | None = None
     work: WorkItem | None = None
     dealt_with: bool = False
-    """It has a row already, or another delivery of it is under way."""
+    """Whether it has a row already, or another delivery of it is under way."""
     gone: bool = False
-    """It waits here no longer."""
+    """Whether it has left the queue."""
 
 
 class SupersededFrames:
-    """Bounded. Adding never blocks and asks nobody: it runs in the client's network thread.
+    """Bounded. Adding never blocks or asks storage: it runs in the client's network thread.
 
-    What the broker guarantees is kept, since its window bounds it; of connections that are gone it will come
-    again. Others are given up beyond the bounds, the oldest first, and counted for an event that sums up.
+    Guaranteed deliveries are kept, since the broker's window bounds them; those of lost connections come
+    again. Beyond the bounds, others are given up, oldest first, and counted for an event that sums them up.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class SupersededFrames:
 
     @property
     def bytes_held(self) -> int:
-        """Of payloads that are still needed, to find out whose frames they are."""
+        """Bytes of the payloads that are still needed to identify their frames."""
         with self._lock:
             return self._bytes
 
     def add_delivery(self, delivery: Delivery) -> None:
-        """A frame that was replaced before it was decoded."""
+        """Add a frame that was replaced before it was decoded."""
         given_up = []
         with self._lock:
             self._deliveries.append(Superseded(delivery))
@@ -88,7 +88,7 @@ class SupersededFrames:
             self._give_up(one.delivery)
 
     def add_work(self, work: WorkItem) -> None:
-        """A frame that was replaced after it was decoded. Its image is let go. Called by the decoder."""
+        """Add a frame that was replaced after it was decoded, and free its image. For the decode stage."""
         work.skip()
         work.delivery = replace(work.delivery, payload=b"")
         with self._lock:
@@ -105,7 +105,7 @@ class SupersededFrames:
             self._give_up(one.delivery)
 
     def take(self, most: int) -> list[Superseded]:
-        """The oldest, up to ``most``."""
+        """Take the oldest, up to ``most``."""
         taken: list[Superseded] = []
         with self._lock:
             for waiting in (self._works, self._deliveries):
@@ -118,7 +118,7 @@ class SupersededFrames:
         return taken
 
     def compact(self) -> None:
-        """Find out whose frames they are and let go of the payloads. Called while storage is waited for."""
+        """Identify the frames and free their payloads. Called while storage refuses."""
         with self._lock:
             whole = [one for one in self._deliveries if one.identity is None]
         for one in whole:

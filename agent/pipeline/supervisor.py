@@ -1,4 +1,4 @@
-"""Supervisor: starts a stage that died again, within a budget; ends the pipeline if one hangs."""
+"""Supervisor: restarts a stage that died, within a budget; ends the pipeline if one hangs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Supervision:
     """How patient the supervisor is."""
 
     restarts: int = 5
-    """Stages started again within ``window_s``, of all stages together, before the pipeline gives up. With
-    one at least, a frame that a stage dies of is told apart from its neighbours."""
+    """Restarts of all stages together within ``window_s`` before the pipeline gives up. At least one is
+    needed to distinguish a frame that a stage dies of from its neighbours."""
     window_s: float = 60.0
     hang_s: float = 300.0
-    """Longest time at one piece of work until the pipeline gives up; 0: never. Waiting for storage is not
-    work."""
+    """Longest time at one piece of work until the pipeline gives up; 0: never. Waiting for storage does not
+    count."""
     first_delay_s: float = 0.05
-    """Before the first restart; doubled for each that stands in the budget: some trouble passes by itself."""
+    """Pause before the first restart, doubled for each in the window: some trouble passes by itself."""
     look_s: float = 0.25
-    """How often stages are looked at; a death is seen at once."""
+    """How often to look for hanging stages; a death is seen at once."""
 
     def __post_init__(self) -> None:
         if self.restarts < FEWEST_RESTARTS:
@@ -43,22 +43,22 @@ class Supervision:
 
 
 class SupervisedStage(Protocol):
-    """A stage under supervision: its thread and what that runs."""
+    """A stage under supervision: a thread and what it runs."""
 
     @property
     def thread(self) -> StageThread: ...
 
     @property
     def cameras(self) -> Sequence[Camera]:
-        """Whose work is in hand."""
+        """The cameras of the work in hand."""
         ...
 
     def run(self) -> None:
-        """Work until nothing more can come; called again in another thread after a death."""
+        """Work until nothing more can come. Called again in another thread after a death."""
         ...
 
     def on_give_up(self, why: str, *, everything: bool) -> None:
-        """The stage will not run again: give what is in hand its rows."""
+        """Write the rows of what is in hand: the stage will not run again."""
         ...
 
 
@@ -68,16 +68,16 @@ class Shutdown:
     def __init__(self, events: EventLog) -> None:
         self._events = events
         self.ending = threading.Event()
-        """Nothing more is admitted; what was admitted is finished."""
+        """Nothing more is admitted; admitted frames are finished."""
         self.abandoned = threading.Event()
-        """What is not finished yet is left to the broker."""
+        """Unfinished frames are left to the broker."""
         self.draining = threading.Event()
         """All rows are written: publishers send what they can and end."""
         self.failed = threading.Event()
-        """The pipeline gave up by itself; the agent should end and be started anew."""
+        """The pipeline gave up; the agent should end and be restarted."""
 
     def fail(self, why: str) -> None:
-        """Give up; the first reason counts. Never blocks."""
+        """Give up. The first reason counts. Never blocks."""
         if not self.failed.is_set():
             message = f"{why}; the agent ends so that it is started anew"
             self._events.report(Event("pipeline-failed", message, datetime.now(UTC), severity="error"))
@@ -86,7 +86,7 @@ class Shutdown:
 
 
 class Supervisor:
-    """Starts the stages and looks after them, in a thread of its own."""
+    """Starts and watches the stages, in a thread of its own."""
 
     def __init__(
         self,
@@ -108,13 +108,11 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Start all stages."""
         for stage in self._stages:
             stage.thread.launch(stage, self._look)
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more. What ended has ended."""
         self._stopped.set()
         self._look.set()
         if self._thread.ident is not None:
@@ -128,7 +126,7 @@ class Supervisor:
                 for stage in self._stages:
                     self._tend(stage)
         except Exception:
-            # A pipeline that nobody watches must not go on as if it were watched.
+            # Without its supervisor the pipeline must not go on.
             logger.exception("the supervisor of the pipeline died")
             self._shutdown.fail("its supervisor died")
 
@@ -150,7 +148,7 @@ class Supervisor:
             self._give_up(stage, why, everything=True)
 
     def _restart(self, stage: SupervisedStage, error: BaseException) -> None:
-        """Once its delay is over, if the budget allows."""
+        """Restart a stage after its pause, if the budget allows."""
         thread, now = stage.thread, time.monotonic()
         if thread.name not in self._due:
             if not self._within_budget(now):
@@ -186,7 +184,7 @@ class Supervisor:
         return len(self._spent) < self._policy.restarts
 
     def _give_up(self, stage: SupervisedStage, why: str, *, everything: bool) -> None:
-        """End the pipeline. The stage itself ends once its frames have got their rows."""
+        """End the pipeline. The stage itself ends once its frames have their rows."""
         thread = stage.thread
         thread.given_up = True
         self._due.pop(thread.name, None)

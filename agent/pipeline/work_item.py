@@ -14,7 +14,7 @@ from agent.methods.prepared import Prepared
 
 @dataclass(slots=True, eq=False)
 class WorkItem:
-    """Filled in by one stage after the other; each stage owns it while it works on it."""
+    """One frame, filled in by one stage after the other. A stage owns it while it works on it."""
 
     delivery: Delivery
     identity: FrameIdentity
@@ -25,15 +25,15 @@ class WorkItem:
     inspection_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     admitted: float = field(default_factory=time.monotonic)
     decoded: float | None = None
-    """When the decoder was done with it, on the monotonic clock."""
+    """When it was decoded, on the monotonic clock."""
     decode_ms: float = 0.0
     queue_ms: float = 0.0
     silent: bool = False
-    """Its row is written without messages: a stage died of composing them."""
+    """Whether its row is written without messages, because a stage died of composing them."""
 
     @property
     def size(self) -> int:
-        """Bytes that it keeps in memory, about."""
+        """Bytes that it keeps in memory, roughly."""
         frame, mask = self.frame, None if self.result is None else self.result.mask
         held = len(self.delivery.payload)
         if frame is not None:
@@ -41,12 +41,12 @@ class WorkItem:
         return held + (0 if mask is None else mask.nbytes)
 
     def fail(self, reason: str) -> WorkItem:
-        """End as ERROR without having been scored."""
+        """End as ERROR, without a score."""
         self.result = InspectionResult(Verdict.ERROR, reason)
         return self
 
     def skip(self) -> WorkItem:
-        """End as skipped; the image is not kept."""
+        """End as SKIPPED, without the image."""
         self.result = InspectionResult(
             Verdict.SKIPPED, "a newer frame of this camera came before this one could be judged"
         )

@@ -1,4 +1,4 @@
-"""StageThread: a thread that is started again if it dies; StageRunner: what it has in hand."""
+"""StageThread: a thread that is restarted if it dies; StageRunner: the work that it has in hand."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class Pace:
     """How long the pipeline waits, in seconds."""
 
     poll_s: float = 0.2
-    """For work, before a stage looks whether it should end."""
+    """For work, before a stage checks whether it should end."""
     storage_retry_s: float = 1.0
-    """Before storage that refused is tried again."""
+    """Before the next try after storage refused."""
     job_grace_s: float = 2.0
-    """Of the first frames without a SKU, for the retained jobs of their cameras."""
+    """For the retained jobs of cameras whose first frames have no SKU."""
     publish_retry_s: float = 1.0
-    """Before a sink that was away is tried again, the first time."""
+    """Before the first new try on a sink that was away."""
     refusal_rest_s: float = 1.0
-    """Before a message that the receiver refused is tried again, the first time."""
+    """Before the first new try of a message that the receiver refused."""
     stop_s: float = 20.0
-    """At the end, for what was admitted. With what follows it stays below the 60 s that systemd and
-    containers are asked to be patient."""
+    """At the end, for admitted frames. Together with the pauses below it stays under the 60 s that systemd
+    and containers are asked to wait."""
     abandon_s: float = 2.0
-    """Then, for threads that leave what they have in hand."""
+    """Then, for threads that have to leave what they have in hand."""
     last_s: float = 10.0
-    """Then, for what can still be published and for acknowledgements that are due."""
+    """Then, for messages that can still be published and acknowledgements that are due."""
     close_s: float = 8.0
-    """Then, for recipes that are under way."""
+    """Then, for recipes under way."""
 
 
 class Runnable(Protocol):
@@ -57,39 +57,39 @@ class Runnable(Protocol):
 
 
 class StageThread:
-    """One thread at a time runs the stage. What it has in hand stands outside of it and survives it."""
+    """One thread at a time runs the stage. The work in hand is kept outside the thread and survives it."""
 
     def __init__(
         self, name: str, ending: threading.Event, counters: Counters, pace: Pace | None = None
     ) -> None:
-        """``ending``: the pipeline ends; storage is then not waited for any more."""
+        """``ending``: the pipeline ends, so the stage waits for storage no longer."""
         self.name = name
         self.pace = pace or Pace()
         self.ended = threading.Event()
-        """It will not run again: its work is done, or it was given up."""
+        """The stage will not run again: its work is done, or it was given up."""
         self.error: BaseException | None = None
-        """What it died of, until it is started again."""
+        """What the thread died of, until it is restarted."""
         self.given_up = False
-        """It is not started again, whatever becomes of its thread."""
+        """The stage is not restarted, whatever becomes of its thread."""
         self.restarts = 0
         self.storage_wait: str | None = None
-        """Why storage is waited for; None if it answers."""
+        """Why the stage waits for storage; None if storage answers."""
         self.left_undone = False
-        """Storage refused while the pipeline ended: what was in hand stays unacknowledged."""
+        """Storage refused while the pipeline ended: the work in hand stays unacknowledged."""
         self._ending = ending
         self._counters = counters
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
 
     def launch(self, work: Runnable, died: threading.Event) -> None:
-        """Start a thread that runs ``work``. It has ended if that returns; else ``error`` says why not."""
+        """Start a thread that runs ``work``. If that returns, the stage has ended; if not, see ``error``."""
         self.error = None
 
         def main() -> None:
             try:
                 work.run()
             except BaseException as error:
-                # The last line of defence: an unforeseen error must not leave a pipeline that looks alive.
+                # The last safeguard: an unforeseen error must not leave a pipeline that only looks alive.
                 logger.exception("the %s stage died", self.name)
                 self._busy_since, self.storage_wait = None, None
                 self.error = error
@@ -102,30 +102,29 @@ class StageThread:
 
     @property
     def alive(self) -> bool:
-        """Whether its thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def started(self) -> bool:
-        """Whether it was ever launched."""
+        """Whether the stage was ever launched."""
         return self._thread is not None
 
     @property
     def busy_s(self) -> float | None:
-        """Seconds at its present piece of work; None if it has none, or waits for others."""
+        """Seconds at the present piece of work; None without one, or while it waits for others."""
         since = self._busy_since
         return None if since is None else time.monotonic() - since
 
     @property
     def state(self) -> StageState:
-        """As it is seen from outside."""
+        """The stage's state, for metrics and health checks."""
         return StageState(self.name, self.alive, self.restarts, self.busy_s)
 
     # --------------------------------------------------------------------------- for its own thread
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """One piece of work. A supervisor sees one that does not end."""
+        """Time one piece of work, so that the supervisor sees one that does not end."""
         self._busy_since = time.monotonic()
         try:
             yield
@@ -134,7 +133,7 @@ class StageThread:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """In a piece of work: waiting for storage, or for the stage behind, is not hanging."""
+        """Stop that time while a piece waits for storage or for the next stage: waiting is not hanging."""
         was_busy = self._busy_since is not None
         self._busy_since = None
         try:
@@ -143,9 +142,9 @@ class StageThread:
             self._busy_since = time.monotonic() if was_busy else None
 
     def pause(self, error: StorageError) -> bool:
-        """Wait before storage is tried again; False if the pipeline ends and must not wait for it.
+        """Pause before storage is tried again; False if the pipeline ends and must not wait for it.
 
-        What is then left undone stays unacknowledged, so the broker delivers it again.
+        Work that is then left undone stays unacknowledged, so the broker delivers it again.
         """
         self._counters.add("storage_retries")
         logger.error("waiting for storage: %s", error)
@@ -155,7 +154,7 @@ class StageThread:
         return not self.left_undone
 
     def retried(self, action: Callable[[], T]) -> T | None:
-        """Do it once the database and the disk allow; None if the pipeline ends before that."""
+        """Repeat ``action`` until database and disk allow it; None if the pipeline ends before that."""
         while True:
             try:
                 result = action()
@@ -171,22 +170,22 @@ class Stage(Protocol[T]):
     """What a stage does with its pieces of work."""
 
     def take(self) -> Sequence[T]:
-        """The next pieces of work; none if nothing came within a moment."""
+        """The next pieces of work; empty if nothing came within a moment."""
         ...
 
     def work(self, pieces: Sequence[T]) -> None:
-        """Do them. May be called again with pieces that it was not done with."""
+        """Do the pieces. May be called again with pieces that were not finished."""
         ...
 
     def give_up(self, piece: T, reason: str, times: int) -> T:
-        """The same piece made harmless, so that it still ends as a row; ``times``: how often that was tried.
+        """The same piece made harmless, so that it still ends as a row. ``times``: how often that was tried.
 
-        The thread that hangs in the piece may go on with it: what is returned is not shared with it.
+        The thread that hangs in the piece may go on with it, so the result must not be shared with it.
         """
         ...
 
     def camera(self, piece: T) -> Camera:
-        """Whose piece it is."""
+        """The piece's camera."""
         ...
 
 
@@ -197,7 +196,7 @@ class _Held(Generic[T]):
 
 
 class StageRunner(Generic[T]):
-    """Runs a stage in its thread. After a death the pieces in hand are tried again, one by one."""
+    """Runs a stage in its thread. After a death, the pieces in hand are tried again one by one."""
 
     def __init__(
         self,
@@ -210,12 +209,12 @@ class StageRunner(Generic[T]):
     ) -> None:
         """
         Args:
-            thread: where it runs.
-            stage: what it does.
-            upstream_ended: nothing more can come; once nothing is taken any more, the stage ends.
-            abandoned: leave everything.
+            thread: runs the stage.
+            stage: does the work.
+            upstream_ended: nothing more can come; the stage ends once it finds no more work.
+            abandoned: leave everything undone.
             rescues_when_hanging: whether a stage that hangs gives its pieces up. One that hangs in the
-                database does not: its frames are judged, and wait for that.
+                database does not: its frames are judged and wait for that.
         """
         self.thread = thread
         self._stage = stage
@@ -229,14 +228,14 @@ class StageRunner(Generic[T]):
 
     @property
     def cameras(self) -> list[Camera]:
-        """Whose work is in hand, each once."""
+        """The cameras of the work in hand, each once."""
         return list(dict.fromkeys(self._stage.camera(held.piece) for held in list(self._held)))
 
     def run(self) -> None:
-        """Work until nothing more can come. What was in hand when the thread before died comes first."""
+        """Work until nothing more can come. Pieces that the thread before died with come first."""
         self._work()
         while not self._abandoned.is_set() and not self.thread.left_undone:
-            over = self._upstream_ended.is_set()  # asked first: what came before the end is taken below
+            over = self._upstream_ended.is_set()  # asked first: what came before the end is then taken below
             pieces = self._stage.take()
             if pieces:
                 self._held = [_Held(piece) for piece in pieces]
@@ -246,7 +245,7 @@ class StageRunner(Generic[T]):
 
     def _work(self) -> None:
         while self._held and not self._abandoned.is_set():
-            # Those that a thread died with are suspects: each is tried alone.
+            # A thread died with these pieces: each is suspect and is tried alone.
             suspects = any(held.tries for held in self._held)
             now = self._held[:1] if suspects else list(self._held)
             for held in now:
@@ -258,11 +257,11 @@ class StageRunner(Generic[T]):
             del self._held[: len(now)]
 
     def on_give_up(self, why: str, *, everything: bool) -> None:
-        """The stage will not run again: what killed it still gets its row, or it would come again for ever.
+        """Write the row of what killed the stage for good: otherwise it would come again for ever.
 
         Args:
-            why: what became of the stage; stands in the rows.
-            everything: all that is in hand, because nobody knows which piece it is that hangs.
+            why: what became of the stage, for the rows.
+            everything: give up all that is in hand, because it is not known which piece hangs.
         """
         if everything and not self._rescues_when_hanging:
             return

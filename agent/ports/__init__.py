@@ -1,6 +1,6 @@
 """What the agent needs from outside, as Protocols.
 
-Adapters and storage implement them; :mod:`agent.app` is the one place that puts them together.
+Adapters and storage implement them; :mod:`agent.app` is the one place that wires them.
 """
 
 from agent.ports.disk import Disks

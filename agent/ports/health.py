@@ -1,4 +1,4 @@
-"""PipelineState and StageState: the pipeline as metrics and health checks see it from outside."""
+"""PipelineState, StageState and SinkState: the pipeline as metrics and health checks see it."""
 
 from __future__ import annotations
 

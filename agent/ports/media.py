@@ -38,7 +38,7 @@ class ImageCodec(Protocol):
 
 
 class MediaStore(Protocol):
-    """Content-addressed files: equal bytes are stored once; names never come from outside."""
+    """Content-addressed files: equal bytes are stored once; the store chooses the names."""
 
     def put(self, content: bytes, suffix: str) -> str:
         """Store and return the path relative to the media folder. Raises StorageError."""

@@ -65,9 +65,9 @@ class Retention(Protocol):
         """Delete every image whose time is over at ``now``.
 
         Args:
-            now: with its zone. keep: how long, by verdict (``PASS``, ``FAIL``...), counted from
-            ``received_at``. None, or a verdict
-                that is not named: for ever.
+            now: with its zone.
+            keep: how long, by verdict (``PASS``, ``FAIL``...), counted from ``received_at``. None, or a
+                verdict that is not named: for ever.
             chunk: how many rows at most change in one transaction.
             stop: asked between two transactions. If it returns True, what was begun is completed.
 
@@ -105,10 +105,10 @@ class Retention(Protocol):
         Args:
             order: verdicts. The images of the first are deleted first, the oldest of each before the younger.
                 Those of a verdict that is not named stay, and so do references.
-            enough: asked between two transactions, and once before anything is deleted. now: with its zone.
-            grace: a file that was stored within this time stays, unless all rows that will name it are known
-            to
-                be written.
+            enough: asked between two transactions, and once before anything is deleted.
+            now: with its zone.
+            grace: a file that was stored within this time stays, unless all rows that will name it are
+                known to be written.
             chunk: how many rows at most change in one transaction; fewer if the disk has no room for so many.
             stop: as for :meth:`prune`.
 

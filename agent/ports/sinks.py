@@ -29,7 +29,7 @@ class OutboxMessage:
 
 
 class PublishTicket(Protocol):
-    """A publish under way. It ends as acknowledged, as failed (the way is gone) or as refused."""
+    """A publish under way. It ends as acknowledged, as failed (the connection is lost) or as refused."""
 
     def wait(self, timeout_s: float) -> bool:
         """True once the receiver has acknowledged."""
@@ -42,7 +42,7 @@ class PublishTicket(Protocol):
 
     @property
     def refused(self) -> str | None:
-        """Why the receiver refused this message; None where it failed for lack of a connection."""
+        """Why the receiver refused this message; None if it failed for lack of a connection."""
         ...
 
 
@@ -53,7 +53,7 @@ class SinkPolicy:
     longest_pause_s: float = 1.0
     """While the receiver is away, pauses between attempts double up to this."""
     most_refusals: int | None = None
-    """A message that was refused so often is given up, with an event; None: it is tried for ever."""
+    """A message that was refused this often is given up, with an event; None: it is tried for ever."""
 
 
 class Sink(Protocol):
@@ -61,15 +61,15 @@ class Sink(Protocol):
 
     A sink has three duties. It composes its messages before the commit, so that they stand in the outbox in
     the same transaction as the row that they report. It publishes each message after the commit. It
-    acknowledges, by the ticket, once the receiver has the message; only then is the message marked as sent.
+    acknowledges by the ticket once the receiver has the message; only then is the message marked as sent.
 
-    Each sink has an outbox publisher of its own, with its own order, backoff and back-pressure: one that is
-    away holds up no other. Messages of one sink leave in the order of their rows.
+    Each sink has an outbox publisher of its own, with its own order, backoff and back-pressure. So a receiver
+    that is away does not hold up other sinks. Messages of one sink leave in the order of their rows.
     """
 
     @property
     def name(self) -> str:
-        """Stands in the outbox, in metrics and in logs. It must not change from one start to the next."""
+        """Its name in the outbox, in metrics and in logs. It must not change from one start to the next."""
         ...
 
     @property
@@ -84,11 +84,11 @@ class Sink(Protocol):
     def compose(
         self, inspection: Inspection, mask_png: bytes | None, delivery: Delivery
     ) -> tuple[OutboxMessage, ...]:
-        """The messages about one inspection; none where this sink does not want it. Never blocks."""
+        """The messages about one inspection; empty if this sink does not want it. Never blocks."""
         ...
 
     def compose_alert(self, event: Event, camera: Camera) -> tuple[OutboxMessage, ...]:
-        """The messages about an event that is not a single inspection's: ``drift``, ``burst``, ``gap``,
+        """The messages about an event that does not belong to one inspection: ``drift``, ``burst``, ``gap``,
         ``silent``, ``disk-full``. Never blocks."""
         ...
 
@@ -103,5 +103,5 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections; called by the publisher once it has ended."""
+        """Close connections; called by the publisher once it has ended."""
         ...

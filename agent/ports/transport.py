@@ -25,7 +25,7 @@ class Transport(Protocol):
 
 
 class MessageParser(Protocol):
-    """The small messages: job, feedback."""
+    """Parses jobs and feedback."""
 
     def job(self, delivery: Delivery) -> Job | None:
         """None for an empty payload: the retained job was cleared. Raises MessageError."""

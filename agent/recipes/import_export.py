@@ -48,7 +48,6 @@ class RecipeTransfer:
         return recipe
 
     def export_text(self, recipe: Recipe) -> str:
-        """The text of a version."""
         return self._codec.write(recipe)
 
     def export_images(self, recipe: Recipe) -> Sequence[tuple[str, bytes]]:
