@@ -1,4 +1,4 @@
-"""Which counter is told under which metric. A counter that is not listed here still goes out, under OTHER."""
+"""COUNTED: which metric holds which counters. Counters that it does not list go out under OTHER."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Counted:
     """Without prefix and without ``_total``."""
     help: str
     counters: Mapping[str, str]
-    """A counter's name to the value of the label; to an empty text where the metric has no label."""
+    """A counter's name to the value of the label; to an empty text if the metric has no label."""
     label: str | None = None
 
 
@@ -40,7 +40,7 @@ COUNTED = (
     ),
     Counted(
         "deliveries_refused",
-        "Deliveries that became no frame: not understood, unknown topic, waiting room full, after the close.",
+        "Deliveries that became no frame: not understood, unknown topic, queue full, after the close.",
         {
             "messages_refused": "unusable",
             "mqtt_unparsable_topics": "topic",
@@ -75,7 +75,7 @@ COUNTED = (
     _one("frames_missing", "Frames that a camera's running numbers show to be lost.", "frames_missing"),
     Counted(
         "camera_silences",
-        "How often a camera fell silent and was heard again.",
+        "How often a camera became silent and was heard again.",
         {"cameras_silent": "silent", "cameras_heard_again": "heard"},
         "change",
     ),
@@ -94,7 +94,7 @@ COUNTED = (
         {"decoder_restarts": "killed", "decoder_starts_failed": "not_started"},
         "kind",
     ),
-    _one("stage_hangs", "Stages that did not come back and made the line end.", "stage_hangs"),
+    _one("stage_hangs", "Stages that did not come back and made the pipeline end.", "stage_hangs"),
     _one(
         "rescues_failed",
         "Stages that died with frames which could not be given rows; the broker delivers those again.",
@@ -114,7 +114,7 @@ COUNTED = (
     ),
     _one("storage_retries", "Times that a stage waited for the database or the disk.", "storage_retries"),
     _one("events_lost", "Events that could not be written to the history.", "events_lost"),
-    _one("feedback", "Words of operators that were recorded.", "feedback"),
+    _one("feedback", "Feedback of operators that was recorded.", "feedback"),
     _one("references", "Reference images that were taken in over MQTT.", "references"),
     Counted(
         "commands",
@@ -135,7 +135,7 @@ COUNTED = (
     ),
     _one(
         "mqtt_sessions_lost",
-        "Connects at which the broker had forgotten the session, and with it what waited for us.",
+        "Connects at which the broker had forgotten the session and the messages that waited in it.",
         "mqtt_sessions_lost",
     ),
     _one(

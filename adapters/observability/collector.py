@@ -1,4 +1,4 @@
-"""All that a scrape is told, read at the moment of the scrape."""
+"""AgentCollector: the metrics of one agent, read at the moment of a scrape."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _BUCKETS = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 
 
 class AgentCollector(Collector):
-    """Turns the vitals of one agent into metrics. A part that fails is left out, and that is counted."""
+    """Turns the state of one agent into metrics. A part that fails is left out, and that is counted."""
 
-    def __init__(self, vitals: HealthSource, health: Health) -> None:
-        self._vitals = vitals
+    def __init__(self, source: HealthSource, health: Health) -> None:
+        self._source = source
         self._health = health
         self._failures = Counters()
         self._parts: Sequence[Callable[[], Iterable[Metric]]] = (
@@ -45,7 +45,7 @@ class AgentCollector(Collector):
         )
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not ask a database."""
+        """Empty: registering must not ask a database."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
@@ -66,13 +66,13 @@ class AgentCollector(Collector):
         yield errors
 
     def _build(self) -> Iterator[Metric]:
-        info = self._vitals.info
+        info = self._source.info
         build = _gauge("build_info", "Who runs here; always 1.", list(info))
         build.add_metric(list(info.values()), 1)
         yield build
 
     def _counters(self) -> Iterator[Metric]:
-        totals = self._vitals.counters.snapshot()
+        totals = self._source.counters.snapshot()
         for one in COUNTED:
             metric = _counter(one.name, one.help, [one.label] if one.label else [])
             for counter, value in one.counters.items():
@@ -84,7 +84,7 @@ class AgentCollector(Collector):
         yield other
 
     def _stages(self) -> Iterator[Metric]:
-        state = self._vitals.line()
+        state = self._source.pipeline()
         if state is None:
             return
         alive = _gauge("stage_alive", "Whether the thread of a stage runs.", ["stage"])
@@ -95,12 +95,12 @@ class AgentCollector(Collector):
             restarts.add_metric([stage.name], stage.restarts)
             busy.add_metric([stage.name], stage.busy_s or 0.0)
         yield from (alive, restarts, busy)
-        yield _value("line_failed", "1: the line gave up and the agent ends.", state.failed)
+        yield _value("pipeline_failed", "1: the pipeline gave up and the agent ends.", state.failed)
         waiting = state.storage_wait is not None
         yield _value("storage_waiting", "1: a stage waits for the database or the disk.", waiting)
 
     def _queues(self) -> Iterator[Metric]:
-        state = self._vitals.line()
+        state = self._source.pipeline()
         if state is None:
             return
         length = _gauge("queue_length", "Frames between the stages, by what they wait for.", ["queue"])
@@ -119,7 +119,7 @@ class AgentCollector(Collector):
         yield _value("frames_in_flight", "Frames admitted and without a row yet.", state.in_flight)
 
     def _durations(self) -> Iterator[Metric]:
-        found = dict(self._vitals.measures.histograms())
+        found = dict(self._source.measures.histograms())
         empty = Histogram((0,) * len(_BUCKETS), 0.0)
         total = _histogram(
             "frame_seconds", "From receipt to the row in the history; not of skipped frames.", []
@@ -140,13 +140,13 @@ class AgentCollector(Collector):
         last = _gauge(
             "camera_last_frame_timestamp_seconds", "When the last frame of a camera was received.", ["camera"]
         )
-        for camera, seen in sorted(self._vitals.measures.cameras().items()):
+        for camera, seen in sorted(self._source.measures.cameras().items()):
             frames.add_metric([camera], seen.frames)
             last.add_metric([camera], seen.last.timestamp())
         yield from (frames, last)
 
     def _broker(self) -> Iterator[Metric]:
-        state = self._vitals.broker()
+        state = self._source.broker()
         if state is None:
             return
         yield _value("broker_connected", "Whether the broker has accepted the agent.", state.connected)
@@ -157,11 +157,11 @@ class AgentCollector(Collector):
         )
 
     def _outbox(self) -> Iterator[Metric]:
-        found = self._vitals.outbox.answer()
+        found = self._source.outbox.answer()
         messages = _gauge("outbox_messages", "Messages that the receiver has not acknowledged yet.", ["sink"])
         oldest = _gauge("outbox_oldest_seconds", "Age of the oldest of them.", ["sink"])
-        state = self._vitals.line()
-        # A sink that was taken out of the configuration may have left some.
+        state = self._source.pipeline()
+        # A sink that was removed from the configuration may have left some.
         names = {*found, *(sink.name for sink in (state.sinks if state is not None else ()))}
         for name in sorted(names):
             waiting = found.get(name, OutboxState(0, 0.0))
@@ -170,7 +170,7 @@ class AgentCollector(Collector):
         yield from (messages, oldest)
 
     def _sinks(self) -> Iterator[Metric]:
-        state = self._vitals.line()
+        state = self._source.pipeline()
         if state is None:
             return
         sent = _counter("messages_sent", "Messages that the receiver acknowledged.", ["sink"])
@@ -198,14 +198,14 @@ class AgentCollector(Collector):
         free = _gauge("disk_free_bytes", "What may still be written under this folder.", ["where"])
         size = _gauge("disk_size_bytes", "Its file system in all.", ["where"])
         reserve = _gauge("disk_reserve_bytes", "What should stay free there.", ["where"])
-        for disk in self._vitals.disks.answer():
+        for disk in self._source.disks.answer():
             free.add_metric([disk.name], disk.free)
             size.add_metric([disk.name], disk.size)
             reserve.add_metric([disk.name], disk.reserve)
         yield from (free, size, reserve)
 
     def _database(self) -> Iterator[Metric]:
-        file = self._vitals.database_file
+        file = self._source.database_file
         if file is not None:
             yield _value("database_size_bytes", "The SQLite file with its journal.", sqlite_bytes(file))
 
@@ -226,16 +226,16 @@ class AgentCollector(Collector):
         for check in self._health.ready().checks:
             checks.add_metric([check.name], check.ok)
         yield checks
-        yield _value("healthy", "What /healthz says: 1 for 200.", self._health.healthy().ok)
+        yield _value("healthy", "The answer of /healthz: 1 for 200.", self._health.healthy().ok)
 
 
-def registry_of(vitals: HealthSource, health: Health) -> CollectorRegistry:
-    """A registry of this agent alone: tests and tools run several in one process."""
+def registry_of(source: HealthSource, health: Health) -> CollectorRegistry:
+    """A registry for this agent only: tests and tools run several in one process."""
     from prometheus_client import ProcessCollector
 
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(AgentCollector(vitals, health))
+    registry.register(AgentCollector(source, health))
     return registry
 
 

@@ -1,6 +1,6 @@
 """``Health``: health and readiness of one agent, with a check for each part.
 
-Healthy: the process can do its work; a restart would mend nothing. Ready: a frame that came now would be
+Healthy: the process can do its work; a restart would not help. Ready: a frame that came now would be
 judged and recorded. An agent whose broker is away is healthy and not ready.
 """
 
@@ -36,16 +36,16 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether all checks are."""
+        """Whether all checks are well."""
         return all(check.ok for check in self.checks)
 
     @property
     def problems(self) -> str:
-        """What is wrong, in one line; empty if nothing is."""
+        """All problems in one line; empty if there are none."""
         return "; ".join(f"{check.name}: {check.detail}" for check in self.checks if not check.ok)
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as values of JSON."""
         return {"ok": self.ok, "checks": [asdict(check) for check in self.checks]}
 
 
@@ -80,13 +80,13 @@ class Health:
             return Check(name, False, f"cannot be checked ({type(error).__name__}), see the agent's log")
 
     def _pipeline(self) -> Check:
-        state = self.source.line()
+        state = self.source.pipeline()
         if state is None:
             return Check("pipeline", False, "not started yet")
         return _check("pipeline", ["has given up; the agent ends to be started anew"] if state.failed else [])
 
     def _stages(self) -> Check:
-        state = self.source.line()
+        state = self.source.pipeline()
         if state is None:
             return Check("stages", False, "not started yet")
         limit_s, problems = self.source.hang_after_s, []
@@ -104,7 +104,7 @@ class Health:
         return _check("broker", [] if state.connected else [state.last_error or "not connected"])
 
     def _storage(self) -> Check:
-        state = self.source.line()
+        state = self.source.pipeline()
         if state is not None and state.storage_wait is not None:
             return Check("storage", False, f"the agent waits for it: {state.storage_wait}")
         file = self.source.database_file

@@ -1,4 +1,4 @@
-"""What can be asked of a running agent from outside. The application fills it in."""
+"""HealthSource: what metrics and health checks can ask of a running agent. The application fills it in."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class BrokerState:
 
     connected: bool
     last_error: str | None
-    """Why there is none, as far as that is known."""
+    """Why there is no connection, if that is known."""
     unacknowledged: int
-    """Deliveries that the broker still keeps for us."""
+    """Deliveries that the broker still keeps for the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class OutboxState:
 
 
 def outbox_states(backlog: Mapping[str, tuple[int, datetime]]) -> Mapping[str, OutboxState]:
-    """By sink, from what :meth:`storage.outbox.SqlOutbox.backlog` returns."""
+    """States by sink, from what :meth:`storage.outbox.SqlOutbox.backlog` returns."""
     now = datetime.now(UTC)
     return {
         sink: OutboxState(depth, max(0.0, (now - oldest).total_seconds()))
@@ -58,23 +58,22 @@ class DiskState:
 
 @dataclass(frozen=True, slots=True)
 class HealthSource:
-    """Each callable answers at once, from memory; what may take its time is a :class:`CachedProbe`."""
+    """Each callable answers at once, from memory. A question that may take long is a :class:`CachedProbe`."""
 
     info: Mapping[str, str]
     """Agent, site, version, profile, method: constant, and without any secret."""
     counters: Counters
     measures: Measures
-    line: Callable[[], PipelineState | None]
-    """None before it is started."""
+    pipeline: Callable[[], PipelineState | None]
+    """None before the pipeline is started."""
     broker: Callable[[], BrokerState | None]
-    """None before the line is started."""
+    """None before the pipeline is started."""
     outbox: CachedProbe[Mapping[str, OutboxState]]
-    """By sink; of one for which nothing waits there may be none. That it could be read says that storage
-    answers."""
+    """By sink; a sink without waiting messages may be missing. An answer also shows that storage answers."""
     disks: CachedProbe[Sequence[DiskState]]
     database_file: Path | None = None
     """The SQLite file."""
     models: Callable[[], str | None] = field(default=lambda: None)
-    """What keeps the models from judging; None where they are loaded."""
+    """Why the models cannot judge; None if they are loaded."""
     hang_after_s: float = math.inf
-    """A stage that is longer at one piece of work hangs."""
+    """A stage that is at one piece of work for longer hangs."""

@@ -47,7 +47,7 @@ class LogRate(logging.Filter):
         self._timer: threading.Timer | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line passes."""
+        """Whether the log line passes."""
         if record.levelno < logging.INFO:
             return True
         with self._lock:

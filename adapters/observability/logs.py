@@ -52,7 +52,7 @@ def _fields(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Names come from outside: nothing in them may look like another line."""
+    """Anybody chooses names: nothing in them may look like another line."""
     return text if text.isprintable() else ascii(text)
 
 

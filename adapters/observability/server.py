@@ -25,7 +25,7 @@ from agent.domain.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 CLIENTS = 16
-"""Clients served at once; further ones are turned away, and Prometheus comes again."""
+"""Clients served at once; further ones are refused, and Prometheus tries again."""
 SILENT_S = 5.0
 """How long a client may send nothing."""
 LONGEST_S = 20.0
@@ -69,9 +69,9 @@ class MetricsServer:
     """Serves in a daemon thread until :meth:`close`."""
 
     def __init__(self, host: str, port: int, answers: Answers) -> None:
-        """Take the port; 0: any free one.
+        """Open the port; 0: any free one.
 
-        Raises ConfigurationError with a remedy if it cannot be had.
+        Raises ConfigurationError with a remedy if it cannot be opened.
         """
         handler = type("_BoundHandler", (_Handler,), {"answers": answers})
         self._server = _bound(host, port, handler)
@@ -81,7 +81,7 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """``http://HOST:PORT``, with the port that was taken."""
+        """``http://HOST:PORT``, with the port in use."""
         host, port = self._server.server_address[:2]
         shown = f"[{host!s}]" if ":" in str(host) else str(host)
         return f"http://{shown}:{port}"
@@ -91,19 +91,19 @@ class MetricsServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Give the port back."""
+        """Close the port."""
         if self._thread.ident is not None:
             self._server.shutdown()
         self._server.server_close()
 
 
 def check_port(host: str, port: int) -> None:
-    """Take the port and give it back. Raises ConfigurationError if it cannot be had."""
+    """Open the port and close it again. Raises ConfigurationError if it cannot be opened."""
     _bound(host, port, _Handler).server_close()
 
 
 def who_serves(host: str, port: int) -> str | None:
-    """The id of the agent that answers there; None if none does."""
+    """The id of the agent that answers on that port; None if none does."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is opened here
     connection = http.client.HTTPConnection(everywhere.get(host, host), port, timeout=SILENT_S)
     try:
@@ -190,11 +190,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = SILENT_S
 
     def do_GET(self) -> None:
-        """Answer with head and body."""
         self._answer()
 
     def do_HEAD(self) -> None:
-        """Answer with the head alone."""
         self._answer()
 
     def _answer(self) -> None:

@@ -39,7 +39,7 @@ class Notifier:
         return bool(self._address)
 
     def ready(self) -> None:
-        """The service is up."""
+        """Report that the service is up."""
         self._send("READY=1")
 
     def alive(self, status: str) -> None:
@@ -51,7 +51,7 @@ class Notifier:
         self._send(_status(status))
 
     def stopping(self) -> None:
-        """The service ends in order."""
+        """Report that the service ends in order."""
         self._send(f"STOPPING=1\n{_status(_FINISHING)}")
 
     def _send(self, state: str) -> None:
@@ -76,18 +76,17 @@ class WatchdogNotifier:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """The agent takes frames from now on."""
+        """Report that the agent takes frames."""
         if self._notifier.wanted and not self._stopping.is_set():
             self._notifier.ready()
             self._thread.start()
 
     def stopping(self) -> None:
-        """The agent ends in order: that its stages end too is no reason to kill it."""
+        """Report that the agent ends in order: systemd must not kill it because its stages end."""
         self._stopping.set()
         self._notifier.stopping()
 
     def stop(self) -> None:
-        """Notify no more."""
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join()

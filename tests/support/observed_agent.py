@@ -61,7 +61,7 @@ class ObservedAgent:
             },
             counters=self.counters,
             measures=self.measures,
-            line=lambda: self.pipeline,
+            pipeline=lambda: self.pipeline,
             broker=lambda: self.broker,
             outbox=CachedProbe("the database", lambda: _answer(self.outbox), fresh_s=0.0),
             disks=CachedProbe("the file system", lambda: _answer(self.disks), fresh_s=0.0),
