@@ -1,6 +1,6 @@
 """The inspection history in SQL (SQLite or PostgreSQL) and the media files beside it.
 
-Implements the ports History, OnboardingClaims, Outbox, RecipeBook, MediaStore and Retention of
+Implements History, OnboardingClaims, Outbox, RecipeBook, MediaStore, Samples, Disks and Retention of
 :mod:`agent.ports`.
 """
 

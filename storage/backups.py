@@ -1,4 +1,4 @@
-"""Copies of a SQLite history: by command, and before its schema changes."""
+"""``backup`` and ``backup_before``: copies of a SQLite history, by command or before an upgrade."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.domain.errors import StorageError
 from storage.database import Database
 
 KEPT = 3
-"""How many copies that upgrades made stay; older ones go once a new one is there."""
+"""How many copies made by upgrades are kept. Older ones are deleted once a new one exists."""
 
 _SPARE = 1.2
 """How many times the size of the history must be free: the copy, and what the upgrade itself writes."""
@@ -23,7 +23,7 @@ _STAMP = "%Y%m%dT%H%M%S"
 
 
 def backup(url: str, target: Path) -> Path:
-    """Copy a SQLite history to ``target`` while agents go on writing; the media folder is not in it.
+    """Copy a SQLite history to ``target`` while agents go on writing. The media folder is not included.
 
     The copy is one consistent state, made by SQLite's online backup and checked before it gets its name.
 
@@ -41,14 +41,14 @@ def backup(url: str, target: Path) -> Path:
 
 
 def dump_command(target: Path) -> str:
-    """The command with which a person backs up PostgreSQL; it names no secret."""
+    """The command that backs up PostgreSQL, without any secret."""
     return f"pg_dump --format=custom --file={target}"
 
 
 def backup_before(source: Path, revision: str) -> Path:
     """Copy a history beside itself before an upgrade takes it from ``revision`` to the next.
 
-    It is named ``NAME.rREVISION-TIME.db``, and of such copies the newest :data:`KEPT` stay.
+    The copy is named ``NAME.rREVISION-TIME.db``; the newest :data:`KEPT` of such copies are kept.
 
     Raises:
         StorageError: there is too little space, or the copy failed or is damaged; nothing has changed then.
@@ -70,7 +70,7 @@ def backups_of(source: Path) -> list[Path]:
 
 
 def copy_history(source: Path, target: Path) -> None:
-    """A consistent, checked copy that is on the disk when this returns.
+    """Make a consistent, checked copy, which is on the disk when this returns.
 
     Raises StorageError: ``target`` exists, or the copy failed; nothing is left of it then.
     """

@@ -1,4 +1,4 @@
-"""Column types that behave alike on SQLite and PostgreSQL."""
+"""``UtcDateTime`` and others: column types that behave alike on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC; naive datetimes are refused with a ValueError.
 
     PostgreSQL keeps it as TIMESTAMP WITH TIME ZONE. SQLite, which has no such type, keeps RFC 3339
-    text of fixed width (``2026-11-20T10:32:55.000000Z``): it sorts by time, its date functions read
-    it, and nobody has to guess the zone.
+    text of fixed width (``2026-11-20T10:32:55.000000Z``). It sorts by time, SQLite's date functions
+    read it, and its zone is explicit.
     """
 
     impl = String(27)
@@ -67,14 +67,14 @@ def _in_utc(moment: datetime) -> datetime:
 def storable(text: str) -> str:
     r"""``text`` without what a database refuses: NUL becomes ``\x00``, a lone surrogate ``\ud800``.
 
-    Both can arrive inside JSON from outside, and neither may cost the row. Escapes rather than a
-    replacement character, so that different texts stay different.
+    Both can arrive in the JSON of a message, and neither may cost the row. Escapes instead of a
+    replacement character keep different texts different.
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
 class CleanText(TypeDecorator[str]):
-    """Text of any length from outside, made :func:`storable`."""
+    """Text of any length from a message, made :func:`storable`."""
 
     impl = Text
     cache_ok = True
@@ -84,11 +84,11 @@ class CleanText(TypeDecorator[str]):
 
 
 class Name(TypeDecorator[str]):
-    """A name from outside that stands in an index: at most ``max_bytes`` of UTF-8, compared bytewise.
+    """A name from a message, for an index: at most ``max_bytes`` of UTF-8, compared bytewise.
 
-    A longer one keeps its beginning, followed by ``~`` and its sha256: an index row has a limit
-    (PostgreSQL: 2,704 bytes), and a frame with an absurd id still gets its one row, found again under
-    the same id. Bytewise order (collation C) makes range scans mean the same on both databases.
+    A longer name keeps its beginning, followed by ``~`` and its sha256, because an index row has a limit
+    (PostgreSQL: 2,704 bytes). So a frame with an absurd id still gets its one row, which the same id
+    finds again. Bytewise order (collation C) gives range scans the same meaning on both databases.
     """
 
     impl = Text

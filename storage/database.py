@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: connections, transactions, and errors as clear sentences."""
+"""``Database``: connections and transactions on SQLite or PostgreSQL, with errors as clear sentences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HINTS = (  # the first that fits
     (("unable to open database file",), "check that the folder exists and may be written"),
     (("readonly database", "permission denied"), "check who owns the file and who may write"),
     (("disk is full", "no space left"), "free space on the disk"),
-    (("not a database", "malformed"), "the file is damaged or no SQLite database; see `sightline db check`"),
+    (("not a database", "malformed"), "the file is damaged or not SQLite; see `sightline db check`"),
     (("disk i/o error",), "look at the disk and its free space, then run `sightline db check`"),
     (("read-only transaction",), "the server is a standby or the role may only read; use the primary"),
     (("connection refused", "could not connect", "connection failed"), "check host, port and that it runs"),
@@ -46,34 +46,34 @@ _HINTS = (  # the first that fits
 _FULL = ("disk is full", "no space left")
 
 _LOG_PAGES = 1000
-"""After so many SQLite brings its write-ahead log into the database and begins it anew; its own default."""
+"""Pages after which SQLite copies its write-ahead log into the database and restarts it; its default."""
 
 _LOG_SHARE = 20
-"""The log is about the disk by this at most, or it alone would fill a small one."""
+"""The log is at most about the disk's size divided by this: otherwise it could fill a small disk."""
 
 _PAGE = 4096
 
 _SHARED_MEMORY = 32_768
-"""What SQLite's index of the write-ahead log grows by."""
+"""Bytes by which SQLite's index of the write-ahead log grows."""
 
 
 def lacks_room(path: Path) -> bool:
-    """Whether SQLite cannot even open a file for lack of space: its error is only `disk I/O error`."""
+    """Whether SQLite cannot open a file for lack of space: its own error is only `disk I/O error`."""
     try:
         return shutil.disk_usage(path.parent).free < _SHARED_MEMORY
     except OSError:
-        return False  # whatever is wrong with the disk, it is not known to be full
+        return False  # the disk has a fault, but is not known to be full
 
 
 def do_nothing() -> None:
-    """For those who do not wait for it."""
+    """The default for ``on_full``."""
 
 
 def parse_url(url: str) -> URL:
     """``sqlite:///path`` or ``postgresql://user:password@host:port/name``, made ready for SQLAlchemy.
 
     Raises:
-        StorageError: another kind of database, SQLite without a file, or no URL at all. The text never
+        StorageError: another kind of database, SQLite without a file, or not a URL. The text never
             repeats the URL, since that may hold a password.
     """
     try:
@@ -106,7 +106,7 @@ class Database:
         url: see :func:`parse_url`. The parent folder of a SQLite file is created.
 
     Attributes:
-        on_full: called, on whatever thread, when a statement was refused for lack of space.
+        on_full: called, in any thread, when a statement was refused for lack of space.
 
     Raises:
         StorageError: the URL is unusable or the folder cannot be made. Nothing is connected yet.
@@ -181,7 +181,7 @@ class Database:
             raise refusal from error
 
     def _refusal(self, error: SQLAlchemyError) -> StorageError:
-        """What went wrong without statement, parameters or password."""
+        """The error as a sentence, without statement, parameters or password."""
         cause: BaseException = error
         if isinstance(error, StatementError) and error.orig is not None:
             cause = error.orig
@@ -212,13 +212,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """INSERT that knows ON CONFLICT; both dialects write it alike."""
+    """An INSERT that supports ON CONFLICT, which both dialects write alike."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def _postgresql_engine(url: URL) -> Engine:
     arguments: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
-    # pre_ping: a server that was restarted costs one question, not a failed batch.
+    # pre_ping: after a restart of the server, one query fails here instead of a batch.
     return create_engine(url, pool_pre_ping=True, connect_args=arguments)
 
 
@@ -230,14 +230,14 @@ def _sqlite_engine(url: URL, busy_timeout_s: float, foreign_keys: bool) -> Engin
         connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
         connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout_s * 1000)}")
         _use_wal(connection, busy_timeout_s)
-        # In WAL mode NORMAL already survives kill -9: a commit lies in the operating system's hands. A
-        # power cut could still take the last commits back, and their frames were acknowledged to the
-        # broker, so nobody would send them again. FULL waits for the disk, once for each batch.
+        # In WAL mode NORMAL already survives kill -9: the operating system holds the commit. A power cut
+        # could still undo the last commits. Their frames were acknowledged, so the broker would not send
+        # them again. FULL waits for the disk, once for each batch.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         pages = _log_pages(Path(url.database or ""))
         connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-        # A long reader lets the log grow; without a limit its file would keep that size for good.
+        # A long reader lets the log grow; without a limit, its file would keep that size.
         connection.execute(f"PRAGMA journal_size_limit = {2 * pages * _PAGE}")
 
     @event.listens_for(engine, "begin")
@@ -252,15 +252,15 @@ def _log_pages(path: Path) -> int:
     try:
         share = shutil.disk_usage(path.parent).total // _LOG_SHARE
     except OSError:
-        return _LOG_PAGES  # whoever writes next gets the reason
+        return _LOG_PAGES  # the next writer gets the reason
     return max(1, min(_LOG_PAGES, share // _PAGE))
 
 
 def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
-    """Readers and the writer do not wait for each other in WAL mode; the file remembers it.
+    """Switch to WAL mode, in which readers and the writer do not wait for each other. The file keeps it.
 
-    Turning it on needs the file alone and does not honour the busy timeout, so two agents that start
-    together on a new file try again.
+    The switch needs exclusive access and ignores the busy timeout, so two agents that start together on a
+    new file try again.
     """
     deadline = time.monotonic() + patience_s
     while True:

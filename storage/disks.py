@@ -1,4 +1,4 @@
-"""The file systems of media and database, and the ballast that is thrown out of a full one."""
+"""``LocalDisks``: the file systems of media and database, and a ballast to delete from a full one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _log = logging.getLogger(__name__)
 
 _NAME = ".ballast"
 _SHARE = 10
-"""The ballast is at most the disk by this."""
+"""The ballast is at most the disk's size divided by this."""
 
 
 class LocalDisks:
-    """:class:`agent.ports.Disks`.
+    """The disks of this machine that hold media and database.
 
-    On a disk without any room SQLite cannot even write which images are to go: its log needs space first.
-    The ballast is that space, taken beforehand. It lies beside the media, and serves a database on the
-    same file system; one on another has no images to delete, and is only watched.
+    On a disk without any room, SQLite cannot even record which images to delete: its log needs space first.
+    The ballast is that space, taken beforehand. It lies beside the media and serves a database on the same
+    file system. A database on another file system has no images beside it to delete, so it is only watched.
 
     Args:
         media: the media folder, which exists.
@@ -48,7 +48,7 @@ class LocalDisks:
         try:
             there = self._file.exists()
         except OSError:
-            there = True  # it cannot be looked at, so it cannot be made
+            there = True  # it cannot be read, so it cannot be made
         return 0 if there else self._size()
 
     def drop_ballast(self) -> bool:
@@ -62,7 +62,7 @@ class LocalDisks:
         return True
 
     def take_ballast(self) -> bool:
-        """Raises nothing."""
+        """Never raises."""
         size = self.ballast
         if not size:
             return self._wanted > 0
@@ -70,7 +70,7 @@ class LocalDisks:
             with self._file.open("xb") as file:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), 0, size)
-                else:  # elsewhere a file of zeros may hold no space at all
+                else:  # on other systems a file of zeros may hold no space at all
                     file.write(os.urandom(size))
         except OSError as error:
             _log.info("there is no room for the ballast %s: %s", self._file, error.strerror)

@@ -1,4 +1,4 @@
-"""The inspection history in SQL."""
+"""``SqlHistory``: inspections, events and feedback in SQL."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from storage.media import MediaFolder
 _log = logging.getLogger(__name__)
 
 _NO_INSPECTION = ""
-"""What stands in the outbox for a message that is not an inspection's."""
+"""The inspection of an outbox message that belongs to none."""
 
 
 _MOST = 2**63 - 1
 
 
 class SqlHistory:
-    """:class:`agent.ports.History` on SQLite and PostgreSQL.
+    """The inspection history on SQLite and PostgreSQL.
 
     Args:
         database: upgraded to the newest schema.
-        agent_id: which agent inspected; stands in each row and owns the outbox messages.
+        agent_id: the agent that inspected, for each row; it owns the outbox messages.
         agent_version: its version, so that a row can be explained later.
-        media: learns when the rows are written for which this thread stored files.
+        media: is called when the rows are written that name this thread's files.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class SqlHistory:
     def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
         """Inspections, their defects and messages in one transaction.
 
-        Rows go in by camera and frame id whatever the order of ``entries``, so that two agents which
-        received the same frames wait for each other instead of deadlocking.
+        Rows are written by camera and frame id whatever the order of ``entries``. So two agents that received
+        the same frames wait for each other and do not deadlock.
         """
         if not entries:
             return []
@@ -69,7 +69,7 @@ class SqlHistory:
         table = schema.inspection
         row: dict[str, Any] = {**_inspection_row(inspection), **self._agent}
         if inspection.recipe is not None:
-            # A stored version never changes, so its calibration says what this threshold rests on.
+            # A stored version never changes, so its calibration names the source of this threshold.
             row["calibration_samples"] = (
                 select(schema.calibration.c.samples)
                 .where(schema.calibration.c.recipe_id == inspection.recipe.id)
@@ -157,7 +157,7 @@ class SqlHistory:
             )
 
     def record_feedback(self, feedback: Feedback) -> bool:
-        """False where no inspection matches, or where a frame id without camera fits several."""
+        """False if no inspection matches, or if a frame id without camera fits several."""
         columns = schema.inspection.c
         condition = _feedback_target(feedback)
         if condition is None:
@@ -257,7 +257,7 @@ def _inspection_row(inspection: Inspection) -> dict[str, Any]:
 
 
 def _sequence(number: int | None) -> int | None:
-    """None where a camera counts beyond 64 bits: an absurd number must not cost the row."""
+    """None if a camera counts beyond 64 bits: an absurd number must not cost the row."""
     return number if number is not None and abs(number) <= _MOST else None
 
 
@@ -300,7 +300,7 @@ def _outbox_row(
 
 
 def _plain(details: Mapping[str, str | int | float | None]) -> dict[str, str | int | float | None]:
-    """Details as JSON can hold them: NaN and infinities, which it has no word for, become text."""
+    """Details as JSON can hold them: NaN and infinities, which JSON lacks, become text."""
     return {
         storable(key): storable(value)
         if isinstance(value, str)

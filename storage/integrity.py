@@ -1,4 +1,4 @@
-"""Is the SQLite file whole? Asked before anything is written to it."""
+"""``verify_file``: refuses a damaged SQLite file before anything is written to it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from storage.database import lacks_room, parse_url
 _log = logging.getLogger(__name__)
 
 START_LIMIT_S = 10.0
-"""How long a start looks at the file; a history that takes longer is looked at whole by ``db check``."""
+"""How long a start may check the file; ``db check`` checks the whole of a larger history."""
 
 _STEPS = 10_000
-"""How many instructions of SQLite's machine pass between two looks at the clock."""
+"""Instructions of SQLite's virtual machine between two looks at the clock."""
 
 
 def verify_file(url: str, limit_s: float = START_LIMIT_S) -> None:
-    """Refuse a damaged SQLite file. PostgreSQL looks after its own, and a file that is not there is none.
+    """Refuse a damaged SQLite file. Does not check PostgreSQL, or a file that does not exist.
 
-    The file is opened for reading alone, so whatever is wrong with it stays as it was.
+    The file is opened for reading only, so nothing in it changes.
 
     Raises:
-        StorageError: the file is damaged, no SQLite database, or cannot be read, and what to do about it.
+        StorageError: the file is damaged, not a SQLite database, or cannot be read; with the remedy.
     """
     parsed = parse_url(url)
     path = Path(parsed.database or "")
@@ -39,12 +39,12 @@ def verify_file(url: str, limit_s: float = START_LIMIT_S) -> None:
 
 
 def file_problems(path: Path, *, full: bool, limit_s: float | None = None) -> list[str]:
-    """What is wrong with a file, one sentence each.
+    """The faults of a file, one sentence each.
 
     Args:
         path: an existing SQLite file.
-        full: compare the indexes with their tables, too; takes longer.
-        limit_s: stop looking after this time; what was not seen by then counts as well. None: see it whole.
+        full: also compare the indexes with their tables, which takes longer.
+        limit_s: stop after this time; what is not checked by then counts as sound. None: check all.
     """
     look = "integrity_check" if full else "quick_check"
     deadline = None if limit_s is None else time.monotonic() + limit_s
@@ -58,7 +58,7 @@ def file_problems(path: Path, *, full: bool, limit_s: float | None = None) -> li
             _log.info("%s is large; `sightline db check` looks at the whole of it", path)
             return []
         if "locked" in str(error) or ("disk I/O" in str(error) and lacks_room(path)):
-            return []  # it cannot be looked at now; whoever opens it next gets the reason
+            return []  # it cannot be checked now; the next one to open it gets the reason
         return [_cannot(path, str(error))]
     except sqlite3.DatabaseError as error:
         return [_damaged(path, str(error))]

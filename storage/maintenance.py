@@ -1,4 +1,4 @@
-"""``sightline db upgrade | check``, and what the agent does with the database before it starts."""
+"""``prepare``, ``upgrade`` and ``check``: the schema, before an agent starts and by ``sightline db``."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from storage.views import VIEWS, create_views, drop_views, readers_of_views
 _log = logging.getLogger(__name__)
 
 _ADVISORY_LOCK = 0x5169_6874_6C69_6E65
-"""The number under which agents on one PostgreSQL agree who migrates."""
+"""The advisory lock by which agents on one PostgreSQL agree which of them migrates."""
 
 _UPGRADE_PATIENCE_S = 600.0
 
 
 def prepare(url: str, *, backup_first: bool = True) -> str:
-    """What an agent does before it starts: look at the file, upgrade, look at the schema.
+    """Check the file, upgrade, and check the schema, before an agent starts.
 
-    Returns the revision in force. Raises StorageError, and then nothing was written over: the file is
-    damaged, the upgrade was refused (see :func:`upgrade`), or a table or view is missing.
+    Returns the revision in force. Raises StorageError if the file is damaged, the upgrade was refused (see
+    :func:`upgrade`), or a table or view is missing. Nothing is overwritten then.
     """
     verify_file(url)
     revision = upgrade(url, backup_first=backup_first)
@@ -45,7 +45,7 @@ def prepare(url: str, *, backup_first: bool = True) -> str:
 
 
 def upgrade(url: str, *, backup_first: bool = True, report: Callable[[str], None] = _log.info) -> str:
-    """Bring the database to the newest schema and return its revision; nothing happens where it is.
+    """Bring the database to the newest schema, if it is older, and return its revision.
 
     Everything runs in one transaction that begins with a lock: SQLite's write lock, or an advisory
     lock on PostgreSQL. Agents that start together wait for the first and then find nothing to do, and
@@ -53,15 +53,15 @@ def upgrade(url: str, *, backup_first: bool = True, report: Callable[[str], None
 
     Args:
         url: which database; see :func:`storage.database.parse_url`.
-        backup_first: copy a SQLite history beside itself before its schema changes. PostgreSQL has its own
-            tool, which is named and not waited for.
-        report: where sentences about the upgrade go.
+        backup_first: copy a SQLite history beside itself before its schema changes. For PostgreSQL, its
+            own tool is only named.
+        report: takes sentences about the upgrade.
 
     Raises:
         StorageError: the database refused, was written by a newer Sightline, or could not be backed up.
     """
     # SQLite cannot rebuild a table that others point to while foreign keys are enforced, and cannot
-    # turn that off inside a transaction: off here, checked as a whole before the commit.
+    # switch that off inside a transaction. So it is off here, and checked as a whole before the commit.
     with Database(url, busy_timeout_s=_UPGRADE_PATIENCE_S, foreign_keys=False) as database:
         with as_file(files("storage") / "migrations") as folder, database.write() as connection:
             configuration = _configuration(folder)
@@ -78,7 +78,7 @@ def upgrade(url: str, *, backup_first: bool = True, report: Callable[[str], None
 
 
 def _keep_a_copy(database: Database, current: str, wanted: bool, report: Callable[[str], None]) -> None:
-    """Copy the history inside the upgrade's lock, where nobody else can change it or do the same."""
+    """Copy the history inside the upgrade's lock, so that no other process changes it or upgrades too."""
     if database.path is None:
         target = Path(f"sightline-r{current}.dump")
         report(
@@ -128,7 +128,7 @@ def _head(configuration: Config) -> str:
 
 
 def _is_older(configuration: Config, revision: str) -> bool:
-    """Whether this Sightline knows the revision; a newer one's is refused without being copied."""
+    """Whether this Sightline knows the revision. A newer one's is refused without a copy."""
     known = ScriptDirectory.from_config(configuration).walk_revisions()
     return revision in {script.revision for script in known}
 
@@ -138,9 +138,9 @@ def _revision(connection: Connection) -> str | None:
 
 
 def check(url: str, *, full: bool = False) -> list[str]:
-    """What is wrong with the database, one sentence each; empty where all is well. Raises nothing.
+    """The faults of the database, one sentence each; empty if there are none. Never raises.
 
-    ``full`` looks at every page and index of a SQLite file, however long that takes; without it the look
+    ``full``: check every page and index of a SQLite file, however long that takes. Otherwise the check
     ends after :data:`storage.integrity.START_LIMIT_S`.
     """
     try:

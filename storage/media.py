@@ -1,4 +1,4 @@
-"""Images and masks as files beside the database."""
+"""``MediaFolder``: images and masks as files beside the database."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _STALE_S = 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _SKEW_S = 3600.0
-"""How far the clock of another machine on the same folder may be ahead."""
+"""How far ahead the clock of another machine on the same folder may be."""
 
 
 class MediaFolder:
-    """:class:`agent.ports.MediaStore`: ``ab/cd/<sha256>.<suffix>`` under one folder.
+    """Files ``ab/cd/<sha256>.<suffix>`` under one folder.
 
-    The name is the content's own digest, so nothing from outside ever becomes a path, and equal bytes
-    are stored once. A file is written aside, brought to the disk and renamed: whoever sees the name
-    sees the whole file, and a row never points to a file that a power cut took back.
+    The name is the content's own digest, so no text of a message becomes a path, and equal bytes are
+    stored once. A file is written under another name, synced to the disk and renamed. So a file with its
+    name is whole, and a row never points to a file that a power cut undid.
 
     Attributes:
-        on_full: called, on whatever thread, when a file was refused for lack of space.
+        on_full: called, in any thread, when a file was refused for lack of space.
     """
 
     def __init__(self, root: Path) -> None:
@@ -48,12 +48,12 @@ class MediaFolder:
             raise StorageError(f"the media folder {root} cannot be used: {error.strerror}") from error
 
     def put(self, content: bytes, suffix: str) -> str:
-        """Store and return the relative path; bytes that are there already are not written again.
+        """Store and return the relative path. Bytes that are already there are not written again.
 
-        Their file gets the time of now, so that the retention, which may be about to delete it for an older
-        row's sake, leaves it to whoever stores it again.
+        Their file gets the present time. So the retention, which may be about to delete it for an older row,
+        leaves it.
 
-        Raises StorageError: the disk refused, or ``suffix`` is none (1 to 8 of a-z and 0-9).
+        Raises StorageError: the disk refused, or ``suffix`` is not 1 to 8 of a-z and 0-9.
         """
         match = _SUFFIX.fullmatch(suffix)
         if match is None:
@@ -75,10 +75,10 @@ class MediaFolder:
         return path
 
     def renew(self, path: str) -> bool:
-        """Give a file the time of now, as :meth:`put` does; whether it is there.
+        """Give a file the present time, as :meth:`put` does. Returns whether it exists.
 
-        Who is about to name a file in a row of the database asks this first: the retention, which may
-        be about to delete it for another row's sake, then leaves it.
+        Call this before a row of the database names the file: the retention, which may be about to delete
+        it for another row, then leaves it.
 
         Raises StorageError: the folder refused.
         """
@@ -97,7 +97,7 @@ class MediaFolder:
     def get(self, path: str) -> bytes:
         """The bytes under a path that :meth:`put` returned.
 
-        Raises StorageError: the path is none of ours, or the file is missing or was changed.
+        Raises StorageError: not a path of this folder, or the file is missing or was changed.
         """
         match = _PATH.fullmatch(path)
         if match is None:
@@ -111,11 +111,11 @@ class MediaFolder:
         return content
 
     def settle(self, paths: Iterable[str]) -> None:
-        """The rows are written for which the calling thread stored these files."""
+        """Report that the rows are written for which the calling thread stored these files."""
         self._settled.settle(paths)
 
     def mark(self, path: str) -> int | None:
-        """A number for :meth:`remove`, if all rows are known to be written for which the file was stored.
+        """A number for :meth:`remove`; None unless all rows for which the file was stored are written.
 
         Raises StorageError: the folder refused.
         """
@@ -123,7 +123,7 @@ class MediaFolder:
         return None if found is None else self._settled.mark(path, found.st_mtime_ns)
 
     def modified(self, path: str) -> float | None:
-        """When the file was last stored, in seconds of the epoch; None where there is none.
+        """When the file was last stored, in seconds of the epoch; None if it does not exist.
 
         Raises StorageError: the folder refused.
         """
@@ -141,14 +141,14 @@ class MediaFolder:
             raise StorageError(f"the media file {path} cannot be looked at: {error.strerror}") from error
 
     def remove(self, path: str, before: float, mark: int | None = None) -> int | None:
-        """Delete a file that was last stored before a time, in seconds of the epoch; the bytes it held.
+        """Delete a file that was last stored before a time, in seconds of the epoch. Returns its bytes.
 
-        With the :meth:`mark` that it had before the rows were looked at, also a younger one that was not
-        stored again since.
+        With the :meth:`mark` that it had before the rows were read, this also deletes a younger file that was
+        not stored again since.
 
-        None, and nothing is deleted, where it is missing or was stored again since: of a :meth:`put` at the
-        same time, in whichever process, either the new time is seen here, or the put sees that the file is
-        gone and writes it. So it is taken aside first and looked at there.
+        None, and nothing is deleted, if it is missing or was stored again since. If a :meth:`put` runs at the
+        same time, in any process, either this call sees the new time, or the put sees that the file is gone
+        and writes it. So the file is renamed first and checked under that name.
 
         Raises StorageError: the folder refused.
         """
@@ -171,10 +171,10 @@ class MediaFolder:
             raise StorageError(f"the media file {path} cannot be deleted: {error.strerror}") from error
 
     def _write(self, target: Path, content: bytes) -> int:
-        """The time that the file then has, in nanoseconds of the epoch."""
+        """Write a file. Returns its time, in nanoseconds of the epoch."""
         aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
-        # Folders first: on a journaling file system the file's own fsync then carries them to the disk,
-        # and the last one only has the rename left to bring there.
+        # Folders first: on a journaling file system the file's own fsync then syncs them too, and the last
+        # fsync only has the rename left to sync.
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("wb") as file:
@@ -189,7 +189,7 @@ class MediaFolder:
         return modified
 
     def _clear_leftovers(self) -> None:
-        """What a killed agent left half-written; a fresh one may be another agent's, still at work."""
+        """Delete half-written files of killed agents, but not fresh ones: another agent may write them."""
         for leftover in self._incoming.iterdir():
             if time.time() - leftover.stat().st_mtime > _STALE_S:
                 leftover.unlink(missing_ok=True)
@@ -198,13 +198,13 @@ class MediaFolder:
 def is_fresh(modified: float, before: float) -> bool:
     """Whether a file of that time was stored since ``before``, both in seconds of the epoch.
 
-    A time far ahead of the clock was given before the clock was set back: nobody stores that file now.
+    A time far ahead of the clock was given before the clock was set back, so it does not count as fresh.
     """
     return before <= modified <= time.time() + _SKEW_S
 
 
 def _stored_lately(target: Path) -> int | None:
-    """The time of a file, in nanoseconds, that somebody may have stored without having named it yet."""
+    """The time, in nanoseconds, of a file that may be stored and not named by its row yet."""
     try:
         found = target.stat()
     except FileNotFoundError:
@@ -213,17 +213,17 @@ def _stored_lately(target: Path) -> int | None:
 
 
 def _renewed(target: Path, size: int) -> int | None:
-    """The time of now, in nanoseconds, which the file then has; None where it is not there or not whole."""
+    """Give a file the present time and return it in nanoseconds; None if it is missing or not whole."""
     try:
-        os.utime(target)  # first, so that whoever takes the file away after it was seen sees the new time
+        os.utime(target)  # first, so that a process that removes the file afterwards sees the new time
         found = target.stat()
-    except (FileNotFoundError, PermissionError):  # another user's file is replaced by one of our own
+    except (FileNotFoundError, PermissionError):  # another user's file is replaced by one of this user
         return None
     return found.st_mtime_ns if stat.S_ISREG(found.st_mode) and found.st_size == size else None
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # no file descriptors of folders there
+    if os.name == "nt":  # Windows has no file descriptors of folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""Claims on onboarding in SQL: of all agents on one database, one works on a new SKU."""
+"""``SqlOnboardingClaims``: of all agents on one database, one works on a new SKU."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ _CLAIMED = OnboardingState.CLAIMED.value
 
 
 class SqlOnboardingClaims:
-    """:class:`agent.ports.OnboardingClaims` on SQLite and PostgreSQL.
+    """Claims on the onboarding of SKUs, on SQLite and PostgreSQL.
 
-    A claim is one INSERT that turns into an UPDATE under a condition. Whoever comes second waits for
-    the first (the write lock of SQLite, the row lock of PostgreSQL) and then meets the condition again
-    on the row as the first has left it.
+    A claim is one INSERT that becomes an UPDATE under a condition. The second agent waits for the first
+    (the write lock of SQLite, the row lock of PostgreSQL). Then it checks the condition again, on the row
+    that the first has left.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def claim(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
-        """Raises StorageError."""
         table = schema.onboarding
         taken: dict[str, Any] = {
             "state": _CLAIMED,
@@ -46,7 +45,6 @@ class SqlOnboardingClaims:
             return connection.execute(statement.returning(table.c.sku)).first() is not None
 
     def take_back(self, agent: str, now: datetime) -> Sequence[str]:
-        """Raises StorageError."""
         columns = schema.onboarding.c
         statement = (
             update(schema.onboarding)
@@ -63,7 +61,6 @@ class SqlOnboardingClaims:
             return sorted(connection.execute(statement.returning(columns.sku)).scalars())
 
     def renew(self, sku: str, agent: str, lease_s: float, now: datetime) -> bool:
-        """Raises StorageError."""
         return self._change(sku, agent, claimed_until=now + timedelta(seconds=lease_s), updated_at=now)
 
     def finish(
@@ -76,7 +73,6 @@ class SqlOnboardingClaims:
         reason: str | None = None,
         next_attempt_at: datetime | None = None,
     ) -> bool:
-        """Raises StorageError, ValueError."""
         ended = OnboardingState(state)
         if ended is OnboardingState.CLAIMED:
             raise ValueError("a claim ends as waiting, done or failed")
@@ -101,7 +97,6 @@ class SqlOnboardingClaims:
             return connection.execute(statement.returning(columns.sku)).first() is not None
 
     def request(self, sku: str, now: datetime, reason: str | None = None) -> None:
-        """Raises StorageError."""
         table = schema.onboarding
         asked: dict[str, Any] = {
             "state": OnboardingState.WAITING.value,
@@ -119,7 +114,6 @@ class SqlOnboardingClaims:
             )
 
     def due(self, now: datetime) -> Sequence[str]:
-        """Raises StorageError."""
         columns = schema.onboarding.c
         since = func.coalesce(columns.next_attempt_at, columns.claimed_until)
         query = select(columns.sku).where(_is_due(now)).order_by(since, columns.sku)
@@ -127,7 +121,6 @@ class SqlOnboardingClaims:
             return connection.execute(query).scalars().all()
 
     def record(self, sku: str) -> OnboardingRecord | None:
-        """Raises StorageError."""
         query = select(schema.onboarding).where(schema.onboarding.c.sku == sku)
         with self._database.read() as connection:
             row = connection.execute(query).mappings().one_or_none()

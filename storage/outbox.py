@@ -13,11 +13,11 @@ from storage.schema import outbox
 
 
 class SqlOutbox:
-    """:class:`agent.ports.Outbox`: written by :class:`storage.history.SqlHistory`, published from here.
+    """The outbox that :class:`storage.history.SqlHistory` writes and the publishers read.
 
     Args:
         database: upgraded to the newest schema.
-        agent_id: whose messages; agents that share a PostgreSQL each send only their own.
+        agent_id: the owner of the messages; agents that share a PostgreSQL each send only their own.
     """
 
     def __init__(self, database: Database, *, agent_id: str) -> None:
@@ -49,10 +49,10 @@ class SqlOutbox:
             ]
 
     def mark_sent(self, ids: Sequence[int]) -> None:
-        """Note when the messages were acknowledged and drop their payloads. Raises StorageError.
+        """Record when the messages were acknowledged and drop their payloads. Raises StorageError.
 
-        What was sent and when stays; the payload can be composed again from the inspection, and kept
-        masks would double the size of the history.
+        The row stays. The payload can be composed again from the inspection, and kept masks would double the
+        size of the history.
         """
         if not ids:
             return
@@ -71,11 +71,11 @@ class SqlOutbox:
             return connection.execute(query).scalar_one()
 
     def backlog(self) -> Mapping[str, tuple[int, datetime]]:
-        """For each sink that has messages waiting: how many, and when the oldest was written.
+        """For each sink with waiting messages: how many, and when the oldest was written.
 
         Raises StorageError.
         """
-        # The oldest is found by its number: its time stands behind the payloads, which are not read.
+        # The oldest is found by its number: its time is stored behind the payloads, which are not read.
         oldest = (
             select(outbox.c.sink, func.count().label("waiting"), func.min(outbox.c.id).label("oldest"))
             .where(self._is_pending())

@@ -1,4 +1,4 @@
-"""Which files a row is known to name, of those that were stored lately."""
+"""``PendingMedia``: which of the recently stored files are already named by their rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _MOST = 4096
-"""Of a file that is forgotten nothing is known; it is spared as a fresh one."""
+"""How many files are remembered. One that is forgotten is spared like a fresh one."""
 
 
 @dataclass(slots=True)
@@ -16,18 +16,18 @@ class _Stored:
     modified: int | None = None
     """The time that this process gave the file, in nanoseconds of the epoch."""
     foreign: bool = False
-    """Another process may be about to name it, too."""
+    """Whether another process may be about to name it too."""
     mark: int = 0
-    """Of the last time that this process began to store it."""
+    """The number of the last time that this process began to store it."""
     owners: set[int] = field(default_factory=set)
     """Threads that stored it and have not reported yet that their row is written."""
 
 
 class PendingMedia:
-    """Distinguishes files whose rows are written from fresh ones whose rows may be yet to come.
+    """Distinguishes files whose rows are written from fresh ones whose rows may still come.
 
-    Whoever stores a file writes the row afterwards, on the same thread, and then reports it. Until all have,
-    and for ever where another process was seen at the file, it is not settled.
+    A thread stores a file, then writes its row, then reports that. Until all threads have reported, the file
+    is pending. If another process was seen at the file, it stays pending.
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class PendingMedia:
         self._lock = threading.Lock()
 
     def begin(self, path: str, found: int | None) -> None:
-        """This thread is about to store ``path`` and to name it.
+        """Report that this thread is about to store ``path`` and to name it.
 
         Args:
             path: of the media folder.
-            found: the time of the file that is there, in nanoseconds, where it was stored not long ago.
+            found: the time of the existing file, in nanoseconds, if it was stored recently.
         """
         with self._lock:
             one = self._files.setdefault(path, _Stored())
@@ -53,22 +53,22 @@ class PendingMedia:
                 self._files.popitem(last=False)
 
     def stored(self, path: str, modified: int) -> None:
-        """The file is there, and has that time."""
+        """Report that the file exists, with that time."""
         with self._lock:
             if path in self._files:
                 self._files[path].modified = modified
 
     def settle(self, paths: Iterable[str]) -> None:
-        """The rows are written for which this thread stored these files."""
+        """Report that the rows are written for which this thread stored these files."""
         with self._lock:
             for path in paths:
                 if path in self._files:
                     self._files[path].owners.discard(threading.get_ident())
 
     def mark(self, path: str, modified: int) -> int | None:
-        """A number that is another one whenever the file is stored again.
+        """A number that changes whenever the file is stored again.
 
-        None where rows may be yet to come, or where the file does not have the time that it was given here.
+        None if rows may still come, or if the file does not have the time that this process gave it.
         """
         with self._lock:
             one = self._files.get(path)

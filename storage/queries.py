@@ -1,4 +1,4 @@
-"""Questions that commands ask the history. People ask the views (storage/README.md)."""
+"""``summary``, ``inspections`` and ``query``: reads for commands. People query the views (README.md)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Summary:
 
     frames: int
     verdicts: dict[str, int]
-    """How many inspections ended as each verdict, only those that occur."""
+    """Number of inspections by verdict, for verdicts that occur."""
     skus: tuple[str, ...]
     """SKUs that were inspected, sorted."""
     recipes: dict[str, int]
     """The active version of each SKU that has one."""
     prompt_sources: dict[str, int]
-    """How many inspections were judged with prompts of each source."""
+    """Number of inspections by the source of their prompts."""
 
 
 def summary(database: Database, since: datetime | None = None) -> Summary:
@@ -91,7 +91,7 @@ def defects(database: Database, inspection_id: str) -> list[Mapping[str, Any]]:
 def query(
     database: Database, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> Sequence[Mapping[str, Any]]:
-    """Rows of a statement in SQL with ``:name`` parameters; nothing can be written by it.
+    """Rows of a SQL statement with ``:name`` parameters, which cannot write anything.
 
     Values are as the database has them: times of SQLite are text. Raises StorageError.
     """

@@ -1,4 +1,4 @@
-"""Recipes in SQL: every version kept, one of each SKU active."""
+"""``SqlRecipeBook``: recipes in SQL, every version kept, one of each SKU active."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _JOB_FIELDS = ("name", "description", "gtin", "lot")
 
 
 class SqlRecipeBook:
-    """:class:`agent.ports.RecipeBook`, and what people need besides: list, read and activate versions."""
+    """All recipes on SQLite and PostgreSQL, for agents and commands."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -51,15 +51,15 @@ class SqlRecipeBook:
             return connection.execute(query).scalar_one_or_none()
 
     def register(self, job: Job) -> bool:
-        """Write down a SKU; True for the one caller that made the row.
+        """Store a SKU. True for the one caller that made the row.
 
-        For the others, what the job names replaces what is known; a job that is silent about the
-        description takes none away. Raises StorageError.
+        For the others, what the job names replaces what is stored; a job without a description keeps the
+        stored one. Raises StorageError.
         """
         named = {field: getattr(job, field) for field in _JOB_FIELDS if getattr(job, field) is not None}
         known = self.job(job.sku)
         if known is not None and all(getattr(known, field) == text for field, text in named.items()):
-            return False  # every frame may ask this: no write transaction for nothing
+            return False  # every frame may ask this, so avoid a write transaction
         with self._database.write() as connection:
             if _make_sku(connection, job.sku, named):
                 return True
@@ -88,7 +88,7 @@ class SqlRecipeBook:
     def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
         """Store as the next version of its SKU and return it with id and version.
 
-        A SKU that was never registered is written down too. Concurrent callers queue at the SKU's row
+        A SKU that was never registered is stored too. Concurrent callers queue at the SKU's row
         (PostgreSQL) or at the write lock (SQLite), so the next version cannot be taken in between.
 
         Raises:
@@ -127,9 +127,9 @@ class SqlRecipeBook:
         return replace(recipe, id=identifier, version=version)
 
     def hold_reference(self, sku: str, reference: Reference) -> None:
-        """Keep a reference until a version takes it up; repeating it changes nothing. Raises StorageError.
+        """Keep a reference until a version uses it. A repeated call changes nothing. Raises StorageError.
 
-        The SKU is not registered by it: whoever sees its first frame still learns that it is new.
+        This does not register the SKU, so its first frame still shows that it is new.
         """
         table = schema.reference
         row = {"sku": sku, **reference_row(reference), "created_at": datetime.now(UTC)}
@@ -142,7 +142,7 @@ class SqlRecipeBook:
             )
 
     def held_references(self, sku: str) -> Sequence[Reference]:
-        """References that no version of the SKU's recipe holds yet, as they came. Raises StorageError."""
+        """References that no version of the SKU's recipe holds yet, in order. Raises StorageError."""
         columns = schema.reference.c
         query = select(columns.sha256, columns.path, columns.name).where(columns.sku == sku, is_held())
         with self._database.read() as connection:
@@ -213,7 +213,7 @@ def _make_sku(connection: Connection, sku: str, named: dict[str, str]) -> bool:
 
 
 def _lock_sku(connection: Connection, sku: str) -> None:
-    """Until the end of the transaction; on SQLite the whole database is ours already."""
+    """Lock the SKU until the transaction ends. On SQLite the transaction has locked all already."""
     connection.execute(select(schema.sku.c.sku).where(schema.sku.c.sku == sku).with_for_update()).one()
 
 

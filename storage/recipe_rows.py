@@ -1,4 +1,4 @@
-"""Between the rows of a recipe and the recipe."""
+"""``load`` and others: from recipes to the rows of their tables, and back."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from storage.database import insert_into
 
 
 def prompt_identity(prompts: PromptSet) -> str:
-    """sha256 over words, severities, source and provenance: equal ones share their row."""
+    """sha256 over words, severities, source and provenance: equal sets share their row."""
     parts: list[Any] = [prompts.digest, prompts.source.value, sorted(prompts.provenance.items())]
     severities = [defect.severity for defect in prompts.defects]
-    if any(severities):  # a set without them is known by what it was called before there were any
+    if any(severities):  # a set without them keeps the identity from before there were any
         parts.append(severities)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def share_prompts(connection: Connection, prompts: PromptSet, now: datetime) -> int:
-    """The row with these words, source and provenance; made where there is none."""
+    """The row with these words, source and provenance, which is made if it is missing."""
     table, identity = schema.prompt_set, prompt_identity(prompts)
     row = {
         "digest": prompts.digest,
@@ -51,12 +51,12 @@ def _defect_row(defect: NamedDefect) -> dict[str, Any]:
 
 
 def reference_row(reference: Reference) -> dict[str, Any]:
-    """What is kept of a reference."""
+    """The columns of a reference."""
     return {"sha256": reference.sha256, "path": reference.path, "name": reference.name}
 
 
 def is_held() -> ColumnElement[bool]:
-    """In no version of its SKU's recipe, also where a person enrolled the same image meanwhile."""
+    """Whether no version of the SKU's recipe holds it, even if a person enrolled the same image."""
     columns, taken = schema.reference.c, schema.reference.alias("taken")
     same = and_(taken.c.sku == columns.sku, taken.c.sha256 == columns.sha256, taken.c.recipe_id.is_not(None))
     return and_(columns.recipe_id.is_(None), ~exists().where(same))
@@ -65,7 +65,7 @@ def is_held() -> ColumnElement[bool]:
 def add_references(
     connection: Connection, sku: str, recipe_id: int, references: Sequence[Reference], now: datetime
 ) -> None:
-    """The references of a new version; held ones among them are taken up."""
+    """Add the references of a new version; held ones among them are used."""
     if not references:
         return
     common = {"sku": sku, "recipe_id": recipe_id, "created_at": now}
@@ -79,7 +79,7 @@ def add_references(
 
 
 def add_calibration(connection: Connection, recipe_id: int, calibration: Calibration | None) -> None:
-    """The calibration of a new version, where it has one."""
+    """Add the calibration of a new version, if it has one."""
     if calibration is None:
         return
     row = {
@@ -98,7 +98,7 @@ def add_calibration(connection: Connection, recipe_id: int, calibration: Calibra
 
 
 def recipes() -> Select[Any]:
-    """All that a recipe is made of but its references, one row a version."""
+    """All columns of a recipe without its references, one row a version."""
     recipe, prompts, calibration = schema.recipe, schema.prompt_set, schema.calibration
     return (
         select(
@@ -125,7 +125,7 @@ def recipes() -> Select[Any]:
 
 
 def load(connection: Connection, query: Select[Any]) -> Recipe | None:
-    """The recipe of the one row of ``query``. Raises RecipeError where the row is damaged."""
+    """The recipe of the one row of ``query``. Raises RecipeError if the row is damaged."""
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
@@ -152,7 +152,7 @@ def load(connection: Connection, query: Select[Any]) -> Recipe | None:
             prompt_selection=row.prompt_selection,
         )
     except (ValueError, KeyError, TypeError, RecipeError) as error:
-        # Not a StorageError: no waiting mends this, and other SKUs go on.
+        # Not a StorageError: waiting does not help, and other SKUs go on.
         raise RecipeError(
             f"version {row.version} of the recipe of {row.sku!r} is damaged in the database ({error});"
             " restore a backup or activate another version"
@@ -164,7 +164,7 @@ def _prompts(row: Row[Any]) -> PromptSet:
         normal=tuple(row.normal),
         anomalous=tuple(row.anomalous),
         defects=tuple(
-            # Rows of before revision 0002 know no severity.
+            # Rows from before revision 0002 have no severity.
             NamedDefect(d["name"], tuple(d["phrases"]), d.get("severity", ""))
             for d in row.defects
         ),

@@ -1,4 +1,4 @@
-"""Images go when their time is over; rows of history stay."""
+"""``SqlRetention``: deletes images when their time is over; rows of inspections stay."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ GRACE = timedelta(hours=1)
 """A file that was stored or stored again within this time stays: its row may not be written yet."""
 
 _LATECOMERS = timedelta(days=1)
-"""Of rows of this age the files may be their own fresh ones. Where the file of an older row is fresh, a newer
-row has stored it again and answers for it."""
+"""A row this young may have stored its fresh file itself. If the file of an older row is fresh, a newer row
+has stored it again and will delete it."""
 
 _LONGEST_REST_S = 1.0
 
 _ENOUGH_ROOM = 1_000_000
-"""Bytes in which a transaction of one row surely fits, if they are where the database is."""
+"""Free bytes on the database's disk in which a transaction of one row surely fits."""
 
 _CHUNKS_A_SEARCH = 10
-"""Asking who else names a file reads the history, so it is asked for many chunks at once."""
+"""Chunks checked together: finding other rows that name a file reads the history."""
 
 _MOST_PARAMETERS = 10_000
-"""SQLite takes 32,766 in one statement, PostgreSQL 65,535."""
+"""SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535."""
 
 _NO_MARKS: Mapping[str, int] = MappingProxyType({})
 
@@ -47,18 +47,18 @@ _HAS_MEDIA = or_(*(path.is_not(None) for path in _PATHS))
 
 _T = TypeVar("_T")
 _Place = tuple[datetime, str]
-"""``received_at`` and ``inspection_id``: where a walk through the history has come to."""
+"""``received_at`` and ``inspection_id``: the place that a walk through the history has reached."""
 
 
 class SqlRetention:
-    """:class:`agent.ports.Retention` on SQLite and PostgreSQL.
+    """Retention on SQLite and PostgreSQL.
 
-    The paths of a chunk of rows become NULL in one transaction; files go after the commit, so a crash
-    leaves files that no row names, and never a row that names no file. A file goes only if no inspection
-    and no reference (held ones too) names it, and if it was not stored again since: :meth:`MediaFolder.put`
-    renews the time of a file that is there already, and rows are written within :data:`GRACE` of it.
+    The paths of a chunk of rows become NULL in one transaction, and files are deleted after the commit. So a
+    crash may leave files that no row names, but never a row whose file is gone. A file is deleted only if no
+    inspection and no reference (held ones too) names it, and if it was not stored again since:
+    :meth:`MediaFolder.put` renews the time of an existing file, and rows follow within :data:`GRACE`.
 
-    Rows are looked for without the write lock; a transaction that changes them reaches each by its key.
+    Rows are found without the write lock; a transaction that changes them reaches each by its key.
 
     Args:
         database: upgraded to the newest schema.
@@ -92,7 +92,7 @@ class SqlRetention:
                 if len(let_go) == _CHUNKS_A_SEARCH:
                     due, let_go = let_go, []
                     pruned += self._delete(set().union(*due), fresh, chunk)
-        finally:  # where a later chunk was refused, the files of those before it still go
+        finally:  # if a later chunk is refused, the files of earlier ones are still deleted
             if let_go:
                 pruned += self._delete(set().union(*let_go), fresh, chunk)
         return pruned
@@ -111,7 +111,7 @@ class SqlRetention:
         pruned, sacrificed = Pruned(), Pruned()
         for verdict in order:
             place: _Place | None = None
-            behind = False  # rows before ``place`` still name files that were sacrificed
+            behind = False  # rows before ``place`` still name files that were already deleted
             while not (enough() or stop()):
                 found = self._due(verdict, None, place, chunk)
                 if not found:
@@ -171,7 +171,7 @@ class SqlRetention:
     def _chunks(
         self, now: datetime, keep: Mapping[str, timedelta | None], chunk: int, stop: Callable[[], bool]
     ) -> Iterator[tuple[int, set[str]]]:
-        """One transaction after the other: how many rows it changed, and the paths they named."""
+        """One transaction after the other: how many rows it changed, and the paths that they named."""
         for verdict, age in keep.items():
             if age is None:
                 continue
@@ -189,7 +189,7 @@ class SqlRetention:
 
     @contextmanager
     def _rested(self) -> Iterator[None]:
-        """Afterwards rest as long as it took: a lock is not fair, and who waits for it needs a chance."""
+        """Rest afterwards as long as it took: a lock is not fair, and others that wait need a chance."""
         started = time.monotonic()
         yield
         self._rest(min(_LONGEST_REST_S, time.monotonic() - started))
@@ -197,21 +197,21 @@ class SqlRetention:
     def _due(
         self, verdict: str, before: datetime | None, place: _Place | None, limit: int
     ) -> Sequence[tuple[_Place, set[str]]]:
-        """The next rows with media whose time is over, the oldest first; without ``before`` all of them."""
+        """The next rows with media whose time is over, oldest first; without ``before``, all of them."""
         key = (_columns.received_at, _columns.inspection_id)
         query = (
             select(*key, *_PATHS).where(_columns.verdict == verdict, _HAS_MEDIA).order_by(*key).limit(limit)
         )
         if before is not None:
             query = query.where(_columns.received_at < before)
-        if place is not None:  # the first condition is what the index serves
+        if place is not None:  # the index serves the first condition
             query = query.where(_columns.received_at >= place[0], _beyond(place))
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [((row[0], row[1]), _named(row[2:])) for row in rows]
 
     def _may_wait(self, at: datetime, paths: Iterable[str], now: datetime) -> bool:
-        """Whether the files may be this row's own fresh ones, which would stay as nobody's without it."""
+        """Whether the files may be this row's own fresh ones, which no row would name without it."""
         return at >= now - _LATECOMERS and self._is_fresh(paths, _latest(now, GRACE))
 
     def _is_fresh(self, paths: Iterable[str], before: float) -> bool:
@@ -219,14 +219,14 @@ class SqlRetention:
         return any(at is not None and is_fresh(at, before) for at in times)
 
     def _marks(self, found: Iterable[tuple[_Place, set[str]]]) -> dict[str, int]:
-        """Of the files that go however fresh they are, unless they are stored again from now on."""
+        """Marks of the files that may be deleted although fresh, unless they are stored again."""
         marks = {path: self._media.mark(path) for _, paths in found for path in paths}
         return {path: mark for path, mark in marks.items() if mark is not None}
 
     def _sacrifice(self, row: str, paths: set[str], before: float, marks: Mapping[str, int]) -> Pruned:
-        """Delete the files of one row that still names them, where there is no room to say otherwise.
+        """Delete the files of one row that still names them, because there is no room to change the row.
 
-        Should the agent die before the row lets go of them, ``sightline db check`` finds it.
+        If the agent dies before it changes the row, ``sightline db check`` finds that.
         """
         with self._database.read() as connection:
             shared = _in_use(connection, paths, but=row) | _references(connection, sorted(paths))
@@ -235,7 +235,7 @@ class SqlRetention:
 
     def _forget(self, ids: Sequence[str]) -> tuple[int, set[str]]:
         with self._database.write() as connection:
-            # Another agent on this database may be at the same rows; it then deletes their files, too.
+            # Another agent on this database may work on the same rows; it then deletes their files too.
             rows = connection.execute(
                 select(_columns.inspection_id, *_PATHS)
                 .where(_columns.inspection_id.in_(ids), _HAS_MEDIA)
@@ -295,7 +295,7 @@ def _named(paths: Iterable[str | None]) -> set[str]:
 
 
 def _in_use(connection: Connection, paths: Iterable[str], but: str = "") -> set[str]:
-    """Those of ``paths`` that an inspection still names, the row ``but`` aside."""
+    """Those of ``paths`` that an inspection other than ``but`` still names."""
     used: set[str] = set()
     for some in _grouped(paths, _MOST_PARAMETERS):
         for column in _PATHS:
@@ -308,6 +308,6 @@ def _in_use(connection: Connection, paths: Iterable[str], but: str = "") -> set[
 
 
 def _references(connection: Connection, paths: Sequence[str]) -> set[str]:
-    """Those of ``paths`` that a reference names, whichever recipe it belongs to, or none yet."""
+    """Those of ``paths`` that a reference names, in any recipe or held."""
     column = schema.reference.c.path
     return set(connection.execute(select(column).where(column.in_(paths))).scalars())

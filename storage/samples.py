@@ -1,4 +1,4 @@
-"""Images and scores of parts that are known to be good, or called so by a person."""
+"""``SqlSamples``: images and scores of parts that are known to be good, or called so by a person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JUDGED = ("PASS", "FAIL", "REVIEW")
 
 
 def _latest_truth() -> ScalarSelect[str]:
-    """The latest word on an inspection, as a correlated subquery; None where there is none."""
+    """The latest feedback on an inspection, as a correlated subquery; NULL without feedback."""
     feedback = schema.feedback.c
     return (
         select(feedback.truth)
@@ -29,12 +29,12 @@ def _latest_truth() -> ScalarSelect[str]:
 
 
 class SqlSamples:
-    """:class:`agent.ports.Samples` on SQLite and PostgreSQL.
+    """Samples from the history, on SQLite and PostgreSQL.
 
     Args:
         database: upgraded to the newest schema.
-        media: where the images are; those that are handed out are renewed, so that the retention leaves
-            them to whoever makes references of them.
+        media: holds the images. Images that are returned are renewed, so that the retention does not
+            delete them before they become references.
     """
 
     def __init__(self, database: Database, media: MediaFolder) -> None:
@@ -42,7 +42,6 @@ class SqlSamples:
         self._media = media
 
     def first_frames(self, sku: str, most: int) -> Sequence[RecordedFrame]:
-        """Raises StorageError."""
         columns = schema.inspection.c
         first = func.min(columns.received_at)
         query = (
@@ -60,7 +59,7 @@ class SqlSamples:
         return [RecordedFrame(name, PurePosixPath(path).stem, path) for name, path in islice(there, most)]
 
     def _pages(self, query: Select[str, str | None], rows: int) -> Iterator[tuple[str, str]]:
-        """The rows of ``query`` page by page, as far as they are asked for."""
+        """The rows of ``query``, read page by page on demand."""
         seen = 0
         while True:
             with self._database.read() as connection:
@@ -73,9 +72,8 @@ class SqlSamples:
                 return
 
     def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
-        """Raises StorageError."""
         columns = schema.inspection.c
-        newest = (  # first, so that a long history of other versions is never read through
+        newest = (  # first, so that a long history of other versions is not read
             select(columns.inspection_id)
             .where(columns.sku == sku, columns.verdict.in_(_JUDGED))
             .order_by(columns.received_at.desc(), columns.inspection_id.desc())
@@ -108,14 +106,12 @@ class SqlSamples:
         ]
 
     def skus_with_recipe(self) -> Sequence[str]:
-        """Raises StorageError."""
         sku = schema.sku.c
         query = select(sku.sku).where(sku.active_version.is_not(None)).order_by(sku.sku)
         with self._database.read() as connection:
             return connection.execute(query).scalars().all()
 
     def skus_without_references(self) -> Sequence[str]:
-        """Raises StorageError."""
         recipe, sku = schema.recipe.c, schema.sku.c
         held = exists().where(schema.reference.c.recipe_id == recipe.id)
         query = (

@@ -1,7 +1,7 @@
-"""The tables of the history, as SQLAlchemy describes them.
+"""The tables of the history: ``inspection``, ``recipe``, ``outbox`` and others, in SQLAlchemy's terms.
 
-Core tables rather than mapped classes: the nouns already exist in :mod:`agent`, and rows are written
-once and read flat. What people query are the views of :mod:`storage.views`.
+Core tables instead of mapped classes: the classes already exist in :mod:`agent`, and rows are written
+once and read flat. People query the views of :mod:`storage.views`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ recipe = Table(
     Column("parameters", JSON, nullable=False),
     Column("prompt_set_id", RowId, ForeignKey("prompt_set.id"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    # agent.domain.recipe.ORIGINS says which there are; the list may grow without a migration.
+    # One of agent.domain.recipe.ORIGINS; that list may grow without a migration.
     Column("origin", String(16), nullable=False, server_default=text("'template'")),
     Column("note", CleanText),
     Column("parent_version", Integer),
@@ -95,10 +95,10 @@ reference = Table(
     "reference",
     metadata,
     Column("id", RowId, primary_key=True),
-    # No foreign key: a reference may come in before its SKU is registered, and must not register it,
-    # or nobody would notice that the SKU is new.
+    # No foreign key: a reference may come in before its SKU is registered, and must not register it:
+    # otherwise the SKU would not count as new.
     Column("sku", Name(SKU_BYTES), nullable=False),
-    Column("recipe_id", RowId, ForeignKey("recipe.id")),  # NULL: held until a version takes it up
+    Column("recipe_id", RowId, ForeignKey("recipe.id")),  # NULL: held until a version uses it
     Column("position", Integer),
     Column("sha256", String(64), nullable=False),
     Column("path", Name, nullable=False),
@@ -128,13 +128,13 @@ calibration = Table(
 onboarding = Table(
     "onboarding",
     metadata,
-    # No foreign key: who claims a SKU may do so before it is registered.
+    # No foreign key: a SKU may be claimed before it is registered.
     Column("sku", Name(SKU_BYTES), primary_key=True),
     Column("state", String(8), nullable=False),
     Column("claimed_by", CleanText),
     Column("claimed_until", UtcDateTime),
     Column("attempts", Integer, nullable=False),
-    Column("next_attempt_at", UtcDateTime),  # NULL: not again unless somebody asks
+    Column("next_attempt_at", UtcDateTime),  # NULL: only after a request
     Column("reason", CleanText),
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint("state IN ('waiting', 'claimed', 'done', 'failed')", name="state"),

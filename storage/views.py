@@ -1,9 +1,8 @@
 """The four views that people query, the same columns on SQLite and PostgreSQL.
 
-They are dropped before and created after the migrations of one upgrade (:mod:`storage.migrations`),
-so a revision may alter any table beneath them, and their text stands in one place. A change to a view
-alone needs a revision too, an empty one, for an upgrade to take it up. storage/README.md explains the
-columns and has queries to copy.
+They are dropped before the migrations of an upgrade and created after them. So a revision may alter any
+table below them, and their text stands in one place. A change to a view alone needs a revision too, an
+empty one, so that an upgrade applies it. storage/README.md explains the columns and has queries to copy.
 """
 
 from __future__ import annotations
@@ -135,7 +134,7 @@ def view_sql(name: str, dialect: str) -> str:
 
 
 def create_views(connection: Connection, readers: Sequence[tuple[str, str]] = ()) -> None:
-    """Create all views inside the caller's transaction, and let ``readers`` read what they could before."""
+    """Create all views in the caller's transaction, and give ``readers`` their earlier rights."""
     for name in VIEWS:
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {view_sql(name, connection.dialect.name)}")
     quote = connection.dialect.identifier_preparer.quote_identifier
@@ -145,9 +144,9 @@ def create_views(connection: Connection, readers: Sequence[tuple[str, str]] = ()
 
 
 def readers_of_views(connection: Connection) -> list[tuple[str, str]]:
-    """View and role of each right to read that somebody was given on PostgreSQL; an empty role is PUBLIC.
+    """View and role of each right to read that was granted on PostgreSQL; an empty role is PUBLIC.
 
-    Dropping a view takes these rights away, so whoever drops the views asks first.
+    Dropping a view removes these rights, so they are read before.
     """
     if connection.dialect.name == "sqlite":
         return []

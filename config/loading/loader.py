@@ -1,4 +1,4 @@
-"""Defaults, profile, file, environment and ``--set`` into one checked configuration."""
+"""``load``: defaults, profile, file, environment and ``--set`` merged into one checked configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from config.settings import Settings
 
 DEFAULT_PROFILE = "embedded"
 _UNQUOTED = re.compile(r"(broker|database)\.password|(broker|database|ollama|webhooks\.[^.]+)\.url")
-"""Keys whose values never stand in an error."""
+"""Keys whose values never appear in an error."""
 
 
 @dataclass(frozen=True, slots=True)

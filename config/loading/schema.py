@@ -1,4 +1,4 @@
-"""What the settings allow at a path: to refuse unknown keys, and to read text from outside a file."""
+"""``Shape``: what the settings allow at a key, to refuse unknown keys and to read text of variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files with secrets that more people may read than should."""
+"""``open_secrets``: files with secrets that every user of the machine may read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONTAINER = Path("/run/secrets")
 
 
 def open_secrets(settings: Settings) -> list[str]:
-    """What to do about each password or key file that every user of the machine may read, a sentence each."""
+    """One sentence with a remedy for each password or key file that every user of the machine may read."""
     return [
         f"every user of this machine may read {file} ({key}); keep others out with chmod 600 {file}"
         for key, file in _files(settings)

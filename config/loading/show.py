@@ -1,4 +1,4 @@
-"""The configuration for people: what is in force, and what may be written."""
+"""``show`` and ``json_schema``: the configuration in force as YAML, and the schema of its file."""
 
 from __future__ import annotations
 

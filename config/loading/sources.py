@@ -1,4 +1,4 @@
-"""Environment variables and ``--set`` as trees."""
+"""``from_environment`` and ``from_overrides``: environment variables and ``--set`` as trees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.loading.tree import Branch, Leaf, Node, Origin, Problem, merge
 
 PREFIX = "SIGHTLINE_"
 _SERVICE_LINK = re.compile(r"SIGHTLINE_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
-"""What Kubernetes puts into every container beside a Service called ``sightline``."""
+"""Variables that Kubernetes sets in every container beside a Service called ``sightline``."""
 
 
 def from_environment(environ: Mapping[str, str]) -> tuple[Branch, list[Problem]]:

@@ -1,4 +1,4 @@
-"""Configuration as it was written: values with the place each came from, before anything is checked."""
+"""``Branch`` and ``Leaf``: a configuration as it was written, unchecked, each value with its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Section``: what every section of the configuration has in common."""
+"""``Section``: the base class of every section of the configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 from agent.domain.errors import ConfigurationError
 
 MASK = "********"
-"""What stands for a secret wherever the configuration is shown."""
+"""Shown instead of a secret wherever the configuration is shown."""
 
 
 class Section(BaseModel):

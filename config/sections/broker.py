@@ -81,7 +81,7 @@ class BrokerSettings(Section):
         description="Unique among the broker's clients, and stable. null: sightline- and the agent's id.",
     )
     keepalive_s: int = Field(
-        30, title="Keepalive, s", ge=5, le=3600, description="Silence after which the broker gives up on us."
+        30, title="Keepalive, s", ge=5, le=3600, description="Silence after which the broker drops the agent."
     )
     session_expiry: Duration = Field(
         timedelta(days=1),
@@ -187,7 +187,7 @@ class TopicSettings(Section):
     feedback: str = Field(
         "{site}/{line}/{camera}/feedback",
         title="Feedback",
-        description="In: a person's judgement of a verdict.",
+        description="In: a person's feedback on a verdict.",
     )
     verdict: str = Field("{site}/{line}/{camera}/verdict", title="Verdicts", description="Out, QoS 1.")
     alert: str = Field("{site}/{line}/{camera}/alert", title="Alerts", description="Out, QoS 1.")

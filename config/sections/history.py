@@ -25,7 +25,7 @@ class KeepRowsSettings(Section):
     sent: Duration | None = Field(
         timedelta(days=7),
         title="Sent messages",
-        description="What was sent and when, of messages that the broker has. null: for ever.",
+        description="Messages that were sent, with their time. null: for ever.",
     )
 
 

@@ -25,7 +25,7 @@ class OllamaSettings(Section):
     )
     url: str = Field("http://127.0.0.1:11434", title="URL", description="http://HOST:PORT of the server.")
     model: str = Field(
-        "qwen2.5:7b-instruct", title="Model", min_length=1, description="As `ollama list` says."
+        "qwen2.5:7b-instruct", title="Model", min_length=1, description="As `ollama list` names it."
     )
     vision_model: str | None = Field(
         None,

@@ -31,17 +31,16 @@ class ReferencesSettings(Section):
         "auto",
         title="Rotations",
         description="auto: enrollment finds out for each product, from its references, whether parts lie in "
-        "any direction, and then memorises references turned as well; the recipe says so. Or the degrees for "
-        "all products, such as [90, 180, 270]. []: never, beyond what the method has.",
+        "any direction, and then memorises rotated references as well; the recipe names the degrees. Or the "
+        "degrees for all products, such as [90, 180, 270]. []: never, beyond what the method has.",
     )
     directions: int = Field(
         8,
         title="Directions",
         ge=1,
         le=MOST_DIRECTIONS,
-        description="In so many directions, evenly spaced over the full turn, auto memorises a reference; "
-        "of more than a few references in fewer, so that there are no more than 64 images of them all. "
-        "1: as it is.",
+        description="Most directions in which auto memorises a reference, evenly spaced over the full turn. "
+        "More references get fewer directions, so that all together have at most 64 images. 1: as it is.",
     )
     brightness: list[float] = Field(
         default_factory=list,

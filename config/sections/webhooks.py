@@ -1,4 +1,4 @@
-"""WebhookSettings: one URL to which verdicts and alerts are posted."""
+"""``WebhookSettings``: one URL to which verdicts and alerts are posted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sightline db check [--repair]``: files that nobody names, and rows whose files are gone."""
+"""``MediaCheck``: finds and repairs files that no row names, and rows whose files are gone."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _BLOCK = 1 << 20
 class MediaCheck:
     """Compares the media folder with the history, range by range, while agents go on working.
 
-    A row is written after its file, and lets go of it before the file is deleted. So of a file without a row
-    only one that has been there for :data:`YOUNG_S` counts, and a row whose file is missing is asked again.
+    A row is written after its file, and stops naming it before the file is deleted. So a file without a row
+    counts only if it is older than :data:`YOUNG_S`, and a row whose file is missing is read again.
 
     Args:
         database: upgraded to the newest schema.
@@ -37,7 +37,7 @@ class MediaCheck:
         self._root = root
 
     def look(self, *, deep: bool = False) -> MediaReport:
-        """Change nothing. ``deep`` reads every file, too. Raises StorageError."""
+        """Compare, and change nothing. ``deep``: read every file too. Raises StorageError."""
         report = MediaReport()
         before = time.time() - YOUNG_S
         for part in parts(self._root, self._database):
@@ -48,7 +48,7 @@ class MediaCheck:
                 else:
                     report.young += 1
             for path in self._missing(part):
-                self._tell_missing(path, report)
+                self._add_missing(path, report)
             if deep:
                 self._read(part, report)
         for leftover in self._leftovers():
@@ -56,9 +56,9 @@ class MediaCheck:
         return report
 
     def repair(self) -> MediaReport:
-        """Delete files that nobody names, and let rows go of files that are gone; what was done.
+        """Delete files that no row names, and clear the names of files that are gone. Returns what was done.
 
-        No row is deleted, and a reference keeps its path whatever became of its image. Raises StorageError.
+        Deletes no row; a reference keeps its path even without its image. Raises StorageError.
         """
         report = MediaReport()
         if not self._root.is_dir():
@@ -77,7 +77,7 @@ class MediaCheck:
             for some in _grouped(self._missing(part)):
                 self._let_go(some, report)
                 for path in some:
-                    self._tell_references(path, report)
+                    self._add_references(path, report)
         for leftover in self._leftovers():
             leftover.unlink(missing_ok=True)
             report.leftovers.add(leftover.name)
@@ -92,13 +92,13 @@ class MediaCheck:
             report.strange.add(name)
 
     def _missing(self, part: Part) -> Iterator[str]:
-        """Asked again: the file may have come, with its row, after the folder was read."""
+        """Paths without a file, read again: file and row may have come after the folder was read."""
         for path in sorted(part.named - part.files.keys()):
             if look_at(self._root, path) is None:
                 yield path
 
-    def _tell_missing(self, path: str, report: MediaReport) -> None:
-        """Rows that let go of the path meanwhile count no more."""
+    def _add_missing(self, path: str, report: MediaReport) -> None:
+        """Add a missing file, unless rows have stopped naming it meanwhile."""
         with self._database.read() as connection:
             rows = sum(
                 connection.execute(
@@ -109,10 +109,10 @@ class MediaCheck:
         if rows:
             report.missing.add(path)
             report.rows += rows
-        self._tell_references(path, report)
+        self._add_references(path, report)
 
-    def _tell_references(self, path: str, report: MediaReport) -> None:
-        """The references with this path, as people know them."""
+    def _add_references(self, path: str, report: MediaReport) -> None:
+        """Add the references with this path, by the names that people know."""
         reference, recipe = schema.reference.c, schema.recipe.c
         query = (
             select(reference.sku, reference.name, recipe.version)
@@ -130,7 +130,7 @@ class MediaCheck:
             try:
                 digest = _digest(self._root / path)
             except FileNotFoundError:
-                continue  # it went meanwhile
+                continue  # it was deleted meanwhile
             except OSError as error:
                 report.changed.add(f"{path} ({error.strerror})")
                 continue
@@ -152,7 +152,7 @@ class MediaCheck:
     # ------------------------------------------------------------------------------------ repairing
 
     def _named_again(self, paths: Sequence[str]) -> set[str]:
-        """Those that somebody names by now."""
+        """The paths that a row names by now."""
         with self._database.read() as connection:
             return {
                 path
@@ -165,7 +165,7 @@ class MediaCheck:
         with self._database.write() as connection:
             for column in MEDIA_COLUMNS:
                 query = select(key, column).where(column.in_(paths)).with_for_update(key_share=True)
-                # The rows first, then the files: of a row that is seen here the file came before it.
+                # Rows first, then files: the file of a row that is read here was there before the row.
                 rows = [
                     (row, path)
                     for row, path in connection.execute(query)

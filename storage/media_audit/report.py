@@ -1,4 +1,4 @@
-"""What a comparison of media folder and history found, in numbers and in sentences."""
+"""``MediaReport``: what a comparison of media folder and history found, in numbers and sentences."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from agent.domain.errors import StorageError
 from storage.media_audit.walk import INCOMING
 
 YOUNG_S = 3600.0
-"""A file of this age may be of a frame that is about to be recorded."""
+"""A file this young may belong to a frame that is about to be recorded."""
 
 FIRST = 5
 """How many names of each kind are listed."""
 
 FEW = 20
-"""So many files of nobody, or missing ones, prove nothing about whose folder it is."""
+"""Up to this many unnamed or missing files do not show that the folder belongs to another history."""
 
 
 @dataclass(slots=True)
 class Names:
-    """How many there are, and the first of them."""
+    """A number of names, and the first of them."""
 
     count: int = 0
     bytes: int = 0
     first: list[str] = field(default_factory=list)
 
     def add(self, name: str, size: int = 0) -> None:
-        """One more."""
+        """Count one more."""
         self.count += 1
         self.bytes += size
         if len(self.first) < FIRST:
@@ -39,7 +39,7 @@ class Names:
 
 @dataclass(slots=True)
 class MediaReport:
-    """What a walk through folder and history found, or set right."""
+    """What a comparison found, or a repair did."""
 
     files: int = 0
     bytes: int = 0
@@ -52,17 +52,17 @@ class MediaReport:
     references: Names = field(default_factory=Names)
     """References whose image is gone, with the recipe versions that use them."""
     changed: Names = field(default_factory=Names)
-    """Files that are not what their name says; looked for if somebody asks."""
+    """Files whose content does not match their name; found only by a deep check."""
     leftovers: Names = field(default_factory=Names)
-    """What a killed agent left half-written."""
+    """Files that a killed agent left half-written."""
     strange: Names = field(default_factory=Names)
-    """What Sightline did not put there; never touched."""
+    """Files that Sightline did not put there; never touched."""
     young: int = 0
     """Files that no row names and that are too young to judge."""
 
 
 def problems(report: MediaReport) -> list[str]:
-    """What a look found, one sentence each; empty where folder and history agree."""
+    """What a check found, one sentence each; empty if folder and history agree."""
     found = []
     if report.orphans.count:
         found.append(
@@ -110,17 +110,17 @@ def repairs(report: MediaReport) -> list[str]:
 
 
 def must_belong_together(report: MediaReport) -> None:
-    """Raises StorageError where most files are nobody's, or most are gone: the folder is hardly that of this
-    history, or lies on a disk that is not mounted."""
+    """Raises StorageError if no row names most of the files, or most are gone: the folder may belong to
+    another history, or its disk is not mounted."""
     named = report.missing.count + report.files - report.orphans.count - report.young
     if report.missing.count > FEW and report.missing.count > named // 2:
         raise StorageError(
             f"{report.missing.count:,} of {named:,} files that rows name are gone: is the disk of the media"
-            " folder mounted, and is it the folder of this database? Where they are lost for good, --force"
+            " folder mounted, and is it the folder of this database? If they are lost for good, --force"
             " lets the rows forget them; nothing was changed"
         )
     if report.orphans.count > FEW and report.orphans.count > report.files // 2:
         raise StorageError(
             f"{report.orphans.count:,} of {report.files:,} files are named by no row: is this the media"
-            " folder of this database? Where it is, --force deletes them; nothing was changed"
+            " folder of this database? If it is, --force deletes them; nothing was changed"
         )

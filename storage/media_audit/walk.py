@@ -1,4 +1,4 @@
-"""The media folder and the rows that name its files, walked side by side."""
+"""``parts``: walks the media folder and the rows that name its files side by side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMING = (*MEDIA_COLUMNS, schema.reference.c.path)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One file, as it was when it was looked at."""
+    """One file, as it was when it was read."""
 
     size: int
     modified: float
@@ -38,11 +38,11 @@ class Part:
     """All names of one range, in the folder and in the database."""
 
     files: dict[str, Seen]
-    """By path; read before the rows, so a file without a row may be younger than what was read of them."""
+    """By path. Files are read before rows, so a file without a row may just be younger than the rows."""
     named: set[str]
     """Paths that inspections or references name."""
     strange: list[str]
-    """What lies in the folder and was not put there by Sightline."""
+    """Files in the folder that Sightline did not put there."""
 
 
 def parts(root: Path, database: Database) -> Iterator[Part]:
@@ -62,12 +62,12 @@ def parts(root: Path, database: Database) -> Iterator[Part]:
                     files[path] = seen
                 else:
                     strange.append(path)
-        # The first range begins before, and the last ends after whatever anybody may have written.
+        # The first range begins before every name, and the last ends after every name.
         yield Part(files, _named(database, "" if number == 0 else top, edges[number + 1]), strange)
 
 
 def look_at(root: Path, path: str) -> Seen | None:
-    """The file under a path of ours; None where there is none. Raises StorageError."""
+    """The file under a path of the media folder; None if there is none. Raises StorageError."""
     if PATH.fullmatch(path) is None:
         return None
     try:
@@ -89,7 +89,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _files(root: Path, top: str) -> Iterator[tuple[str, Seen]]:
-    """Files below one folder of the first level; they may go while they are listed."""
+    """Files below one folder of the first level. They may be deleted while they are listed."""
     pending = [top]
     while pending:
         folder = pending.pop()

@@ -33,5 +33,5 @@ def test_hosts_that_are_entries() -> None:
 def test_the_error_for_a_wrong_host_names_its_place(entry: str) -> None:
     with pytest.raises(ValidationError, match="should be NAME"):
         FramesSettings(allowed_hosts=[entry])
-    with pytest.raises(ValueError, match="is no NAME"):
+    with pytest.raises(ValueError, match="is not a NAME"):
         AllowedHosts([entry])
