@@ -83,7 +83,7 @@ def _parts(
     loaded: list[Loaded] = []
 
     def read() -> Finding:
-        # What the parts log about failing stands in the table.
+        # The table holds what the parts would log about failures.
         loaded.append(configure(config, profile, overrides, level="ERROR"))
         settings = loaded[0].settings
         where = str(config) if config else "no file of your own"
@@ -124,7 +124,7 @@ def _show(findings: list[Finding]) -> None:
 
 
 def check_broker(settings: Settings) -> Finding:
-    """Connect as a client would and say what the broker speaks."""
+    """Connect as a client would, and report the broker's MQTT version and limits."""
     from adapters.mqtt.session import Session
     from agent.app.broker import client_options, reachable_url
     from agent.telemetry import Counters
@@ -185,7 +185,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def check_database(settings: Settings, composition: Application) -> Finding:
-    """Whether it is reachable, complete and up to date; it is not created."""
+    """Whether the database is reachable, complete and up to date. Does not create it."""
     url = settings.database.url
     if settings.database.is_sqlite:
         file = Path(url.removeprefix("sqlite:///"))
@@ -210,11 +210,11 @@ def check_media(folder: Path) -> Finding:
 
 
 def _unwritable(folder: Path) -> str | None:
-    """Why ``folder``, or the nearest one above that exists, cannot be written; None where it can."""
+    """Why ``folder``, or the nearest existing one above it, cannot be written; None if it can."""
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
-        return f"{folder} is no folder"
+        return f"{folder} is not a folder"
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None
@@ -223,7 +223,7 @@ def _unwritable(folder: Path) -> str | None:
 
 
 def check_webhook(settings: Settings, name: str) -> Finding:
-    """Connect to its receiver and hang up; nothing is posted."""
+    """Connect to the receiver and disconnect, without posting anything."""
     from adapters.webhook.client import ForbiddenAddressError, WebhookClient
     from adapters.webhook.options import WebhookOptions
     from agent.domain.errors import TransportError

@@ -1,4 +1,4 @@
-"""``sightline feedback``: a person's judgement of an inspection."""
+"""``sightline feedback``: a person's feedback on an inspection."""
 
 from __future__ import annotations
 

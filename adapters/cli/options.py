@@ -1,4 +1,4 @@
-"""Options that commands share, and what they open: configuration, application, history."""
+"""``configure``, ``open_store`` and the options that commands share."""
 
 from __future__ import annotations
 

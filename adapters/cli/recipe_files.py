@@ -53,13 +53,13 @@ def export_command(
         text = transfer.export_text(recipe)
         zipped = out is not None and out.suffix.lower() == ".zip"
         images = transfer.export_images(recipe) if zipped or with_references else None
-    said = {"sku": sku, "version": recipe.version, "file": None if out is None else str(out)}
+    reply = {"sku": sku, "version": recipe.version, "file": None if out is None else str(out)}
     if out is None:
-        typer.echo(json.dumps({**said, "recipe": text}, ensure_ascii=False) if as_json else text, nl=as_json)
+        typer.echo(json.dumps({**reply, "recipe": text}, ensure_ascii=False) if as_json else text, nl=as_json)
         return
     write_bundle(out, text, images)
     if as_json:
-        typer.echo(json.dumps({**said, "images": len(images or ())}, ensure_ascii=False))
+        typer.echo(json.dumps({**reply, "images": len(images or ())}, ensure_ascii=False))
         return
     without = f"with {plural(len(images), 'image')}" if images is not None else "without images"
     stdout().print(f"[bold]{escape(sku)}[/] version {recipe.version}: {escape(str(out))}, {without}")
@@ -89,9 +89,14 @@ def import_command(
             message = f"version {recipe.version} of {recipe.sku!r} from {file.name}{_state(imported)}"
             record(store, "recipe", "; ".join((message, *imported.remarks)), recipe.sku)
     if as_json:
-        said = {"sku": recipe.sku, "version": recipe.version, "new": imported.new, "active": imported.active}
+        reply = {
+            "sku": recipe.sku,
+            "version": recipe.version,
+            "new": imported.new,
+            "active": imported.active,
+        }
         calibrated = recipe.calibration is not None
-        typer.echo(json.dumps({**said, "calibrated": calibrated, "remarks": imported.remarks}))
+        typer.echo(json.dumps({**reply, "calibrated": calibrated, "remarks": imported.remarks}))
         return
     for remark in imported.remarks:
         stderr().print(f"[yellow]note:[/] {escape(remark)}", soft_wrap=True)

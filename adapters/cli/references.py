@@ -1,4 +1,4 @@
-"""References from files, enrolled with a progress bar: what ``inspect`` and ``enroll`` share."""
+"""``enroll_images``: references from files, enrolled with a progress bar, for ``inspect`` and ``enroll``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users see: consoles, colours, tables, short words for numbers, and errors as one sentence."""
+"""``Commands``, ``table`` and others: consoles, colours, tables, numbers in words, errors as a sentence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ class Commands(TyperGroup):
     """A group whose commands may raise SightlineError: the sentence goes to stderr, the exit code is 1."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except SightlineError as error:

@@ -20,7 +20,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 PORTS = {"http": 80, "https": 443}
 FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError)
-"""What a connection ends with that is neither a timeout nor a :class:`HostError`."""
+"""How a connection fails, beside timeouts and :class:`HostError`."""
 TIMEOUTS = (httpcore.TimeoutException, TimeoutError)
 
 _SAFE = "/%:@!$&'()*+,;=~-._?"
@@ -31,7 +31,7 @@ class HostError(ValueError):
 
 
 class ForbiddenHostError(HostError):
-    """The addresses of the host are not allowed. No waiting mends this."""
+    """The addresses of the host are not allowed. Waiting does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class HttpUrl:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
-            raise ValueError(f"the {what} is no URL") from None
+            raise ValueError(f"the {what} is not a URL") from None
         good = parts.scheme in PORTS and host and host.isascii() and port != 0 and "%" not in host
         if not good or parts.username is not None or parts.password is not None:
             raise ValueError(f"an {what} reads http://HOST/PATH or https://HOST/PATH")
@@ -89,7 +89,7 @@ class Deadline:
         self._ends = time.monotonic() + self.timeout_s
 
     def left(self) -> float:
-        """Seconds. Raises TimeoutError if there are none."""
+        """Seconds left. Raises TimeoutError if there are none."""
         left = self._ends - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -138,13 +138,13 @@ class PinnedBackend(httpcore.NetworkBackend):
         raise error
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Those of the host that may be connected to. Raises HostError."""
+        """The host's addresses that may be connected to. Raises HostError."""
         found = [host] if parse_address(host) is not None else self._look_up(host, port)
         parsed = [address for text in found if (address := parse_address(text)) is not None]
         allowed = [str(address) for address in parsed if self._hosts.reaches(address)]
         if parsed and not allowed:
             raise ForbiddenHostError(
-                f"the host {host[:253]} leads to {parsed[0]}, which is no public address; "
+                f"the host {host[:253]} leads to {parsed[0]}, which is not a public address; "
                 f"name that address or its network in {self._setting}"
             )
         if not allowed:
@@ -152,14 +152,14 @@ class PinnedBackend(httpcore.NetworkBackend):
         return allowed
 
     def _look_up(self, host: str, port: int) -> Sequence[str]:
-        """Beside this thread: the system's resolver knows no time limit."""
+        """Look up in another thread: the system's resolver knows no time limit."""
         found: list[str] = []
 
         def ask() -> None:
             try:
                 found.extend(self._resolve(host, port))
             except (OSError, UnicodeError):
-                return  # the sentence is then that there is no address
+                return  # the error is then that the host has no address
 
         thread = threading.Thread(target=ask, name="resolve", daemon=True)
         thread.start()

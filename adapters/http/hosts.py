@@ -36,7 +36,7 @@ class AllowedHosts:
     """
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
-        """Raises ValueError for an entry that is none."""
+        """Raises ValueError for an entry of another form."""
         self._rules = tuple(_rule(entry) for entry in entries)
         self._networks = tuple(rule.host for rule in self._rules if not isinstance(rule.host, str))
 
@@ -70,7 +70,7 @@ def _rule(entry: str) -> _Rule:
     name = text if port is None else host
     address = parse_address(name.strip("[]"))
     if port == 0 or not name or not name.isascii() or (address is None and set(name) & set("/@?#:[]\\ ")):
-        raise ValueError(f"{entry!r} is no NAME, NAME:PORT, ADDRESS or NETWORK such as 192.168.10.0/24")
+        raise ValueError(f"{entry!r} is not a NAME, NAME:PORT, ADDRESS or NETWORK such as 192.168.10.0/24")
     return _Rule(name if address is None else ipaddress.ip_network(address), port)
 
 

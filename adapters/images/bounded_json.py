@@ -1,4 +1,4 @@
-"""``load_object``: JSON from outside, within limits that are checked before it is parsed."""
+"""``load_object``: JSON of untrusted origin, within limits that are checked before it is parsed."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _MAX_LOGGED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class FrameLimits:
-    """What is decoded at most, and which references are followed."""
+    """The limits of a frame, and which references are followed."""
 
     max_bytes: int = 20_000_000
     max_pixels: int = 100_000_000
@@ -47,7 +47,7 @@ class _RefusedError(ValueError):
 
 
 class PayloadDecoder:
-    """Decodes the three forms of a frame (README, "Subscribe"): raw JPEG or PNG with MQTT 5 user
+    """Decodes the three forms of a frame (docs/messages.md): raw JPEG or PNG with MQTT 5 user
     properties, JSON with base64, JSON with a path or URL. Whatever the payload is, only FrameError is
     raised, and it always carries a frame id.
     """

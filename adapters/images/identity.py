@@ -93,7 +93,7 @@ def _captured_at(value: object, received_at: datetime, oddities: dict[str, str])
         oddities["captured_at_unusable"] = f"its captured_at {error}"
         return None
     if time is not None and (time < OLDEST or time - received_at > AHEAD):
-        oddities["captured_at_implausible"] = f"its clock says {time.isoformat()}; set it"
+        oddities["captured_at_implausible"] = f"its clock reads {time.isoformat()}; set it"
     return time
 
 

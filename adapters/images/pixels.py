@@ -23,8 +23,8 @@ def pixel_reader(max_pixels: int) -> PixelReader:
 def decode_pixels(content: bytes, max_pixels: int) -> tuple[Header, Image]:
     """Header and (H, W, 3) uint8 RGB image of a whole JPEG or PNG.
 
-    Grey becomes RGB, 16 bits become 8, CMYK becomes RGB, the orientation of EXIF is applied (the image
-    may then be turned against the header), alpha is dropped: a camera's pixels are what they are.
+    Grey and CMYK become RGB, 16 bits become 8, and alpha is dropped. The orientation of EXIF is applied, so
+    that width and height may differ from the header.
     Raises HeaderError.
     """
     header, image = decode_bgr(content, max_pixels)

@@ -28,7 +28,7 @@ START_S = 60.0
 _STOP_S = 2.0
 _BASE_BYTES = 128_000_000
 _BYTES_PER_PIXEL = 40
-"""Coefficients of a progressive JPEG in full colour, the image in 16 bits and in 8, and it turned."""
+"""Coefficients of a progressive JPEG in full colour, the image in 16 bits and in 8, and it rotated."""
 _BOOT = (
     "import sys; channel, canvas, entry, *path = sys.argv[1:]; sys.path[:] = path; "
     "from importlib import import_module; import_module(entry).main(int(channel), int(canvas))"

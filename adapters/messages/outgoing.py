@@ -190,7 +190,7 @@ class MaskMessage(OutgoingMessage):
 
 
 class AlertMessage(OutgoingMessage):
-    """Something that somebody on the line should know now."""
+    """Something that people at the production line should know now."""
 
     schema_: Literal["sightline.alert/1"] = Field(default="sightline.alert/1", alias="schema")
     kind: str = Field(
@@ -210,7 +210,7 @@ class AlertMessage(OutgoingMessage):
 
     @classmethod
     def of(cls, inspection: Inspection) -> AlertMessage:
-        """That a part failed."""
+        """The alert about a failed part."""
         return cls(
             kind="fail",
             severity="error",
@@ -227,7 +227,7 @@ class AlertMessage(OutgoingMessage):
 
     @classmethod
     def about(cls, event: Event, camera: Camera) -> AlertMessage:
-        """An event that is not a single inspection's, on the topic of ``camera``."""
+        """An event that does not belong to one inspection, on the topic of ``camera``."""
         return cls.model_validate(
             {
                 "kind": event.kind,

@@ -1,4 +1,4 @@
-"""JsonMessageParser: jobs and feedback out of JSON."""
+"""JsonMessageParser: parses jobs and feedback from JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OptionalText = Annotated[str, Field(max_length=MAX_TEXT)] | None
 
 
 class _Incoming(BaseModel):
-    """What others send: unknown keys are theirs and do no harm."""
+    """Messages that others send: unknown keys are ignored."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
@@ -67,7 +67,7 @@ class JobMessage(_Incoming):
 
 
 class FeedbackMessage(_Incoming):
-    """An operator's word on an inspection."""
+    """An operator's feedback on an inspection."""
 
     truth: Literal["good", "defective"]
     inspection_id: OptionalIdentifier = None
@@ -84,11 +84,11 @@ def first_error(error: ValidationError) -> str:
 
 
 MAX_BYTES = 64 * 1024
-"""The small messages are small."""
+"""Longest job or feedback in bytes."""
 
 
 class JsonMessageParser:
-    """The small messages as JSON. Whatever comes, only MessageError is raised."""
+    """Parses jobs and feedback. Whatever comes, it raises only MessageError."""
 
     def job(self, delivery: Delivery) -> Job | None:
         """None for an empty payload: the retained job was cleared. Raises MessageError."""

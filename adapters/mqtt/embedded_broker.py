@@ -1,6 +1,6 @@
 """``EmbeddedBroker``: amqtt inside the process, on the loopback interface, for demonstrations and tests.
 
-``LoopbackBroker`` is amqtt with its faults mended.
+``LoopbackBroker`` is amqtt with its faults corrected.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class MqttMessageComposer:
         return tuple(messages)
 
     def compose_alert(self, event: Event, camera: Camera) -> tuple[OutboxMessage, ...]:
-        """An alert that is not a single inspection's: ``burst``, ``drift``, ``gap``, ``silent``."""
+        """An alert that does not belong to one inspection: ``burst``, ``drift``, ``gap``, ``silent``."""
         return (self._message("alert", camera, AlertMessage.about(event, camera).encode()),)
 
     def _message(self, kind: str, camera: Camera, body: bytes) -> OutboxMessage:
@@ -76,7 +76,7 @@ class MqttMessageComposer:
 def _response_topic(
     delivery: Delivery, topics: Topics, counters: Counters, fields: Mapping[str, Any]
 ) -> str | None:
-    """Where the sender of a message wants its answer; None if that would be refused or come back to us."""
+    """The sender's response topic; None if it would be refused or come back to this agent."""
     topic = delivery.response_topic
     if topic is None:
         return None
@@ -94,12 +94,12 @@ def _response_topic(
 Version = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 """As the column of the history."""
 MAX_BYTES = 512 * 1024
-"""A recipe with hundreds of prompts has a tenth of it."""
+"""Longest command in bytes; a recipe with hundreds of prompts has a tenth of it."""
 
 
 class _Command(BaseModel):
-    """Unlike a camera's messages, a command is refused for a key that it does not have: a slip in
-    ``activate`` must not do the opposite of what was meant."""
+    """Unlike a camera's messages, a command with an unknown key is refused: a typing error in ``activate``
+    must not do the opposite of what was meant."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -147,7 +147,7 @@ class ImportCommand(_Command):
 
 
 class CommissionCommand(_Command):
-    """Vouch for the first frames of a product: they become its references."""
+    """Declare the first frames of a product good: they become its references."""
 
     command: Literal["recipe.commission"]
     sku: Identifier
@@ -165,7 +165,7 @@ COMMANDS: Mapping[str, type[_Command]] = {
 
 
 class JsonCommandParser:
-    """Commands out of JSON. Whatever comes, only CommandError is raised."""
+    """Parses commands from JSON. Whatever comes, it raises only CommandError."""
 
     def command(self, delivery: Delivery) -> Command:
         """Raises CommandError."""
@@ -193,7 +193,7 @@ class JsonCommandParser:
 
 
 def _request_id(content: Mapping[str, Any]) -> str | None:
-    """For the answer, as far as it can be read."""
+    """The command's id for the answer, if it can be read."""
     found = content.get("request_id")
     if isinstance(found, bool) or not isinstance(found, str | int):
         return None
@@ -202,7 +202,7 @@ def _request_id(content: Mapping[str, Any]) -> str | None:
 
 
 class ReplyMessage(BaseModel):
-    """What became of one command."""
+    """The result of one command."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

@@ -104,7 +104,7 @@ class PendingTickets:
                 self._waiting[mid] = ticket
 
     def settle(self, mid: int, error: str | None) -> None:
-        """The PUBACK of ``mid`` came."""
+        """Settle the ticket of ``mid``, whose PUBACK came."""
         with self._lock:
             ticket = self._waiting.pop(mid, None)
             if ticket is None:

@@ -1,4 +1,4 @@
-"""MqttSink: the broker as an output."""
+"""MqttSink: verdicts, masks and alerts published to the broker."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class PublishesMessages(Protocol):
 
 
 class MqttSink:
-    """agent.ports.Sink: composes for topics and publishes on the connection on which frames come in.
+    """Composes messages for topics and publishes them on the connection that frames come in on.
 
-    It is never parked: the broker is asked again for as long as the agent runs, since frames come from it.
+    It is never parked: frames come from the broker, so the agent tries it for as long as it runs.
     """
 
     name = SINK
@@ -49,4 +49,4 @@ class MqttSink:
         return self._transport.publish(message)
 
     def close(self) -> None:
-        """Nothing: the connection is the transport's, which ends after the status is published."""
+        """Does nothing: the connection belongs to the transport, which ends it after the last status."""

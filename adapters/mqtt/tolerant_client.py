@@ -1,8 +1,8 @@
 """``TolerantClient``: a paho client that no single message can cut off.
 
 MQTT 5 allows characters that paho refuses (U+FEFF: section 1.5.4), and brokers pass on what they do not
-check. paho then ends the connection, the broker delivers the message again, and nothing else ever arrives.
-This client decodes such a message once more, tolerantly; its receiver may refuse it, and acknowledges it.
+check. paho then ends the connection, the broker delivers the message again, and no other message arrives.
+This client decodes such a message once more, tolerantly. Its receiver may refuse and acknowledge it.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _read_property(reader: _Reader, found: Decoded) -> None:
 
 
 class _EndError(Exception):
-    """The bytes end before what they announce, or announce what MQTT does not know."""
+    """The bytes end too early, or begin a property that MQTT does not know."""
 
 
 class _Reader:

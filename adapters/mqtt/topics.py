@@ -29,7 +29,7 @@ DEFAULT_TEMPLATES: Mapping[str, str] = {
     "command": "{site}/sightline/{agent}/command",
     "reply": "{site}/sightline/{agent}/reply",
 }
-"""As in README, "Subscribe"; levels after ISA-95: site, line, camera."""
+"""As in docs/messages.md; levels after ISA-95: site, line, camera."""
 
 INCOMING = tuple(kind.value for kind in DeliveryKind)
 OF_AGENT = frozenset({"status", "command", "reply"})

@@ -1,4 +1,4 @@
-"""Recipe files with their images: a folder beside the YAML, or one .zip."""
+"""``Bundle``: a recipe file with its images, in a folder beside the YAML or in one .zip."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Bundle:
         folder = folder_of(self.path)
         if not folder.is_dir():
             return None
-        # Names out of a file are compared with what lies there, and never become a path.
+        # Names from a file are compared with existing files, and never become a path.
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             if _is(entry, file.relative_to(folder).as_posix(), file.stem):
                 if file.stat().st_size > LARGEST_IMAGE:
@@ -92,7 +92,7 @@ def _is(entry: ReferenceEntry, name: str, stem: str) -> bool:
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
     with archive.open(info) as file:
-        content = file.read(limit + 1)  # the size that the archive states may be a lie
+        content = file.read(limit + 1)  # the size that the archive states may be wrong
     if len(content) > limit:
         raise RecipeError(f"{info.filename} in {archive.filename} is larger than {limit:,} bytes")
     return content

@@ -1,4 +1,4 @@
-"""``RecipeYaml``: recipes as YAML, the agent's ``RecipeCodec``."""
+"""``RecipeYaml``: writes recipes as YAML and reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``problems``: what is wrong in a recipe file, its line, and the nearest known key."""
+"""``problems``: the faults of a recipe file, each with its line and the nearest known key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Path = tuple[int | str, ...]
 
 
 def problems(text: str, source: str, error: ValidationError) -> list[Problem]:
-    """Each thing that is wrong with its line; values are quoted in short."""
+    """Each fault with its line; values are quoted in short."""
     document = yaml.compose(text, Loader=yaml.SafeLoader)
     found = []
     for detail in error.errors(include_url=False):

@@ -1,4 +1,4 @@
-"""APScheduler: what the agent does periodically or later."""
+"""Scheduling: periodic and later tasks of the agent, on APScheduler."""
 
 from adapters.scheduling.scheduler import BackgroundSchedule
 

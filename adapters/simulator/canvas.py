@@ -117,7 +117,6 @@ class Canvas:
         gloss: float | None = None,
         alpha: int | None = None,
     ) -> None:
-        """Fill a circle."""
         x, y = (int(v) for v in self.pixels([centre])[0])
         length = max(round(radius * 0.5 * self.n * (1 << _SHIFT)), 8)
         for plane, value in self._planes(colour, relief, gloss, alpha):

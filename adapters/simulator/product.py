@@ -28,7 +28,6 @@ class Product:
 
     @property
     def kind(self) -> Family:
-        """The family itself."""
         return FAMILIES[self.family]
 
     @property

@@ -64,7 +64,6 @@ class SimulatedCamera:
     size: int = 256
 
     def __len__(self) -> int:
-        """All the parts of all runs."""
         return sum(run.frames for run in self.runs)
 
     def __iter__(self) -> Iterator[Part]:

@@ -15,7 +15,6 @@ def turned(points: Outline, angle: float, centre: tuple[float, float] = (0.0, 0.
 
 
 def moved(points: Outline, by: Iterable[float]) -> Outline:
-    """Points moved by (x, y)."""
     return np.asarray(points + np.asarray(tuple(by)))
 
 

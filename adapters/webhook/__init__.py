@@ -1,1 +1,1 @@
-"""The second sink: verdicts and alerts posted to URLs."""
+"""Webhooks: verdicts and alerts posted to URLs."""

@@ -26,12 +26,12 @@ from agent.domain.errors import TransportError
 from agent.ports.sinks import OutboxMessage
 
 _MOST_READ = 64 * 1024
-"""Of an answer, which nobody looks at: it is read so that the connection can be used again."""
+"""Most bytes read of an answer. It is read only so that the connection can be used again."""
 _KEEP_OPEN_S = 60.0
 
 
 class ForbiddenAddressError(TransportError):
-    """The URL leads to an address that is not allowed. No waiting mends this."""
+    """The URL leads to an address that is not allowed. Waiting does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Answer:
 
     status: int
     retry_after_s: float | None = None
-    """How long it asks not to be asked again; None if it does not say, or says it as a date."""
+    """Pause that it asks for, in seconds; None without one, or if it is given as a date."""
 
 
 def message_id(message: OutboxMessage) -> str:
-    """The same for each attempt at one message, also after a restart: a receiver can drop repeated ones."""
+    """The same id for each attempt, also after a restart, so that a receiver can drop repeated messages."""
     return hashlib.sha256(message.payload).hexdigest()[:32]
 
 
@@ -94,7 +94,7 @@ class WebhookClient:
         """Post the message's bytes as they are.
 
         Raises:
-            TransportError: nobody answered in time.
+            TransportError: no answer in time.
             ForbiddenAddressError: the URL leads to an address that is not allowed.
         """
         self._deadline.restart()
@@ -107,11 +107,11 @@ class WebhookClient:
             except FAILURES:
                 if self._backend.connected != connected:
                     raise
-            # A connection that was open already had been closed meanwhile; a new one may do.
+            # A connection that was already open may have been closed meanwhile; try a new one.
             return self._post(message)
 
     def connect(self) -> None:
-        """Connect, by TLS if the URL says so, and hang up; nothing is sent. Raises as :meth:`post`."""
+        """Connect (by TLS for https) and disconnect without sending anything. Raises as :meth:`post`."""
         self._deadline.restart()
         url = self._options.url
         with self._translated():
@@ -169,7 +169,7 @@ class WebhookClient:
 
 
 def _retry_after_s(answer: httpcore.Response) -> float | None:
-    """Of RFC 9110 section 10.2.3, in its form as seconds."""
+    """The header Retry-After (RFC 9110 section 10.2.3), if it is given in seconds."""
     for name, value in answer.headers:
         if name.lower() == b"retry-after" and value.strip().isdigit() and len(value) < 10:
             return float(value)

@@ -17,7 +17,7 @@ from config.sections.webhooks import WebhookSettings
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """What is wanted. An empty set of SKUs or cameras wants all."""
+    """Which messages are posted. An empty set of SKUs or cameras means all."""
 
     kinds: frozenset[str] = frozenset({"verdict", "alert"})
     verdicts: frozenset[str] = frozenset({"FAIL", "ERROR"})
@@ -34,8 +34,8 @@ class MessageFilter:
         )
 
     def wants_alert(self, event: Event, camera: Camera) -> bool:
-        """Events of the agent itself name no camera, those of a camera may name no SKU: no filter drops
-        what it cannot ask about."""
+        """Events of the agent itself name no camera, and those of a camera may name no SKU. A filter drops no
+        event that lacks the field it filters by."""
         return (
             "alert" in self.kinds
             and (not self.skus or event.sku is None or event.sku in self.skus)
@@ -56,9 +56,9 @@ class WebhookOptions:
     key: bytes | None = field(default=None, repr=False)
     timeout_s: float = 10.0
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
-    """Which addresses beside public ones the URL may lead to."""
+    """Private addresses that the URL may lead to."""
     trusted: ssl.SSLContext | None = None
-    """For https; None: what the system trusts."""
+    """For https; None: the system's certificates."""
 
     @classmethod
     def of(cls, name: str, settings: WebhookSettings) -> WebhookOptions:
@@ -97,7 +97,7 @@ class WebhookOptions:
         return f"webhooks.{self.name}.allowed_addresses"
 
     def __str__(self) -> str:
-        """For people: without port and path."""
+        """The webhook in logs and errors, without port and path."""
         return f"webhook {self.name!r} at {self.url.scheme}://{self.url.host}"
 
 

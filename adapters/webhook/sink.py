@@ -1,4 +1,4 @@
-"""WebhookSink: one configured URL as an output."""
+"""WebhookSink: verdicts and alerts posted to one configured URL."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from config import Settings
 logger = logging.getLogger(__name__)
 
 PROBE_S = 900.0
-"""How often a receiver that is given up is asked again."""
+"""How often a parked receiver is asked again."""
 MOST_REFUSED = 3
-"""So many refusals, and nothing accepted between them, are the receiver's and not the messages'."""
+"""This many refusals with nothing accepted between them are due to the receiver, not the messages."""
 LONGEST_RETRY_AFTER_S = 300.0
 
 _TEMPORARY = frozenset({408, 425, 429})
-"""Statuses below 500 that say "later"."""
+"""Statuses below 500 that mean "later"."""
 _OF_ONE_MESSAGE = frozenset({400, 406, 409, 411, 412, 413, 415, 417, 422, 431})
-"""Statuses that may be about this message alone, and not about the URL or the key."""
+"""Statuses that may concern this message only, and not the URL or the key."""
 _POLICY = SinkPolicy(longest_pause_s=30.0, most_refusals=20)
 """Twenty refusals of one message take about an hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A publish that has ended: agent.ports.PublishTicket."""
+    """The ticket of a post that has ended."""
 
     acknowledged: bool
     refused: str | None = None
@@ -47,12 +47,12 @@ class Outcome:
         return not self.acknowledged
 
     def wait(self, timeout_s: float) -> bool:
-        """At once: the answer is there."""
+        """Returns at once: the answer is there."""
         return self.acknowledged
 
 
 class WebhookSink:
-    """agent.ports.Sink: posts the verdicts and alerts that one URL wants.
+    """Posts the verdicts and alerts that one URL wants.
 
     2xx acknowledges. 408, 425, 429, 5xx, timeouts and broken connections are temporary. Everything else
     refuses the message. A receiver that refuses :data:`MOST_REFUSED` times, without accepting anything in
@@ -72,7 +72,7 @@ class WebhookSink:
         resolve: Resolve | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``agent_id`` stands in each verdict."""
+        """``agent_id``: named in each verdict."""
         self._options = options
         self._agent = AgentMessage(id=agent_id, version=__version__)
         self._client = WebhookClient(options, resolve=resolve)
@@ -80,9 +80,9 @@ class WebhookSink:
         self._monotonic = monotonic
         self._parked: str | None = None
         self._not_before = 0.0
-        """The receiver is not asked earlier: it is parked, or asked for a pause."""
+        """When the receiver may be asked again: it is parked, or asked for a pause."""
         self._refusals: set[tuple[str, int]] = set()
-        """Since it last accepted a message, or since this probe began."""
+        """Refusals since it last accepted a message, or since this probe began."""
         self._away = False
 
     @property
@@ -110,7 +110,7 @@ class WebhookSink:
         """Post and wait for the answer, in the thread that calls.
 
         Raises:
-            TransportError: nobody answered, the answer is "later", or the receiver is parked.
+            TransportError: no answer came, the answer is "later", or the receiver is parked.
         """
         if self._monotonic() < self._not_before:
             raise TransportError(self._parked or f"{self._options} asked for a pause")
@@ -158,7 +158,7 @@ class WebhookSink:
             self._park(f"{self._options} answers HTTP {status}; {_remedy(status)}")
             if probing:
                 raise self._still_parked()
-        # Of a probe: neither acknowledged nor refused, so that the next message is tried.
+        # A refusal in a probe counts neither as acknowledged nor as refused: the next message is tried.
         return Outcome(acknowledged=False, refused=None if probing else f"HTTP {status}")
 
     def _park(self, sentence: str) -> None:
@@ -167,13 +167,13 @@ class WebhookSink:
         self._refusals.clear()
 
     def _still_parked(self) -> TransportError:
-        """Ends a probe without success."""
+        """End a probe without success."""
         sentence = self._parked or ""
         self._park(sentence)
         return TransportError(sentence)
 
     def _log_absence(self, sentence: str) -> None:
-        """Once, until it answers again."""
+        """Log once that the receiver is away, until it answers again."""
         level = logging.DEBUG if self._away else logging.WARNING
         logger.log(level, "%s; its messages stay in the outbox", sentence)
         self._away = True

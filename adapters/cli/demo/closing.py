@@ -106,7 +106,7 @@ def _places(folder: Path) -> Table:
 
 
 def _step_beyond() -> Text:
-    """The last line: the bundled model learned from drawn images, real weights from photographs."""
+    """The last hint: the bundled model learned from drawn images, real weights from photographs."""
     return Text.assemble(
         f"Real weights, {KNOWN[REAL_WEIGHTS].size / 1e6:.0f} MB: ",
         ("sightline models pull --profile edge", "cyan"),

@@ -210,7 +210,7 @@ class Producer(threading.Thread):
 
 
 def _announce(publisher: CameraPublisher, camera: CameraPlan, sku: str) -> None:
-    """The retained job of a camera."""
+    """Publish the retained job of a camera."""
     publisher.announce_job(sku, camera.noun(sku))
 
 

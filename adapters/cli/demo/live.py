@@ -61,7 +61,6 @@ class Board:
         self._update(camera, sku=sku, noun=noun, enrolled=enrolled)
 
     def published(self, camera: str) -> None:
-        """An image was published."""
         with self._changed:
             state = self._states[camera]
             self._states[camera] = replace(state, published=state.published + 1)
@@ -70,7 +69,6 @@ class Board:
     def judged(
         self, camera: str, verdict: str, score: float | None, threshold: float | None, labels: str
     ) -> None:
-        """A verdict arrived."""
         with self._changed:
             state = self._states.get(camera)
             if state is None:
@@ -87,12 +85,10 @@ class Board:
             self._changed.notify_all()
 
     def saw_mask(self) -> None:
-        """A mask message arrived."""
         with self._changed:
             self._masks += 1
 
     def saw_alert(self) -> None:
-        """An alert message arrived."""
         with self._changed:
             self._alerts += 1
 

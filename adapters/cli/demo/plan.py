@@ -33,7 +33,7 @@ class Article:
     sku: str
     family: str
     enrolled: bool
-    """Whether its references are enrolled before it runs; otherwise its first frame announces it."""
+    """Whether its references are enrolled before it runs; otherwise its first frame shows that it is new."""
     share: float
     """Of all frames."""
 
@@ -73,7 +73,7 @@ class CameraPlan:
         return next(run.product.noun for run in self.feed.runs if run.sku == sku)
 
     def references(self, sku: str, count: int = SHOTS) -> list[bytes]:
-        """JPEG images of good parts that are not on the line."""
+        """JPEG images of good parts that do not pass the camera."""
         product = next(run.product for run in self.feed.runs if run.sku == sku)
         return [encode_jpeg(image.image) for image in self.feed.references(product, count)]
 
@@ -92,12 +92,10 @@ class Plan:
 
     @property
     def frames(self) -> int:
-        """All images of all cameras."""
         return sum(len(camera.feed) for camera in self.cameras)
 
     @property
     def articles(self) -> tuple[Article, ...]:
-        """All SKUs."""
         return tuple(article for camera in self.cameras for article in camera.articles)
 
 

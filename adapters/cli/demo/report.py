@@ -177,7 +177,6 @@ def read_rows(store: Store, production: Production) -> tuple[list[tuple[Key, Row
 def build_summary(
     plan: Plan, production: Production, rows: Sequence[tuple[Key, Row]], recipes: int
 ) -> dict[str, Any]:
-    """The content of ``summary.json``."""
     first = dict(reversed(rows))
     judged = [
         Judged(

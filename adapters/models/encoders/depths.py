@@ -96,7 +96,7 @@ def lags(take: Callable[[torch.Tensor], Sequence[torch.Tensor]], like: torch.Ten
 
 
 def recentre(depth: torch.Tensor, lag: float) -> torch.Tensor:
-    """(B, C, h, w) resampled linearly to the middles of its cells; the border is repeated outside."""
+    """(B, C, h, w) resampled linearly to the middles of its cells; the border is repeated beyond the edge."""
     if lag == 0.0:
         return depth
     if lag < 0.0:

@@ -1,4 +1,4 @@
-"""``Preprocessing``: of the images in a model's training. Without PyTorch, so that listings are quick."""
+"""``Preprocessing``: how a model's training normalised images. Needs no PyTorch, so listings are quick."""
 
 from __future__ import annotations
 

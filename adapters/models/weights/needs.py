@@ -13,7 +13,7 @@ DEFAULT_DETECTOR = "grounding-dino-tiny"
 DEFAULT_SEGMENTER = "sam_vit_b"
 
 OWN_TOWER = "clip"
-"""The backbone that is no model of its own: the image tower of the vision-language model."""
+"""The backbone that is not a model of its own: the image tower of the vision-language model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,6 @@ class Damage:
         return max(0.85, 0.0042 * self.n)
 
     def uniform(self, low: float, high: float) -> float:
-        """A number between two."""
         return float(self.rng.uniform(low, high))
 
     def place(self, inset: float = 0.0) -> Outline:

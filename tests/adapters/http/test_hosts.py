@@ -41,5 +41,5 @@ def test_public_addresses_and_networks() -> None:
 
 @pytest.mark.parametrize("entry", ["", "http://x", "x/y", "a@b", "x:0", "192.168.10.1/24", "é", "a b"])
 def test_entries_that_are_none(entry: str) -> None:
-    with pytest.raises(ValueError, match="is no NAME"):
+    with pytest.raises(ValueError, match="is not a NAME"):
         AllowedHosts([entry])

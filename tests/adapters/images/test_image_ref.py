@@ -190,7 +190,7 @@ def test_a_name_server_that_takes_its_time() -> None:
 def test_a_name_that_leads_to_a_private_address_needs_that_address_listed(host: ImageHost) -> None:
     url = host.url("good", "localhost")
     named = f"localhost:{host.port}"
-    assert "which is no public address" in unfetched(Fetcher(AllowedHosts([named]), 10_000, 5.0), url)
+    assert "which is not a public address" in unfetched(Fetcher(AllowedHosts([named]), 10_000, 5.0), url)
     for address in ("127.0.0.1", "127.0.0.0/8"):
         one = Fetcher(AllowedHosts([named, address]), 10_000, 5.0)
         assert one.fetch(url) == IMAGE
