@@ -35,7 +35,7 @@ END
 $$;
 
 ALTER ROLE sightline_viewer LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
--- The views refuse writing anyway; this says so earlier, and a query that was forgotten ends by itself.
+-- The views refuse writing anyway; this refuses it earlier, and a forgotten query ends by itself.
 ALTER ROLE sightline_viewer SET default_transaction_read_only = on;
 ALTER ROLE sightline_viewer SET statement_timeout = '60s';
 ALTER ROLE sightline_viewer SET idle_in_transaction_session_timeout = '60s';

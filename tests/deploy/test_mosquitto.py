@@ -229,7 +229,7 @@ def test_a_camera_cannot_be_called_as_a_role_or_a_wildcard(tmp_path: Path, name:
         check=False,
     )
     assert done.returncode == 1
-    assert "is no role" in done.stderr
+    assert "is not a role" in done.stderr
 
 
 def _as(broker: tuple[int, Path], user: str) -> tuple[int, str, Path]:
