@@ -40,7 +40,7 @@ def run_with_timeout(timeout_s: float, action: Callable[[], None], what: str) ->
     def run() -> None:
         try:
             action()
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits, or in the log
+        except BaseException as error:  # noqa: BLE001 - raised again for the caller, or logged
             raised.append(error)
 
     thread = threading.Thread(target=run, name=f"ending {what}", daemon=True)

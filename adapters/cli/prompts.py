@@ -43,7 +43,7 @@ def write_command(
     content = {
         "normal": list(found.prompts.normal),
         "anomalous": list(found.prompts.anomalous),
-        # Text beside the lists is a note to whoever reads the file.
+        # Text beside the lists is a note for readers of the file.
         **{key: str(value) for key, value in found.prompts.provenance.items()},
     }
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class NamedDefect:
     name: str
     phrases: tuple[str, ...]
     severity: str = ""
-    """How bad it is, in the words of whoever named it (``minor``, ``critical``). Empty: unknown."""
+    """How bad it is, in the words of its author (``minor``, ``critical``). Empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

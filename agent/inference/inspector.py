@@ -58,7 +58,7 @@ class Segmentation:
 
 
 class Inspector:
-    """Owns the device: one batch at a time, whoever asks."""
+    """Owns the device: one batch at a time, for all callers."""
 
     def __init__(self, methods: MethodRegistry | Method, segmentation: Segmentation | None = None) -> None:
         """``methods``: those that recipes may name; a single one scores every recipe."""
@@ -67,7 +67,7 @@ class Inspector:
         self._device = threading.Lock()
         self._limit = BatchLimit()
         self.counters = Counters()
-        """Counts failures; whoever runs the agent sets its own here."""
+        """Counts failures; the agent sets its own counters here."""
 
     @property
     def method(self) -> Method:

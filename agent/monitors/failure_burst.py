@@ -41,7 +41,7 @@ class BurstChange:
     def sentence(self, camera: str, sku: str) -> str:
         """The change in one sentence."""
         counted = f"{self.fails} of the last {self.frames} frames of {sku} on {camera} failed"
-        return f"{counted}; look at the line" if self.began else f"the burst is over: {counted}"
+        return f"{counted}; look at the production line" if self.began else f"the burst is over: {counted}"
 
 
 class _Window:
@@ -93,7 +93,7 @@ _JUDGED = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.REVIEW})
 class FailureBurstMonitor:
     """Feeds recorded verdicts to the detector, and reports what it finds.
 
-    Runs in the recording thread, after the rows are written. Frames without a judgement (ERROR, SKIPPED) do
+    Runs in the recording thread, after the rows are written. Frames that were not judged (ERROR, SKIPPED) do
     not count.
     """
 

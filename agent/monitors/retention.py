@@ -73,7 +73,7 @@ class RetentionTask:
         before, self._doubted = self._doubted, reason is not None
         if reason is not None and not before:
             message = (
-                f"{reason}: either the line stood still or the date {now:%Y-%m-%d} is wrong. Nothing is"
+                f"{reason}: either production stood still or the date {now:%Y-%m-%d} is wrong. Nothing is"
                 " deleted for its age before two days of running; set the clock if it is wrong"
             )
             self._events.report(Event("date-doubted", message, now, severity="warning"))

@@ -54,7 +54,7 @@ class FrameBuffer:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Forget all frames. Whoever waits gets what there is: nothing."""
+        """Forget all frames. A thread that waits gets none."""
         with self._changed:
             for sku in list(self._frames):
                 self._release(sku)

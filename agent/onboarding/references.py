@@ -99,6 +99,6 @@ class Commissioning:
             return
         frames = enroll_first_frames(context.book, context.samples, sku, wanted)
         self._done.add(sku)  # only now: what storage refused is repeated
-        message = f"the first {len(frames)} frames of {sku!r} are taken as good, as commissioning says"
+        message = f"the first {len(frames)} frames of {sku!r} are taken as good, as commissioning states"
         context.report("commissioned", message, sku)
         self._enrollment.schedule(sku)

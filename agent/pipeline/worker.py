@@ -271,4 +271,4 @@ class StageRunner(Generic[T]):
                 self._stage.work([piece])
 
     def _reason(self) -> str:
-        return f"the {self.thread.name} stage of the agent died of this twice; its log says why"
+        return f"the {self.thread.name} stage of the agent died of this twice; see its log"

@@ -39,4 +39,4 @@ def _open_to_all(file: Path) -> bool:
             return False
         return all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
     except OSError:
-        return False  # whoever reads the file reports why it cannot be read
+        return False  # the reader of the file reports why it cannot be read

@@ -21,7 +21,7 @@ class MetricsSettings(Section):
         "127.0.0.1",
         title="Address",
         min_length=1,
-        description="0.0.0.0 opens it to the network; whoever reaches it may read it.",
+        description="0.0.0.0 opens it to the network; everybody who reaches it may read it.",
     )
     port: int = Field(
         9464,

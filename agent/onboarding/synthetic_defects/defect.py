@@ -46,7 +46,7 @@ class SyntheticDefect:
     """An image with a defect drawn on its product."""
 
     image: Image
-    """Equal to the original outside of the mask."""
+    """Equal to the original outside the mask."""
     mask: Mask
     """(H, W), the pixels that changed; inside the product."""
     kind: str

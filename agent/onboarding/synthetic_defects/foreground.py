@@ -37,14 +37,14 @@ product."""
 def estimate_foreground(image: Image, box: tuple[int, int, int, int] | None = None) -> Mask:
     """(H, W) True on the product; everywhere for a surface that fills the image.
 
-    The colours of the border are the background's. What is far from all of them, in one piece and without
-    holes, is the product. If border and middle do not differ, or what differs is in shreds, the whole image
-    is the product.
+    The colours of the border are the background's. A region far from all of them, in one piece and without
+    holes, is the product. If border and middle do not differ, or the regions that differ are scattered, the
+    whole image is the product.
 
     Args:
-        image: (H, W, 3) RGB. box: x0, y0, x1, y1 in pixels if a detector located the product. The outline is
-        sought inside it; without
-            an outline the box itself is the result.
+        image: (H, W, 3) RGB.
+        box: x0, y0, x1, y1 in pixels if a detector located the product. The outline is sought inside it;
+            without an outline the box itself is the result.
     """
     height, width = image.shape[:2]
     if box is not None:
