@@ -28,6 +28,7 @@ def shown() -> dict[str, object]:
     return dict(json.loads(run("recipe", "show", "C", "--json")))
 
 
+@pytest.mark.slow
 def test_loose_parts_are_printed_and_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     product = Product.create("connector", SEED)

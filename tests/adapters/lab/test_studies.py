@@ -127,7 +127,7 @@ def test_a_product_without_a_threshold_gets_one_from_answers() -> None:
 
 
 @given(st.integers(2, 400), st.floats(0.001, 0.1))
-@settings(max_examples=20)
+@settings(max_examples=5)  # each computes hundreds of rates of 100,000 products
 def test_more_parts_tell_more_and_the_best_factor_is_never_worse(samples: int, rate: float) -> None:
     fewer = attainable(samples, rate, 0.3 * rate, 3.0 * rate)
     more = attainable(4 * samples, rate, 0.3 * rate, 3.0 * rate)
@@ -173,7 +173,7 @@ def test_prompt_selection_on_products(study: Studies, shots: str) -> None:
         assert set(one["truth"]) == {"template", one["stand_in"], f"template + {one['stand_in']}"}
         assert one["selection"]["references"] == int(shots)
     assert figures["right"] == 3
-    assert "no language model took part" in result.output
+    assert "no language model took part" in " ".join(result.output.split())
     assert "altogether: right 3 of 3" in (study.folder / "a.md").read_text()
 
 
