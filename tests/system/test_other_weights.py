@@ -25,9 +25,11 @@ pytestmark = pytest.mark.slow
 
 SMALL = "test_vit"
 """A transformer of timm's own tests, in place of the one that the profile names."""
+SHOWN = {"parameters": {"sightline": {"scales": [160]}}}
+"""Images at half the side of the profiles: a slow machine ends in time, too."""
 EDGE: dict[str, dict[str, Any]] = {
     "agent": {"profile": "edge"},
-    "inspection": {"backbone": f"timm:{SMALL}", "parameters": {"sightline": {"scales": [160]}}},
+    "inspection": {"backbone": f"timm:{SMALL}", **SHOWN},
 }
 
 
@@ -61,12 +63,12 @@ def test_a_recipe_made_with_the_bundled_model_runs_under_the_profile_edge(
     folder.mkdir()
     for shot in drawn("gear", 12, every_nth_defective=0, prefix="reference"):
         (folder / f"{shot.frame_id}.jpg").write_bytes(shot.encoded)
-    written = write_config(tmp_path, mosquitto.url, sqlite_url)
+    written = write_config(tmp_path, mosquitto.url, sqlite_url, inspection=SHOWN)
     enrolled = sightline(
         "enroll", "--sku", "gear", "--name", "gear", "--references", folder, "--config", written
     )
     assert enrolled.returncode == 0, enrolled.stderr
-    agent = start_agent(mosquitto.url, sqlite_url)
+    agent = start_agent(mosquitto.url, sqlite_url, inspection=SHOWN)
     with Subscriber(mosquitto.url, "factory/sightline/+/status") as customer:
         customer.wait_for(lambda s: bool(s.of("status")), 60, "the agent's birth")
     inspected(mosquitto, list(drawn("gear", 8, prefix="bundled")))
