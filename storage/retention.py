@@ -254,7 +254,7 @@ class SqlRetention:
         with self._database.read() as connection:
             in_use = _in_use(connection, paths)
         pruned = Pruned()
-        for some in _grouped(sorted(paths - in_use), chunk):
+        for some in grouped(sorted(paths - in_use), chunk):
             with self._database.read() as connection:  # a frame may have become a reference meanwhile
                 references = _references(connection, some)
             for path in some:
@@ -278,7 +278,7 @@ def _beyond(place: _Place) -> ColumnElement[bool]:
     return or_(_columns.received_at > at, and_(_columns.received_at == at, _columns.inspection_id > row))
 
 
-def _grouped(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+def grouped(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     """``items`` in lists of ``size``; the last may be shorter."""
     source = iter(items)
     while group := list(islice(source, size)):
@@ -297,7 +297,7 @@ def _named(paths: Iterable[str | None]) -> set[str]:
 def _in_use(connection: Connection, paths: Iterable[str], but: str = "") -> set[str]:
     """Those of ``paths`` that an inspection other than ``but`` still names."""
     used: set[str] = set()
-    for some in _grouped(paths, _MOST_PARAMETERS):
+    for some in grouped(paths, _MOST_PARAMETERS):
         for column in _PATHS:
             used.update(
                 connection.execute(

@@ -241,16 +241,7 @@ class AlertMessage(OutgoingMessage):
 
 
 def verdict_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the verdict message."""
-    return outgoing_schema(VerdictMessage, "sightline.verdict/1")
-
-
-def alert_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the alert message."""
-    return outgoing_schema(AlertMessage, "sightline.alert/1")
-
-
-def outgoing_schema(model: type[BaseModel], name: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a message as it is sent."""
-    schema = model.model_json_schema(by_alias=True, mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": name, **schema}
+    """The JSON Schema (2020-12) of the verdict message as it is sent."""
+    schema = VerdictMessage.model_json_schema(by_alias=True, mode="serialization")
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, "$id": "sightline.verdict/1", **schema}

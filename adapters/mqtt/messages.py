@@ -16,7 +16,6 @@ from adapters.messages.outgoing import (
     MaskMessage,
     Time,
     VerdictMessage,
-    outgoing_schema,
 )
 from adapters.mqtt.codec import Identifier, OptionalIdentifier, first_error
 from adapters.mqtt.topics import Topics, check_response_topic
@@ -214,11 +213,6 @@ class ReplyMessage(BaseModel):
     error: str | None = Field(description="what went wrong, a sentence")
     agent: AgentMessage
     at: Time
-
-
-def reply_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the reply."""
-    return outgoing_schema(ReplyMessage, "sightline.reply/1")
 
 
 class MqttReplier:

@@ -18,11 +18,6 @@ def areas(boxes: Boxes) -> NDArray[np.float64]:
     return np.asarray(widths * heights, dtype=np.float64)
 
 
-def relative_areas(boxes: Boxes, width: int, height: int) -> NDArray[np.float64]:
-    """(n,) areas as shares of an image's, (w / W) (h / H) (METHODS section 3.2)."""
-    return areas(boxes) / (width * height)
-
-
 def clamp(boxes: Boxes, width: int, height: int) -> NDArray[np.float32]:
     """The boxes cut to the image; a box beyond its border becomes a line or a point."""
     corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)

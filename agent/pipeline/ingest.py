@@ -64,9 +64,9 @@ class FrameIngest:
         light = replace(delivery, payload=b"")
         try:
             frame = self._decoder.decode(delivery)
-            work = WorkItem(light, frame.identity, frame=frame, admitted=started)
+            work = WorkItem(light, frame.identity, frame=frame)
         except FrameError as error:
-            work = WorkItem(light, error.identity, admitted=started).fail(error.reason)
+            work = WorkItem(light, error.identity).fail(error.reason)
         work.decoded = self._monotonic()
         work.decode_ms = (work.decoded - started) * 1000.0
         work.queue_ms = max(0.0, (started - delivery.arrived) * 1000.0)

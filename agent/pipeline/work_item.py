@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -23,7 +22,6 @@ class WorkItem:
     prepared: Prepared | None = None
     result: InspectionResult | None = None
     inspection_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    admitted: float = field(default_factory=time.monotonic)
     decoded: float | None = None
     """When it was decoded, on the monotonic clock."""
     decode_ms: float = 0.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import func, select, update
@@ -16,6 +15,7 @@ from storage.database import Database
 from storage.media import MediaFolder
 from storage.media_audit.report import YOUNG_S, MediaReport
 from storage.media_audit.walk import INCOMING, MEDIA_COLUMNS, PATH, Part, look_at, parts
+from storage.retention import grouped
 
 _CHUNK = 200
 _BLOCK = 1 << 20
@@ -68,13 +68,13 @@ class MediaCheck:
         for part in parts(self._root, self._database):
             self._count(part, report)
             old = (path for path in _orphans(part) if part.files[path].modified < before)
-            for some in _grouped(old):
+            for some in grouped(old, _CHUNK):
                 named = self._named_again(some)
                 for path in some:
                     size = None if path in named else media.remove(path, before)
                     if size is not None:
                         report.orphans.add(path, size)
-            for some in _grouped(self._missing(part)):
+            for some in grouped(self._missing(part), _CHUNK):
                 self._let_go(some, report)
                 for path in some:
                     self._add_references(path, report)
@@ -180,12 +180,6 @@ class MediaCheck:
 
 def _orphans(part: Part) -> Iterator[str]:
     yield from sorted(part.files.keys() - part.named)
-
-
-def _grouped(items: Iterable[str]) -> Iterator[list[str]]:
-    source = iter(items)
-    while group := list(islice(source, _CHUNK)):
-        yield group
 
 
 def _digest(file: Path) -> str:

@@ -14,7 +14,6 @@ from adapters.simulator import Part, Product, Run, SimulatedCamera, Station
 FIRST_SEED = 1_000_000
 """Training uses seeds below it: no training run has seen what the demonstration shows."""
 
-SITE = "demo"
 IMAGE_SIZE = 480
 REJECT_FRACTION = 0.28
 SHOTS = 12

@@ -20,6 +20,7 @@ from adapters.cli.demo.factory import Production
 from adapters.cli.demo.plan import Key, Plan, Shot
 from adapters.cli.demo.sheet import Row, choose_cards, contact_sheet
 from agent import __version__
+from agent.calibration.proposal import auroc
 from agent.ports import MediaStore
 
 if TYPE_CHECKING:
@@ -70,25 +71,13 @@ def tally(published: Iterable[Key], rows: Iterable[Key], messages: Iterable[Key]
     return Tally(lost, extra)
 
 
-def auroc(truths: Sequence[str], scores: Sequence[float]) -> float | None:
-    """Area under the ROC curve of defective against good; None if one of them is missing."""
-    if len(set(truths)) < 2:
-        return None
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score([truth == "defective" for truth in truths], scores))
-
-
 def auroc_by_sku(judged: Iterable[Judged], *, few_shot: bool) -> dict[str, float]:
-    """Of each SKU that was judged with references (``few_shot``) or without any."""
-    groups: dict[str, list[Judged]] = {}
+    """The AUROC of each SKU with both truths that was judged with references (``few_shot``) or without."""
+    scores: dict[str, dict[str, list[float]]] = {}
     for one in judged:
         if (one.shots > 0) == few_shot and one.score is not None:
-            groups.setdefault(one.sku, []).append(one)
-    areas = {
-        sku: auroc([one.truth for one in group], [one.score or 0.0 for one in group])
-        for sku, group in groups.items()
-    }
+            scores.setdefault(one.sku, {truth: [] for truth in TRUTHS})[one.truth].append(one.score)
+    areas = {sku: auroc(found["good"], found["defective"]) for sku, found in scores.items()}
     return {sku: area for sku, area in sorted(areas.items()) if area is not None}
 
 

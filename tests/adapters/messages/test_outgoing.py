@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.images.identity import parse_time
-from adapters.messages.outgoing import alert_schema, rfc3339, verdict_schema
+from adapters.messages.outgoing import rfc3339, verdict_schema
 from tests.adapters.messages.examples import CONTRACT
 
 
@@ -20,7 +20,7 @@ def test_the_schemas_name_the_fields() -> None:
     assert schema["required"] == CONTRACT
     inspected_at = schema["properties"]["inspected_at"]
     assert (inspected_at["type"], inspected_at["format"]) == ("string", "date-time")
-    assert alert_schema()["$id"] == "sightline.alert/1"
+    assert schema["$id"] == "sightline.verdict/1"
     json.dumps(schema)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.methods.boxes import areas, clamp, non_maximum_suppression, relative_areas, select, suppress
+from agent.methods.boxes import areas, clamp, non_maximum_suppression, select, suppress
 from agent.ports import Detections
 
 
@@ -70,7 +70,6 @@ def test_areas_and_clamping() -> None:
     inside = clamp(boxes, 20, 10)
     assert inside.tolist() == [[0, 2, 5, 10], [20, 10, 20, 10], [8, 8, 2, 2]]
     assert areas(inside).tolist() == [40, 0, 0]
-    assert relative_areas(inside, 20, 10).tolist() == [0.2, 0, 0]
 
 
 def test_detections_keep_their_phrases() -> None:

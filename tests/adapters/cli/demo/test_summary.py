@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from adapters.cli.demo.report import (
     Judged,
     Tally,
-    auroc,
     auroc_by_sku,
     confusion,
     percentile,
@@ -44,13 +43,9 @@ def test_a_frame_without_its_message_is_lost_and_a_second_message_is_a_duplicate
     assert tally([a, b], [a, b], [a, a]) == Tally(lost=1, duplicated=1)
 
 
-def test_auroc_of_separated_scores_is_one() -> None:
-    assert auroc(["good", "defective", "good"], [0.1, 0.9, 0.2]) == 1.0
-
-
 @given(st.lists(st.floats(0, 1), min_size=1))
 def test_auroc_needs_both_truths(scores: list[float]) -> None:
-    assert auroc(["good"] * len(scores), scores) is None
+    assert auroc_by_sku([judged("good", "PASS", score) for score in scores], few_shot=True) == {}
 
 
 def test_auroc_is_reported_for_each_sku_by_whether_it_had_references() -> None:
