@@ -11,7 +11,7 @@ from agent.domain.errors import FrameError, SightlineError
 from agent.domain.frame import MEDIA_TYPE_OF, Camera, Delivery, DeliveryKind, Frame
 from agent.ports import FrameDecoder
 
-_FILES = Camera("local", "files", "command-line")
+_FILES = Camera("local", "files", "cli")
 
 
 @dataclass(frozen=True, slots=True)

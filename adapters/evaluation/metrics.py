@@ -183,7 +183,7 @@ class PixelHistogram:
 
     @property
     def auroc_slack(self) -> float:
-        """The most that the AUROC could move if pixels of one level were told apart."""
+        """The most that the AUROC could move if pixels of one level were distinguished."""
         tied = (self.positives * self.negatives.astype(np.float64)).sum()
         return float(0.5 * tied / (float(self.positives.sum()) * float(self.negatives.sum())))
 

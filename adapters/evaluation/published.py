@@ -74,7 +74,7 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
         ]
     ),
 }
-"""The categories of each published dataset: what a dataset is, is told by them and not by its layout."""
+"""The categories of each published dataset: they define a dataset, and not its layout."""
 
 
 @dataclass(frozen=True, slots=True)

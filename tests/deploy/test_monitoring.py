@@ -52,7 +52,7 @@ def queries() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     file = tmp_path_factory.mktemp("database") / "history.db"
     file.touch()
     source = ObservedAgent(database_file=file).source()
@@ -65,23 +65,23 @@ def test_expressions_are_read_as_prometheus_reads_them() -> None:
     assert metrics_of("free < 2 * reserve and on (instance) up == 0") == {"free", "reserve"}
 
 
-def test_alerts_ask_only_for_what_is_told(told: set[str]) -> None:
+def test_alerts_ask_only_for_what_is_told(served: set[str]) -> None:
     for rule in rules():
         asked = metrics_of(rule["expr"])
-        assert asked <= told, (rule["alert"], asked - told)
+        assert asked <= served, (rule["alert"], asked - served)
 
 
-def test_the_dashboard_asks_only_for_what_is_told(told: set[str]) -> None:
+def test_the_dashboard_asks_only_for_what_is_told(served: set[str]) -> None:
     for query in queries():
         asked = metrics_of(query)
         assert asked, query
-        assert asked <= told, (query, asked - told)
+        assert asked <= served, (query, asked - served)
 
 
-def test_the_table_for_people_names_every_metric(told: set[str]) -> None:
+def test_the_table_for_people_names_every_metric(served: set[str]) -> None:
     text = (DEPLOY / "prometheus" / "README.md").read_text()
     documented = set(re.findall(r"^\| `(sightline_\w+)` \|", text, flags=re.MULTILINE))
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told if name.startswith("sightline_")}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in served if name.startswith("sightline_")}
     assert documented == families
 
 

@@ -169,11 +169,11 @@ def test_what_each_user_may_publish(broker: tuple[int, Path], user: str) -> None
     with Client(*_as(broker, WITNESS)) as witness, Client(*_as(broker, user)) as client:
         witness.subscribe(*TOPICS)
         witness.drain()
-        told = {topic for topic in sorted(TOPICS) if client.publish(topic, b"forged")}
+        taken = {topic for topic in sorted(TOPICS) if client.publish(topic, b"forged")}
         witness.subscribe("nothing")
         passed = {topic for topic, payload in witness.drain() if payload == b"forged"}
     assert passed == WRITES[user]
-    assert told == WRITES[user]
+    assert taken == WRITES[user]
 
 
 @pytest.mark.parametrize("user", sorted(READS))

@@ -84,7 +84,7 @@ class Bright:
 
 
 class Watcher:
-    """Writes down what it is told."""
+    """Writes down its calls."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int, int, int]] = []

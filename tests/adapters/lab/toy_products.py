@@ -33,9 +33,9 @@ def toy_line(monkeypatch: pytest.MonkeyPatch, numbers: int = 2) -> LinePool:
         images[2 * pair], images[2 * pair + 1] = good, bad
         masks[2 * pair + 1, top : top + 16, left : left + 16] = 255
         for defect in (None, "hole"):
-            told = [f"a {FAMILIES[family]}" if defect is None else f"a {FAMILIES[family]} with a hole"]
+            captions = [f"a {FAMILIES[family]}" if defect is None else f"a {FAMILIES[family]} with a hole"]
             visibility = None if defect is None else 1.0
-            records.append(Record(FAMILIES[family], FAMILIES[family], defect, told, "fixed", visibility))
+            records.append(Record(FAMILIES[family], FAMILIES[family], defect, captions, "fixed", visibility))
     return LinePool(images, masks, records)
 
 
