@@ -97,7 +97,7 @@ def evaluate(
 
     Raises:
         ConfigurationError: a category has too few good images for a draw, or a mask is unreadable.
-        ModelError: the method gave a score or a map that is no number.
+        ModelError: the method gave a score or a map that is not a number.
         RecipeError: the method cannot score without references.
     """
     seeds = options.seeds if options.shots else (0,)

@@ -84,7 +84,7 @@ def read_mask(path: Path, *, above: int = 0) -> Mask:
     turn to black; of several channels the highest counts, transparency does not.
 
     Raises:
-        ConfigurationError: the file is missing or is no image.
+        ConfigurationError: the file is missing or is not an image.
     """
     try:
         with Pillow.open(path) as opened:

@@ -69,7 +69,7 @@ def test_calibration_with_answers_adds_a_table_and_changes_nothing_else(study: S
     assert figures == plain
     assert list(answers["products"]) == list(plain["products"])
     for name, product in answers["products"].items():
-        assert product["thresholds"] == [plain["products"][name]["threshold"]], "ten frames are no stage"
+        assert product["thresholds"] == [plain["products"][name]["threshold"]], "ten frames are not a stage"
         assert product["alarms"] == {"hits": plain["products"][name]["good"]["FAIL"], "of": 6}
         assert (product["alarms_settled"]["of"], product["false_alarm_rate_settled"]) == (0, None)
     before, after = ((study.folder / name).read_text() for name in ("a.md", "b.md"))
