@@ -154,7 +154,7 @@ def checked_nouns(answer: NounsAnswer, name: str | None = None) -> Checked[tuple
             nouns,
             "nouns",
             ledger,
-            lambda noun: None if _related(noun, plain) else "another product than its name means",
+            lambda noun: None if _related(noun, plain) else "another product than its name says",
         )
     nouns = at_most(nouns, MOST_NOUNS, "nouns", ledger)
     require(len(nouns), 1, "nouns", ledger)
