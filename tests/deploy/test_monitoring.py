@@ -131,4 +131,4 @@ def test_the_image_and_the_unit_ask_the_agent_itself() -> None:
     assert "Type=notify" in unit
     watchdog = re.search(r"^WatchdogSec=(\d+)$", unit, flags=re.MULTILINE)
     assert watchdog is not None
-    assert timedelta(seconds=int(watchdog[1])) >= timedelta(seconds=30), "a swapping machine is not a dead agent"
+    assert timedelta(seconds=int(watchdog[1])) >= timedelta(seconds=30), "swapping is not death"
