@@ -70,9 +70,7 @@ def mailbox(broker: Mosquitto, site: str) -> Iterator[Mailbox]:
     client.loop_stop()
 
 
-def test_it_inspects_until_it_is_stopped(
-    sightline: CommandLine, mosquitto: Mosquitto, gears: Gears
-) -> None:
+def test_it_inspects_until_it_is_stopped(sightline: CommandLine, mosquitto: Mosquitto, gears: Gears) -> None:
     site = f"site-{uuid.uuid4().hex[:8]}"
     options = (
         "--set",
