@@ -112,7 +112,10 @@ class SqlRetention:
         for verdict in order:
             place: _Place | None = None
             behind = False  # rows before ``place`` still name files that were already deleted
-            while not (enough() or stop()):
+            while True:
+                # For good: otherwise a writer that takes the room meanwhile costs images of the next verdict.
+                if enough() or stop():
+                    return pruned + sacrificed
                 found = self._due(verdict, None, place, chunk)
                 if not found:
                     break

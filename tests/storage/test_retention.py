@@ -24,6 +24,7 @@ from storage.views import VIEWS
 from tests.storage.examples import NOON, bolt_recipe, inspected, message
 
 DAY = timedelta(days=1)
+PASS, FAIL = Verdict.PASS, Verdict.FAIL
 KEEP = {"PASS": 7 * DAY, "FAIL": 90 * DAY, "REVIEW": 90 * DAY, "ERROR": 30 * DAY}
 
 
@@ -282,6 +283,14 @@ def test_removing_and_storing_at_once_always_leaves_the_file(tmp_path: Path) -> 
             assert removed.result() in (None, len(content))
             assert media.get(path) == content
     assert list((tmp_path / ".incoming").iterdir()) == []
+
+
+def test_once_there_is_room_no_other_verdict_pays_for_what_takes_it_meanwhile(shop: Shop) -> None:
+    kept = {name: shop.frame(name, 8 * DAY, verdict) for name, verdict in (("f", FAIL), ("p2", PASS))}
+    shop.frame("p1", 9 * DAY, PASS)
+    answers = iter([False, True])
+    assert shop.retention.release([PASS, FAIL], lambda: next(answers, False), now=shop.now, chunk=1).rows == 1
+    assert shop.images() == {"p1": None, **kept}
 
 
 def test_where_a_chunk_is_refused_the_files_of_those_before_it_are_gone(shop: Shop) -> None:
