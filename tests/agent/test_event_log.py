@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 
-from adapters.mqtt.messages import MqttMessageComposer
-from adapters.mqtt.sink import MqttSink
-from adapters.mqtt.topics import Topics
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.event_log import CAPACITY, MOST_CAMERAS, SUMMARY_EVERY_S, EventLog
-from agent.ports import OutboxMessage
+from agent.event_log import CAPACITY, MOST_CAMERAS, SUMMARY_EVERY_S
 from agent.telemetry import Counters
-from storage import SqlHistory
 from tests.support.factory import Rooms
 from tests.support.loopback import CAMERA, LoopbackTransport
-
-
-class AwayHistory(SqlHistory):
-    away = False
-
-    def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
-        if self.away:
-            raise StorageError("the database is away")
-        super().record_event(event, messages)
+from tests.support.parts import AwayHistory, mqtt_event_log
 
 
 class Bench:
@@ -38,9 +24,7 @@ class Bench:
         self.now = 1000.0
         self.transport = LoopbackTransport()
         self.transport.start(lambda delivery: None)
-        composer = MqttMessageComposer(Topics(site="plant", agent="cell-7"), "1")
-        mqtt = MqttSink(self.transport, composer)
-        self.log = EventLog(self.history, (mqtt,), self.counters, direct=(mqtt,), monotonic=lambda: self.now)
+        self.log = mqtt_event_log(self.history, self.transport, self.counters, monotonic=lambda: self.now)
 
     def report(self, kind: str, message: str = "", alert: Camera | None = None) -> None:
         camera = None if alert is None else str(alert)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from adapters.images.decoder import PayloadDecoder
+from adapters.mqtt.messages import MqttMessageComposer
+from adapters.mqtt.sink import MqttSink, PublishesMessages
+from adapters.mqtt.topics import Topics
 from agent.domain.camera_rules import CameraRulebook, CameraRules, Overload
 from agent.domain.errors import StorageError
 from agent.domain.events import Event
@@ -14,8 +18,9 @@ from agent.domain.inspection import Feedback
 from agent.event_log import EventLog
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.superseded import SupersededFrames
-from agent.ports import Entry, OutboxMessage
+from agent.ports import Entry, History, OutboxMessage
 from agent.telemetry import Counters
+from storage import SqlHistory
 
 
 @dataclass
@@ -46,6 +51,25 @@ class MemoryHistory:
 
     def record_feedback(self, feedback: Feedback) -> bool:
         return False
+
+
+class AwayHistory(SqlHistory):
+    """Records no event while it is ``away``."""
+
+    away = False
+
+    def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
+        if self.away:
+            raise StorageError("the database is away")
+        super().record_event(event, messages)
+
+
+def mqtt_event_log(
+    history: History, transport: PublishesMessages, counters: Counters | None = None, **options: Any
+) -> EventLog:
+    """An event log of the agent ``cell-7`` whose alerts go out over ``transport``, and directly at need."""
+    mqtt = MqttSink(transport, MqttMessageComposer(Topics("plant", "cell-7"), "1"))
+    return EventLog(history, (mqtt,), counters or Counters(), direct=(mqtt,), **options)
 
 
 class Superseding:

@@ -9,13 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.mqtt.messages import MqttMessageComposer
-from adapters.mqtt.sink import MqttSink
-from adapters.mqtt.topics import Topics
 from agent.domain.calibration import Calibration
 from agent.domain.camera_rules import CameraRulebook, CameraRules
 from agent.domain.errors import StorageError
-from agent.domain.events import Event
 from agent.domain.frame import Delivery, DeliveryKind, FrameIdentity
 from agent.domain.inspection import Inspection
 from agent.domain.recipe import template_recipe
@@ -31,26 +27,17 @@ from agent.monitors.sequence_gaps import (
     SequenceGapOptions,
     SequencePolicy,
 )
-from agent.ports import OutboxMessage
 from agent.ports.disk import Space
 from agent.telemetry import Counters
 from storage import SqlHistory, SqlRetention
 from tests.support.factory import Rooms
 from tests.support.loopback import CAMERA, LoopbackTransport
+from tests.support.parts import AwayHistory, mqtt_event_log
 from tests.support.plant import AGENT
 from tests.support.schedule import ManualSchedule
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 KINDS = {"drift", "burst", "gap", "silent", "disk-full"}
-
-
-class AwayHistory(SqlHistory):
-    away = True
-
-    def record_event(self, event: Event, messages: Sequence[OutboxMessage] = ()) -> None:
-        if self.away:
-            raise StorageError("the database is locked")
-        super().record_event(event, messages)
 
 
 class FullDisk:
@@ -77,9 +64,9 @@ def inspection(number: int, verdict: Verdict, score: float) -> Inspection:
 def test_drift_burst_gap_timeout_and_disk_are_stored_and_published(rooms: Rooms, refusals: int) -> None:
     """Once, twice, or each second for a minute."""
     history = AwayHistory(rooms.database, agent_id="cell-7", agent_version="1")
+    history.away = True
     transport, counters, now = LoopbackTransport(), Counters(), [0.0]
-    mqtt = MqttSink(transport, MqttMessageComposer(Topics("plant", "cell-7"), "1"))
-    log = EventLog(history, (mqtt,), counters, direct=(mqtt,))
+    log = mqtt_event_log(history, transport, counters)
     _drift_and_burst(log)
     _gap(history, log, counters)
     _timeout(transport, log, counters, now)

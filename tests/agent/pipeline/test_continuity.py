@@ -9,13 +9,9 @@ from typing import Any
 
 import pytest
 
-from adapters.mqtt.messages import MqttMessageComposer
-from adapters.mqtt.sink import MqttSink
-from adapters.mqtt.topics import Topics
 from agent.domain.camera_rules import CameraRulebook, CameraRules, Overload
 from agent.domain.errors import StorageError
 from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity
-from agent.event_log import EventLog
 from agent.monitors.camera_timeout import AWAY_AFTER_S, CameraTimeoutMonitor
 from agent.monitors.sequence_gaps import (
     NumberSource,
@@ -26,7 +22,7 @@ from agent.monitors.sequence_gaps import (
 from agent.telemetry import Counters
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import CAMERA, LoopbackTransport, Sent
-from tests.support.parts import MemoryHistory
+from tests.support.parts import MemoryHistory, mqtt_event_log
 from tests.support.plant import GatedFade, Plant, frame
 
 Build = Callable[..., Plant]
@@ -102,15 +98,9 @@ def test_shadow_cameras_alarm_nobody(build: Build) -> None:
     assert alerts(plant, "gap") == []
 
 
-def loopback_log(history: MemoryHistory) -> EventLog:
-    """An event log whose alerts go into ``history`` with their events."""
-    mqtt = MqttSink(LoopbackTransport(), MqttMessageComposer(Topics("plant", "cell-7"), "1"))
-    return EventLog(history, (mqtt,), Counters())
-
-
 def test_a_gap_that_storage_refuses_is_stored_later() -> None:
     history, time = MemoryHistory(refuses=True), [0.0]
-    log = loopback_log(history)
+    log = mqtt_event_log(history, LoopbackTransport())
     monitor = SequenceGapMonitor(PROMPT, history, log, Counters(), CameraRulebook(), clock=lambda: time[0])
     for number in (1, 3):
         monitor.note(monitor.numbered(FrameIdentity(CAMERA, "x", sequence=number)))
@@ -138,7 +128,7 @@ class _Monitored:
         self.transport = LoopbackTransport()
         self.transport.start(lambda delivery: None)
         self.history = MemoryHistory()
-        self.log = loopback_log(self.history)
+        self.log = mqtt_event_log(self.history, self.transport)
         rules = CameraRules(timeout_s=60.0, shadow=shadow)
         named = {f"{camera.line}/{camera.camera}": rules for camera in expected}
         self.monitor = CameraTimeoutMonitor(
