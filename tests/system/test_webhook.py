@@ -101,7 +101,9 @@ def test_a_receiver_in_trouble_delays_no_verdict_and_loses_no_message(
             receiver.status = 500
             inspect(failing)
             assert receiver.accepted == []
-            assert waiting(sqlite_url, "webhook:mes") == len(published) - len(set(frame_ids(first.accepted)))
+            unseen = len(published) - len(set(frame_ids(first.accepted)))
+            # The connection may have been cut before the answer to the last one reached the agent.
+            assert waiting(sqlite_url, "webhook:mes") in (unseen, unseen + 1)
             agent.kill()
 
             receiver.status = 400
