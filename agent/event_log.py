@@ -132,7 +132,7 @@ class EventLog:
                 try:
                     self._history.record_event(entry.event, entry.unsent())
                 except StorageError:
-                    self.alert_directly()
+                    self._alert_directly()
                     raise
                 with self._lock:
                     if self._waiting and self._waiting[0] is entry:  # otherwise it was dropped meanwhile
@@ -140,6 +140,14 @@ class EventLog:
 
     def alert_directly(self) -> None:
         """Publish the alerts of waiting events once each, because storage refuses. Never raises."""
+        if not self._flushing.acquire(blocking=False):
+            return  # another thread stores them, or alerts directly itself
+        try:
+            self._alert_directly()
+        finally:
+            self._flushing.release()
+
+    def _alert_directly(self) -> None:
         with self._lock:
             entries = list(self._waiting)
         for entry in entries:

@@ -254,8 +254,7 @@ class DiskSpaceMonitor:
 
     def _make_room(self, *, refused: bool) -> None:
         """Delete images up to the goal. After a refused write, delete at least one chunk even if the disk
-        reports
-        room: it may lack inodes, or its owner may have a quota."""
+        reports room: it may lack inodes, or its owner may have a quota."""
         parts = self._parts
         if self._state("media") is DiskState.FULL and parts.disks.drop_ballast():
             self._store()  # while there is room for it
