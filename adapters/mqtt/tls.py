@@ -187,10 +187,11 @@ def _network(error: OSError, options: BrokerOptions) -> str:
             "broker.url"
         )
     if isinstance(error, ConnectionError) and options.secure:
-        return (
-            "what answers there hung up during the TLS handshake; if it speaks no TLS, write mqtt:// or "
-            "name the broker's TLS port in broker.url"
-        )
+        mend = "if it speaks no TLS, write mqtt:// or name the broker's TLS port in broker.url"
+        if options.tls.cert is None:
+            # TLS 1.3 asks for one after the handshake: the reset may overtake the alert that asks.
+            mend = f"if it asks for a client certificate, set broker.tls.cert and broker.tls.key; {mend}"
+        return f"what answers there hung up during the TLS handshake; {mend}"
     if isinstance(error, TimeoutError):
         return "nothing answers there; check host and port in broker.url, and the firewall"
     return f"{error.strerror or error}; check broker.url and the network"

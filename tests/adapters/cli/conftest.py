@@ -53,7 +53,7 @@ class CommandLine:
 def sightline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """The command line; the working directory is ``tmp_path``."""
     monkeypatch.chdir(tmp_path)
-    for name in ("SIGHTLINE_BROKER__URL", "SIGHTLINE_DATABASE__URL"):
+    for name in ("SIGHTLINE_BROKER__URL", "SIGHTLINE_DATABASE__URL", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     return CommandLine(tmp_path)
 
