@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 
@@ -12,8 +13,11 @@ logger = logging.getLogger(__name__)
 class Backoff:
     """Pauses in seconds, each twice as long as the one before, up to a limit. Not thread-safe."""
 
-    def __init__(self, first_s: float, longest_s: float) -> None:
+    def __init__(self, first_s: float, longest_s: float, jitter: random.Random | None = None) -> None:
+        """With ``jitter`` each pause is drawn from the upper half of its step, so that many agents do not
+        return in the same instant."""
         self._first_s = first_s
+        self._jitter = jitter
         self._longest_s = longest_s
         self._next_s = first_s
         self.failures = 0
@@ -23,7 +27,7 @@ class Backoff:
         """Count a failure. Returns the seconds to wait."""
         pause_s, self._next_s = self._next_s, min(self._longest_s, 2.0 * self._next_s)
         self.failures += 1
-        return pause_s
+        return pause_s if self._jitter is None else self._jitter.uniform(pause_s / 2.0, pause_s)
 
     def succeeded(self) -> None:
         """Begin again with the first pause."""

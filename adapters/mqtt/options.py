@@ -1,9 +1,7 @@
-"""``BrokerOptions``: how to reach a broker; ``backoff``: the delays between attempts."""
+"""``BrokerOptions``: how to reach a broker."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -116,14 +114,3 @@ class BrokerOptions:
                     f"the password file {self.password_file} cannot be read: {error}"
                 ) from None
         return user, password
-
-
-def backoff(minimum_s: float, maximum_s: float, source: random.Random) -> Iterator[float]:
-    """Delays before each attempt to reconnect, in seconds: doubling, with jitter.
-
-    Each is drawn from the upper half of its step, so that many agents do not return in the same instant.
-    """
-    step = minimum_s
-    while True:
-        yield source.uniform(step / 2, step)
-        step = min(step * 2, maximum_s)

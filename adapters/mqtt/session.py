@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,10 +14,11 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from adapters.mqtt.connection import MQTT5, MQTT311, NAMES, Connection, Ended
-from adapters.mqtt.options import BrokerOptions, backoff
+from adapters.mqtt.options import BrokerOptions
 from adapters.mqtt.publish_queue import PublishPacket, Ticket
 from agent.domain.errors import SightlineError, TransportError
 from agent.telemetry import Counters
+from agent.threads import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,8 @@ class Session:
     # ---------------------------------------------------------------------------------- the thread
 
     def _keep(self) -> None:
-        delays = self._delays()
+        options = self.options
+        backoff = Backoff(options.backoff_min_s, options.backoff_max_s, random.Random())
         short = 0
         while not self._stop.is_set():
             start = time.monotonic()
@@ -143,7 +145,7 @@ class Session:
                 break
             short = short + 1 if ended.accepted and time.monotonic() - start < _SHORT_S else 0
             if ended.accepted and not short:
-                delays = self._delays()
+                backoff.succeeded()
             if short >= _SHORT_LIVES:
                 # Many brokers disconnect the older of two clients with one id and give no reason.
                 ended = replace(
@@ -152,15 +154,12 @@ class Session:
                     f"uses the client id {self.options.client_id!r}, give each its own",
                 )
                 self.last_error = ended.reason
-            delay = next(delays)
+            delay = backoff.failed()
             self._counters.add("mqtt_connections_lost" if ended.accepted else "mqtt_connection_failures")
             logger.warning(
                 "no connection to %s: %s; next attempt in %.1f s", self.options.address, ended.reason, delay
             )
             self._stop.wait(delay)
-
-    def _delays(self) -> Iterator[float]:
-        return backoff(self.options.backoff_min_s, self.options.backoff_max_s, random.Random())
 
     def _connect_once(self) -> Ended:
         """One connection, in the newest version that the broker takes."""
