@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, the services' fixtures, the marker ``lab``, and which services ran."""
+"""One thread, the services' fixtures, the markers ``lab`` and ``system``, and which services ran."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ import pytest
 
 LABORATORY = Path(__file__).parent / "adapters" / "lab"
 """All tests below it have the marker ``lab``."""
+SYSTEM = Path(__file__).parent / "system"
+"""All tests below it start a whole agent and have the marker ``system``."""
 
 SERVICE_FIXTURES = {
     "tests.fixtures.mosquitto": "mosquitto",
@@ -141,10 +143,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Training and evaluation of models at length belong to ``make test-lab``."""
+    """Training and evaluation of models at length belong to ``make test-lab``; whole agents are slow."""
     for item in items:
         if item.path.is_relative_to(LABORATORY):
             item.add_marker(pytest.mark.lab)
+        if item.path.is_relative_to(SYSTEM):
+            item.add_marker(pytest.mark.system)
 
 
 def pytest_report_header() -> list[str]:

@@ -57,6 +57,7 @@ def test_what_storage_refuses_is_stored_later_in_its_order(rooms: Rooms) -> None
     assert [kind for kind, _camera in bench.events()] == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_too_many_events_are_counted_and_not_kept(rooms: Rooms) -> None:
     bench = Bench(rooms)
     for number in range(CAPACITY + 10):

@@ -26,6 +26,7 @@ def test_what_is_shown_loads_as_the_same_settings(tmp_path: Path) -> None:
     assert load(file).settings == loaded.settings
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30))
 def test_any_text_survives_being_shown(text: str) -> None:
     settings = load(environ={"SIGHTLINE_MODELS__CLIP": text}).settings

@@ -103,6 +103,7 @@ def exists(mention: str) -> bool:
     return (ROOT / mention.rstrip("/.")).exists()
 
 
+@pytest.mark.slow
 def test_every_path_that_is_mentioned_exists() -> None:
     gone = {
         f"{path.relative_to(ROOT).as_posix()}: {mention}"

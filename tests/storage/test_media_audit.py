@@ -156,6 +156,7 @@ def test_a_reference_whose_image_is_gone_is_reported_and_never_dropped(
     assert active.references == (reference,)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_changed_is_found_where_every_file_is_read(shop: Shop) -> None:
     path = shop.frame("content")
     (shop.folder / path).write_bytes(b"CONTENT")
@@ -199,6 +200,7 @@ def test_without_a_folder_everything_is_missing_and_nothing_is_repaired(shop: Sh
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_not_mounted_does_not_cost_the_rows_their_images(shop: Shop, tmp_path: Path) -> None:
     """The folder is there, it is only empty, but for what came since."""
     for number in range(FEW + 1):

@@ -31,6 +31,7 @@ def test_a_new_product_is_claimed_once(claims: SqlOnboardingClaims) -> None:
     assert (record.claimed_until, record.updated_at) == (NOON + timedelta(seconds=LEASE_S), NOON)
 
 
+@pytest.mark.slow
 def test_of_many_agents_one_claims(database_url: str) -> None:
     start = threading.Barrier(8)
 
@@ -58,6 +59,7 @@ def _claim_at(url: str, number: int) -> bool:
         return SqlOnboardingClaims(database).claim("bolt", f"later-{number}", LEASE_S, LATER)
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_claims_each_product(database_url: str) -> None:
     code = (
         "import sys; from datetime import UTC, datetime; from storage import Database, SqlOnboardingClaims\n"

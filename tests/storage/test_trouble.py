@@ -71,6 +71,7 @@ def test_a_disk_that_became_read_only_is_named_as_such_and_written_to_later(smal
         assert media.get(media.put(b"image", "jpg")) == b"image"
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_to_whoever_asked(small_disk: Path) -> None:
     database, history = history_at(small_disk / "history.db")
     media = MediaFolder(small_disk / "media")

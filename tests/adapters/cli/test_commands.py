@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import pytest
 import yaml
 from sqlalchemy import text
 
@@ -215,6 +216,7 @@ def test_check_without_anything_installed_but_the_agent(sightline: CommandLine) 
     assert "schema up to date" in sightline("check", *quiet).stdout
 
 
+@pytest.mark.slow
 def test_check_names_everything_that_fails(sightline: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "media").write_text("a file")
     result = sightline(

@@ -137,6 +137,7 @@ def test_published_rows_stand_beside_ours(sightline: CommandLine, tmp_path: Path
     assert "difference |" not in document
 
 
+@pytest.mark.slow
 def test_several_methods_in_one_table(sightline: CommandLine, gears_root: Path) -> None:
     result = sightline(
         *("evaluate", "--dataset", "mvtec", "--root", str(gears_root), "--category", "gear"),

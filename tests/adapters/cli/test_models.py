@@ -69,6 +69,7 @@ def test_a_model_of_the_users_own_is_listed(sightline: CommandLine, tmp_path: Pa
     assert rows["ViT-L-14"]["state"] == "present"
 
 
+@pytest.mark.slow
 def test_pull_brings_what_the_configuration_needs(sightline: CommandLine, server: HubServer) -> None:
     assert "bundled" in sightline("models", "pull").stdout
     server.cut_after = [1000]

@@ -84,6 +84,7 @@ def test_the_same_pixels_as_in_process(good: DecodeWorker) -> None:
         assert other.flags.c_contiguous
 
 
+@pytest.mark.slow
 def test_sizes_up_and_down_and_earlier_images_stay_as_they_are(good: DecodeWorker) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (600, 800), np.uint8)
     large = cv2.resize(noise, (5200, 4200), interpolation=cv2.INTER_NEAREST)
@@ -260,6 +261,7 @@ worker(open(sys.argv[1], "rb").read()) if sys.argv[1] else sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hanging", [False, True])
 def test_no_orphan_stays_when_the_agent_is_killed(tmp_path: Path, hanging: bool) -> None:
     image, mark = tmp_path / "image.jpg", tmp_path / "mark"

@@ -154,6 +154,7 @@ def test_every_known_model_is_complete() -> None:
     assert "e32" not in str(KNOWN["ViT-B-16-plus-240"].repo)
 
 
+@pytest.mark.slow
 def test_equal_digests_mean_equal_features(tmp_path: Path) -> None:
     """What is not as published counts: precision, and a preprocessing that a person chose."""
     plain = load_clip("sightline-tiny", tmp_path)

@@ -54,6 +54,7 @@ def test_segmenters_have_the_published_size(size: str, millions: float) -> None:
     assert _parameters(_without_memory(BUILDERS[size])) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_backbone_of_fade_has_the_published_size() -> None:
     encoder = untrained_clip("ViT-B-16-plus-240")
     assert _parameters(encoder._model) == 208_377_345

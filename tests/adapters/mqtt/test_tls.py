@@ -262,6 +262,7 @@ def checked(
     return finding.detail
 
 
+@pytest.mark.slow
 def test_check_says_the_same(pki: Pki, tmp_path: Path) -> None:
     assert "speaks MQTT 5 by TLS" in checked(pki, tmp_path)
     assert "set broker.tls.ca" in checked(pki, tmp_path, ca=pki.theirs.ca)

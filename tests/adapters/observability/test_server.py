@@ -142,6 +142,7 @@ def test_a_page_that_fails_shows_no_stack(
     assert "internal secret" in caplog.text
 
 
+@pytest.mark.slow
 def test_slow_clients_do_not_keep_the_others_out_for_long(
     agent: ObservedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

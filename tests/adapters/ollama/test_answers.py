@@ -262,6 +262,7 @@ def check_all(value: Any, content: str) -> int:
     return taken
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(PLAUSIBLE | ANYTHING, TEXTS, TEXTS)
 def test_whatever_json_comes_is_checked_or_refused(value: Any, before: str, after: str) -> None:

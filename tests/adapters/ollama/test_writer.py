@@ -435,6 +435,7 @@ def test_sets_that_name_products_are_not_agnostic(ollama: OllamaServer, writer: 
         writer(tries=1).agnostic(20)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(replies=st.lists(PLAUSIBLE | ANYTHING, min_size=1, max_size=3), good=st.sets(st.integers(0, 2)))
 def test_whatever_json_comes_the_end_is_a_sound_description_or_a_reason(

@@ -20,6 +20,7 @@ def settings() -> Settings:
     return load(profile="embedded").settings
 
 
+@pytest.mark.slow
 def test_products_of_one_production_line_are_inspected_by_methods_of_their_own(settings: Settings) -> None:
     inspector = build_inspector(settings)
     part = np.full((64, 64, 3), 128, np.uint8)

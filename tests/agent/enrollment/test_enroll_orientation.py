@@ -47,6 +47,7 @@ def enrolled(inspector: Inspector, images: list[Image], **parameters: Parameter)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["connector", "screw"])
 def test_loose_parts_are_memorised_rotated_and_the_recipe_holds_it(bundled: Inspector, family: str) -> None:
     made = enrolled(bundled, parts(family, Station.loose(SEED)))
@@ -109,6 +110,7 @@ def test_without_a_policy_nothing_is_examined(bundled: Inspector) -> None:
     assert made.recipe.parameters == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["anomaly-dino", "null"])
 def test_methods_that_rotate_references_anyway_or_cannot_are_left_alone(method: str) -> None:
     own = build_inspector(load(profile="embedded", overrides=[f"inspection.method={method}"]).settings)
@@ -119,6 +121,7 @@ def test_methods_that_rotate_references_anyway_or_cannot_are_left_alone(method: 
     assert made.recipe.parameters == {}
 
 
+@pytest.mark.slow
 def test_degrees_of_the_configuration_stand_for_all_products() -> None:
     settings = load(profile="embedded", overrides=["references.rotations=[90, 180, 270]"]).settings
     own = build_inspector(settings)

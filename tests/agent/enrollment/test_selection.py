@@ -67,6 +67,7 @@ def test_among_many_the_copies_are_found_by_their_thumbnails() -> None:
     assert [(each.index, each.original) for each in found] == [(14 + i, f"{i}.png") for i in range(5)]
 
 
+@pytest.mark.slow
 @given(st.integers(0, 9), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0), st.floats(0.9, 1.1))
 @settings(max_examples=25, deadline=None)
 def test_shift_and_light_are_removed(number: int, x: float, y: float, gain: float) -> None:
@@ -105,6 +106,7 @@ def test_few_are_called_unusual_whatever_the_scale(count: int, seed: int, scale:
         assert int(np.argmax(scores)) in found
 
 
+@pytest.mark.slow
 def test_of_good_references_about_one_set_in_a_hundred_has_a_false_report() -> None:
     rng = np.random.default_rng(CHECKED)
     for count in (6, 10, 20, 50):

@@ -294,6 +294,7 @@ class Narrow(BrightestPixel):
         return super().score(images, prepared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
@@ -329,6 +330,7 @@ def test_a_size_that_fits_is_remembered_and_a_larger_one_tried_again_later() -> 
     assert method.batches[-1] == 4, "another process may have let go of its memory"
 
 
+@pytest.mark.slow
 def test_a_frame_for_which_memory_does_not_suffice_alone_is_an_error_and_halves_no_other_batch() -> None:
     method = Narrow(8)
     inspector = Inspector(method)
@@ -357,6 +359,7 @@ def test_memory_that_a_failed_pass_held_is_let_go_before_the_next() -> None:
     assert verdicts == [Verdict.PASS] * 4
 
 
+@pytest.mark.slow
 def test_enrollment_scores_in_smaller_batches_too_and_fails_for_a_frame_that_fits_nowhere() -> None:
     inspector = Inspector(Narrow(3))
     assert len(inspector.score([drawn(0.1)] * 8, [prepared()] * 8)) == 8

@@ -221,6 +221,7 @@ def test_a_persons_words_stay_in_force(start: Start, rooms: Rooms) -> None:
     assert "ollama" in [source for source, _ in sources(plant)]
 
 
+@pytest.mark.slow
 def test_two_agents_describe_a_product_once(rooms: Rooms) -> None:
     with OllamaServer() as ollama:
         writer = OllamaWriter(OllamaOptions(url=ollama.url, tries=1))

@@ -69,6 +69,7 @@ def shop(rooms: Rooms) -> Iterator[Shop]:
     shop.recipe_cache.close()
 
 
+@pytest.mark.slow
 def test_the_decision_is_repeated_with_all_references_and_reported(shop: Shop) -> None:
     first = shop.enroll(Station.loose(SEED), 1)
     assert first.parameters == {}

@@ -40,6 +40,7 @@ def alerts(plant: Plant, kind: str) -> list[dict[str, Any]]:
     return [alert for alert in sent if alert["kind"] == kind]
 
 
+@pytest.mark.slow
 def test_frames_that_never_came_are_reported_with_their_numbers(build: Build) -> None:
     plant = build(gaps=PROMPT)
     plant.inspected(*(frame(seed) for seed in (1, 2, 5)))
@@ -71,6 +72,7 @@ def test_repeated_and_skipped_frames_are_not_missing(build: Build) -> None:
     assert reported(plant, "gap") == []
 
 
+@pytest.mark.slow
 def test_what_is_lost_while_the_agent_is_away_is_reported_after_its_start(build: Build) -> None:
     before = build(gaps=PROMPT)
     before.inspected(frame(1), frame(4))
@@ -82,6 +84,7 @@ def test_what_is_lost_while_the_agent_is_away_is_reported_after_its_start(build:
     assert reported(after, "gap")[1]["details"]["numbers"] == "5-6"
 
 
+@pytest.mark.slow
 def test_a_camera_that_counts_anew_is_an_event_and_no_alert(build: Build) -> None:
     plant = build(gaps=PROMPT)
     plant.inspected(frame(5_000), frame(1), frame(2))
@@ -90,6 +93,7 @@ def test_a_camera_that_counts_anew_is_an_event_and_no_alert(build: Build) -> Non
     assert alerts(plant, "sequence-restart") == []
 
 
+@pytest.mark.slow
 def test_shadow_cameras_alarm_nobody(build: Build) -> None:
     plant = build(gaps=PROMPT, rules=CameraRules(shadow=True))
     plant.inspected(frame(1), frame(3))

@@ -454,6 +454,7 @@ def test_the_end_does_not_wait_for_a_slow_receiver(rooms: Rooms) -> None:
     assert rooms.outbox.depth() > 100
 
 
+@pytest.mark.slow
 def test_a_slow_receiver_is_marked_after_a_second_and_not_after_a_whole_batch(rooms: Rooms) -> None:
     """What is not marked is sent once more after a kill."""
     commit(rooms, *range(40))

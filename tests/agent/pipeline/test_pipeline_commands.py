@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from agent.domain.calibration import Calibration
 from agent.domain.frame import DeliveryKind
 from agent.domain.prompts import PromptSet, PromptSource
@@ -36,6 +38,7 @@ WHOLE = {
 }
 
 
+@pytest.mark.slow
 def test_every_frame_is_judged_wholly_by_one_version(rooms: Rooms) -> None:
     stored = [
         rooms.book.add(recipe(STRICT, PromptSource.TEMPLATE)),

@@ -175,6 +175,7 @@ def test_a_stop_while_the_broker_is_away_ends_and_keeps_the_messages(build: Buil
     assert not plant.pipeline.stuck
 
 
+@pytest.mark.slow
 def test_a_stop_with_a_full_pipeline_and_a_slow_model_ends_and_leaves_the_rest(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=1)

@@ -106,6 +106,7 @@ def test_a_pipeline_that_could_not_be_started_can_be_stopped(rooms: Rooms) -> No
     assert plant.transport.final_status == "stopped"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "failure", [RuntimeError("out of memory"), KeyError("nobody thought of this"), AssertionError()]
 )

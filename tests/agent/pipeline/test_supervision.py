@@ -323,6 +323,7 @@ def test_a_stage_that_hangs_ends_the_pipeline_and_its_frames_do_not_come_again(b
     assert len(later.rows()) == 6
 
 
+@pytest.mark.slow
 def test_waiting_for_storage_is_not_hanging(build: Build, rooms: Rooms) -> None:
     history = FlakyHistory(rooms.database, agent_id="cell-7", agent_version="1")
     history.failures = 10**9

@@ -192,6 +192,7 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path, vit_files: Files) ->
         OpenClipEncoder(tmp_path / "bad.json", vit_files[1], CLIP_PREPROCESSING)
 
 
+@pytest.mark.slow
 def test_importing_the_adapters_loads_no_model_library() -> None:
     code = (
         "import sys, adapters.models.registry\n"
@@ -203,6 +204,7 @@ def test_importing_the_adapters_loads_no_model_library() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_from_files_needs_no_network(vit_files: Files) -> None:
     code = (
         "import socket, sys\n"

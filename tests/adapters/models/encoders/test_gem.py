@@ -120,6 +120,7 @@ def test_the_true_tower_equals_a_slow_reference(
     assert spread > 1e-3, "patches that are all alike would agree whatever GEM did"
 
 
+@pytest.mark.slow
 def test_as_many_tokens_as_at_896_through_a_narrow_tower(
     vit_files: tuple[Path, Path], images: list[Image]
 ) -> None:
