@@ -241,6 +241,7 @@ class OutboxPublisher:
         self._held_back = False
         started = time.monotonic()
         for index, stored in enumerate(messages):
+            self._trying = None  # the message before has been handed over: a death is not its fault
             if self._over():
                 return None
             if time.monotonic() - started > MARK_AFTER_S:

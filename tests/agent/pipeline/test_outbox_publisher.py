@@ -472,3 +472,37 @@ def test_a_slow_receiver_is_marked_after_a_second_and_not_after_a_whole_batch(ro
     bench.run_to_the_end()
     assert rooms.outbox.depth() == 0
     assert bench.transport.topics() == [f"t/{number}" for number in range(40)]
+
+
+@pytest.mark.slow
+def test_a_death_after_a_batch_that_ended_early_is_nobodys_fault(rooms: Rooms) -> None:
+    """Only the message that was being handed over is under suspicion."""
+
+    class Dying(SqlOutbox):
+        asked = 0
+
+        def pending(
+            self, limit: int, excluding: Collection[int] = (), *, sink: str | None = None
+        ) -> Sequence[StoredMessage]:
+            self.asked += 1
+            if self.asked in (2, 4):
+                raise KeyError("odd")
+            return super().pending(limit, excluding, sink=sink)
+
+    commit(rooms, *range(4))
+    bench = Bench(rooms, Dying(rooms.database, agent_id="cell-7"))
+    hold = threading.Event()
+
+    def slow(message: OutboxMessage) -> Exception | None:
+        hold.wait(1.1)
+        return None
+
+    bench.transport.refuse = slow
+    bench.ending.set()
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            bench.publisher.run()
+    assert bench.publisher._deaths == {}
+    bench.publisher.run()
+    assert rooms.outbox.depth() == 0
+    assert rooms.rows("event") == []
