@@ -31,7 +31,7 @@ test-fast: ## the tests without those that take long or start a whole agent: und
 	@.ci/setup dev
 	@$(PYTEST) -m "not lab and not slow and not system" $(ARGS)
 
-test-lab: ## the laboratory's tests: training and evaluation of models; notes what passed in tests/adapters/lab/VERIFIED
+test-lab: ## the laboratory's tests and models of full size; notes what passed in tests/adapters/lab/VERIFIED
 	@.ci/setup dev
 	@$(PYTEST) -m lab $(ARGS)
 	@test -n "$(ARGS)" || $(BIN)/python .ci/lab note

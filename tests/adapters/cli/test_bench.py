@@ -53,7 +53,7 @@ def test_random_weights_need_no_file_and_say_what_they_are(sightline: CommandLin
     assert "mean nothing" in " ".join(shown.stdout.split())
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("method", "models", "size"),
     [

@@ -130,7 +130,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_fade_at_three_scales_stays_under_two_and_a_half_gigabytes_beyond_the_model() -> None:
     """Peak resident memory of one process that scores one image at 240, 448 and 896.

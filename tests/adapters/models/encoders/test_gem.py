@@ -99,7 +99,7 @@ def image() -> Image:
     return np.random.default_rng(3).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 @pytest.mark.parametrize(("size", "blocks"), [(240, 12), (448, 6), (896, 1)])
 def test_the_true_tower_equals_a_slow_reference(
     true_tower: OpenClipEncoder, image: Image, size: int, blocks: int
@@ -135,7 +135,7 @@ def test_as_many_tokens_as_at_896_through_a_narrow_tower(
     assert (fast[0] - slow).abs().max() < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 def test_two_images_through_the_true_tower_equal_one_by_one(
     true_tower: OpenClipEncoder, image: Image
 ) -> None:
