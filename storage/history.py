@@ -6,10 +6,12 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select
 
+from agent.domain.errors import FrameIdUsedError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, Feedback, Inspection
@@ -48,8 +50,9 @@ class SqlHistory:
     def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
         """Inspections, their defects and messages in one transaction.
 
-        Rows are written by camera and frame id whatever the order of ``entries``. So two agents that received
-        the same frames wait for each other and do not deadlock.
+        If the row of an entry exists, an equal image is the same frame; another image makes the whole call
+        raise :class:`FrameIdUsedError`. Rows are written by camera and frame id whatever the order of
+        ``entries``. So two agents that received the same frames wait for each other and do not deadlock.
         """
         if not entries:
             return []
@@ -58,6 +61,13 @@ class SqlHistory:
         with self._database.write() as connection:
             for position in order:
                 new[position] = self._insert(connection, entries[position].inspection)
+            used = [
+                position
+                for position in order
+                if not new[position] and not _has_row(connection, entries[position].inspection.identity)
+            ]
+            if used:
+                raise FrameIdUsedError(used)
             written = [entry for entry, is_new in zip(entries, new, strict=True) if is_new]
             _insert_all(connection, schema.defect, [row for e in written for row in _defect_rows(e)])
             _insert_all(connection, schema.outbox, [row for e in written for row in self._outbox_rows(e)])
@@ -86,13 +96,13 @@ class SqlHistory:
         return [_outbox_row(message, inspection_id, agent_id, now) for message in entry.messages]
 
     def knows(self, identity: FrameIdentity) -> bool:
-        """Whether (camera, frame_id) already has its row."""
-        columns = schema.inspection.c
-        query = select(columns.inspection_id).where(
-            _same_camera(identity), columns.frame_id == identity.frame_id
-        )
+        """Whether the frame has its row, under its id or, if another image has that, under its own."""
         with self._database.read() as connection:
-            return connection.execute(query).first() is not None
+            if _has_row(connection, identity):
+                return True
+            if identity.content is None or identity.content_derived:
+                return False
+            return _has_row(connection, identity.with_own_id())
 
     def occurrences(self, identity: FrameIdentity) -> int:
         """Rows of this camera with the frame id or ``id-2``, ``id-3``...
@@ -180,6 +190,23 @@ class SqlHistory:
         return True
 
 
+def _has_row(connection: Connection, identity: FrameIdentity) -> bool:
+    """Whether a row has this camera, this frame id and, as far as both are known, this content.
+
+    An id that was derived from the message already stands for its content. Rows of older versions name their
+    content only by the file of their image.
+    """
+    columns = schema.inspection.c
+    query = select(columns.content_sha256, columns.image_path).where(
+        _same_camera(identity), columns.frame_id == identity.frame_id
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return False
+    stored = row.content_sha256 or (row.image_path and PurePosixPath(row.image_path).stem)
+    return identity.content_derived or identity.content is None or not stored or stored == identity.content
+
+
 def _files_of(inspection: Inspection) -> list[str]:
     media = inspection.media
     return [path for path in (media.image, media.mask, media.overlay) if path is not None]
@@ -199,7 +226,8 @@ def _feedback_target(feedback: Feedback) -> ColumnElement[bool] | None:
     columns = schema.inspection.c
     if feedback.inspection_id is not None:
         return columns.inspection_id == feedback.inspection_id
-    frame = columns.frame_id == feedback.frame_id
+    # A controller knows its own id of the frame, not the one that the row got if that was taken.
+    frame = or_(columns.frame_id == feedback.frame_id, columns.sent_frame_id == feedback.frame_id)
     if feedback.camera is None:
         return frame
     try:
@@ -223,7 +251,9 @@ def _inspection_row(inspection: Inspection) -> dict[str, Any]:
         "line": identity.camera.line,
         "camera": identity.camera.camera,
         "frame_id": identity.frame_id,
+        "sent_frame_id": identity.sent_id,
         "content_derived": identity.content_derived,
+        "content_sha256": identity.content,
         "part_id": identity.part_id,
         "sequence": _sequence(identity.sequence),
         "sku": inspection.sku,

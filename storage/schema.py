@@ -149,6 +149,8 @@ MEDIA = ("image_path", "mask_path", "overlay_path")
 _NAMED = {role: text(f"{role} IS NOT NULL") for role in MEDIA}
 _HAS_MEDIA = text(" OR ".join(f"{role} IS NOT NULL" for role in MEDIA))
 
+_RENAMED = text("sent_frame_id IS NOT NULL")
+
 inspection = Table(
     "inspection",
     metadata,
@@ -157,7 +159,9 @@ inspection = Table(
     Column("line", Name, nullable=False),
     Column("camera", Name, nullable=False),
     Column("frame_id", Name, nullable=False),
+    Column("sent_frame_id", Name),  # only if another image of the camera has that id
     Column("content_derived", Boolean, nullable=False),
+    Column("content_sha256", String(64)),  # NULL in rows of versions before this column
     Column("part_id", Name),
     Column("sequence", BigInteger),
     Column("sku", Name(SKU_BYTES)),  # no foreign key: a frame may name a SKU that was never registered
@@ -196,6 +200,7 @@ inspection = Table(
     Index(None, "site", "line", "camera", "received_at"),
     Index(None, "sku", "received_at"),
     Index(None, "frame_id"),  # feedback that names a frame and no camera
+    Index(None, "sent_frame_id", sqlite_where=_RENAMED, postgresql_where=_RENAMED),
     Index(None, "part_id"),
     # Only rows that have them: once images are let go, these indexes shrink with them.
     Index(

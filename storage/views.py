@@ -21,7 +21,7 @@ _LATEST_FEEDBACK = """
 """
 
 _HISTORY = """
-SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.part_id, i.sequence, i.sku,
+SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.sent_frame_id, i.part_id, i.sequence, i.sku,
        i.verdict, i.reason, i.score, i.threshold, i.threshold_source, i.calibration_samples,
        i.calibrated, i.shadow, i.late,
        i.recipe_id, i.recipe_version, i.method, i.prompt_source, i.shots, i.model_digest,
@@ -100,7 +100,11 @@ VIEWS = {
 
 HISTORY = table(
     "inspection_history",
-    *(column(c.name, c.type) for c in schema.inspection.c if c.name != "content_derived"),
+    *(
+        column(c.name, c.type)
+        for c in schema.inspection.c
+        if c.name not in ("content_derived", "content_sha256")
+    ),
     column("defects", Integer),
     column("defect_labels", Text),
     column("truth", Text),

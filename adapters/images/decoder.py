@@ -6,7 +6,7 @@ import base64
 import binascii
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from adapters.images.identity import read_identity
 from adapters.images.image_ref import ImageReferenceError, ReferenceReader
 from adapters.images.pixels import PixelReader, pixel_reader
 from agent.domain.errors import FrameError, MessageError
-from agent.domain.frame import Camera, Delivery, Frame, FrameIdentity
+from agent.domain.frame import Camera, Delivery, Frame, FrameIdentity, content_digest
 from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,16 @@ class _RefusedError(ValueError):
     """Why a delivery is not a frame, before its identity is attached."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A frame's message, read as far as it goes."""
+
+    image: bytes
+    """As it was sent; empty if the message refers to it, or is refused."""
+    fields: Mapping[str, Any]
+    refusal: str | None = None
+
+
 class PayloadDecoder:
     """Decodes the three forms of a frame (docs/messages.md): raw JPEG or PNG with MQTT 5 user
     properties, JSON with base64, JSON with a path or URL. Whatever the payload is, only FrameError is
@@ -70,31 +80,33 @@ class PayloadDecoder:
 
     def identify(self, delivery: Delivery) -> FrameIdentity:
         """Whose frame this is, without decoding the image; never raises."""
-        try:
-            _content, fields = self._open(delivery)
-        except _RefusedError:
-            fields = delivery.properties
-        return read_identity(delivery, fields).identity
+        message = self._read(delivery)
+        return read_identity(delivery, message.fields, message.image).identity
 
     def decode(self, delivery: Delivery) -> Frame:
         """Raises FrameError, carrying as much identity as could be read."""
-        content, reason = b"", None
-        fields: Mapping[str, Any] = delivery.properties
-        try:
-            content, fields = self._open(delivery)
-        except _RefusedError as error:
-            reason = str(error)
-        reading = read_identity(delivery, fields)
-        identity, reason = reading.identity, reason or reading.complaint
+        message = self._read(delivery)
+        reading = read_identity(delivery, message.fields, message.image)
+        identity, reason = reading.identity, message.refusal or reading.complaint
         self._note(delivery.camera, reading.oddities)
         if reason is not None:
             raise FrameError(reason, identity)
         try:
-            content = content or self._image(fields)
+            content = message.image or self._referenced(message.fields)
+            if not message.image:
+                identity = replace(identity, content=content_digest(content))
             header, image = self._pixels(self._bounded(content))
         except (_RefusedError, HeaderError, ImageReferenceError) as error:
             raise FrameError(str(error), identity) from None
         return Frame(identity, image, content, header.media_type, delivery.received_at)
+
+    def _read(self, delivery: Delivery) -> _Message:
+        fields: Mapping[str, Any] = delivery.properties
+        try:
+            image, fields = self._open(delivery)
+            return _Message(image or self._inline(fields), fields)
+        except _RefusedError as error:
+            return _Message(b"", fields, str(error))
 
     def _open(self, delivery: Delivery) -> tuple[bytes, Mapping[str, Any]]:
         """The image's bytes, empty if JSON holds them, and the fields that name it."""
@@ -115,7 +127,8 @@ class PayloadDecoder:
                 raise _RefusedError(str(error)) from None
         return payload, delivery.properties  # read_header names what it is instead
 
-    def _image(self, fields: Mapping[str, Any]) -> bytes:
+    def _inline(self, fields: Mapping[str, Any]) -> bytes:
+        """The image that stands in the fields; empty if there is none."""
         for key in IMAGE_KEYS:
             value = fields.get(key)
             if value is None:
@@ -123,6 +136,9 @@ class PayloadDecoder:
             if not isinstance(value, str):
                 raise _RefusedError(f"{key} must be a base64 string")
             return self._base64(key, value)
+        return b""
+
+    def _referenced(self, fields: Mapping[str, Any]) -> bytes:
         reference = fields.get("image_ref")
         if reference is None:
             raise _RefusedError("the message holds no image; send image (base64) or image_ref (path or URL)")

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agent.domain.frame import MAX_SKU, Delivery, FrameIdentity, derived_frame_id
+from agent.domain.frame import (
+    MAX_IDENTIFIER,
+    MAX_IDENTIFIER_BYTES,
+    MAX_SKU,
+    Delivery,
+    FrameIdentity,
+    content_digest,
+    derived_frame_id,
+)
 
-MAX_IDENTIFIER = 255
-MAX_IDENTIFIER_BYTES = 500
-"""Longest frame id and part id in characters and in UTF-8, as the columns of the history."""
 MAX_SEQUENCE = 2**63 - 1
 FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 """Times that every database and every time zone can represent."""
@@ -37,9 +42,9 @@ class UnreadableError(ValueError):
     """A field of the wrong type, length or characters."""
 
 
-def read_identity(delivery: Delivery, fields: Mapping[str, Any]) -> Reading:
-    """Read as much as possible. A wrong clock or sequence number fails no frame; a wrong id or SKU does,
-    for it may name another part or product."""
+def read_identity(delivery: Delivery, fields: Mapping[str, Any], image: bytes = b"") -> Reading:
+    """Read as much as possible. A wrong clock or sequence number fails no frame; a wrong id or SKU does, for
+    it may name another part or product. ``image``: its bytes as sent, if they are at hand."""
     complaints: list[str] = []
     oddities: dict[str, str] = {}
 
@@ -61,6 +66,7 @@ def read_identity(delivery: Delivery, fields: Mapping[str, Any]) -> Reading:
         captured_at=_captured_at(fields.get("captured_at"), delivery.received_at, oddities),
         content_derived=frame_id is None,
         sequence=_sequence(fields.get("sequence"), oddities),
+        content=content_digest(image or delivery.payload),
     )
     return Reading(identity, complaints[0] if complaints else None, oddities)
 

@@ -99,7 +99,10 @@ class VerdictMessage(OutgoingMessage):
 
     schema_: Literal["sightline.verdict/1"] = Field(default="sightline.verdict/1", alias="schema")
     inspection_id: str
-    frame_id: str
+    frame_id: str = Field(description="unique for the camera")
+    sent_frame_id: str | None = Field(
+        description="as the camera sent it; only if another image of the camera has that id"
+    )
     part_id: str | None
     site: str
     line: str
@@ -132,6 +135,7 @@ class VerdictMessage(OutgoingMessage):
         return cls(
             inspection_id=inspection.inspection_id,
             frame_id=identity.frame_id,
+            sent_frame_id=identity.sent_id,
             part_id=identity.part_id,
             site=identity.camera.site,
             line=identity.camera.line,
@@ -173,6 +177,7 @@ class MaskMessage(OutgoingMessage):
 
     inspection_id: str
     frame_id: str
+    sent_frame_id: str | None
     width: int
     height: int
     png: str = Field(description="8-bit PNG, base64")
@@ -183,6 +188,7 @@ class MaskMessage(OutgoingMessage):
         return cls(
             inspection_id=inspection.inspection_id,
             frame_id=inspection.identity.frame_id,
+            sent_frame_id=inspection.identity.sent_id,
             width=size[0],
             height=size[1],
             png=base64.b64encode(png).decode("ascii"),

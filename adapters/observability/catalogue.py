@@ -27,6 +27,11 @@ def _one(name: str, help_text: str, counter: str) -> Counted:
 COUNTED = (
     _one("frames_received", "Frames taken from the broker, repeated ones included.", "frames_received"),
     _one("frames_repeated", "Frames that had a row already or were under way.", "frames_repeated"),
+    _one(
+        "frame_ids_used_again",
+        "Frames whose id another image of their camera has; each got an id of its own.",
+        "frame_ids_used_again",
+    ),
     Counted(
         "frames_judged",
         "Frames recorded with a verdict; ERROR: unreadable, or the model failed on it.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +43,19 @@ class RecipeError(SightlineError):
 
 class StorageError(SightlineError):
     """The database or the media folder refused."""
+
+
+class FrameIdUsedError(SightlineError):
+    """Rows of other images have the frame ids of some entries; nothing was written.
+
+    ``positions``: which entries. :meth:`FrameIdentity.with_own_id` gives each an id of its own.
+    """
+
+    def __init__(self, positions: Sequence[int]) -> None:
+        super().__init__(
+            f"{len(positions)} frame ids belong to other images; give these frames ids of their own"
+        )
+        self.positions = tuple(positions)
 
 
 class DiskFullError(StorageError):

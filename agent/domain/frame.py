@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -98,6 +98,18 @@ class Job:
             raise ValueError(f"a SKU has 1 to {MAX_SKU} characters, this one has {len(self.sku)}")
 
 
+MAX_IDENTIFIER = 255
+MAX_IDENTIFIER_BYTES = 500
+"""Longest frame id and part id in characters and in UTF-8, as the columns of the history."""
+
+_OWN_ID_DIGITS = 12
+
+
+def content_digest(content: bytes) -> str:
+    """sha256 in hexadecimal digits of an image as it was sent, or of the message if no image is at hand."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def derived_frame_id(camera: Camera, payload: bytes) -> str:
     """The id of a frame that names none: equal bytes of one camera have one id.
 
@@ -122,6 +134,24 @@ class FrameIdentity:
     """True if the frame named no id. ``frame_id`` was derived from its bytes, so equal images share it."""
     sequence: int | None = None
     """The camera's own running number, if it sends one."""
+    content: str | None = None
+    """:func:`content_digest` of the frame; None if it is not known, as in rows of versions before 0.2."""
+    sent_id: str | None = None
+    """The frame id as the camera sent it, if another image of the camera already has it."""
+
+    def with_own_id(self, mark: str | None = None) -> FrameIdentity:
+        """The same frame under an id of its own, for an id that another image has.
+
+        It is the sent id, ``-`` and ``mark``: by default the first 12 digits of ``content``. So a frame that
+        is delivered again gets the same id and still has one row. Raises ValueError if ``content`` is None.
+        """
+        if self.content is None:
+            raise ValueError(f"frame {self.frame_id!r} has no content that could tell it from another")
+        sent, suffix = self.sent_id or self.frame_id, f"-{mark or self.content[:_OWN_ID_DIGITS]}"
+        base = sent[: MAX_IDENTIFIER - len(suffix)]
+        while len(base.encode()) > MAX_IDENTIFIER_BYTES - len(suffix):
+            base = base[:-1]
+        return replace(self, frame_id=base + suffix, sent_id=sent)
 
 
 @dataclass(frozen=True, slots=True)

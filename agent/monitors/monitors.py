@@ -11,6 +11,7 @@ from agent.domain.recipe import Recipe
 from agent.event_log import EventLog
 from agent.monitors.camera_timeout import CameraTimeoutMonitor
 from agent.monitors.failure_burst import BurstPolicy, FailureBurstMonitor
+from agent.monitors.frame_ids import FrameIdMonitor
 from agent.monitors.score_drift import DriftPolicy, ScoreDriftMonitor
 from agent.monitors.sequence_gaps import SequenceGapMonitor, SequenceGapOptions
 from agent.ports import History, Transport
@@ -46,6 +47,7 @@ class Monitors:
     ) -> None:
         """``ingress``: deliveries that came in and are not decoded yet."""
         self.gaps = SequenceGapMonitor(options.gaps, history, events, counters, rules)
+        self.frame_ids = FrameIdMonitor(events, counters)
         self.timeouts = CameraTimeoutMonitor(
             rules, options.site, events, counters, transport=transport, ingress=ingress
         )

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.domain.errors import FrameError
-from agent.domain.frame import Delivery, FrameIdentity, Job, derived_frame_id
-from agent.monitors.sequence_gaps import SequenceGapMonitor
+from agent.domain.frame import Delivery, FrameIdentity, Job, content_digest, derived_frame_id
+from agent.monitors.monitors import Monitors
 from agent.onboarding import OnboardingCoordinator
 from agent.pipeline.camera_jobs import CameraJobs
 from agent.pipeline.in_flight import InFlight
@@ -35,7 +35,7 @@ class FrameIngest:
         in_flight: InFlight,
         jobs: CameraJobs,
         onboarding: OnboardingCoordinator,
-        gaps: SequenceGapMonitor,
+        monitors: Monitors,
         counters: Counters,
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -45,7 +45,7 @@ class FrameIngest:
         self._in_flight = in_flight
         self._jobs = jobs
         self._onboarding = onboarding
-        self._gaps = gaps
+        self._monitors = monitors
         self._counters = counters
         self._monotonic = monotonic
 
@@ -104,9 +104,10 @@ class FrameIngest:
 
     def _enter(self, identity: FrameIdentity, delivery: Delivery) -> FrameIdentity | None:
         """Take the frame into the pipeline, and note that its number came; None if it was there before."""
-        entered = self._in_flight.enter(self._gaps.numbered(identity), delivery)
+        entered = self._in_flight.enter(self._monitors.gaps.numbered(identity), delivery)
         if entered is not None:
-            self._gaps.note(entered)
+            self._monitors.gaps.note(entered)
+            self._monitors.frame_ids.note(entered)
         return entered
 
     def _identify(self, delivery: Delivery) -> FrameIdentity:
@@ -145,4 +146,6 @@ class FrameIngest:
 def unnamed(delivery: Delivery) -> FrameIdentity:
     """The identity of a frame whose message cannot be read: the same for the same bytes of a camera."""
     frame_id = derived_frame_id(delivery.camera, delivery.payload)
-    return FrameIdentity(delivery.camera, frame_id, content_derived=True)
+    return FrameIdentity(
+        delivery.camera, frame_id, content_derived=True, content=content_digest(delivery.payload)
+    )

@@ -170,7 +170,7 @@ class Pipeline:
             self._in_flight,
             jobs,
             parts.onboarding,
-            self._monitors.gaps,
+            self._monitors,
             parts.counters,
         )
         router = MessageRouter(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from agent.domain.camera_rules import CameraRulebook
+from agent.domain.errors import FrameIdUsedError
 from agent.domain.frame import SUFFIX_OF
 from agent.domain.inspection import Inspection, MediaPaths, RecipeStamp, Timings
 from agent.domain.verdict import Verdict
@@ -65,14 +66,16 @@ class Recorder:
         """
         entries = [self._entry(work) for work in works]
         started = time.monotonic()
-        new = self._history.record(entries)
+        new = self._store(works, entries)
         self._measures.observe("commit", time.monotonic() - started)
         recorded: list[tuple[WorkItem, Inspection]] = []
         for work, entry, fresh in zip(works, entries, new, strict=True):
             self._counters.add(f"verdict_{entry.inspection.verdict}" if fresh else "frames_repeated")
-            for acknowledge in self._in_flight.leave(work.identity):
+            for acknowledge in self._in_flight.leave(work.in_flight_as or work.identity):
                 acknowledge()
             if fresh:
+                if work.in_flight_as is not None and self._monitors is not None:
+                    self._monitors.frame_ids.note(work.identity)
                 recorded.append((work, entry.inspection))
         now = self._monotonic()
         for work, inspection in recorded:
@@ -81,6 +84,20 @@ class Recorder:
         if self._monitors is not None:
             for work, inspection in recorded:
                 self._monitors.observe(inspection, None if work.prepared is None else work.prepared.recipe)
+
+    def _store(self, works: Sequence[WorkItem], entries: list[Entry]) -> Sequence[bool]:
+        """Store the entries. A frame whose id belongs to the row of another image gets an id of its own.
+
+        Ids are compared where the rows are written: no frame waits for a question to the database, and of two
+        agents that write one id at a time the second finds out.
+        """
+        while True:
+            try:
+                return self._history.record(entries)
+            except FrameIdUsedError as used:
+                for position in used.positions:
+                    works[position].give_own_id()
+                    entries[position] = self._entry(works[position])
 
     def _entry(self, work: WorkItem) -> Entry:
         started = self._monotonic()

@@ -26,6 +26,8 @@ class WorkItem:
     """When it was decoded, on the monotonic clock."""
     decode_ms: float = 0.0
     queue_ms: float = 0.0
+    in_flight_as: FrameIdentity | None = None
+    """As what it is under way, if its row has another frame id."""
     silent: bool = False
     """Whether its row is written without messages, because a stage died of composing them."""
 
@@ -42,6 +44,13 @@ class WorkItem:
         """End as ERROR, without a score."""
         self.result = InspectionResult(Verdict.ERROR, reason)
         return self
+
+    def give_own_id(self) -> None:
+        """Its row gets an id of its own, because another image has the present one."""
+        # A camera may have sent the very id that is made here. No camera sends the id of this inspection.
+        mark = None if self.identity.sent_id is None else self.inspection_id
+        self.in_flight_as = self.in_flight_as or self.identity
+        self.identity = self.identity.with_own_id(mark)
 
     def skip(self) -> WorkItem:
         """End as SKIPPED, without the image."""

@@ -34,13 +34,20 @@ class History(Protocol):
     def record(self, entries: Sequence[Entry]) -> Sequence[bool]:
         """Store inspections, their defects and outbox messages in one transaction.
 
-        True for each entry that was new. False if (camera, frame_id) already had its row: then nothing of
-        that entry is written. Raises StorageError, and then nothing is written at all.
+        True for each entry that was new. False if the frame already had its row: then nothing of that entry
+        is written.
+
+        Raises:
+            FrameIdUsedError: rows of other images have the frame ids of some entries.
+            StorageError: the database refused. In both cases nothing is written at all.
         """
         ...
 
     def knows(self, identity: FrameIdentity) -> bool:
-        """Whether (camera, frame_id) already has its row."""
+        """Whether this frame has its row, under its id or, if another image has that, under its own.
+
+        Frames whose ``content`` is not known, on either side, are told apart by their ids alone.
+        """
         ...
 
     def occurrences(self, identity: FrameIdentity) -> int:

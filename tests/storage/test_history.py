@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy import func, select
 
-from agent.domain.errors import StorageError
+from agent.domain.errors import FrameIdUsedError, StorageError
 from agent.domain.events import Event
-from agent.domain.frame import Camera
-from agent.domain.inspection import Feedback
+from agent.domain.frame import Camera, content_digest
+from agent.domain.inspection import Feedback, MediaPaths
 from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlOutbox, SqlRecipeBook, defects, inspections, schema
@@ -62,6 +62,7 @@ def test_every_field_of_an_inspection_stands_in_its_row(
         "line": "line-1",
         "camera": "cam-a",
         "frame_id": "f-full",
+        "sent_frame_id": None,
         "part_id": "part-9",
         "sequence": 41,
         "sku": "bolt",
@@ -183,6 +184,51 @@ def test_knows_and_occurrences_count_a_frame_and_those_derived_from_it(history: 
     assert history.occurrences(identity("never")) == 0
     assert history.knows(identity("a%"))
     assert not history.knows(identity("a%-3"))
+
+
+def shown(content: str, frame_id: str = "f-1") -> Entry:
+    """An entry of a frame that shows ``content``."""
+    return entry(
+        frame_id, inspection_id=content, identity=identity(frame_id, content=content_digest(content.encode()))
+    )
+
+
+def test_another_image_under_a_used_id_writes_nothing_and_is_named(
+    history: SqlHistory, database: Database
+) -> None:
+    assert history.record([shown("good")]) == [True]
+    with pytest.raises(FrameIdUsedError) as raised:
+        history.record([shown("new", "f-2"), shown("scratched"), shown("good")])
+    assert raised.value.positions == (1,)
+    assert count(database, "inspection") == 1
+    assert history.record([shown("good")]) == [False], "equal bytes stay one row"
+    assert history.knows(shown("good").inspection.identity)
+    assert not history.knows(shown("scratched").inspection.identity)
+
+
+def test_a_row_under_an_id_of_its_own_names_the_sent_one(history: SqlHistory, database: Database) -> None:
+    scratched = shown("scratched")
+    own = scratched.inspection.identity.with_own_id()
+    renamed = replace(scratched.inspection, identity=own)
+    history.record([shown("good"), replace(scratched, inspection=renamed)])
+    assert history.knows(scratched.inspection.identity)
+    assert {(row["frame_id"], row["sent_frame_id"]) for row in inspections(database)} == {
+        ("f-1", None),
+        (own.frame_id, "f-1"),
+    }
+    assert not history.record_feedback(Feedback("good", NOON, frame_id="f-1")), "it may mean either of two"
+    assert history.record_feedback(Feedback("good", NOON, frame_id=own.frame_id))
+
+
+def test_a_row_of_an_older_version_is_known_by_the_file_of_its_image(
+    history: SqlHistory, database: Database
+) -> None:
+    good = shown("good").inspection.identity
+    path = f"aa/bb/{good.content}.jpg"
+    history.record([entry(), entry("f-2", media=MediaPaths(image=path))])
+    assert history.knows(good), "nothing is known of what its row shows"
+    assert history.knows(replace(good, frame_id="f-2"))
+    assert not history.knows(replace(shown("scratched").inspection.identity, frame_id="f-2"))
 
 
 def test_one_frame_recorded_by_many_threads_is_new_once(history: SqlHistory, database: Database) -> None:

@@ -145,7 +145,7 @@ def test_views_of_an_empty_history_are_empty(database: Database) -> None:
 
 
 HISTORY_COLUMNS = """
-    inspection_id site line camera frame_id part_id sequence sku verdict reason score threshold
+    inspection_id site line camera frame_id sent_frame_id part_id sequence sku verdict reason score threshold
     threshold_source calibration_samples calibrated shadow late recipe_id recipe_version method
     prompt_source shots model_digest defects defect_labels truth truth_by truth_note truth_at
     captured_at received_at inspected_at queue_ms decode_ms infer_ms record_ms width height

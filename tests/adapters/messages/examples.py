@@ -12,9 +12,9 @@ from agent.domain.verdict import Verdict
 NOW = datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=UTC)
 CAMERA = Camera("factory", "line-1", "top")
 CONTRACT = [
-    *("schema", "inspection_id", "frame_id", "part_id", "site", "line", "camera", "sku", "verdict", "score"),
-    *("threshold", "calibrated", "shadow", "late", "reason", "defects", "recipe", "timings_ms"),
-    *("captured_at", "received_at", "inspected_at", "media", "agent"),
+    *("schema", "inspection_id", "frame_id", "sent_frame_id", "part_id", "site", "line", "camera", "sku"),
+    *("verdict", "score", "threshold", "calibrated", "shadow", "late", "reason", "defects", "recipe"),
+    *("timings_ms", "captured_at", "received_at", "inspected_at", "media", "agent"),
 ]
 
 

@@ -64,7 +64,7 @@ def test_a_failed_inspection_is_verdict_mask_and_alert() -> None:
     assert body["media"] == {"image": "a.jpg", "mask": "b.png", "overlay": "c.jpg"}
     assert body["agent"] == {"id": "cell-7", "version": "0.1.0"}
     document = json.loads(mask.payload)
-    assert list(document) == ["inspection_id", "frame_id", "width", "height", "png"]
+    assert list(document) == ["inspection_id", "frame_id", "sent_frame_id", "width", "height", "png"]
     assert (document["width"], document["height"], base64.b64decode(document["png"])) == (640, 480, b"png")
     alarm = json.loads(alert.payload)
     assert (alarm["schema"], alarm["kind"], alarm["severity"]) == ("sightline.alert/1", "fail", "error")

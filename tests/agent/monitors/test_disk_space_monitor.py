@@ -294,13 +294,13 @@ def test_images_of_the_last_seconds_go_too_once_their_rows_are_written(shop: Sho
     history = SqlHistory(shop.rooms.database, agent_id="cell-7", agent_version="1", media=media)
     monitor = DiskSpaceMonitor(shop._parts(None), DiskPolicy())
     recorded: list[str] = []
+    waiting = media.put(b"its row is yet to come", "jpg")
     with suppress(DiskFullError):
         for number in range(200):
             path = media.put(number.to_bytes(4, "big") + os.urandom(200_000), "jpg")
             history.record([Entry(inspected(f"f-{number}", minutes=number, media=MediaPaths(image=path)))])
             recorded.append(path)
     assert len(recorded) > 20, "the disk holds more than the first few"
-    waiting = media.put(b"its row is yet to come", "jpg")
     shop.fill()
     monitor()
     assert monitor.state is DiskState.OK

@@ -7,9 +7,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.domain.errors import StorageError
-from agent.domain.frame import Camera, DeliveryKind, FrameIdentity
+from agent.domain.frame import (
+    MAX_IDENTIFIER,
+    MAX_IDENTIFIER_BYTES,
+    Camera,
+    DeliveryKind,
+    FrameIdentity,
+    content_digest,
+)
 from agent.domain.inspection import Inspection
 from agent.domain.verdict import Verdict
 from agent.pipeline.in_flight import InFlight
@@ -179,3 +188,47 @@ def test_two_stages_never_choose_the_same_id(rooms: Rooms) -> None:
         stage.join(20.0)
     assert len(set(chosen)) == 80
     assert None not in chosen
+
+
+def shown(content: str, frame_id: str = "1") -> FrameIdentity:
+    """A frame that shows ``content``."""
+    return FrameIdentity(CAMERA, frame_id, sku="A", content=content_digest(content.encode()))
+
+
+def test_another_image_under_an_id_that_is_under_way_is_another_frame(rooms: Rooms) -> None:
+    in_flight, first, other = InFlight(rooms.history), frame(), frame()
+    assert in_flight.enter(shown("good"), first.delivery) == shown("good")
+    entered = in_flight.enter(shown("scratched"), other.delivery)
+    assert entered == shown("scratched").with_own_id()
+    assert entered is not None
+    assert entered.frame_id == f"1-{shown('scratched').content[:12]}"  # type: ignore[index]
+    assert entered.sent_id == "1"
+    assert in_flight.enter(shown("scratched"), frame(redelivered=True).delivery) is None, "the same once more"
+    assert list(in_flight.leave(shown("good"))) == [first.acknowledgement]
+    assert other.acknowledgement in list(in_flight.leave(entered))
+
+
+def test_a_redelivered_frame_is_known_by_its_image(rooms: Rooms) -> None:
+    in_flight = InFlight(rooms.history)
+    record(rooms.history, shown("good"))
+    assert in_flight.enter(shown("good"), frame(redelivered=True).delivery) is None
+    entered = in_flight.enter(shown("scratched"), frame(redelivered=True).delivery)
+    assert entered == shown("scratched"), "the recorder finds out that the id is used"
+    in_flight.leave(entered)
+    record(rooms.history, shown("scratched").with_own_id())
+    assert in_flight.enter(shown("scratched"), frame(redelivered=True).delivery) is None
+
+
+@given(st.text(min_size=1, max_size=255), st.binary(), st.binary())
+def test_an_id_of_its_own_fits_its_column_and_depends_on_the_image(
+    frame_id: str, one: bytes, other: bytes
+) -> None:
+    frame_id = frame_id.encode("utf-8", "ignore").decode()[:125] or "1"
+    ids = [
+        FrameIdentity(CAMERA, frame_id, content=content_digest(each)).with_own_id() for each in (one, other)
+    ]
+    assert (ids[0] == ids[1]) == (one == other)
+    for each in ids:
+        assert each.sent_id == frame_id
+        assert len(each.frame_id) <= MAX_IDENTIFIER
+        assert len(each.frame_id.encode()) <= MAX_IDENTIFIER_BYTES

@@ -20,7 +20,7 @@ from agent.domain.frame import Camera, Delivery, DeliveryKind, FrameIdentity, Jo
 from agent.domain.verdict import Verdict
 from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
-from agent.monitors.sequence_gaps import SequenceGapMonitor, SequenceGapOptions
+from agent.monitors.monitors import MonitorOptions, Monitors
 from agent.pipeline.camera_jobs import CameraJobs
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.ingest import FrameIngest
@@ -34,7 +34,7 @@ from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.factory import Rooms, encoded
 from tests.support.images import part
-from tests.support.loopback import CAMERA, Sent, message
+from tests.support.loopback import CAMERA, LoopbackTransport, Sent, message
 from tests.support.onboarding import onboarding
 
 SIDE = Camera("plant", "line-1", "side")
@@ -101,9 +101,17 @@ class Gate:
         self.jobs = CameraJobs(
             self.queue, parser, self.onboarding, self.events_log, self.counters, grace_s=grace_s
         )
-        gaps = SequenceGapMonitor(SequenceGapOptions(), self.history, self.events_log, self.counters, rules)
+        monitors = Monitors(
+            MonitorOptions(),
+            rules,
+            self.history,
+            self.events_log,
+            self.counters,
+            transport=LoopbackTransport(),
+            ingress=self.queue,
+        )
         self.ingest = FrameIngest(
-            self.decoder, self.history, self.in_flight, self.jobs, self.onboarding, gaps, self.counters
+            self.decoder, self.history, self.in_flight, self.jobs, self.onboarding, monitors, self.counters
         )
         self.router = MessageRouter(
             self.ingest,

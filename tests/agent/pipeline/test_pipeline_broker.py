@@ -68,6 +68,13 @@ class Stand:
         wait_until(lambda: not self.transport.connected, "the loss of the connection")
         self.broker.start()
 
+    def shift(self, *parts: int, camera: Camera = CAMERAS[0]) -> None:
+        """A camera that counts from 1 shows these parts."""
+        opts = options(self.broker.url, session_expiry_s=0)
+        with CameraPublisher(opts, Topics("plant"), camera, form="json") as publisher:
+            shots = [Shot(encoded(part(n)), sku="A", frame_id=f"{i}") for i, n in enumerate(parts, 1)]
+            assert publisher.run(shots).acknowledged == len(shots)
+
     def published(self, numbers: range) -> None:
         opts = options(self.broker.url, session_expiry_s=0)
         for camera in CAMERAS:
@@ -137,3 +144,26 @@ def test_the_broker_forgets_what_was_acknowledged_and_only_that(stand: Stand) ->
     wait_until(lambda: found, "the last frame")
     again.stop()
     assert found == [b"last"]  # the broker delivers in order: had it kept another, that would come first
+
+
+def test_a_counter_that_begins_anew_costs_no_part(stand: Stand) -> None:
+    stand.connected(1)
+    stand.shift(1, 2, 3)
+    stand.shift(1, 2, 3)  # the same once more
+    stand.shift(4, 5, 3)
+    wait_until(lambda: len(stand.plant.rows()) == 5 and stand.transport.unacknowledged == 0, "five rows")
+    stand.method.gate.clear()
+    stand.shift(6, 7, 3)
+    stand.shift(8, 7)  # another camera on the same topic, while the first one's frames are under way
+    stand.method.gate.set()
+    stand.shift(1, 2, 3, camera=CAMERAS[1])
+    wait_until(lambda: len(stand.plant.rows()) == 11 and stand.transport.unacknowledged == 0, "eleven rows")
+
+    rows = [row for row in stand.plant.rows() if row["camera"] == "top"]
+    sent = [row["sent_frame_id"] or row["frame_id"] for row in rows]
+    assert sorted(sent) == ["1", "1", "1", "1", "2", "2", "2", "3"]
+    assert len({row["frame_id"] for row in rows}) == len({row["image_path"] for row in rows}) == 8
+    assert stand.plant.events().count("frame-id-reused") == 1
+    assert stand.plant.counters.get("frame_ids_used_again") == 5
+    verdicts = [row for row in stand.plant.rooms.rows("outbox") if row["kind"] == "verdict"]
+    assert len(verdicts) == 11

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +15,7 @@ from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from agent.domain.camera_rules import CameraRulebook, CameraRules
 from agent.domain.errors import StorageError
-from agent.domain.frame import DeliveryKind, Frame, FrameIdentity
+from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, content_digest
 from agent.domain.inspection import Defect
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import InspectionResult
@@ -194,3 +196,26 @@ def test_work_without_a_result_is_a_mistake(rooms: Rooms) -> None:
     work.result = None
     with pytest.raises(ValueError, match="without result"):
         bench.recorder.record([work])
+
+
+def test_another_image_under_the_id_of_a_row_gets_an_id_of_its_own(rooms: Rooms) -> None:
+    bench = Bench(rooms)
+    first, _ = bench.work(1, PASSED)
+    bench.recorder.record([first])
+    again, sent = bench.work(1, failed())
+    again.identity = replace(again.identity, content=content_digest(b"another image"))
+    first_row = rooms.rows("inspection")[0]
+    bench.history.failures = 1
+    with pytest.raises(StorageError):
+        bench.recorder.record([again])
+    bench.recorder.record([again])
+    assert sent.acknowledged
+    assert len(bench.in_flight) == 0
+    rows = rooms.rows("inspection")
+    assert rows[0] == first_row
+    assert [(row["frame_id"], row["sent_frame_id"], row["verdict"]) for row in rows] == [
+        ("1", None, "PASS"),
+        (again.identity.frame_id, "1", "FAIL"),
+    ]
+    verdict = json.loads(rooms.rows("outbox")[1]["payload"])
+    assert (verdict["frame_id"], verdict["sent_frame_id"]) == (again.identity.frame_id, "1")
