@@ -1,7 +1,8 @@
-"""``load_object``: JSON of untrusted origin, within limits that are checked before it is parsed."""
+"""``load_object`` and ``load_value``: JSON of untrusted origin, within limits checked before it is parsed."""
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from typing import Any
@@ -15,7 +16,13 @@ MAX_VALUES = 20_000
 MAX_DIGITS = 400
 """Characters of one number; the longest float written out has 309 digits."""
 
+WHITE = b" \t\r\n"
+"""White space of JSON."""
+
 _STRUCTURE = b'[]{},:"'
+_UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_UTF16 |= {bytes((sign, 0)): "utf-16-le" for sign in b'{["'}
+_UTF16 |= {bytes((0, sign)): "utf-16-be" for sign in b'{["'}
 _NOTHING_ELSE = bytes(set(range(256)) - set(_STRUCTURE))
 
 
@@ -24,15 +31,26 @@ class _RefusedError(ValueError):
 
 
 def load_object(payload: bytes) -> dict[str, Any]:
-    """The JSON object in a payload, UTF-8 with or without a byte order mark.
+    """The JSON object in a payload, UTF-8 with or without a byte order mark; :func:`as_utf8` makes it so.
+
+    Raises MessageError in one sentence, whatever the bytes are.
+    """
+    found = load_value(payload)
+    if not isinstance(found, dict):
+        raise MessageError("the payload is JSON, but not an object")
+    return found
+
+
+def load_value(payload: bytes) -> Any:
+    """Any JSON value, as :func:`load_object` reads it.
 
     Refused are more than MAX_DEPTH levels, MAX_VALUES values or MAX_DIGITS of a number, numbers that are not
     finite, and a key that an object holds twice: readers differ in which of the two they take.
-    Raises MessageError in one sentence, whatever the bytes are.
+    Raises MessageError.
     """
     try:
         _check_shape(payload)
-        found = json.loads(
+        return json.loads(
             payload.decode("utf-8-sig"),
             parse_int=_whole,
             parse_float=_finite,
@@ -43,9 +61,22 @@ def load_object(payload: bytes) -> dict[str, Any]:
         raise MessageError(f"the payload is not JSON that the agent reads: {error}") from None
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise MessageError("the payload is not JSON") from None
-    if not isinstance(found, dict):
-        raise MessageError("the payload is JSON, but not an object")
-    return found
+
+
+def as_utf8(payload: bytes) -> bytes:
+    """Text as UTF-8 without a byte order mark. UTF-16 is known by its mark, or by how JSON begins in it.
+
+    Bytes that are neither stay as they are.
+    """
+    if payload.startswith(codecs.BOM_UTF8):
+        return payload[len(codecs.BOM_UTF8) :]
+    encoding = next((name for begins, name in _UTF16.items() if payload.startswith(begins)), None)
+    if encoding is None:
+        return payload
+    try:
+        return payload.decode(encoding).removeprefix("\ufeff").encode()
+    except UnicodeDecodeError:
+        return payload
 
 
 def _check_shape(payload: bytes) -> None:

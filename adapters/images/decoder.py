@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
-from adapters.images.bounded_json import load_object
+from adapters.images.forms import FormError, image_of, read_form
 from adapters.images.header import HeaderError, media_type
-from adapters.images.identity import read_identity
+from adapters.images.identity import Reading, read_identity
 from adapters.images.image_ref import ImageReferenceError, ReferenceReader
 from adapters.images.pixels import PixelReader, pixel_reader
 from agent.domain.errors import FrameError, MessageError
@@ -22,10 +21,8 @@ from agent.telemetry import Counters, about
 logger = logging.getLogger(__name__)
 
 IMAGE_KEYS = ("image", "image_base64", "img", "data", "frame")
-"""Names under which cameras send a base64 image, the contract's own first."""
+"""Names under which cameras send an image, the contract's own first."""
 
-_JSON_OVERHEAD = 64 * 1024
-_WHITE = b" \t\r\n"
 _MAX_LOGGED = 1_000
 """Pairs of camera and oddity that are logged, once each; all are counted."""
 
@@ -40,6 +37,8 @@ class FrameLimits:
     allowed_hosts: tuple[str, ...] = ()
     timeout_s: float = 5.0
     """For fetching a referenced image."""
+    zones: Mapping[str, tzinfo] = field(default_factory=dict)
+    """Of times that name none, by ``LINE/CAMERA``; UTC for all others."""
 
 
 class _RefusedError(ValueError):
@@ -57,9 +56,9 @@ class _Message:
 
 
 class PayloadDecoder:
-    """Decodes the three forms of a frame (docs/messages.md): raw JPEG or PNG with MQTT 5 user
-    properties, JSON with base64, JSON with a path or URL. Whatever the payload is, only FrameError is
-    raised, and it always carries a frame id.
+    """Decodes the forms of a frame (docs/messages.md): raw JPEG or PNG with MQTT 5 user properties, the
+    same as text (``forms.py``), JSON with an image, JSON with a path or URL. Whatever the payload is, only
+    FrameError is raised, and it always carries a frame id.
     """
 
     def __init__(
@@ -80,13 +79,12 @@ class PayloadDecoder:
 
     def identify(self, delivery: Delivery) -> FrameIdentity:
         """Whose frame this is, without decoding the image; never raises."""
-        message = self._read(delivery)
-        return read_identity(delivery, message.fields, message.image).identity
+        return self._read_identity(delivery, self._read(delivery)).identity
 
     def decode(self, delivery: Delivery) -> Frame:
         """Raises FrameError, carrying as much identity as could be read."""
         message = self._read(delivery)
-        reading = read_identity(delivery, message.fields, message.image)
+        reading = self._read_identity(delivery, message)
         identity, reason = reading.identity, message.refusal or reading.complaint
         self._note(delivery.camera, reading.oddities)
         if reason is not None:
@@ -100,12 +98,17 @@ class PayloadDecoder:
             raise FrameError(str(error), identity) from None
         return Frame(identity, image, content, header.media_type, delivery.received_at)
 
+    def _read_identity(self, delivery: Delivery, message: _Message) -> Reading:
+        camera = delivery.camera
+        zone = self._limits.zones.get(f"{camera.line}/{camera.camera}", UTC)
+        return read_identity(delivery, message.fields, message.image, zone)
+
     def _read(self, delivery: Delivery) -> _Message:
         fields: Mapping[str, Any] = delivery.properties
         try:
             image, fields = self._open(delivery)
             return _Message(image or self._inline(fields), fields)
-        except _RefusedError as error:
+        except (_RefusedError, FormError) as error:
             return _Message(b"", fields, str(error))
 
     def _open(self, delivery: Delivery) -> tuple[bytes, Mapping[str, Any]]:
@@ -116,26 +119,21 @@ class PayloadDecoder:
         if media_type(payload) is not None:
             return payload, delivery.properties
         declared = (delivery.content_type or "").partition(";")[0].strip().lower()
-        looks_json = payload[:64].lstrip(_WHITE).startswith(b"{")
-        if looks_json or declared in ("application/json", "text/json"):
-            limit = self._limits.max_bytes * 4 // 3 + _JSON_OVERHEAD
-            if len(payload) > limit:
-                raise _RefusedError(f"the message has {len(payload):,} bytes, at most {limit:,} are read")
-            try:
-                return b"", {**delivery.properties, **load_object(payload)}
-            except MessageError as error:
-                raise _RefusedError(str(error)) from None
-        return payload, delivery.properties  # read_header names what it is instead
+        is_json = declared in ("application/json", "text/json")
+        try:
+            found = read_form(payload, self._limits.max_bytes, declared_json=is_json)
+        except (FormError, MessageError) as error:
+            raise _RefusedError(str(error)) from None
+        if isinstance(found, dict):
+            return b"", {**delivery.properties, **found}
+        return found, delivery.properties  # if it is no image, read_header names what it is instead
 
     def _inline(self, fields: Mapping[str, Any]) -> bytes:
         """The image that stands in the fields; empty if there is none."""
         for key in IMAGE_KEYS:
             value = fields.get(key)
-            if value is None:
-                continue
-            if not isinstance(value, str):
-                raise _RefusedError(f"{key} must be a base64 string")
-            return self._base64(key, value)
+            if value is not None:
+                return image_of(key, value)
         return b""
 
     def _referenced(self, fields: Mapping[str, Any]) -> bytes:
@@ -145,17 +143,6 @@ class PayloadDecoder:
         if not isinstance(reference, str):
             raise _RefusedError("image_ref must be a path or URL")
         return self._references.read(reference)
-
-    def _base64(self, key: str, text: str) -> bytes:
-        if text.startswith("data:"):
-            text = text.partition(",")[2]
-        try:
-            content = base64.b64decode(text.encode("ascii").translate(None, _WHITE), validate=True)
-        except (binascii.Error, ValueError):
-            raise _RefusedError(f"{key} is not valid base64") from None
-        if not content:
-            raise _RefusedError(f"{key} is empty")
-        return content
 
     def _bounded(self, content: bytes) -> bytes:
         if len(content) > self._limits.max_bytes:

@@ -27,10 +27,14 @@ Time = Annotated[
 
 
 class OutgoingMessage(BaseModel):
-    """Every key is always sent, so the published schema requires every key."""
+    """Every key is always sent, so the published schema requires every key.
+
+    It allows further ones: a later version may add keys within ``/1``, and readers pass over those that they
+    do not know.
+    """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, json_schema_serialization_defaults_required=True
+        extra="ignore", frozen=True, populate_by_name=True, json_schema_serialization_defaults_required=True
     )
 
     def encode(self) -> bytes:

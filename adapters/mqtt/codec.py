@@ -1,8 +1,8 @@
-"""JsonMessageParser: parses jobs and feedback from JSON."""
+"""JsonMessageParser: parses jobs, from JSON or plain text, and feedback from JSON."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -12,29 +12,23 @@ from pydantic import (
     ValidationError,
 )
 
-from adapters.images.bounded_json import load_object
+from adapters.images.bounded_json import WHITE, as_utf8, load_object, load_value
 from agent.domain.errors import MessageError
-from agent.domain.frame import MAX_SKU, Delivery, Job
+from agent.domain.frame import Delivery, Job
 from agent.domain.inspection import Feedback
+from agent.domain.names import MAX_NAME, clean_name
 
 MAX_TEXT = 4_000
 """Longest free text (names, descriptions, notes) in characters."""
 
 
-def check_printable(text: str) -> str:
-    """Raises ValueError for control characters and halves of surrogate pairs."""
-    if not text.isprintable():
-        raise ValueError("has characters that cannot be printed")
-    return text
-
-
 def _identifier(value: object) -> object:
-    """Identifiers may be numbers in JSON; white space around them means nothing."""
+    """Identifiers may be numbers in JSON; their form is that of all names."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
         return str(value)
-    return check_printable(value.strip()) if isinstance(value, str) else value
+    return clean_name(value) if isinstance(value, str) else value
 
 
 def _optional_identifier(value: object) -> object:
@@ -43,9 +37,9 @@ def _optional_identifier(value: object) -> object:
     return None if found == "" else found
 
 
-Identifier = Annotated[str, BeforeValidator(_identifier), Field(min_length=1, max_length=MAX_SKU)]
+Identifier = Annotated[str, BeforeValidator(_identifier), Field(min_length=1, max_length=MAX_NAME)]
 OptionalIdentifier = Annotated[
-    Annotated[str, Field(min_length=1, max_length=MAX_SKU)] | None, BeforeValidator(_optional_identifier)
+    Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None, BeforeValidator(_optional_identifier)
 ]
 OptionalText = Annotated[str, Field(max_length=MAX_TEXT)] | None
 
@@ -80,7 +74,10 @@ def first_error(error: ValidationError) -> str:
     """What is wrong first, in words, without the value (it may be a whole image)."""
     one = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in one["loc"])
-    return f"{where}: {one['msg']}" if where else str(one["msg"])
+    message = str(one["msg"])
+    if one["type"] == "value_error":
+        return " ".join((where, message.removeprefix("Value error, "))).strip()
+    return f"{where}: {message}" if where else message
 
 
 MAX_BYTES = 64 * 1024
@@ -91,12 +88,16 @@ class JsonMessageParser:
     """Parses jobs and feedback. Whatever comes, it raises only MessageError."""
 
     def job(self, delivery: Delivery) -> Job | None:
-        """None for an empty payload: the retained job was cleared. Raises MessageError."""
-        if not delivery.payload:
-            return None
+        """A JSON object, or the SKU alone as text or as a JSON string.
+
+        None for an empty payload: the retained job was cleared. Raises MessageError.
+        """
         _check_size(delivery.payload)
+        text = as_utf8(delivery.payload).strip(WHITE + b"\0")
+        if not text:
+            return None
         try:
-            message = JobMessage.model_validate(load_object(delivery.payload))
+            message = JobMessage.model_validate(_job_fields(delivery.payload, text))
         except ValidationError as error:
             raise MessageError(f"the job is unusable: {first_error(error)}") from None
         return Job(message.sku, message.name, message.description, message.gtin, message.lot)
@@ -105,7 +106,7 @@ class JsonMessageParser:
         """Raises MessageError."""
         _check_size(delivery.payload)
         try:
-            message = FeedbackMessage.model_validate(load_object(delivery.payload))
+            message = FeedbackMessage.model_validate(load_object(as_utf8(delivery.payload)))
             return Feedback(
                 truth=message.truth,
                 at=delivery.received_at,
@@ -119,6 +120,22 @@ class JsonMessageParser:
             raise MessageError(f"the feedback is unusable: {first_error(error)}") from None
         except ValueError as error:
             raise MessageError(f"the feedback is unusable: {error}") from None
+
+
+def _job_fields(payload: bytes, text: bytes) -> dict[str, Any]:
+    """The fields of a job; ``text`` is its payload in UTF-8, stripped. Raises MessageError."""
+    if text[:1] in (b"{", b"["):
+        return load_object(text)
+    if text[:1] == b'"':
+        value = load_value(text)
+        return {"sku": value}
+    try:
+        sku = payload.decode("utf-8-sig").strip("\0 \t\r\n")
+    except UnicodeDecodeError:
+        raise MessageError("the job is not JSON, and not a SKU as text in UTF-8") from None
+    if sku in ("null", "true", "false"):
+        raise MessageError(f"the job is {sku}; send the SKU, or an empty message to clear the job")
+    return {"sku": sku}
 
 
 def _check_size(payload: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
-from adapters.images.bounded_json import load_object
+from adapters.images.bounded_json import as_utf8, load_object
 from adapters.messages.outgoing import (
     AgentMessage,
     AlertMessage,
@@ -23,6 +23,7 @@ from agent.domain.errors import MessageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery
 from agent.domain.inspection import Inspection
+from agent.domain.names import clean_name
 from agent.domain.verdict import Verdict
 from agent.ports import OutboxMessage
 from agent.ports.commands import Answer, Command, CommandError
@@ -173,7 +174,7 @@ class JsonCommandParser:
                 f"the command has {len(delivery.payload):,} bytes, at most {MAX_BYTES:,} are read"
             )
         try:
-            content = load_object(delivery.payload)
+            content = load_object(as_utf8(delivery.payload))
         except MessageError as error:
             raise CommandError(str(error)) from None
         name, asked = content.get("command"), _request_id(content)
@@ -196,14 +197,16 @@ def _request_id(content: Mapping[str, Any]) -> str | None:
     found = content.get("request_id")
     if isinstance(found, bool) or not isinstance(found, str | int):
         return None
-    text = str(found)
-    return text if 0 < len(text) <= 255 and text.isprintable() else None
+    try:
+        return clean_name(str(found)) or None
+    except ValueError:
+        return None
 
 
 class ReplyMessage(BaseModel):
     """The result of one command."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
     schema_: Literal["sightline.reply/1"] = Field(default="sightline.reply/1", alias="schema")
     command: str | None = Field(description="null where the message named none that is known")
