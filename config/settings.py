@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from agent.domain.limits import FEWEST_RESTARTS
 from config.sections.alerts import AlertSettings
-from config.sections.base import Matching, Section
+from config.sections.base import CAMERA_NAME, Matching, Section
 from config.sections.broker import BrokerSettings, TopicSettings
 from config.sections.drift import DriftSettings
 from config.sections.history import DatabaseSettings, MediaSettings
@@ -37,7 +37,7 @@ TopicLevel = Annotated[
 ]
 
 _WEBHOOK = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_CAMERA = re.compile(r"[^/+#$\s{}\x00-\x1f\x7f]{1,128}/[^/+#$\s{}\x00-\x1f\x7f]{1,128}")
+_CAMERA = re.compile(CAMERA_NAME)
 
 
 class AgentSettings(Section):
@@ -46,7 +46,13 @@ class AgentSettings(Section):
     id: TopicLevel = Field(
         "cell-7", title="Id", description="Unique in the site and stable: it names the broker session."
     )
-    site: TopicLevel = Field("factory", title="Site", description="First level of every topic.")
+    site: Annotated[
+        str,
+        Matching(
+            r"[^/+#$\x00-\x1f\x7f-\x9f][^/+#\x00-\x1f\x7f-\x9f]{0,63}",
+            "one level of a topic: 1 to 64 characters, none of / + #, and no $ at its beginning",
+        ),
+    ] = Field("factory", title="Site", description="First level of every topic.")
     profile: str = Field(
         "embedded",
         title="Profile",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,8 +19,6 @@ from storage import schema
 from storage.column_types import storable
 from storage.database import Database, insert_into
 from storage.media import MediaFolder
-
-_log = logging.getLogger(__name__)
 
 _NO_INSPECTION = ""
 """The inspection of an outbox message that belongs to none."""
@@ -166,19 +163,16 @@ class SqlHistory:
                 [_outbox_row(one, _NO_INSPECTION, agent_id, now) for one in messages],
             )
 
-    def record_feedback(self, feedback: Feedback) -> bool:
-        """False if no inspection matches, or if a frame id without camera fits several."""
+    def record_feedback(self, feedback: Feedback) -> int:
+        """How many inspections fit: none, one, or several that share a frame id. Written for one alone."""
         columns = schema.inspection.c
         condition = _feedback_target(feedback)
         if condition is None:
-            return False
+            return 0
         with self._database.write() as connection:
-            matches = select(columns.inspection_id).where(condition).limit(2)
-            found = connection.execute(matches).scalars().all()
+            found = connection.execute(select(columns.inspection_id).where(condition)).scalars().all()
             if len(found) != 1:
-                if found:
-                    _log.warning("feedback on frame %r fits several cameras; name one", feedback.frame_id)
-                return False
+                return len(found)
             row = {
                 "inspection_id": found[0],
                 "truth": feedback.truth,
@@ -187,7 +181,7 @@ class SqlHistory:
                 "note": feedback.note,
             }
             connection.execute(insert(schema.feedback).values(row))
-        return True
+        return 1
 
 
 def _has_row(connection: Connection, identity: FrameIdentity) -> bool:

@@ -76,6 +76,11 @@ class SqlRecipeBook:
             row = connection.execute(query).one_or_none()
         return None if row is None else Job(**row._mapping)
 
+    def skus(self) -> Sequence[str]:
+        """All registered SKUs as they are stored. Raises StorageError."""
+        with self._database.read() as connection:
+            return connection.execute(select(schema.sku.c.sku)).scalars().all()
+
     def without_recipe(self) -> Sequence[Job]:
         """Registered SKUs without any version, in the order of their names. Raises StorageError."""
         columns = schema.sku.c

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from adapters.cli import resident
 from adapters.cli.options import (
@@ -23,7 +24,7 @@ from adapters.cli.options import (
     composition_of,
     configure,
 )
-from adapters.cli.screen import stderr, stdout, table
+from adapters.cli.screen import plain, stderr, stdout, table
 from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ConfigurationError, SightlineError
 
@@ -330,11 +331,11 @@ def _show(figures: Figures) -> None:
         gpu = figures.gpu_memory_mb
         rows.append(("GPU memory", f"{_mb(gpu['loaded'])} with the models, {_mb(gpu['peak'])} at most"))
     for name, value in rows:
-        shown.add_row(f"[dim]{name}[/]", value)
+        shown.add_row(Text(name, style="dim"), value)
     console = stdout()
     console.print(shown)
     if figures.note is not None:
-        console.print(f"[yellow]{figures.note}[/]")
+        console.print(f"[yellow]{plain(figures.note)}[/]")
 
 
 def _mb(value: float | None) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.cli.options import ConfigFile, Overrides, Profile, configure
+from adapters.cli.options import ConfigFile, Overrides, Profile, configure, name_of
 from adapters.cli.screen import duration, plural, stderr, stdout
 from agent.domain.errors import SightlineError
 from agent.domain.frame import Camera
+from agent.domain.names import name_from
 
 if TYPE_CHECKING:
     from adapters.mqtt.camera_publisher import Shot
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 SIMULATED = "simulated"
 _SIMULATED_SEED = 1_000_000
 _SIMULATED_FRAMES = 100
-_MOST_IDENTIFIER = 255
 
 
 class FrameForm(StrEnum):
@@ -48,7 +48,9 @@ def camera(
     name: Annotated[
         str, typer.Option("--camera", metavar="LINE/CAM", help="The camera, by its line and name.")
     ],
-    sku: Annotated[str | None, typer.Option(metavar="S", help="What the images show.")] = None,
+    sku: Annotated[
+        str | None, typer.Option(metavar="S", parser=name_of, help="What the images show.")
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.01, metavar="HZ", help="Images a second; by default 2.")
     ] = 2.0,
@@ -114,7 +116,7 @@ def camera(
 def parse_camera(text: str, settings: Settings) -> Camera:
     """``LINE/CAM`` of the configured site. Raises SightlineError."""
     line, slash, camera_name = text.partition("/")
-    if not slash or not line or not camera_name or "/" in camera_name:
+    if not slash or not camera_name or "/" in camera_name:
         raise SightlineError(f"--camera is LINE/CAM, such as line-1/top, not {text!r}")
     return Camera(settings.agent.site, line, camera_name)
 
@@ -153,8 +155,8 @@ def _from_files(
                     file.path.read_bytes(),
                     file.media_type,
                     sku=sku,
-                    part_id=file.name.rpartition(".")[0][-_MOST_IDENTIFIER:],
-                    frame_id=frame_id[-_MOST_IDENTIFIER:],
+                    part_id=name_from(file.name.rpartition(".")[0]),
+                    frame_id=name_from(frame_id),
                     reference=str(file.path.resolve()),
                 )
             if not loop:
@@ -206,7 +208,7 @@ def _with_progress(shots: Iterator[Shot], total: int | None) -> Iterator[Shot]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.description}[/]"),
+        TextColumn("{task.description}", style="dim", markup=False),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from adapters.cli.models import lacking, pull_words
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
-from adapters.cli.screen import stderr, stdout, table
+from adapters.cli.screen import plain, stderr, stdout, table
 from agent import __version__
 from agent.domain.errors import SightlineError
 
@@ -65,7 +65,7 @@ def check(
     console = stderr()
     with console.status("") as status:
         for part, look in _parts(composition_of(context), config, profile, overrides):
-            status.update(f"[dim]{part} ...[/]")
+            status.update(f"[dim]{plain(part)} ...[/]")
             findings.append(_guarded(part, look))
             if part == "config" and findings[0].state is State.FAILED:
                 break

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from adapters.cli.options import (
     ConfigFile,
@@ -17,8 +17,10 @@ from adapters.cli.options import (
     chosen_method,
     composition_of,
     configure,
+    name_of,
+    stored_sku,
 )
-from adapters.cli.screen import number, plural, stderr, stdout
+from adapters.cli.screen import number, plain, plural, stderr, stdout
 
 if TYPE_CHECKING:
     from adapters.cli.references import ReferenceImage
@@ -54,17 +56,20 @@ def enroll(
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
-    job = _job(sku, name, description)
+    job = _job(name_of(sku), name, description)
     files = find([references])
     images = read_references(files, composition.decoder(settings))
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
     with composition.store(settings) as store:
-        before = store.book.job(sku)
+        others = store.book.skus()
+        job = replace(job, sku=stored_sku(store, sku))
+        before = store.book.job(job.sku)
+        _warn_of_case(job.sku, others)
         store.book.register(job)
-        active = store.book.active(sku)
+        active = store.book.active(job.sku)
         renamed = name is not None and before is not None and name != before.name
-        draft = _draft(store, store.book.job(sku) or job, settings, method is not None, renamed=renamed)
+        draft = _draft(store, store.book.job(job.sku) or job, settings, method is not None, renamed=renamed)
         draft = replace(draft, references=stored(images, store.media))
         enrolled = enroll_images(inspector, draft, images, settings)
         note = describe_change(active or draft, enrolled.recipe)
@@ -80,6 +85,18 @@ def _job(sku: str, name: str | None, description: str | None) -> Job:
         return Job(sku, name=name, description=description)
     except ValueError as error:
         raise SightlineError(str(error)) from error
+
+
+def _warn_of_case(sku: str, others: Sequence[str]) -> None:
+    from agent.domain.names import differs_by_case
+
+    alike = [] if sku in others else differs_by_case(sku, others)
+    if alike:
+        stderr().print(
+            f"[yellow]note:[/] {plain(sku)} is a new product; only upper and lower case tell it from "
+            f"{plain(alike[0])}",
+            soft_wrap=True,
+        )
 
 
 def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, renamed: bool) -> Recipe:
@@ -116,11 +133,11 @@ def _show(recipe: Recipe, enrolled: Enrolled, images: list[ReferenceImage], left
     images = [images[index] for index in kept]
     without = f", {left_out} left out" if left_out else ""
     console.print(
-        f"[bold]{escape(recipe.sku)}[/] ({escape(recipe.noun)}): recipe version {recipe.version} with "
+        f"[bold]{plain(recipe.sku)}[/] ({plain(recipe.noun)}): recipe version {recipe.version} with "
         f"{plural(recipe.shots, 'reference')}{without}, active"
     )
     if recipe.note is not None:
-        console.print(escape(recipe.note))
+        console.print(plain(recipe.note))
     calibration = recipe.calibration
     if calibration is None:
         console.print(
@@ -139,4 +156,4 @@ def _show(recipe: Recipe, enrolled: Enrolled, images: list[ReferenceImage], left
         )
         ranked = sorted(zip(enrolled.scores, images, strict=True), key=lambda one: -one[0])
         for score, image in ranked[:_MOST_UNUSUAL]:
-            console.print(f"  {number(score)}  {escape(image.file.name)}")
+            console.print(f"  {number(score)}  {plain(image.file.name)}")

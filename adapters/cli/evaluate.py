@@ -20,7 +20,7 @@ from adapters.cli.options import (
     composition_of,
     configure,
 )
-from adapters.cli.screen import stderr
+from adapters.cli.screen import plain, stderr
 from adapters.evaluation.comparison import Compared, Comparison
 from adapters.evaluation.figures import Outcome, markdown, show
 from adapters.models.weights.needs import ModelNames
@@ -161,7 +161,7 @@ class _Bench:
         for settings in every:
             method = settings.inspection.method
             try:
-                with stderr().status(f"[dim]loading the models of {method} ...[/]"):
+                with stderr().status(f"[dim]loading the models of {plain(method)} ...[/]"):
                     inspector = self.composition.inspector(settings)
             except (ModelError, RecipeError) as error:
                 if not several:
@@ -285,7 +285,7 @@ class _Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("[dim]{task.description}[/]"),
+            TextColumn("{task.description}", style="dim", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),

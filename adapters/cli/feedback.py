@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store
-from adapters.cli.screen import stdout
+from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, name_of, open_store
+from adapters.cli.screen import plain, stdout
 from agent.domain.errors import SightlineError
 from agent.domain.inspection import Feedback
 
@@ -26,7 +25,8 @@ def feedback(
         ),
     ],
     frame_id: Annotated[
-        str | None, typer.Option(help="The frame's own id, instead of the inspection's.")
+        str | None,
+        typer.Option(parser=name_of, metavar="ID", help="The frame's own id, instead of the inspection's."),
     ] = None,
     camera: Annotated[
         str | None,
@@ -57,11 +57,10 @@ def feedback(
         note=note,
     )
     with open_store(context, config, profile, overrides) as (store, _):
-        if not store.history.record_feedback(given):
-            raise SightlineError(
-                "no inspection matches, or several do; name the inspection_id, or --frame-id with --camera"
-            )
+        matches = store.history.record_feedback(given)
+        if matches != 1:
+            raise SightlineError(f"{given.refusal(matches)} (--frame-id with --camera)")
     if as_json:
         typer.echo(json.dumps({"inspection_id": given.inspection_id, "frame_id": frame_id, "truth": truth}))
     else:
-        stdout().print(f"{escape(named[0] if named else str(frame_id))}: {truth}")
+        stdout().print(f"{plain(named[0] if named else str(frame_id))}: {truth}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.domain.errors import FrameError, SightlineError
 from agent.domain.frame import MEDIA_TYPE_OF, Camera, Delivery, DeliveryKind, Frame
+from agent.domain.names import name_from
 from agent.ports import FrameDecoder
 
 _FILES = Camera("local", "files", "cli")
@@ -72,7 +73,7 @@ def read(files: Sequence[ImageFile], decoder: FrameDecoder) -> Iterator[Frame | 
             _FILES,
             payload,
             datetime.now(UTC),
-            properties={"frame_id": file.name[-200:]},
+            properties={"frame_id": name_from(file.name)},
             content_type=file.media_type,
         )
         try:

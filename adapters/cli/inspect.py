@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +16,9 @@ from adapters.cli.options import (
     chosen_method,
     composition_of,
     configure,
+    name_of,
 )
-from adapters.cli.screen import complain, number, plural, stderr, stdout, table, verdict
+from adapters.cli.screen import complain, json_text, number, plural, stderr, stdout, table, verdict
 
 if TYPE_CHECKING:
     from agent.app import Application
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def inspect(
     context: typer.Context,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")],
-    sku: Annotated[str, typer.Option(metavar="S", help="What they show.")] = "part",
+    sku: Annotated[str, typer.Option(metavar="S", parser=name_of, help="What they show.")] = "part",
     noun: Annotated[
         str | None, typer.Option(metavar="N", help='What it is called, such as "gear"; prompts use it.')
     ] = None,
@@ -75,7 +75,7 @@ def inspect(
             )
         results.append(result)
     if as_json:
-        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        typer.echo(json_text(results))
     else:
         _show(results, prepared)
     if failed:

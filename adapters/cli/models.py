@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.text import Text
 
 from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, configure
-from adapters.cli.screen import complain, stderr, stdout, table
+from adapters.cli.screen import complain, plain, stderr, stdout, table
 from adapters.models.weights.catalogue import KNOWN, KnownModel, find
 from adapters.models.weights.needs import ModelNames
 from adapters.models.weights.store import Holding, WeightStore, pull_name
@@ -66,8 +65,8 @@ def list_command(
             model.licence,
             _known_by(holding, store),
             Text("own file" if holding.own and holding.files else holding.presence, style=style),
-            escape(", ".join(by)) or "-",
-            "-" if not holding.files or holding.presence == "bundled" else escape(str(holding.root)),
+            ", ".join(by) or "-",
+            "-" if not holding.files or holding.presence == "bundled" else str(holding.root),
         )
     for name in unknown:
         row = _unknown_row(name, store, users)
@@ -75,7 +74,7 @@ def list_command(
     stdout().print(shown)
     problem = lacking(settings, pull_words(config, profile, overrides))
     if problem:
-        stdout().print(f"[yellow]needed:[/] {escape(problem)}", soft_wrap=True)
+        stdout().print(f"[yellow]needed:[/] {plain(problem)}", soft_wrap=True)
 
 
 @models_commands.command("pull")
@@ -302,8 +301,8 @@ def _mend(name: str, store: WeightStore, paths: list[str]) -> str:
 
 
 def _report(pulled: Pulled) -> str:
-    where = escape(", ".join(dict.fromkeys(str(_shown(path, pulled)) for path in pulled.paths)))
-    return f"[bold]{escape(pulled.model.name)}[/]  {pulled.outcome}  {where}"
+    where = plain(", ".join(dict.fromkeys(str(_shown(path, pulled)) for path in pulled.paths)))
+    return f"[bold]{plain(pulled.model.name)}[/]  {pulled.outcome}  {where}"
 
 
 def _shown(path: Path, pulled: Pulled) -> Path:
@@ -335,7 +334,7 @@ def _progress() -> Iterator[Progress]:
 
         def step(name: str, done: int, total: int | None) -> None:
             if name not in tasks:
-                tasks[name] = bars.add_task(escape(name), total=total)
+                tasks[name] = bars.add_task(plain(name), total=total)
             bars.update(tasks[name], completed=done, total=total)
 
         yield step

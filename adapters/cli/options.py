@@ -14,12 +14,33 @@ import typer
 from adapters.observability import logs
 from agent.domain.errors import SightlineError
 from agent.domain.events import Event
+from agent.domain.names import clean_name, spelling
 from config import Loaded, load
 
 if TYPE_CHECKING:
     from agent.app import Application
     from agent.app.store import Store
     from config import Settings
+
+
+def name_of(text: str) -> str:
+    """A SKU or frame id of the command line in the form of names. Raises SightlineError."""
+    try:
+        name = clean_name(text)
+    except ValueError as error:
+        raise SightlineError(f"{text[:60]!r} {error}") from None
+    if not name:
+        raise SightlineError("a SKU or frame id is not empty")
+    return name
+
+
+def stored_sku(store: Store, sku: str) -> str:
+    """The SKU in the spelling in which the history has it. Raises SightlineError."""
+    try:
+        return spelling(sku, store.book.skus())
+    except ValueError as error:
+        raise SightlineError(f"the SKU {sku[:60]!r} {error}") from None
+
 
 _PANEL = "Configuration"
 

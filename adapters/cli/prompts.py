@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from adapters.cli.options import ConfigFile, Overrides, Profile, configure
-from adapters.cli.screen import plural, stderr, stdout
+from adapters.cli.screen import plain, plural, stderr, stdout
 from agent.domain.errors import SightlineError
 
 prompt_commands = typer.Typer(help="Prompt sets: what good and defective parts look like, in words.")
@@ -38,7 +38,8 @@ def write_command(
     settings = configure(config, profile, overrides).settings
     if out.suffix.lower() != ".json":
         raise SightlineError(f"{out} should end in .json")
-    with stderr().status(f"[dim]asking {settings.ollama.model} for {plural(count, 'description')} ...[/]"):
+    asking = f"asking {plain(settings.ollama.model)} for {plural(count, 'description')} ..."
+    with stderr().status(f"[dim]{asking}[/]"):
         found = OllamaWriter(OllamaOptions.of(settings.ollama)).agnostic(count)
     content = {
         "normal": list(found.prompts.normal),
@@ -50,7 +51,7 @@ def write_command(
     out.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     stdout().print(
         f"{plural(len(found.prompts.normal), 'normal description')} and {len(found.prompts.anomalous)} "
-        f"anomalous ones in {out}"
+        f"anomalous ones in {plain(out)}"
     )
     for note in found.notes:
-        stderr().print(f"[dim]{note}[/]", soft_wrap=True, highlight=False)
+        stderr().print(f"[dim]{plain(note)}[/]", soft_wrap=True, highlight=False)

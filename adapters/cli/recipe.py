@@ -6,13 +6,12 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.text import Text
 
-from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record
+from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record, stored_sku
 from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
-from adapters.cli.screen import number, plural, stdout, table
+from adapters.cli.screen import number, plain, plural, stdout, table
 from agent.domain.errors import SightlineError
 from agent.recipes.view import listing_record, recipe_record
 
@@ -40,6 +39,7 @@ def list_command(
 ) -> None:
     """List all versions of all recipes, also those that are not active."""
     with open_store(context, config, profile, overrides) as (store, _):
+        sku = None if sku is None else stored_sku(store, sku)
         lines = store.book.listing(sku)
         skus = [str(row["sku"]) for row in store.query(_SKUS)]
     without = [one for one in skus if one not in {line.sku for line in lines} and sku in (None, one)]
@@ -66,7 +66,7 @@ def list_command(
             Text(line.note or ""),
         )
     for one in without:
-        shown.add_row(escape(one), "-", "", "-", "-", "-", "-", Text("no recipe", style="yellow"), "-", "")
+        shown.add_row(one, "-", "", "-", "-", "-", "-", Text("no recipe", style="yellow"), "-", "")
     stdout().print(shown)
 
 
@@ -82,6 +82,7 @@ def show_command(
 ) -> None:
     """Show one recipe: words, references, parameters, calibration."""
     with open_store(context, config, profile, overrides) as (store, _):
+        sku = stored_sku(store, sku)
         recipe = store.book.active(sku) if version is None else store.book.get(sku, version)
         active = store.book.active_version(sku)
         onboarding = store.claims.record(sku)
@@ -107,6 +108,7 @@ def activate_command(
 ) -> None:
     """Make a version the active one: running agents use it from their next frame on."""
     with open_store(context, config, profile, overrides) as (store, _):
+        sku = stored_sku(store, sku)
         before = store.book.active_version(sku)
         store.book.activate(sku, version)
         message = f"version {version} of {sku!r} is active, before it {before}"
@@ -114,7 +116,7 @@ def activate_command(
     if as_json:
         typer.echo(json.dumps({"sku": sku, "version": version, "before": before}))
     else:
-        stdout().print(f"[bold]{escape(sku)}[/]: version {version} is active, before it {before}")
+        stdout().print(f"[bold]{plain(sku)}[/]: version {version} is active, before it {before}")
 
 
 @recipe_commands.command("commission")
@@ -135,6 +137,7 @@ def commission_command(
     from agent.enrollment.first_frames import enroll_first_frames
 
     with open_store(context, config, profile, overrides) as (store, _):
+        sku = stored_sku(store, sku)
         found = enroll_first_frames(store.book, store.samples, sku, frames)
         message = f"a person confirmed that the first {len(found)} frames of {sku!r} are good"
         record(store, "commissioned", message, sku)
@@ -142,8 +145,8 @@ def commission_command(
         typer.echo(json.dumps({"sku": sku, "frames": [frame.frame_id for frame in found]}))
         return
     stdout().print(
-        f"[bold]{escape(sku)}[/]: {plural(len(found), 'frame')} from {escape(found[0].frame_id)} to "
-        f"{escape(found[-1].frame_id)} wait for a running agent, which enrolls them within about a minute"
+        f"[bold]{plain(sku)}[/]: {plural(len(found), 'frame')} from {plain(found[0].frame_id)} to "
+        f"{plain(found[-1].frame_id)} wait for a running agent, which enrolls them within about a minute"
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from adapters.cli.options import (
     AsJson,
@@ -17,8 +16,9 @@ from adapters.cli.options import (
     composition_of,
     open_store,
     record,
+    stored_sku,
 )
-from adapters.cli.screen import plural, stderr, stdout
+from adapters.cli.screen import plain, plural, stderr, stdout
 from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def export_command(
         raise SightlineError("the images need a folder: name a file with --out")
     with open_store(context, config, profile, overrides) as (store, _):
         transfer = _transfer(context, store)
-        recipe = transfer.find(sku, version)
+        recipe = transfer.find(stored_sku(store, sku), version)
         text = transfer.export_text(recipe)
         zipped = out is not None and out.suffix.lower() == ".zip"
         images = transfer.export_images(recipe) if zipped or with_references else None
-    reply = {"sku": sku, "version": recipe.version, "file": None if out is None else str(out)}
+    reply = {"sku": recipe.sku, "version": recipe.version, "file": None if out is None else str(out)}
     if out is None:
         typer.echo(json.dumps({**reply, "recipe": text}, ensure_ascii=False) if as_json else text, nl=as_json)
         return
@@ -62,7 +62,7 @@ def export_command(
         typer.echo(json.dumps({**reply, "images": len(images or ())}, ensure_ascii=False))
         return
     without = f"with {plural(len(images), 'image')}" if images is not None else "without images"
-    stdout().print(f"[bold]{escape(sku)}[/] version {recipe.version}: {escape(str(out))}, {without}")
+    stdout().print(f"[bold]{plain(recipe.sku)}[/] version {recipe.version}: {plain(str(out))}, {without}")
 
 
 def import_command(
@@ -99,9 +99,9 @@ def import_command(
         typer.echo(json.dumps({**reply, "calibrated": calibrated, "remarks": imported.remarks}))
         return
     for remark in imported.remarks:
-        stderr().print(f"[yellow]note:[/] {escape(remark)}", soft_wrap=True)
+        stderr().print(f"[yellow]note:[/] {plain(remark)}", soft_wrap=True)
     what = "new version" if imported.new else "nothing is new in the file; version"
-    stdout().print(f"[bold]{escape(recipe.sku)}[/]: {what} {recipe.version}{_state(imported)}")
+    stdout().print(f"[bold]{plain(recipe.sku)}[/]: {what} {recipe.version}{_state(imported)}")
 
 
 def _state(imported: Imported) -> str:

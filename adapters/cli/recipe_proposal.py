@@ -7,10 +7,9 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record
-from adapters.cli.screen import number, plural, stdout, table
+from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record, stored_sku
+from adapters.cli.screen import number, plain, plural, stdout, table
 from agent.domain.errors import SightlineError
 
 if TYPE_CHECKING:
@@ -47,6 +46,7 @@ def propose_command(
     from agent.calibration.proposal import propose
 
     with open_store(context, config, profile, overrides) as (store, _):
+        sku = stored_sku(store, sku)
         recipe = store.book.active(sku)
         if recipe is None:
             raise SightlineError(f"there is no active recipe of {sku!r}; `sightline recipe list` names them")
@@ -122,7 +122,7 @@ def _show(recipe: Recipe, proposal: Proposal, applied: Recipe | None) -> None:
     console, calibration = stdout(), proposal.calibration
     judged = proposal.good + proposal.defective
     console.print(
-        f"[bold]{escape(recipe.sku)}[/] version {recipe.version}: "
+        f"[bold]{plain(recipe.sku)}[/] version {recipe.version}: "
         f"{plural(proposal.recorded, 'frame')} recorded, "
         f"{plural(judged, 'frame')} with feedback ({proposal.good} good, {proposal.defective} defective)"
     )
@@ -142,7 +142,7 @@ def _show(recipe: Recipe, proposal: Proposal, applied: Recipe | None) -> None:
         console.print(shown)
         console.print(f"{proposal.changed_share:.1%} of all recorded frames would get another verdict")
     for sentence in proposal.advice:
-        console.print(f"[yellow]note:[/] {escape(sentence)}", soft_wrap=True)
+        console.print(f"[yellow]note:[/] {plain(sentence)}", soft_wrap=True)
     if applied is not None:
         console.print(f"written as version {applied.version}, active")
     elif calibration is not None:

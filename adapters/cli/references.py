@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapters.cli.images import ImageFile, Unreadable, read
-from adapters.cli.screen import stderr
+from adapters.cli.screen import plain, stderr
 from agent.app.options import calibration_policy, orientation_policy, selection_policy
 from agent.domain.errors import SightlineError
 from agent.domain.frame import SUFFIX_OF, Frame
+from agent.domain.names import visible
 from agent.domain.recipe import Recipe, Reference
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
@@ -35,7 +35,7 @@ def read_references(files: Sequence[ImageFile], decoder: FrameDecoder) -> list[R
     images = []
     for file, taken in zip(files, read(files, decoder), strict=True):
         if isinstance(taken, Unreadable):
-            stderr().print(f"[yellow]left out:[/] {file.name}: {taken.reason}", markup=True, soft_wrap=True)
+            stderr().print(f"[yellow]left out:[/] {plain(file.name)}: {plain(taken.reason)}", soft_wrap=True)
         else:
             images.append(ReferenceImage(file, taken))
     if not images:
@@ -46,7 +46,7 @@ def read_references(files: Sequence[ImageFile], decoder: FrameDecoder) -> list[R
 def unstored(images: Sequence[ReferenceImage]) -> tuple[Reference, ...]:
     """References to images that stay in their folder."""
     return tuple(
-        Reference(hashlib.sha256(one.frame.encoded).hexdigest(), str(one.file.path), one.file.name)
+        Reference(hashlib.sha256(one.frame.encoded).hexdigest(), str(one.file.path), visible(one.file.name))
         for one in images
     )
 
@@ -56,7 +56,7 @@ def stored(images: Sequence[ReferenceImage], media: MediaStore) -> tuple[Referen
     references = []
     for one in images:
         path = media.put(one.frame.encoded, SUFFIX_OF[one.frame.media_type])
-        references.append(Reference(Path(path).stem, path, one.file.name))
+        references.append(Reference(Path(path).stem, path, visible(one.file.name)))
     return tuple(references)
 
 
@@ -82,5 +82,5 @@ def enroll_images(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
-        console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
+        console.print(f"[yellow]{plain(sentence)}[/]", soft_wrap=True)
     return enrolled

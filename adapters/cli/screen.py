@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import Any, TextIO
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
 from agent.domain.errors import SightlineError
+from agent.domain.names import visible
 
 PIPE_WIDTH = 110
 """Columns if the output is not a terminal: wide enough for every table."""
@@ -48,7 +50,30 @@ class Commands(TyperGroup):
 
 def complain(sentence: str) -> None:
     """Write an error to stderr."""
-    stderr().print(f"[bold red]error:[/] {escape(sentence)}", soft_wrap=True)
+    stderr().print(f"[bold red]error:[/] {plain(sentence)}", soft_wrap=True)
+
+
+def plain(text: object) -> str:
+    """Any text inside a sentence with markup: shown as it is, whatever it holds.
+
+    File names, SKUs, reasons and notes come from outside. Brackets in them are not markup, and control
+    characters become escapes.
+    """
+    return escape(_visible_lines(str(text)))
+
+
+def _visible_lines(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def json_text(content: object) -> str:
+    """Indented JSON; in ASCII if a file name holds bytes that are not UTF-8."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=2)
+    return text
 
 
 def stdout() -> Console:
@@ -63,12 +88,21 @@ def stderr() -> Console:
 
 def _console(file: TextIO) -> Console:
     width = None if file.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(file=file, width=width, highlight=False)
+    return Console(file=file, width=width, highlight=False, emoji=False)
+
+
+class PlainTable(Table):
+    """A table whose cells of plain text are shown as they are; markup is for ``Text``."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        plain = (Text(_visible_lines(cell)) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*plain, **options)
 
 
 def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:
     """A table without lines between rows; columns named in ``right`` are numbers."""
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    made = PlainTable(box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    made.title = None if title is None else Text(visible(title))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made

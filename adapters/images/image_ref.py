@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adapters.http.hosts import AllowedHosts
 from adapters.images.fetching import Fetcher, FetchError
+from agent.domain.names import acts
 
 _MISSING = "the file of image_ref does not exist or is not a regular file"
 _OUTSIDE = "the file of image_ref lies outside frames.allowed_roots"
@@ -38,9 +39,12 @@ class ReferenceReader:
 
     def read(self, reference: str) -> bytes:
         """The bytes behind a path or URL. Raises ImageReferenceError in one sentence."""
-        if not reference or len(reference) > 4_096 or not reference.isprintable():
+        # A path may hold any character that a file name holds, a narrow space or a raw byte among them.
+        remote = "://" in reference
+        bad = not reference.isprintable() if remote else any(map(_is_refused, reference))
+        if not reference or len(reference) > 4_096 or bad:
             raise ImageReferenceError("the image_ref is empty, too long or has unprintable characters")
-        if "://" in reference:
+        if remote:
             try:
                 return self._fetcher.fetch(reference)
             except FetchError as error:
@@ -80,6 +84,10 @@ class ReferenceReader:
             except (OSError, ValueError, RuntimeError):  # names too long, loops of links
                 continue
         raise ImageReferenceError(_MISSING if inside else _OUTSIDE)
+
+
+def _is_refused(character: str) -> bool:
+    return acts(character) and not "\udc80" <= character <= "\udcff"  # a byte that is not UTF-8 (PEP 383)
 
 
 def _open_inside(root: Path, path: Path) -> int:

@@ -206,7 +206,7 @@ def _request_id(content: Mapping[str, Any]) -> str | None:
 class ReplyMessage(BaseModel):
     """The result of one command."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     schema_: Literal["sightline.reply/1"] = Field(default="sightline.reply/1", alias="schema")
     command: str | None = Field(description="null where the message named none that is known")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
-from agent.domain.frame import MAX_SKU
+from agent.domain.names import MAX_NAME
 from agent.domain.prompts import PromptSource
 
 MAX_WORDS = 4000
@@ -98,7 +98,7 @@ class ExportedKeys(_Keys):
 class RecipeKeys(_Keys):
     """A recipe file."""
 
-    sku: Annotated[str, Field(min_length=1, max_length=MAX_SKU)]
+    sku: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
     noun: Text
     method: Text
     note: Annotated[str, Field(max_length=MAX_WORDS)] | None = None

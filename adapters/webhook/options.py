@@ -12,6 +12,7 @@ from agent.domain.errors import ConfigurationError
 from agent.domain.events import Event
 from agent.domain.frame import Camera
 from agent.domain.inspection import Inspection
+from agent.domain.names import clean_name
 from config.sections.webhooks import WebhookSettings
 
 
@@ -77,7 +78,8 @@ class WebhookOptions:
             MessageFilter(
                 frozenset(settings.kinds),
                 frozenset(settings.verdicts),
-                frozenset(settings.skus),
+                # As written too: a product from before names had one form keeps its spelling.
+                frozenset((*settings.skus, *map(clean_name, settings.skus))),
                 frozenset(settings.cameras),
             ),
             key=settings.read_key(name),

@@ -12,10 +12,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.domain.names import MAX_NAME
+
 Image = NDArray[np.uint8]
 """An RGB image, shape (H, W, 3), 8 bits a channel."""
 
-MAX_SKU = 255
+MAX_SKU = MAX_NAME
 """Longest SKU in characters: a limit of Sightline's own, which the database is made for."""
 
 SUFFIX_OF = {"image/jpeg": ".jpg", "image/png": ".png"}

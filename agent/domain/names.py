@@ -69,7 +69,7 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(_escape(one) if _acts(one) else one for one in text)
+    return "".join(_escape(one) if acts(one) else one for one in text)
 
 
 def described(character: str) -> str:
@@ -81,13 +81,17 @@ def described(character: str) -> str:
     return f"{kind} U+{ord(character):04X}"
 
 
-def spelling(name: str, stored: Iterable[str]) -> str:
-    """The stored name that is ``name`` or another spelling of it, else ``name``.
+def spelling(text: str, stored: Iterable[str]) -> str:
+    """The stored name that is ``text`` or another spelling of it, else ``text`` in the form of names.
 
     Names that were stored before there was one form keep theirs, and every spelling finds them.
+    Raises ValueError, as :func:`clean_name`, for what is neither stored nor a name.
     """
     others = sorted(stored)
-    return name if name in others else next((one for one in others if _form(one) == name), name)
+    if text in others:
+        return text
+    name = clean_name(text)
+    return next((one for one in others if _form(one) == name), name)
 
 
 def differs_by_case(name: str, stored: Iterable[str]) -> list[str]:
@@ -106,7 +110,8 @@ def _form(stored: str) -> str:
         return stored
 
 
-def _acts(character: str) -> bool:
+def acts(character: str) -> bool:
+    """Whether a character, shown, would do something to a terminal or to the text around it."""
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or _BIDI.match(character) is not None
 
 

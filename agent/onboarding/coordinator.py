@@ -9,6 +9,7 @@ from functools import partial
 
 from agent.domain.errors import StorageError
 from agent.domain.frame import Image, Job
+from agent.domain.names import differs_by_case, spelling
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.describer import Describer
@@ -46,6 +47,7 @@ class OnboardingCoordinator:
         self._schedule = schedule
         self._lock = threading.Lock()
         self._registered: set[str] = set()
+        self._spellings: dict[str, str] = {}
         self._without_recipe: frozenset[str] = frozenset()
         self._recipe_tasks = TaskThread(context, "onboarding")
         self._describing = TaskThread(context, "describing")
@@ -99,6 +101,19 @@ class OnboardingCoordinator:
 
     # ---------------------------------------------------------------------------- from the pipeline
 
+    def known_as(self, sku: str) -> str:
+        """The spelling in which a SKU is stored: names from before there was one form of them keep theirs.
+
+        Raises StorageError.
+        """
+        with self._lock:
+            known = self._spellings.get(sku)
+        if known is None:
+            known = spelling(sku, self._context.book.skus())
+            with self._lock:
+                self._spellings[sku] = known
+        return known
+
     def register(self, job: Job) -> None:
         """A SKU was named. Of all agents, the one that registers it first writes its recipe.
 
@@ -118,8 +133,16 @@ class OnboardingCoordinator:
             self._registered.add(job.sku)  # only now: if the database refused, it is asked again
         if first:
             self._recipe_tasks.submit("onboarding", job.sku, partial(self._make_first_recipe, job))
+            self._report_case(job.sku)
         elif before is not None and _is_news(before, job):
             self._recipe_tasks.submit("onboarding", job.sku, partial(self._take_name, job))
+
+    def _report_case(self, sku: str) -> None:
+        """Report a new SKU that may be a slip of the keyboard."""
+        others = differs_by_case(sku, self._context.book.skus())
+        if others:
+            message = f"{sku!r} is a new product; only upper and lower case tell it from {others[0]!r}"
+            self._context.report("sku-case", message, sku, severity="warning")
 
     def offer_frame(self, sku: str, image: Image) -> None:
         """A frame of ``sku`` was decoded. Cheap: most frames are not needed."""
@@ -128,6 +151,7 @@ class OnboardingCoordinator:
     def add_reference(self, sku: str, reference: Reference) -> None:
         """A reference of ``sku`` came in. It is safe in the database when this returns. Raises
         StorageError."""
+        sku = self.known_as(sku)
         self.register(Job(sku))
         self._context.book.hold_reference(sku, reference)
         self._enrollment.schedule(sku)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from agent.domain.errors import FrameError, MessageError
 from agent.domain.events import Event
-from agent.domain.frame import Camera, Delivery, Job
+from agent.domain.frame import Camera, Delivery, DeliveryKind, Job
 from agent.event_log import EventLog
 from agent.onboarding import OnboardingCoordinator
 from agent.pipeline.ingress_queue import IngressQueue
 from agent.ports import MessageParser
 from agent.telemetry import Counters
+
+NO_SKU = (
+    "the frame names no SKU and no job is announced for its camera; send one with the frame or publish a "
+    "retained job on the camera's sku topic"
+)
 
 
 class CameraJobs:
@@ -37,11 +43,17 @@ class CameraJobs:
         self._grace_s = grace_s
         self._grace_ends: float | None = None
         self._jobs: dict[Camera, Job | None] = {}
+        self._refused: dict[Camera, str] = {}
 
     def known_sku(self, camera: Camera) -> str | None:
         """The SKU of the camera's job, if its job has come."""
         job = self._jobs.get(camera)
         return job.sku if job else None
+
+    def why_none(self, camera: Camera) -> str:
+        """Why a frame that names no SKU has none, as its reason says it."""
+        refused = self._refused.get(camera)
+        return NO_SKU if refused is None else f"{NO_SKU}; the last job of its camera was refused: {refused}"
 
     def sku_of(self, camera: Camera) -> str | None:
         """The SKU of the camera's job. A job that waits behind the camera's frames is taken first.
@@ -78,6 +90,8 @@ class CameraJobs:
         Raises StorageError.
         """
         self._counters.add("messages_refused")
+        if delivery.kind is DeliveryKind.JOB:
+            self._refused[delivery.camera] = str(error)
         event = Event(
             f"bad-{delivery.kind}",
             str(error),
@@ -90,12 +104,14 @@ class CameraJobs:
     def _take(self, delivery: Delivery) -> None:
         camera, job = delivery.camera, self._parser.job(delivery)
         if job is not None:
+            job = replace(job, sku=self._onboarding.known_as(job.sku))
             self._onboarding.register(job)
         if job != self._jobs.get(camera):
             sku = job.sku if job else None
             message = f"{camera} now runs {sku or 'no job'}"
             self._events.store(Event("job", message, datetime.now(UTC), camera=str(camera), sku=sku))
         self._jobs[camera] = job
+        self._refused.pop(camera, None)
 
     def _grace_left(self) -> float:
         """Seconds left to wait. All cameras share one wait: retained jobs come together."""

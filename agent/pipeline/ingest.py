@@ -19,11 +19,6 @@ from agent.telemetry import Counters, about
 
 logger = logging.getLogger(__name__)
 
-NO_SKU = (
-    "the frame names no SKU and no job is announced for its camera; send one with the frame or publish a "
-    "retained job on the camera's sku topic"
-)
-
 
 class FrameIngest:
     """Turns frame deliveries into work items, one after the other, each frame once."""
@@ -136,8 +131,9 @@ class FrameIngest:
             return
         work.sku = work.identity.sku or self._jobs.sku_of(camera)
         if work.sku is None:
-            work.fail(NO_SKU)
+            work.fail(self._jobs.why_none(camera))
             return
+        work.sku = self._onboarding.known_as(work.sku)
         self._onboarding.register(Job(work.sku))
         if work.frame is not None:
             self._onboarding.offer_frame(work.sku, work.frame.image)

@@ -87,8 +87,9 @@ class MessageRouter:
 
     def _record_feedback(self, delivery: Delivery) -> None:
         feedback = self._parser.feedback(delivery)
-        if not self._history.record_feedback(feedback):
-            raise MessageError("no inspection matches this feedback; check its id and camera")
+        matches = self._history.record_feedback(feedback)
+        if matches != 1:
+            raise MessageError(feedback.refusal(matches))
         self._counters.add("feedback")
 
     def _carry_out(self, delivery: Delivery) -> None:

@@ -65,8 +65,8 @@ class History(Protocol):
         """An event and the messages about it, in one transaction. Raises StorageError."""
         ...
 
-    def record_feedback(self, feedback: Feedback) -> bool:
-        """False if no inspection matches: then nothing is written."""
+    def record_feedback(self, feedback: Feedback) -> int:
+        """How many inspections the feedback fits. It is written if that is one, else nothing is."""
         ...
 
 

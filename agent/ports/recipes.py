@@ -23,6 +23,10 @@ class RecipeBook(Protocol):
         """Store a SKU. True for the one caller, of all agents, that made the row."""
         ...
 
+    def skus(self) -> Sequence[str]:
+        """All registered SKUs, in the spelling in which they are stored."""
+        ...
+
     def without_recipe(self) -> Sequence[Job]:
         """SKUs that were registered and have no recipe: the agent that registered them was stopped."""
         ...

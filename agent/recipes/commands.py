@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from agent.domain.errors import RecipeError
 from agent.domain.events import Event
 from agent.domain.frame import Delivery
+from agent.domain.names import spelling
 from agent.enrollment.first_frames import enroll_first_frames
 from agent.event_log import EventLog
 from agent.ports import RecipeBook, Samples
@@ -74,6 +76,8 @@ class Commands:
         self._answer(delivery, answer, command.sku)
 
     def _run(self, command: Command) -> dict[str, Any]:
+        if command.sku is not None:
+            command = replace(command, sku=spelling(command.sku, self._book.skus()))
         handler = self._handlers.get(command.name)
         if handler is None:
             raise RecipeError(f"there is no command {command.name!r}; known are {', '.join(self._handlers)}")

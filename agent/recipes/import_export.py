@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.domain.errors import RecipeError, SightlineError, StorageError
+from agent.domain.names import spelling
 from agent.domain.recipe import Recipe, Reference
 from agent.methods import find_method
 from agent.ports import ImageCodec, MediaStore, RecipeBook
@@ -84,6 +85,12 @@ class RecipeTransfer:
             StorageError: the database or the media folder refused.
         """
         file = self._codec.read(text, source)
+        try:
+            named = replace(file.recipe, sku=spelling(file.recipe.sku, self._book.skus()))
+            file = replace(file, recipe=named)
+            sku = None if sku is None else spelling(sku, self._book.skus())
+        except ValueError as error:
+            raise RecipeError(f"{source}: the SKU {error}") from None
         find_method(file.recipe.method).parameters(file.recipe.parameters)  # refuses what it does not know
         references = self._references(file, images, source)
         draft = replace(file.recipe, references=references, sku=sku or file.recipe.sku)

@@ -13,6 +13,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from agent.domain.errors import ConfigurationError
 
+CAMERA_NAME = r"[^/+#\x00-\x1f\x7f-\x9f]{0,255}/[^/+#\x00-\x1f\x7f-\x9f]{0,255}"
+"""LINE/CAMERA, each with all that MQTT allows in a level, an empty one too."""
 MASK = "********"
 """Shown instead of a secret wherever the configuration is shown."""
 

@@ -11,7 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, Secret, field_validator
 
 from agent.domain.errors import ConfigurationError
-from config.sections.base import MASK, Matching, Section
+from agent.domain.names import clean_name
+from config.sections.base import CAMERA_NAME, MASK, Matching, Section
 from config.sections.units import Duration
 
 SHORTEST_KEY = 16
@@ -19,7 +20,7 @@ SHORTEST_KEY = 16
 LONGEST_TIMEOUT = timedelta(minutes=1)
 
 VerdictName = Literal["PASS", "FAIL", "REVIEW", "ERROR", "SKIPPED"]
-CameraName = Annotated[str, Matching(r"[^/+#$\s{}]{1,128}/[^/+#$\s{}]{1,128}", "LINE/CAMERA")]
+CameraName = Annotated[str, Matching(CAMERA_NAME, "LINE/CAMERA")]
 
 
 class SecretUrl(Secret[str]):
@@ -106,6 +107,13 @@ class WebhookSettings(Section):
         if not good or parts.scheme not in ("http", "https") or "@" in parts.netloc:
             raise ValueError("should be http://HOST/PATH or https://HOST/PATH, without a user")
         return url
+
+    @field_validator("skus")
+    @classmethod
+    def _skus(cls, skus: list[str]) -> list[str]:
+        for sku in skus:
+            clean_name(sku)  # raises
+        return skus
 
     @field_validator("allowed_addresses")
     @classmethod

@@ -49,8 +49,8 @@ class MemoryHistory:
         self.events.append(event)
         self.messages.extend(messages)
 
-    def record_feedback(self, feedback: Feedback) -> bool:
-        return False
+    def record_feedback(self, feedback: Feedback) -> int:
+        return 0
 
 
 class AwayHistory(SqlHistory):

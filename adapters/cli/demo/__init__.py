@@ -100,7 +100,7 @@ def _run(
         board = Board({camera.name: len(camera.feed) for camera in plan.cameras})
         factory = Factory(plan, agent, settings, board, rate)
         with _step(console, "enrolling references", "references enrolled"):
-            factory.enroll(lambda sentence: console.print(f"    [dim]{sentence}[/]"))
+            factory.enroll(lambda sentence: console.print(f"    {sentence}", style="dim", markup=False))
         console.print()
         with Observer(agent.broker_url, settings, board) as observer, LiveView(board, console):
             production = factory.produce(observer)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from adapters.cli.screen import COLOURS, duration, table
 from adapters.models.weights.catalogue import KNOWN
+from agent.domain.names import visible
 
 REAL_WEIGHTS = "vit_small_patch14_dinov2"
 """The model with which the profile ``edge`` compares references."""
@@ -100,7 +101,7 @@ def _places(folder: Path) -> Table:
         ("overlays", f"{folder / 'overlays'}/, some of them in {folder / 'contact_sheet.png'}"),
         ("figures", folder / "summary.json"),
     ):
-        shown.add_row(Text(name, style="bold"), str(place))
+        shown.add_row(Text(name, style="bold"), Text(visible(str(place))))
     shown.add_row()
     return shown
 

@@ -161,7 +161,7 @@ class LiveView:
         due = time.monotonic() + LINE_S
         while not self._ending.wait(REFRESH_S):
             if time.monotonic() >= due:
-                self._console.print(plain_line(self._board))
+                self._console.print(plain_line(self._board), markup=False)
                 due += LINE_S
 
 
