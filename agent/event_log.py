@@ -92,8 +92,11 @@ class EventLog:
         logger.log(_LEVELS[event.severity], "%s", event.message, extra=fields)
         self._enqueue(event, alert)
 
-    def report_unrecorded(self, camera: Camera, why: str, *, frame: bool = True) -> None:
-        """Count a frame, or another message, of ``camera`` that gets no row; an event sums them up."""
+    def report_unrecorded(self, camera: Camera | None, why: str, *, frame: bool = True) -> None:
+        """Count a frame, or another message, of ``camera`` that gets no row; an event sums them up.
+
+        None: of cameras that are not known, or too many.
+        """
         if frame:
             self._counters.add("frames_unrecorded")
         what = "frames" if frame else "messages"

@@ -115,10 +115,17 @@ def camera(
 
 def parse_camera(text: str, settings: Settings) -> Camera:
     """``LINE/CAM`` of the configured site. Raises SightlineError."""
+    from adapters.mqtt.topics import DEFAULT_LINE, check_level
+
     line, slash, camera_name = text.partition("/")
+    if not slash and "{line}" not in settings.topics.frame:
+        line, slash, camera_name = DEFAULT_LINE, "/", text
     if not slash or not camera_name or "/" in camera_name:
         raise SightlineError(f"--camera is LINE/CAM, such as line-1/top, not {text!r}")
-    return Camera(settings.agent.site, line, camera_name)
+    try:
+        return Camera(settings.agent.site, check_level(line, "line"), check_level(camera_name, "camera"))
+    except ValueError as error:
+        raise SightlineError(f"--camera: {error}") from None
 
 
 def _source(

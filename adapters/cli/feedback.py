@@ -59,7 +59,8 @@ def feedback(
     with open_store(context, config, profile, overrides) as (store, _):
         matches = store.history.record_feedback(given)
         if matches != 1:
-            raise SightlineError(f"{given.refusal(matches)} (--frame-id with --camera)")
+            remedy = " (--camera SITE/LINE/CAMERA)" if matches else ""
+            raise SightlineError(given.refusal(matches) + remedy)
     if as_json:
         typer.echo(json.dumps({"inspection_id": given.inspection_id, "frame_id": frame_id, "truth": truth}))
     else:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Camera, DeliveryKind
+from agent.domain.names import described
 
-MAX_LEVEL = 128
-"""Longest site, line or camera in characters."""
+MAX_LEVEL = 255
+MAX_LEVEL_BYTES = 500
+"""Longest site, line or camera in characters and in UTF-8, as the columns of the history."""
 MAX_TOPIC_BYTES = 65_535
 """MQTT 5 section 1.5.4: a UTF-8 string has a two-byte length."""
 
@@ -37,25 +39,40 @@ OF_AGENT = frozenset({"status", "command", "reply"})
 OUTGOING = tuple(name for name in DEFAULT_TEMPLATES if name not in INCOMING)
 
 _FIELD = re.compile(r"\{(\w*)\}")
-_FORBIDDEN = frozenset("+#$/{}")
+_WILD = frozenset("+#/")
+_UNWISE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+"""What MQTT 5 section 1.5.4 forbids or advises against. Brokers such as mosquitto end the connection."""
 
 
 def check_level(text: str, what: str = "topic level") -> str:
-    """Return ``text`` if it may be a site, line, camera or agent in a topic.
+    """Return ``text`` if it may be a level of a topic: spaces, ``$`` inside and any letters, as MQTT allows.
 
-    Raises ValueError for empty text, over MAX_LEVEL characters, white space, control characters and
-    ``+ # $ / { }``.
+    Raises ValueError for ``+ # /``, control and non-characters, over MAX_LEVEL characters, and lone halves
+    of surrogate pairs.
+    """
+    if len(text) > MAX_LEVEL or len(text.encode("utf-8", "replace")) > MAX_LEVEL_BYTES:
+        raise ValueError(
+            f"the {what} has {len(text)} characters, at most {MAX_LEVEL} and {MAX_LEVEL_BYTES} bytes "
+            "of UTF-8 are allowed; rename it"
+        )
+    found = _UNWISE.search(text)
+    if found is not None:
+        raise ValueError(f"the {what} has {described(found.group())}; rename it")
+    if not _WILD.isdisjoint(text):
+        raise ValueError(f"the {what} {text!r} must have none of + # /")
+    return text
+
+
+def check_own_level(text: str, what: str) -> str:
+    """Return ``text`` if it may be a level that the configuration fixes: not empty, not led by ``$``.
+
+    Raises ValueError.
     """
     if not text:
         raise ValueError(f"the {what} is empty")
-    if len(text) > MAX_LEVEL:
-        raise ValueError(f"the {what} has {len(text)} characters, at most {MAX_LEVEL} are allowed")
-    if not text.isprintable() or any(character.isspace() or character in _FORBIDDEN for character in text):
-        raise ValueError(
-            f"the {what} {text!r} must have no white space and none of + # $ / {{ }}; "
-            "use letters, digits, - or _"
-        )
-    return text
+    if text.startswith("$"):
+        raise ValueError(f"the {what} {text!r} begins with $, which brokers keep for themselves")
+    return check_level(text, what)
 
 
 def filter_covers(subscription: str, topic: str) -> bool:
@@ -87,6 +104,10 @@ class _Template:
 
 
 def _compile(kind: str, text: str, fixed: Mapping[str, str]) -> _Template:
+    if text.startswith("$"):
+        raise ConfigurationError(
+            f"the topic template {text!r} for {kind} is unusable: brokers keep topics that begin with $"
+        )
     allowed = {"site", "agent"} if kind in OF_AGENT else {"site", "line", "camera"}
     names: list[str] = []
     patterns: list[str] = []
@@ -124,12 +145,14 @@ def _compile(kind: str, text: str, fixed: Mapping[str, str]) -> _Template:
 def _check_literal(kind: str, text: str, literal: str) -> None:
     try:
         check_level(literal)
+        if "{" in literal or "}" in literal:
+            raise ValueError("a brace in it belongs to no field")
     except ValueError as error:
         raise ConfigurationError(f"the topic template {text!r} for {kind} is unusable: {error}") from None
 
 
 def _piece(name: str, fixed: Mapping[str, str]) -> str:
-    return re.escape(fixed[name]) if name in fixed else rf"(?P<{name}>[^/]+)"
+    return re.escape(fixed[name]) if name in fixed else rf"(?P<{name}>[^/]*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +160,8 @@ class Topics:
     """The topics of one agent of one site.
 
     ``templates`` replaces single entries of DEFAULT_TEMPLATES. The site is fixed; wildcards find production
-    lines and cameras. A template without ``{line}`` gives cameras of the line ``main``.
+    lines and cameras. A template without ``{line}`` gives cameras of the line ``main``. What MQTT allows in a
+    level is a name, an empty level too.
 
     Raises ConfigurationError if a template is unusable, or a subscription would cover the
     agent's own output.
@@ -151,7 +175,7 @@ class Topics:
     def __post_init__(self) -> None:
         for what, level in (("site", self.site), ("agent id", self.agent)):
             try:
-                check_level(level, what)
+                check_own_level(level, what)
             except ValueError as error:
                 raise ConfigurationError(f"{error}") from None
         unknown = sorted(set(self.templates) - set(DEFAULT_TEMPLATES))
@@ -199,7 +223,7 @@ class Topics:
         return any(filter_covers(one, topic) for one in self.subscriptions)
 
     def parse(self, topic: str) -> tuple[DeliveryKind, Camera] | None:
-        """What a received topic carries and for which camera; None if it matches no template.
+        """What a received topic carries and for which camera; None if it cannot be used (:meth:`refusal`).
 
         Commands have no camera; ``sightline`` and the agent's id take its place.
         """
@@ -210,13 +234,31 @@ class Topics:
             if kind in OF_AGENT:
                 return DeliveryKind(kind), Camera(self.site, "sightline", self.agent)
             found = match.groupdict()
-            line, camera = found.get("line", DEFAULT_LINE), found["camera"]
-            try:
-                check_level(line)
-                check_level(camera)
-            except ValueError:
-                return None
-            return DeliveryKind(kind), Camera(self.site, line, camera)
+            camera = Camera(self.site, found.get("line", DEFAULT_LINE), found["camera"])
+            return None if self._unusable(camera) else (DeliveryKind(kind), camera)
+        return None
+
+    def refusal(self, topic: str) -> str:
+        """Why :meth:`parse` cannot use a topic, with the remedy."""
+        for kind in INCOMING:
+            match = self._compiled[kind].pattern.fullmatch(topic)
+            if match is not None:
+                found = match.groupdict()
+                camera = Camera(self.site, found.get("line", DEFAULT_LINE), found.get("camera", ""))
+                return self._unusable(camera) or "it can be used"
+        templates = ", ".join(self._compiled[kind].text for kind in INCOMING)
+        return f"it fits none of the templates {templates}; publish on one that does, or change `topics`"
+
+    def _unusable(self, camera: Camera) -> str | None:
+        """Why a camera of this name could not be answered."""
+        try:
+            for name, value in (("line", camera.line), ("camera", camera.camera)):
+                check_level(value, name)
+        except ValueError as error:
+            return str(error)
+        led = camera.line.startswith("$") or camera.camera.startswith("$")
+        if led and any(self.build(kind, camera).startswith("$") for kind in ("verdict", "alert", "mask")):
+            return "its verdicts would go to a topic that begins with $, which brokers keep; rename it"
         return None
 
     def build(self, kind: str, camera: Camera) -> str:

@@ -17,7 +17,7 @@ from adapters.mqtt.session import Session
 from adapters.mqtt.topics import OF_AGENT, Topics
 from agent.domain.errors import TransportError
 from agent.domain.frame import Camera, Delivery, DeliveryKind
-from agent.ports import OutboxMessage, PublishTicket
+from agent.ports import OutboxMessage, PublishTicket, UnusableTopics
 from agent.telemetry import Counters
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ StatusProvider = Callable[[], Mapping[str, Any]]
 """Further fields of the status beside ``status``, ``agent`` and ``at``: version, models, cameras..."""
 
 _FINAL_STATUS_S = 3.0
-_CAMERAS_CHARACTERS = 8_000
+_CAMERAS_BYTES = 8_000
 """Length of all names in the status: a will has at most 65,535 bytes, and anyone may invent cameras."""
 
 
@@ -51,6 +51,7 @@ class MqttTransport:
         self._counters = counters if counters is not None else Counters()
         self._cameras: frozenset[str] = frozenset()
         self._on_delivery: Callable[[Delivery], None] | None = None
+        self._unusable: UnusableTopics | None = None
         self._session = Session(
             options,
             self._counters,
@@ -59,6 +60,10 @@ class MqttTransport:
             optional=(topics.command,),
             listener=self,
         )
+
+    def report_topics_to(self, unusable: UnusableTopics) -> None:
+        """Report messages that belong to no camera by their topic. They are acknowledged and dropped."""
+        self._unusable = unusable
 
     def start(self, on_delivery: Callable[[Delivery], None]) -> None:
         """Connect in the background and keep connected. ``on_delivery`` must only enqueue.
@@ -157,6 +162,7 @@ class MqttTransport:
         parsed = self._parse(message)
         if parsed is None:
             self._counters.add("mqtt_unparsable_topics")
+            self._report_unusable(message)
             acknowledge()
             return
         if message.dup:
@@ -172,7 +178,8 @@ class MqttTransport:
         name = f"{camera.line}/{camera.camera}"
         if name in self._cameras:
             return
-        if sum(map(len, self._cameras)) + len(name) > _CAMERAS_CHARACTERS:
+        # As JSON writes them: a letter beyond ASCII takes six or twelve bytes there.
+        if sum(len(json.dumps(one)) for one in (*self._cameras, name)) > _CAMERAS_BYTES:
             self._counters.add("mqtt_cameras_unlisted")
             return
         self._cameras |= {name}
@@ -182,6 +189,17 @@ class MqttTransport:
             connection.publish(self._presence("online"))
         except TransportError as error:
             logger.debug("the status waits for the next connect or camera: %s", error)
+
+    def _report_unusable(self, message: mqtt.MQTTMessage) -> None:
+        if self._unusable is None:
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            shown = bytes(message._topic).decode("utf-8", "backslashreplace")
+            self._unusable.report(shown, "it is not UTF-8; rename it")
+        else:
+            self._unusable.report(topic, self._topics.refusal(topic))
 
     def _parse(self, message: mqtt.MQTTMessage) -> tuple[DeliveryKind, Camera] | None:
         try:

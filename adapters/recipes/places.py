@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from adapters.recipes.document import SECTIONS
+from config.loading.document import number_hint
 from config.loading.tree import Origin, Problem
 
 Path = tuple[int | str, ...]
@@ -37,6 +38,9 @@ def _message(path: Path, detail: Any) -> str:
         return "is missing"
     if detail["type"] == "string_type" and isinstance(detail.get("input"), bool | int | float):
         return "should be text; put it in quotes"
+    hint = number_hint(detail.get("input"))
+    if hint is not None and detail["type"] in ("float_type", "float_parsing", "int_type"):
+        return hint
     message = str(detail["msg"]).removeprefix("Value error, ")
     for kind in ("Input", "String", "List", "Value"):
         message = message.replace(f"{kind} should", "should")

@@ -42,6 +42,7 @@ from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.monitors.camera_timeout import CHECK_EVERY_S
 from agent.monitors.disk_space import DiskParts, DiskPolicy, DiskSpaceMonitor
+from agent.monitors.refused_topics import RefusedTopics
 from agent.monitors.retention import EVERY_S, FIRST_AFTER_S, RetentionTask
 from agent.onboarding import OnboardingContext, OnboardingCoordinator
 from agent.pipeline import Pipeline, PipelineParts
@@ -103,6 +104,7 @@ class Agent:
         mqtt = MqttSink(transport, MqttMessageComposer(topics, __version__, self.counters))
         sinks: tuple[Sink, ...] = (mqtt, *self._webhooks)
         events = EventLog(store.history, sinks, self.counters, direct=(mqtt,))
+        transport.report_topics_to(RefusedTopics(events))
         self._retention = RetentionTask(store.retention, events, keep(settings), self.counters)
         self._pipeline = Pipeline(self._parts(transport, topics, sinks, events), pipeline_options(settings))
         self.disk = self._disk_monitor(topics, events)

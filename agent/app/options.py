@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from adapters.images.decoder import FrameLimits
 from adapters.images.worker import DecodeWorker
@@ -67,6 +68,7 @@ def decoder_limits(settings: Settings) -> FrameLimits:
         allowed_roots=tuple(frames.allowed_roots),
         allowed_hosts=tuple(frames.allowed_hosts),
         timeout_s=frames.fetch_timeout_s,
+        zones={name: ZoneInfo(one.timezone) for name, one in settings.cameras.items() if one.timezone},
     )
 
 
@@ -88,7 +90,7 @@ def camera_rules(settings: Settings) -> CameraRulebook:
         )
 
     named = {name: rules(*name.split("/", 1)) for name in settings.cameras}
-    return CameraRulebook(default=rules("", ""), named=named)
+    return CameraRulebook(default=rules("+", "+"), named=named)  # no camera is called so
 
 
 def monitor_options(settings: Settings) -> MonitorOptions:

@@ -106,13 +106,12 @@ class Feedback:
 
     def refusal(self, matches: int) -> str:
         """Why it was not recorded, in a sentence: it fits none or several of the inspections."""
-        what = (
-            f"inspection id {self.inspection_id!r}" if self.frame_id is None else f"frame {self.frame_id!r}"
-        )
-        whose = f" of camera {self.camera}" if self.frame_id is not None and self.camera else ""
+        what = f"frame {self.frame_id!r}" if self.frame_id else f"inspection id {self.inspection_id!r}"
+        if self.frame_id and self.camera:
+            what += f" of camera {self.camera}"
         if not matches:
-            return f"no inspection matches {what}{whose}; check the id and the camera"
-        return f"{what} fits {matches} inspections of several cameras; name the camera, or the inspection id"
+            return f"no inspection matches {what}; check the id and the camera"
+        return f"{matches} inspections match {what}; name its camera too, or the inspection id"
 
     def __post_init__(self) -> None:
         if self.truth not in ("good", "defective"):

@@ -10,6 +10,7 @@ from agent.domain.inspection import Inspection
 from agent.domain.recipe import Recipe
 from agent.event_log import EventLog
 from agent.monitors.camera_timeout import CameraTimeoutMonitor
+from agent.monitors.camera_zone import CameraZoneMonitor
 from agent.monitors.failure_burst import BurstPolicy, FailureBurstMonitor
 from agent.monitors.frame_ids import FrameIdMonitor
 from agent.monitors.score_drift import DriftPolicy, ScoreDriftMonitor
@@ -51,7 +52,9 @@ class Monitors:
         self.timeouts = CameraTimeoutMonitor(
             rules, options.site, events, counters, transport=transport, ingress=ingress
         )
-        self._of_results: list[ScoreDriftMonitor | FailureBurstMonitor] = []
+        self._of_results: list[ScoreDriftMonitor | FailureBurstMonitor | CameraZoneMonitor] = [
+            CameraZoneMonitor(events)
+        ]
         if options.drift is not None:
             self._of_results.append(ScoreDriftMonitor(options.drift, events))
         if options.bursts is not None:

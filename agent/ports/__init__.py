@@ -25,7 +25,7 @@ from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import RecordedFrame, Samples
 from agent.ports.scheduling import Scheduler
 from agent.ports.sinks import OutboxMessage, PublishTicket, Sink
-from agent.ports.transport import MessageParser, Transport
+from agent.ports.transport import MessageParser, Transport, UnusableTopics
 
 __all__ = [
     "Brief",
@@ -64,6 +64,7 @@ __all__ = [
     "StoredMessage",
     "Tagger",
     "Transport",
+    "UnusableTopics",
     "WindowEncoder",
     "WindowFeatures",
     "WindowPass",

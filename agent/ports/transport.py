@@ -9,6 +9,14 @@ from agent.domain.frame import Delivery, Job
 from agent.domain.inspection import Feedback
 
 
+class UnusableTopics(Protocol):
+    """Hears of messages that belong to no camera by their topic. Any thread may call it; it never blocks."""
+
+    def report(self, topic: str, why: str) -> None:
+        """A message on ``topic`` was dropped, and ``why``, with the remedy."""
+        ...
+
+
 class Transport(Protocol):
     """The connection to the broker on which deliveries come in."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ LARGEST_FILE = 1_000_000
 DEEPEST = 16
 MOST_NODES = 20_000
 """Aliases can make a small file stand for an endless one; a configuration needs neither."""
+
+
+_TAB = re.compile(r"[ -]*\t|[^#'\"]*[:-] *\t")
+"""A tab in the indentation, or between a key and its value."""
+_WRITTEN = re.compile(r"\s*(\d{1,9}(?:[.,]\d{1,9})?)\s*(%)?\s*")
 
 
 class UnreadableError(Exception):
@@ -57,7 +64,7 @@ def parse(text: str, source: str) -> tuple[Branch, list[Problem]]:
     except UnreadableError as error:
         return Branch(origin=Origin(source, 1, 1)), [*reader.problems, error.problem]
     except yaml.YAMLError as error:
-        return Branch(origin=Origin(source, 1, 1)), [Problem(*_explain(error, source))]
+        return Branch(origin=Origin(source, 1, 1)), [_tab(text, source) or Problem(*_explain(error, source))]
     except RecursionError:
         return Branch(origin=Origin(source, 1, 1)), [Problem(Origin(source), "is nested too deeply")]
 
@@ -149,6 +156,28 @@ class _Reader:
             raise UnreadableError(
                 Problem(self.at(node), "is nested too deeply or repeats itself without end")
             )
+
+
+def _tab(text: str, source: str) -> Problem | None:
+    """The tab that keeps a text from being YAML; None if there is none where YAML wants spaces."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        found = _TAB.match(line)
+        if found is not None:
+            origin = Origin(source, number, found.end())
+            return Problem(origin, "holds a tab where YAML allows only spaces; replace it by spaces")
+    return None
+
+
+def number_hint(value: object) -> str | None:
+    """How to write a number that came as text: ``1%`` for a rate, or with a comma."""
+    found = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    digits, percent = found.groups()
+    digits = digits.replace(",", ".")
+    if percent:
+        return f"should be a share of 1: write {Decimal(digits).scaleb(-2).normalize():f} for {found.group().strip()}"
+    return f"should be a number with a point: write {digits}"
 
 
 def _explain(error: yaml.YAMLError, source: str) -> tuple[Origin, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.domain.errors import ConfigurationError
-from config.loading.document import parse, read_file
+from config.loading.document import number_hint, parse, read_file
 from config.loading.schema import ROOT, Kind, Shape, below
 from config.loading.sources import from_environment, from_overrides, unknown_key
 from config.loading.tree import Branch, Leaf, Origin, Problem, leaves, merge, origin_of, plain
@@ -192,6 +192,8 @@ def _explain(tree: Branch, detail: Any) -> Problem:
     key = ".".join(written)
     if detail["type"] == "string_type" and isinstance(value, bool | int | float):
         message = "should be text; put it in quotes"
+    elif detail["type"] in ("float_parsing", "int_parsing", "float_type") and number_hint(value) is not None:
+        message = str(number_hint(value))
     elif isinstance(value, bool | int | float | str) and not _UNQUOTED.match(key):
         message += f", not {str(value)[:60]!r}"
     return Problem(origin_of(tree, written), f"{key} {message}")

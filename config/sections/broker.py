@@ -15,7 +15,7 @@ from config.sections.base import Section, read_secret, refuse_mask
 from config.sections.units import Duration
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "embedded": 1883}
-_LEVEL = re.compile(r"[^/+#\s\x00]+")
+_LEVEL = re.compile(r"[^/+#\x00-\x1f\x7f-\x9f]+")
 
 
 _OF_AGENT = ("status", "command", "reply")
@@ -175,7 +175,10 @@ class BrokerSettings(Section):
 
 
 class TopicSettings(Section):
-    """Templates of topics; ``{site} {line} {camera}`` stand for one level each, ``{agent}`` for its id."""
+    """Templates of topics; ``{site} {line} {camera}`` stand for one level each, ``{agent}`` for its id.
+
+    A topic without ``{line}`` is of cameras of the line ``main``, which the other topics then name.
+    """
 
     frame: str = Field("{site}/{line}/{camera}/frame", title="Frames", description="In: images.")
     sku: str = Field(
@@ -213,7 +216,7 @@ class TopicSettings(Section):
     def _template(cls, template: str, info: Any) -> str:
         of_agent = info.field_name in _OF_AGENT
         allowed = {"site", "agent"} if of_agent else {"site", "line", "camera"}
-        needed = {"agent"} if of_agent else {"line", "camera"}
+        needed = {"agent"} if of_agent else {"camera"}
         try:
             names = [name for _, name, spec, conversion in Formatter().parse(template) if name is not None]
             example = template.format(**dict.fromkeys(allowed, "x"))
@@ -223,7 +226,7 @@ class TopicSettings(Section):
             raise ValueError(f"should hold {_braced(needed)}, each once")
         levels = example.split("/")
         if not all(_LEVEL.fullmatch(level) for level in levels) or example.startswith("$"):
-            raise ValueError("should have no empty level, no space, no + or #, and no leading $")
+            raise ValueError("should have no empty level, no + or #, no control character, and no leading $")
         if not set(template.split("/")) >= {f"{{{name}}}" for name in names}:
             raise ValueError("should give each name in braces a level of its own")
         return template

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from config.sections.base import Section, read_secret, refuse_mask
 from config.sections.units import ByteCount, Duration
 
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
+_SQLITE_OPTIONS = re.compile(
+    r"(?:(?:mode|cache|immutable|nolock|psow|vfs|uri|timeout)=[\w.-]+(?:&(?!$)|$))+", re.ASCII
+)
+"""What SQLite and its driver know after the ? of a URL."""
 _FORM = "should be sqlite:///PATH or postgresql://USER@HOST:PORT/NAME"
 
 
@@ -80,6 +85,11 @@ class DatabaseSettings(Section):
         if parts.scheme == "sqlite":
             if parts.netloc or len(parts.path) < 2:
                 raise ValueError("should be sqlite:///PATH, with three slashes or four")
+            if "?" in url and not _SQLITE_OPTIONS.fullmatch(url.partition("?")[2]):
+                raise ValueError(
+                    "holds a question mark, where the path of a URL ends: the history would be another file; "
+                    "rename the file or folder"
+                )
         elif not parts.hostname and "host=" not in parts.query:
             raise ValueError(_FORM)
         if "password=" in parts.query.lower():

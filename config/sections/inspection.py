@@ -6,8 +6,9 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from agent.domain.limits import HIGHEST_FALSE_ALARM_RATE, LOWEST_REVIEW_FACTOR
 from config.sections.base import Matching, Section
@@ -17,6 +18,14 @@ Overload = Literal["wait", "latest"]
 Parameter = bool | int | float | str | list[int] | list[float]
 
 _HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:0*[1-9]\d{0,4})?", re.ASCII)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("should be a time zone that this machine knows, such as Europe/Berlin") from None
+    return name
 
 
 class InspectionSettings(Section):
@@ -91,6 +100,11 @@ class CameraSettings(Section):
     shadow: bool | None = Field(None, title="Shadow mode", description="As agent.shadow.")
     silent_after: Duration | None = Field(
         None, title="Silent after", description="As alerts.silent_after; 0: this camera may pause."
+    )
+    timezone: Annotated[str, AfterValidator(_zone)] | None = Field(
+        None,
+        title="Time zone",
+        description="Of its captured_at where that names none, such as Europe/Berlin. null: UTC.",
     )
 
 
