@@ -176,7 +176,8 @@ def number_hint(value: object) -> str | None:
     digits, percent = found.groups()
     digits = digits.replace(",", ".")
     if percent:
-        return f"should be a share of 1: write {Decimal(digits).scaleb(-2).normalize():f} for {found.group().strip()}"
+        share = Decimal(digits).scaleb(-2).normalize()
+        return f"should be a share of 1: write {share:f} for {found.group().strip()}"
     return f"should be a number with a point: write {digits}"
 
 

@@ -10,9 +10,11 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from adapters.images.decoder import FrameLimits, PayloadDecoder
+from adapters.images.identity import parse_time
 from agent.domain.errors import FrameError
 from agent.domain.frame import Camera, Delivery, DeliveryKind, Frame, FrameIdentity
 from agent.telemetry import Counters
@@ -125,10 +128,57 @@ def test_without_an_id_equal_images_share_a_derived_one() -> None:
         ("2026-11-20 10:00:00", NOW),
         (NOW.timestamp(), NOW),
         (int(NOW.timestamp() * 1000), NOW),
+        (int(NOW.timestamp() * 10**6), NOW),
+        (int(NOW.timestamp() * 10**9), NOW),
+        (f"{NOW.timestamp()}", NOW),
+        (f" {NOW.timestamp():.0f}", NOW),
+        (f"{NOW.timestamp():.0f},000", NOW),
+        (f"{NOW.timestamp() * 1000:.0f}", NOW),
+        (f"{NOW.timestamp() * 1e6:.0f}", NOW),
+        (f"{NOW.timestamp() * 1e9:.0f}", NOW),
+        ("20261120T100000Z", NOW),
+        ("20261120100000", NOW),
+        ("20261120100000000", NOW),
+        ("2026:11:20 10:00:00", NOW),
+        ("2026/11/20 10:00:00", NOW),
+        ("2026-11-20T10:00:00,0Z", NOW),
     ],
 )
 def test_capture_times(given_time: Any, expected: Any) -> None:
     assert decode(message(image=b64(PNG), captured_at=given_time)).identity.captured_at == expected
+
+
+BERLIN = FrameLimits(zones={"line-1/top": ZoneInfo("Europe/Berlin")})
+
+
+@pytest.mark.parametrize(
+    ("sent", "received", "expected"),
+    [
+        ("2026-11-20T11:00:00", "2026-11-20T10:00:01", "2026-11-20T10:00:00"),
+        ("2026-07-20T12:00:00", "2026-07-20T10:00:01", "2026-07-20T10:00:00"),
+        ("2026-11-20T11:00:00Z", "2026-11-20T11:00:01", "2026-11-20T11:00:00"),
+        ("2026-11-20T12:00:00+02:00", "2026-11-20T10:00:01", "2026-11-20T10:00:00"),
+        ("20261120110000", "2026-11-20T10:00:01", "2026-11-20T10:00:00"),
+        ("1795168800", "2026-11-20T10:00:01", "2026-11-20T10:00:00"),
+        # The hour from 2 to 3 comes twice on 25 October and is left out on 29 March.
+        ("2026-10-25T02:30:00", "2026-10-25T00:30:01", "2026-10-25T00:30:00"),
+        ("2026-10-25T02:30:00", "2026-10-25T01:30:01", "2026-10-25T01:30:00"),
+        ("2026-03-29T02:30:00", "2026-03-29T01:30:01", "2026-03-29T01:30:00"),
+    ],
+)
+def test_a_time_without_zone_is_of_the_cameras_zone(sent: str, received: str, expected: str) -> None:
+    one = replace(delivery(message(image=b64(PNG), captured_at=sent)), received_at=parse_time(received))
+    assert PayloadDecoder(BERLIN).decode(one).identity.captured_at == parse_time(expected)
+    elsewhere = replace(one, camera=Camera("factory", "line-1", "side"))
+    assert PayloadDecoder(BERLIN).decode(elsewhere).identity.captured_at == parse_time(sent)
+
+
+@pytest.mark.parametrize("name", ["Ref\u00a012", "Ref 12\n", "\ufeffRef  12", "Re\u200df\t12"])
+def test_every_spelling_of_a_name_is_one_name(name: str) -> None:
+    identity = decode(message(image=b64(PNG), sku=name, part_id=name, frame_id=name)).identity
+    assert {identity.sku, identity.part_id, identity.frame_id} == {"Ref 12"}
+    identity = decode(PNG, properties={"sku": name, "part_id": name, "frame_id": name}).identity
+    assert {identity.sku, identity.part_id, identity.frame_id} == {"Ref 12"}
 
 
 @pytest.mark.parametrize(
@@ -332,8 +382,9 @@ def huge_png(width: int = 40_000, height: int = 40_000) -> bytes:
         (message(image=b64(PNG), sku=["a"]), "sku must be text"),
         (message(image=b64(PNG), frame_id="x" * 256), "frame_id has 256"),
         (message(image=b64(PNG), frame_id="\N{LARGE GREEN CIRCLE}" * 126), "504 bytes in UTF-8, at most 500"),
-        (message(image=b64(PNG), frame_id="a\nb"), "cannot be printed"),
-        (message(image=b64(PNG), part_id="\ud800"), "cannot be printed"),
+        (message(image=b64(PNG), frame_id="a\x07b"), "frame_id has the control character U+0007"),
+        (message(image=b64(PNG), sku="\u202ea"), "sku has the direction override U+202E"),
+        (message(image=b64(PNG), part_id="\ud800"), "U+D800, which cannot be printed"),
     ],
 )  # fmt: skip
 def test_refusals_give_the_reason(payload: bytes, word: str) -> None:

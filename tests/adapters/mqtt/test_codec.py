@@ -141,8 +141,31 @@ def test_a_job() -> None:
     assert JsonMessageParser().job(delivery(payload)) == Job("M8", "nut", lot="7")
 
 
-def test_an_empty_job_clears() -> None:
-    assert JsonMessageParser().job(delivery(b"")) is None
+@pytest.mark.parametrize(
+    ("payload", "sku"),
+    [
+        (b"cube", "cube"),
+        (b'"cube"', "cube"),
+        (b"4711", "4711"),
+        (b"0042", "0042"),
+        (b"1e3", "1e3"),
+        (b"cube\r\n", "cube"),
+        (b"cube\0", "cube"),
+        (b"\xef\xbb\xbfcube\n", "cube"),
+        (b'\xef\xbb\xbf{"sku": "cube"}', "cube"),
+        ('{"sku": "Schäkel"}'.encode("utf-16"), "Schäkel"),
+        ("Schäkel M8".encode(), "Schäkel M8"),
+        ("Ref\u00a012 ".encode(), "Ref 12"),
+        (b'{"sku": "Ref\\u202f12"}', "Ref 12"),
+    ],
+)
+def test_a_job_may_be_the_sku_alone(payload: bytes, sku: str) -> None:
+    assert JsonMessageParser().job(delivery(payload)) == Job(sku)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\n", b" ", b"\0", b"\xef\xbb\xbf"])
+def test_an_empty_job_clears(payload: bytes) -> None:
+    assert JsonMessageParser().job(delivery(payload)) is None
 
 
 def test_feedback() -> None:
@@ -150,17 +173,23 @@ def test_feedback() -> None:
     feedback = JsonMessageParser().feedback(delivery(payload))
     assert (feedback.frame_id, feedback.truth, feedback.by, feedback.at) == ("12", "defective", "anna", NOW)
     assert feedback.camera == "factory/line-1/top"
+    odd = '\ufeff{"frame_id": "Shot 10\u202fPM.jpg", "truth": "good"}'.encode()
+    assert JsonMessageParser().feedback(delivery(odd)).frame_id == "Shot 10 PM.jpg"
 
 
 @pytest.mark.parametrize(
     ("payload", "word"),
     [
-        (b"M8", "not JSON"),
+        (b"M8\xff", "not JSON, and not a SKU as text in UTF-8"),
+        (b"null", "an empty message to clear"),
+        (b'{"sku": "M8"', "not JSON"),
+        (b"a\x07b", "sku has the control character U.0007"),
+        (b"x" * 300, "255"),
         (b"[1]", "not an object"),
         (b"{}", "sku"),
         (b'{"sku": ""}', "sku"),
         (b'{"sku": true}', "sku"),
-        (b'{"sku": "a\\u0000b"}', "printed"),
+        (b'{"sku": "a\\u0000b"}', "U.0000, which cannot be printed"),
         (json.dumps({"sku": "x" * 300}).encode(), "255"),
         (b"\xff\xfe{}", "not JSON"),
         (b"[" * 60_000, "not JSON"),

@@ -75,10 +75,55 @@ def test_own_output_is_never_covered(line: str, camera: str, kind: str) -> None:
     assert topics.parse(topic) is None
 
 
-@pytest.mark.parametrize("level", ["", "a b", "a+", "#", "$SYS", "a/b", "tab\t", "nul\0", "x" * 129])
+@pytest.mark.parametrize(
+    "level", ["a+", "#", "a/b", "tab\t", "nul\0", "\x9f", "\ufdd0", "x" * 256, "ü" * 251]
+)
 def test_levels_that_are_refused(level: str) -> None:
     with pytest.raises(ValueError, match=r"level|characters"):
         check_level(level)
+
+
+@pytest.mark.parametrize(
+    ("line", "camera"),
+    [
+        ("line 1", "cam-1"), (" ", "cam 1 "), ("", "cam-1"), ("line-1", ""), ("", ""), ("$line", "cam$1"),
+        ("Linie\u00a01", "Kamera\u202f2"), ("{line}", "{0}"), ("部品", "🎥"), ("x" * 255, "a.b,c;d"),
+        ("sightline", "cell-7"), ("[b]", "x[/b]"), ("\u202e", "\u200d"),
+    ],
+)  # fmt: skip
+def test_what_mqtt_allows_is_a_name_and_is_answered(line: str, camera: str) -> None:
+    topics = Topics("Werk 1")
+    for kind in OF_CAMERA:
+        topic = f"Werk 1/{line}/{camera}/{kind}"
+        assert topics.parse(topic) == (DeliveryKind(kind), Camera("Werk 1", line, camera))
+    assert topics.build("verdict", Camera("Werk 1", line, camera)) == f"Werk 1/{line}/{camera}/verdict"
+
+
+@pytest.mark.parametrize(
+    ("topic", "word"),
+    [
+        ("factory/a\x07/b/frame", "U+0007"),
+        (f"factory/{'x' * 256}/b/frame", "256 characters"),
+        ("factory/a/b/c/frame", "fits none of the templates"),
+        ("other/a/b/frame", "fits none of the templates"),
+    ],
+)
+def test_a_refusal_says_why(topic: str, word: str) -> None:
+    assert Topics().parse(topic) is None
+    assert word in Topics().refusal(topic)
+
+
+def test_a_name_that_brokers_keep_where_verdicts_would_begin_with_it() -> None:
+    topics = Topics(templates={"frame": "in/{camera}/frame", "verdict": "{camera}/verdict"})
+    assert topics.parse("in/a$/frame") is not None
+    assert topics.parse("in/$a/frame") is None
+    assert "begins with $" in topics.refusal("in/$a/frame")
+
+
+@pytest.mark.parametrize("site", ["", "$SYS", "a/b", "a+"])
+def test_the_site_is_a_level_that_brokers_give_away(site: str) -> None:
+    with pytest.raises(ConfigurationError, match="site"):
+        Topics(site)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +151,8 @@ def test_unusable_templates(templates: dict[str, str], word: str | None) -> None
 def test_a_template_without_line() -> None:
     topics = Topics(templates={"frame": "{site}/cams/{camera}"})
     assert topics.parse("factory/cams/7") == (DeliveryKind.FRAME, Camera("factory", "main", "7"))
+    assert topics.parse("factory/main/7/sku") == (DeliveryKind.JOB, Camera("factory", "main", "7"))
+    assert topics.build("verdict", Camera("factory", "main", "7")) == "factory/main/7/verdict"
 
 
 @pytest.mark.parametrize(
