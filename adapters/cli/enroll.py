@@ -147,7 +147,7 @@ def _show(recipe: Recipe, enrolled: Enrolled, images: list[ReferenceImage], left
     else:
         console.print(
             f"threshold {number(calibration.threshold)}, REVIEW from {number(calibration.review_below)}, "
-            f"aimed at {calibration.false_alarm_rate:.1%} false alarms\nset by {calibration.source}"
+            f"aimed at {calibration.false_alarm_rate:.1%} false alarms\nset by {plain(calibration.source)}"
         )
     if enrolled.scores:
         console.print(

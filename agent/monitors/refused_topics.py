@@ -37,7 +37,7 @@ class RefusedTopics:
             self._events.report_unrecorded(None, "their topics cannot be used", frame=False)
             return
         shown = visible(topic[:_SHOWN])
-        message = f"messages on the topic {shown!r} are not judged: {why}"
+        message = f'messages on the topic "{shown}" are not judged: {why}'
         self._events.report(
             Event("bad-topic", message, self._clock(), details={"topic": shown}, severity="warning")
         )

@@ -241,6 +241,19 @@ def test_feedback_that_fits_nothing(inspected: CommandLine, arguments: list[str]
     assert sentence in inspected("feedback", *arguments, code=1).stderr
 
 
+def test_feedback_that_fits_several_inspections_says_so(inspected: CommandLine) -> None:
+    with Database(DATABASE) as database, database.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE inspection SET frame_id = 'f-1', camera = frame_id WHERE frame_id IN ('f-1', 'f-2', 'f-3')"
+        )
+    several = inspected("feedback", "--frame-id", "f-1", "good", code=1).stderr
+    assert "3 inspections match frame 'f-1'; name its camera too" in several
+    assert "--camera SITE/LINE/CAMERA" in several
+    inspected("feedback", "--frame-id", "f-1", "--camera", "factory/main/f-2", "good")
+    none = inspected("feedback", "--frame-id", "f-1", "--camera", "factory/main/cam 9", "good", code=1).stderr
+    assert "no inspection matches frame 'f-1' of camera factory/main/cam 9" in none
+
+
 def test_a_proposal_shows_its_effect_and_writes_only_when_asked(inspected: CommandLine) -> None:
     for number in (5, 10, 22, 25, 28):
         inspected("feedback", f"i-{number}", "good")

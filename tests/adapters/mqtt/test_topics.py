@@ -19,9 +19,8 @@ from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Camera, DeliveryKind
 
 OF_CAMERA = [kind for kind in INCOMING if kind not in OF_AGENT]
-LEVELS = st.text(min_size=1, max_size=30).filter(
-    lambda text: text.isprintable() and not any(c.isspace() or c in "+#$/{}" for c in text)
-)
+LEVELS = st.text(st.characters(exclude_characters="+#/", exclude_categories=("Cc", "Cs", "Cn")), max_size=30)
+SITES = LEVELS.filter(lambda text: text and not text.startswith("$"))
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -46,7 +45,7 @@ def test_commands_are_for_one_agent() -> None:
         Topics(templates={"reply": "{site}/sightline/{agent}/command"})
 
 
-@given(LEVELS, LEVELS, LEVELS, st.sampled_from(OF_CAMERA))
+@given(SITES, LEVELS, LEVELS, st.sampled_from(OF_CAMERA))
 def test_round_trip(site: str, line: str, camera: str, kind: str) -> None:
     topics = Topics(site)
     one = Camera(site, line, camera)
@@ -88,7 +87,7 @@ def test_levels_that_are_refused(level: str) -> None:
     [
         ("line 1", "cam-1"), (" ", "cam 1 "), ("", "cam-1"), ("line-1", ""), ("", ""), ("$line", "cam$1"),
         ("Linie\u00a01", "Kamera\u202f2"), ("{line}", "{0}"), ("部品", "🎥"), ("x" * 255, "a.b,c;d"),
-        ("sightline", "cell-7"), ("[b]", "x[/b]"), ("\u202e", "\u200d"),
+        ("sightline", "cell-7"), ("[b]", "x[b] :smile:"), ("\u202e", "\u200d"),
     ],
 )  # fmt: skip
 def test_what_mqtt_allows_is_a_name_and_is_answered(line: str, camera: str) -> None:

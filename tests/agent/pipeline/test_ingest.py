@@ -196,6 +196,46 @@ def test_a_job_is_an_event_when_it_changes_and_only_then(gate: Gate) -> None:
     assert gate.events("job")[-1] == f"{CAMERA} now runs no job"
 
 
+def test_a_frame_without_sku_says_that_its_job_was_refused(gate: Gate) -> None:
+    assert gate.handle(message(DeliveryKind.JOB, b'{"sku": "A"')) is None
+    work = gate.handle(frame())
+    assert work is not None
+    assert work.result is not None
+    assert "the last job of its camera was refused: the payload is not JSON" in work.result.reason
+    gate.handle(message(DeliveryKind.JOB, b"A"))
+    assert gate.handle(frame(2)).sku == "A"  # type: ignore[union-attr]
+    gate.handle(message(DeliveryKind.JOB, b""))
+    assert "refused" not in gate.handle(frame(3)).result.reason  # type: ignore[union-attr]
+
+
+def test_frames_jobs_and_references_find_a_product_in_its_older_spelling(gate: Gate) -> None:
+    gate.rooms.book.register(Job("Ref\u00a0 12"))  # as version 0.1 stored it
+    assert gate.handle(frame(sku="Ref\u202f12")).sku == "Ref\u00a0 12"  # type: ignore[union-attr]
+    gate.handle(job("Ref 12"))
+    assert gate.handle(frame(2)).sku == "Ref\u00a0 12"  # type: ignore[union-attr]
+    image = encoded(part(7))
+    gate.handle(message(DeliveryKind.REFERENCE, image, sku="Ref 12"))
+    assert gate.rooms.book.skus() == ["Ref\u00a0 12"]
+    gate.handle(frame(3, sku="REF 12"))
+    gate.events_log.flush()
+    (told,) = gate.events("sku-case")
+    assert "only upper and lower case tell it from" in told
+
+
+@pytest.mark.parametrize(
+    ("feedback", "words"),
+    [
+        ({"frame_id": "f-9", "truth": "good"}, f"no inspection matches frame 'f-9' of camera {CAMERA}"),
+        ({"inspection_id": "i", "truth": "good"}, "no inspection matches inspection id 'i'"),
+    ],
+)
+def test_feedback_that_fits_nothing_says_what_it_looked_for(
+    gate: Gate, feedback: dict[str, str], words: str
+) -> None:
+    gate.handle(message(DeliveryKind.FEEDBACK, json.dumps(feedback).encode()))
+    assert words in gate.events("bad-feedback")[0]
+
+
 def test_a_frame_waits_for_a_job_once_only(gate: Gate) -> None:
     for seed in range(3):
         work = gate.handle(frame(seed))
