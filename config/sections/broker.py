@@ -216,7 +216,8 @@ class TopicSettings(Section):
     def _template(cls, template: str, info: Any) -> str:
         of_agent = info.field_name in _OF_AGENT
         allowed = {"site", "agent"} if of_agent else {"site", "line", "camera"}
-        needed = {"agent"} if of_agent else {"camera"}
+        # A + was meant for the line; without one, the template may leave the line out.
+        needed = {"agent"} if of_agent else {"line", "camera"} if "+" in template else {"camera"}
         try:
             names = [name for _, name, spec, conversion in Formatter().parse(template) if name is not None]
             example = template.format(**dict.fromkeys(allowed, "x"))

@@ -12,7 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.app.options import camera_rules
 from agent.domain.errors import ConfigurationError
+from agent.domain.frame import Camera
 from config import Settings, load, profiles
 
 Write = Callable[[str], Path]
@@ -211,12 +213,44 @@ def test_a_key_that_stands_twice_is_refused(write: Write) -> None:
         ),
         ("topics: {frame: '{site}/{line.x}/{camera}/f'}", "topics.frame may hold"),
         ("topics: {frame: 'a/cam{camera}/{line}/f'}", "a level of its own"),
+        ("topics: {frame: '{site}/{line}/frame'}", "topics.frame should hold {camera}, each once"),
+        ("agent:\n\tid: x", "line 2, column 1: holds a tab where YAML allows only spaces"),
+        ("agent:\n  id: x\n \t site: y", "line 3, column 2: holds a tab"),
+        ("agent:\n  id:\tx\n  : y:", "line 2, column 6: holds a tab"),
+        ("inspection: {false_alarm_rate: 1%}", "false_alarm_rate should be a share of 1: write 0.01 for 1%"),
+        ("inspection: {false_alarm_rate: '0.5 %'}", "write 0.005 for 0.5 %"),
+        ("inspection: {false_alarm_rate: '2,5%'}", "write 0.025 for 2,5%"),
+        ("inspection: {review_factor: '2,5'}", "should be a number with a point: write 2.5"),
+        ("database: {url: 'sqlite:///var/a?b.db'}", "database.url holds a question mark"),
+        ("database: {url: 'sqlite:////data/what?/h.db'}", "rename the file or folder"),
+        ("database: {url: 'sqlite:///h.db?'}", "database.url holds a question mark"),
+        ("agent: {site: $SYS}", "agent.site should be one level of a topic"),
+        ("cameras: {a/b: {timezone: Europe}}", "timezone should be a time zone that this machine knows"),
+        ("cameras: {a/b: {timezone: ../../etc/passwd}}", "such as Europe/Berlin"),
+        ("cameras: {a/b/c: {}}", "cameras has a name that is not LINE/CAMERA"),
+        ("cameras: {a+/b: {}}", "cameras has a name that is not LINE/CAMERA"),
         ("cameras: {top: {shadow: true}}", "cameras has a name that is not LINE/CAMERA"),
         ("inspection: {backbone: resnet}", "inspection.backbone should be clip or timm:NAME"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_sentence(write: Write, text: str, message: str) -> None:
     assert message in refusal(write(text))
+
+
+def test_what_mqtt_allows_names_a_site_and_cameras(write: Write) -> None:
+    text = """
+        agent: {site: Werk 1}
+        topics: {frame: "{site}/{camera}/bild 1"}
+        cameras: {"line 1/cam 1": {shadow: true}, "/cam": {timezone: Asia/Tokyo}, "/": {cycle_time_ms: 5}}
+        database: {url: "sqlite:///h.db?mode=rw&uri=true"}
+    """
+    settings = load(write(text)).settings
+    assert (settings.agent.site, settings.topics.frame) == ("Werk 1", "{site}/{camera}/bild 1")
+    assert settings.shadow("line 1", "cam 1")
+    assert settings.cameras["/cam"].timezone == "Asia/Tokyo"
+    rules = camera_rules(settings)
+    assert rules.of(Camera("Werk 1", "", "")).cycle_time_ms == 5
+    assert rules.of(Camera("Werk 1", "any", "other")).cycle_time_ms is None
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "broker:\ncameras:\n", "\ufeffagent: {id: cell-7}"])

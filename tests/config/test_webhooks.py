@@ -96,6 +96,7 @@ def test_urls_that_are_none_are_not_repeated(tmp_path: Path, url: str) -> None:
         ("kinds: []", "webhooks.mes.kinds"),
         ("kinds: [mask]", "webhooks.mes.kinds.0"),
         ("cameras: [top]", "should be LINE/CAMERA"),
+        (r'skus: ["a\x07"]', "has the control character U+0007"),
         ("timeout: 0", "webhooks.mes.timeout"),
         ("timeout: 2m", "webhooks.mes.timeout"),
         ("allowed_addresses: [mes.example]", "should be ADDRESS or NETWORK"),

@@ -70,6 +70,11 @@ class AgentProcess:
         return self
 
     @property
+    def config(self) -> Path:
+        """Its configuration file."""
+        return self._config
+
+    @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 

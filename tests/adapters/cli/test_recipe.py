@@ -244,7 +244,8 @@ def test_feedback_that_fits_nothing(inspected: CommandLine, arguments: list[str]
 def test_feedback_that_fits_several_inspections_says_so(inspected: CommandLine) -> None:
     with Database(DATABASE) as database, database.write() as connection:
         connection.exec_driver_sql(
-            "UPDATE inspection SET frame_id = 'f-1', camera = frame_id WHERE frame_id IN ('f-1', 'f-2', 'f-3')"
+            "UPDATE inspection SET frame_id = 'f-1', camera = frame_id "
+            "WHERE frame_id IN ('f-1', 'f-2', 'f-3')"
         )
     several = inspected("feedback", "--frame-id", "f-1", "good", code=1).stderr
     assert "3 inspections match frame 'f-1'; name its camera too" in several
