@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.fixtures.mosquitto import StartMosquitto
+from tests.support.factory import wait_until
 from tests.system.conftest import StartAgent, rows
 from tests.system.images import drawn
 from tests.system.process import sightline
@@ -53,7 +54,7 @@ def test_topics_jobs_forms_and_times(
         assert answered == {f"factory/{name}/verdict" for name in (*NAMES, "line-2/cam-1")}
         plant.publish("factory/line 1/cam-1/feedback", b'{"frame_id": "Shot  10 PM.jpg", "truth": "good"}')
         plant.publish("factory/line 1/cam-1/feedback", b'{"frame_id": "Shot 11 PM.jpg", "truth": "good"}')
-        plant.wait_for(lambda _: "Shot 11 PM.jpg" in agent.log, 30, "the refusal of the feedback")
+        wait_until(lambda: "Shot 11 PM.jpg" in agent.log, "the refusal of the feedback")
         assert agent.stop() == 0
     columns = "line, camera, frame_id, sku, verdict, captured_at, received_at"
     found = rows(sqlite_url, f"SELECT {columns} FROM inspection")  # noqa: S608
