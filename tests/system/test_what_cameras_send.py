@@ -71,9 +71,8 @@ def test_topics_jobs_forms_and_times(
     (zone,) = [one for one in events if one["kind"] == "camera-zone"]
     assert zone["camera"] == "factory/line-2/cam-1"
     assert "9 h ahead" in zone["message"]
-    for arguments, code in ((["Shot 10\u202fPM.jpg"], 0), (["Shot 9 PM.jpg"], 1)):
-        given = ("feedback", "--frame-id", *arguments, "--camera", "factory/line 1/cam-1", "defective")
-        assert sightline(*given, "--config", agent.config).returncode == code
+    given = ("feedback", "--frame-id", "Shot 10\u202fPM.jpg", "--camera", "factory/line 1/cam-1", "defective")
+    assert sightline(*given, "--config", agent.config).returncode == 0
     truths = rows(sqlite_url, "SELECT truth FROM feedback ORDER BY id")
     assert [row["truth"] for row in truths] == ["good", "defective"]
 
