@@ -163,16 +163,16 @@ class SqlHistory:
                 [_outbox_row(one, _NO_INSPECTION, agent_id, now) for one in messages],
             )
 
-    def record_feedback(self, feedback: Feedback) -> int:
-        """How many inspections fit: none, one, or several that share a frame id. Written for one alone."""
-        columns = schema.inspection.c
+    def record_feedback(self, feedback: Feedback) -> bool:
+        """False if it matches no inspection, or several that share a frame id."""
         condition = _feedback_target(feedback)
         if condition is None:
-            return 0
+            return False
         with self._database.write() as connection:
-            found = connection.execute(select(columns.inspection_id).where(condition)).scalars().all()
+            matches = select(schema.inspection.c.inspection_id).where(condition).limit(2)
+            found = connection.execute(matches).scalars().all()
             if len(found) != 1:
-                return len(found)
+                return False
             row = {
                 "inspection_id": found[0],
                 "truth": feedback.truth,
@@ -181,7 +181,16 @@ class SqlHistory:
                 "note": feedback.note,
             }
             connection.execute(insert(schema.feedback).values(row))
-        return 1
+        return True
+
+    def feedback_matches(self, feedback: Feedback) -> int:
+        """How many inspections it matches. Raises StorageError."""
+        condition = _feedback_target(feedback)
+        if condition is None:
+            return 0
+        with self._database.read() as connection:
+            query = select(func.count()).select_from(schema.inspection).where(condition)
+            return connection.execute(query).scalar_one()
 
 
 def _has_row(connection: Connection, identity: FrameIdentity) -> bool:

@@ -57,10 +57,8 @@ def feedback(
         note=note,
     )
     with open_store(context, config, profile, overrides) as (store, _):
-        matches = store.history.record_feedback(given)
-        if matches != 1:
-            remedy = " (--camera SITE/LINE/CAMERA)" if matches else ""
-            raise SightlineError(given.refusal(matches) + remedy)
+        if not store.history.record_feedback(given):
+            raise SightlineError(given.refusal(store.history.feedback_matches(given)))
     if as_json:
         typer.echo(json.dumps({"inspection_id": given.inspection_id, "frame_id": frame_id, "truth": truth}))
     else:

@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.domain.names import MAX_NAME
+from agent.domain.names import MAX_NAME, MAX_NAME_BYTES
 
 Image = NDArray[np.uint8]
 """An RGB image, shape (H, W, 3), 8 bits a channel."""
@@ -100,8 +100,7 @@ class Job:
             raise ValueError(f"a SKU has 1 to {MAX_SKU} characters, this one has {len(self.sku)}")
 
 
-MAX_IDENTIFIER = 255
-MAX_IDENTIFIER_BYTES = 500
+MAX_IDENTIFIER, MAX_IDENTIFIER_BYTES = MAX_NAME, MAX_NAME_BYTES
 """Longest frame id and part id in characters and in UTF-8, as the columns of the history."""
 
 _OWN_ID_DIGITS = 12

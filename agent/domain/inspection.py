@@ -109,9 +109,12 @@ class Feedback:
         what = f"frame {self.frame_id!r}" if self.frame_id else f"inspection id {self.inspection_id!r}"
         if self.frame_id and self.camera:
             what += f" of camera {self.camera}"
-        if not matches:
+        if matches < 2:
             return f"no inspection matches {what}; check the id and the camera"
-        return f"{matches} inspections match {what}; name its camera too, or the inspection id"
+        remedy = (
+            "the inspection id" if self.camera else "its camera too (SITE/LINE/CAMERA), or the inspection id"
+        )
+        return f"{matches} inspections match {what}; name {remedy}"
 
     def __post_init__(self) -> None:
         if self.truth not in ("good", "defective"):

@@ -36,14 +36,14 @@ def clean_name(text: str, longest: int = MAX_NAME) -> str:
     cannot be printed, by its U+XXXX: controls, lone surrogates, turns of direction, unassigned ones.
     """
     if len(text) > 16 * longest:  # normalising megabytes takes seconds
-        raise ValueError(f"has {len(text):,} characters, at most {longest} are allowed")
+        raise ValueError(f"has {len(text):,} characters; 1 to {longest} characters are allowed")
     text = _fold(text)
     if not text.isprintable():
         found = next(one for one in text if not one.isprintable())
         raise ValueError(f"has {described(found)}, which cannot be printed; leave it out")
     text = unicodedata.normalize("NFC", text)
     if len(text) > longest:
-        raise ValueError(f"has {len(text)} characters, at most {longest} are allowed")
+        raise ValueError(f"has {len(text)} characters; 1 to {longest} characters are allowed")
     return text
 
 

@@ -87,9 +87,8 @@ class MessageRouter:
 
     def _record_feedback(self, delivery: Delivery) -> None:
         feedback = self._parser.feedback(delivery)
-        matches = self._history.record_feedback(feedback)
-        if matches != 1:
-            raise MessageError(feedback.refusal(matches))
+        if not self._history.record_feedback(feedback):
+            raise MessageError(feedback.refusal(self._history.feedback_matches(feedback)))
         self._counters.add("feedback")
 
     def _carry_out(self, delivery: Delivery) -> None:

@@ -65,8 +65,12 @@ class History(Protocol):
         """An event and the messages about it, in one transaction. Raises StorageError."""
         ...
 
-    def record_feedback(self, feedback: Feedback) -> int:
-        """How many inspections the feedback fits. It is written if that is one, else nothing is."""
+    def record_feedback(self, feedback: Feedback) -> bool:
+        """False if it matches no inspection, or several: then nothing is written."""
+        ...
+
+    def feedback_matches(self, feedback: Feedback) -> int:
+        """How many inspections the feedback matches."""
         ...
 
 

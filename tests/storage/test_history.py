@@ -266,10 +266,13 @@ def test_two_agents_with_connections_of_their_own_share_the_frames(database_url:
 def test_feedback_finds_its_inspection(history: SqlHistory, database: Database) -> None:
     other = Camera("factory", "line-1", "cam-b")
     history.record([entry("f-1", inspection_id="one"), entry("f-1", camera=other), entry("f-2")])
-    assert history.record_feedback(Feedback("good", NOON, inspection_id="one", by="Ada", note="fine")) == 1
-    assert history.record_feedback(Feedback("good", NOON, frame_id="f-1", camera=str(CAMERA))) == 1
-    assert history.record_feedback(Feedback("defective", NOON, frame_id="f-2")) == 1
-    assert history.record_feedback(Feedback("good", NOON, frame_id="f-1")) == 2, "two cameras have an f-1"
+    assert history.record_feedback(Feedback("good", NOON, inspection_id="one", by="Ada", note="fine"))
+    assert history.record_feedback(Feedback("good", NOON, frame_id="f-1", camera=str(CAMERA)))
+    assert history.record_feedback(Feedback("defective", NOON, frame_id="f-2"))
+    assert not history.record_feedback(Feedback("good", NOON, frame_id="f-1")), "two cameras have an f-1"
+    assert history.feedback_matches(Feedback("good", NOON, frame_id="f-1")) == 2
+    assert history.feedback_matches(Feedback("good", NOON, frame_id="f-1", camera=str(CAMERA))) == 1
+    assert history.feedback_matches(Feedback("good", NOON, frame_id="f-1", camera="no/camera")) == 0
     assert not history.record_feedback(Feedback("good", NOON, frame_id="f-2", camera=str(other)))
     assert not history.record_feedback(Feedback("good", NOON, frame_id="f-2", camera="no/camera"))
     assert not history.record_feedback(Feedback("good", NOON, inspection_id="none"))

@@ -49,7 +49,10 @@ class MemoryHistory:
         self.events.append(event)
         self.messages.extend(messages)
 
-    def record_feedback(self, feedback: Feedback) -> int:
+    def record_feedback(self, feedback: Feedback) -> bool:
+        return False
+
+    def feedback_matches(self, feedback: Feedback) -> int:
         return 0
 
 

@@ -248,8 +248,7 @@ def test_feedback_that_fits_several_inspections_says_so(inspected: CommandLine) 
             "WHERE frame_id IN ('f-1', 'f-2', 'f-3')"
         )
     several = inspected("feedback", "--frame-id", "f-1", "good", code=1).stderr
-    assert "3 inspections match frame 'f-1'; name its camera too" in several
-    assert "--camera SITE/LINE/CAMERA" in several
+    assert "3 inspections match frame 'f-1'; name its camera too (SITE/LINE/CAMERA)" in several
     inspected("feedback", "--frame-id", "f-1", "--camera", "factory/main/f-2", "good")
     none = inspected("feedback", "--frame-id", "f-1", "--camera", "factory/main/cam 9", "good", code=1).stderr
     assert "no inspection matches frame 'f-1' of camera factory/main/cam 9" in none

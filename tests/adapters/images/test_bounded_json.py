@@ -129,7 +129,9 @@ def test_a_command_with_a_key_twice_is_refused() -> None:
         JsonCommandParser().command(delivery(payload))
 
 
-@pytest.mark.parametrize("sign", ["\\u0000", "\\ud800", "\\u202e", "\\u2066", "\\n", "\\u009b", "\\ufeff"])
+@pytest.mark.parametrize(
+    "sign", ["\\u0000", "\\ud800", "\\u202e", "\\u2066", "\\u0007", "\\u009b", "\\uffff"]
+)
 def test_ids_and_skus_are_printable(sign: str) -> None:
     parser = JsonMessageParser()
     with pytest.raises(MessageError):

@@ -51,7 +51,7 @@ def test_one_form(text: str, name: str) -> None:
         ("a\u202eb", "direction override U+202E"),
         ("\u2066a", "direction override U+2066"),
         ("\ufdd0", "unassigned character U+FDD0"),
-        ("x" * 256, "256 characters, at most 255"),
+        ("x" * 256, "256 characters; 1 to 255"),
         ("x" * 10_000_000, "10,000,000 characters"),
     ],
 )
