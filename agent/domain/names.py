@@ -87,11 +87,17 @@ def spelling(text: str, stored: Iterable[str]) -> str:
     Names that were stored before there was one form keep theirs, and every spelling finds them.
     Raises ValueError, as :func:`clean_name`, for what is neither stored nor a name.
     """
-    others = sorted(stored)
+    others = tuple(stored)
     if text in others:
         return text
     name = clean_name(text)
-    return next((one for one in others if _form(one) == name), name)
+    return name if name in others else older_spellings(others).get(name, name)
+
+
+def older_spellings(stored: Iterable[str]) -> dict[str, str]:
+    """Stored names that are not in the form of names, by that form."""
+    forms = ((_form(one), one) for one in sorted(stored, reverse=True))
+    return {name: one for name, one in forms if name != one}
 
 
 def differs_by_case(name: str, stored: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 
 from agent.domain.errors import StorageError
 from agent.domain.frame import Image, Job
-from agent.domain.names import differs_by_case, spelling
+from agent.domain.names import differs_by_case, older_spellings
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.describer import Describer
@@ -47,7 +47,7 @@ class OnboardingCoordinator:
         self._schedule = schedule
         self._lock = threading.Lock()
         self._registered: set[str] = set()
-        self._spellings: dict[str, str] = {}
+        self._older_spellings: dict[str, str] | None = None
         self._without_recipe: frozenset[str] = frozenset()
         self._recipe_tasks = TaskThread(context, "onboarding")
         self._describing = TaskThread(context, "describing")
@@ -106,13 +106,12 @@ class OnboardingCoordinator:
 
         Raises StorageError.
         """
-        with self._lock:
-            known = self._spellings.get(sku)
-        if known is None:
-            known = spelling(sku, self._context.book.skus())
-            with self._lock:
-                self._spellings[sku] = known
-        return known
+        if self._older_spellings is None:  # read once: nobody stores such names any more
+            stored = self._context.book.skus()
+            self._older_spellings = {
+                name: older for name, older in older_spellings(stored).items() if name not in stored
+            }
+        return self._older_spellings.get(sku, sku)
 
     def register(self, job: Job) -> None:
         """A SKU was named. Of all agents, the one that registers it first writes its recipe.
