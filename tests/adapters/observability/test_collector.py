@@ -44,6 +44,15 @@ def value(samples: dict[tuple[str, Labels], float], name: str, **labels: str) ->
     return samples[f"sightline_{name}", tuple(sorted(labels.items()))]
 
 
+def test_whatever_a_camera_is_called_is_its_label() -> None:
+    agent = ObservedAgent()
+    names = ["factory//cam 1", 'f/"q"\\x/c', "f/a\u00a0b/\u202e", "f/{x}/[y]", "f/部/🎥"]
+    for name in names:
+        agent.measures.seen(name, datetime.now(UTC))
+    samples = scrape(agent)
+    assert [value(samples, "camera_frames_total", camera=name) for name in names] == [1] * len(names)
+
+
 def test_every_counter_is_in_a_scrape() -> None:
     agent = ObservedAgent()
     agent.counters.add("frames_received", 7)
