@@ -64,15 +64,15 @@ def load_value(payload: bytes) -> Any:
 
 
 def as_utf8(payload: bytes) -> bytes:
-    """Text as UTF-8 without a byte order mark. UTF-16 is known by its mark, or by how JSON begins in it.
+    """Text as UTF-8, without a byte order mark and without the zero bytes that end texts in C.
 
-    Bytes that are neither stay as they are.
+    UTF-16 is known by its mark, or by how JSON begins in it. Other bytes stay as they are.
     """
     if payload.startswith(codecs.BOM_UTF8):
-        return payload[len(codecs.BOM_UTF8) :]
+        payload = payload[len(codecs.BOM_UTF8) :]
     encoding = next((name for begins, name in _UTF16.items() if payload.startswith(begins)), None)
     if encoding is None:
-        return payload
+        return payload.rstrip(b"\0")
     try:
         return payload.decode(encoding).removeprefix("\ufeff").encode()
     except UnicodeDecodeError:

@@ -93,7 +93,7 @@ class JsonMessageParser:
         None for an empty payload: the retained job was cleared. Raises MessageError.
         """
         _check_size(delivery.payload)
-        text = as_utf8(delivery.payload).strip(WHITE + b"\0")
+        text = as_utf8(delivery.payload).strip(WHITE)
         if not text:
             return None
         try:

@@ -52,9 +52,9 @@ def test_a_field_holds_an_image_in_many_forms(key: str, value: Any) -> None:
         f"data:image/jpeg;base64,{B64}".encode(),
         json.dumps(B64).encode(), json.dumps(BUFFER).encode(), json.dumps(BUFFER, indent=1).encode(),
         json.dumps(list(JPEG)).encode(), json.dumps(list(JPEG), separators=(",", ":")).encode(),
-        B64.encode("utf-16"),
+        B64.encode("utf-16"), B64.encode() + b"\0", json.dumps(BUFFER).encode() + b"\0\0",
     ],
-    ids=range(12),
+    ids=range(14),
 )  # fmt: skip
 @pytest.mark.parametrize("declared", [None, "text/plain", "application/json", "image/jpeg"])
 def test_the_image_alone_as_text_is_named_by_properties(payload: bytes, declared: str | None) -> None:
@@ -68,6 +68,10 @@ def test_json_with_a_byte_order_mark_or_in_utf_16(encoding: str, declared: str |
     message = json.dumps({"image": B64, "sku": "Schäkel", "frame_id": "f"}, ensure_ascii=False)
     frame = decode(message.encode(encoding), content_type=declared)
     assert (frame.encoded, frame.identity.sku) == (JPEG, "Schäkel")
+
+
+def test_a_text_may_end_as_texts_in_c_do() -> None:
+    assert decode(json.dumps({"image": B64}).encode() + b"\0").encoded == JPEG
 
 
 @pytest.mark.parametrize(
