@@ -132,7 +132,6 @@ class OnboardingCoordinator:
             self._registered.add(job.sku)  # only now: if the database refused, it is asked again
         if first:
             self._recipe_tasks.submit("onboarding", job.sku, partial(self._make_first_recipe, job))
-            self._report_case(job.sku)
         elif before is not None and _is_news(before, job):
             self._recipe_tasks.submit("onboarding", job.sku, partial(self._take_name, job))
 
@@ -168,6 +167,7 @@ class OnboardingCoordinator:
             template = template_recipe(job.sku, context.options.method, context.noun(job.sku))
             self._versions.activate_new(replace(template, note=note))
             context.report("recipe", f"first recipe of {job.sku!r}, from the template prompts", job.sku)
+            self._report_case(job.sku)
         if self._describer is not None:
             context.claims.request(job.sku, context.clock(), "met for the first time")
             self._describe(job.sku)

@@ -149,11 +149,8 @@ def test_a_list_is_bytes_or_refused(numbers: list[int], indent: int | None) -> N
             image_of("image", found["image"])
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers(0, 255), min_size=30),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
+VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers(0, 255), min_size=30)
+JSON = VALUES | st.lists(VALUES, max_size=3) | st.dictionaries(st.text(max_size=5), VALUES, max_size=3)
 
 
 @given(JSON, st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))

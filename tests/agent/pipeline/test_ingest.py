@@ -217,6 +217,7 @@ def test_frames_jobs_and_references_find_a_product_in_its_older_spelling(gate: G
     gate.handle(message(DeliveryKind.REFERENCE, image, sku="Ref 12"))
     assert gate.rooms.book.skus() == ["Ref\u00a0 12"]
     gate.handle(frame(3, sku="REF 12"))
+    gate.onboarding.wait(20.0)
     gate.events_log.flush()
     (told,) = gate.events("sku-case")
     assert "only upper and lower case tell it from" in told
