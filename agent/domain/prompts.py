@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.domain.articles import indefinite_article
 from agent.domain.errors import RecipeError
 
 GENERIC_NOUN = "object"
@@ -93,13 +94,24 @@ COMMON_DEFECTS = (
 
 
 def compositional_ensemble(noun: str) -> PromptSet:
-    """WinCLIP's prompt ensemble for a noun: 154 normal and 88 anomalous strings (METHODS section 2)."""
+    """WinCLIP's prompt ensemble for a noun: 154 normal and 88 anomalous strings (METHODS section 2).
+
+    The noun gets its article: "an axle". The words around it stay as published ("a unblemished axle"), and so
+    does the ensemble of the generic noun, on which the maps of stored recipes depend.
+    """
     noun = " ".join(noun.replace("_", " ").split())
     if not noun:
         raise RecipeError("a product needs a noun before prompts can be written for it")
 
+    article = "a" if noun == GENERIC_NOUN else indefinite_article(noun)
+
+    def fill(template: str, state: str) -> str:
+        if state.startswith("{}"):
+            template = template.replace(" a {}", f" {article} {{}}")
+        return template.format(state.format(noun))
+
     def compose(states: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(template.format(state.format(noun)) for state in states for template in TEMPLATES)
+        return tuple(fill(template, state) for state in states for template in TEMPLATES)
 
     return PromptSet(
         normal=compose(_STATES_NORMAL),
