@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
 
-from adapters.ollama.client import UnusableAnswerError
+from adapters.ollama.errors import UnusableAnswerError
 
 _KEPT = ("type", "enum", "const", "required")
 
@@ -43,6 +43,9 @@ _SYNONYMS = {
     "phrase": "phrases",
     "tag": "tags",
     "objects_seen": "tags",
+    "english_name": "english",
+    "translation": "english",
+    "name_in_english": "english",
 }
 
 
@@ -106,6 +109,12 @@ class NounsAnswer(Answer):
     nouns: Texts
 
 
+class TranslationAnswer(Answer):
+    """A product's name in English."""
+
+    english: str
+
+
 class PromptsAnswer(Answer):
     """Descriptions of good and of bad parts."""
 
@@ -166,23 +175,12 @@ def _stripped(
     return kept
 
 
-def shape_of(schema: Mapping[str, Any]) -> str:
-    """A stripped schema as an example: ``{"defects": [{"name": "...", "severity": "minor|major"}, ...]}``."""
-    return json.dumps(_example(schema)).replace('"{more}"', "...")
+def read(content: str, shape: type[AnswerT], example: Mapping[str, Any] | None = None) -> AnswerT:
+    """The first object in a model's text that has the shape. Raises UnusableAnswerError if none has.
 
-
-def _example(node: Mapping[str, Any]) -> Any:
-    if "enum" in node:
-        return "|".join(str(value) for value in node["enum"])
-    if "properties" in node:
-        return {name: _example(value) for name, value in node["properties"].items()}
-    if node.get("type") == "array":
-        return [_example(node.get("items", {})), "{more}"]
-    return "..."
-
-
-def read(content: str, shape: type[AnswerT]) -> AnswerT:
-    """The first object in a model's text that has the shape. Raises UnusableAnswerError if none has."""
+    Args:
+        example: of the question; small models copy from it, and what they copied is dropped.
+    """
     if not content.strip():
         raise UnusableAnswerError("the answer was empty")
     found = 0
@@ -190,7 +188,7 @@ def read(content: str, shape: type[AnswerT]) -> AnswerT:
         found += 1
         for value in (candidate, *_wrapped(candidate)):
             try:
-                return shape.model_validate(value)
+                return shape.model_validate(_uncopied(value, _texts_of(example)))
             except ValidationError:
                 continue
     if not found:
@@ -213,6 +211,31 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict):
             yield value
+
+
+def _texts_of(value: Any) -> frozenset[str]:
+    """All texts in the lists of a value, and the names of its objects."""
+    if isinstance(value, Mapping):
+        named = [value["name"]] if "name" in value else []
+        return frozenset(named).union(*(_texts_of(v) for v in value.values() if not isinstance(v, str)))
+    if isinstance(value, list):
+        texts = (item for item in value if isinstance(item, str))
+        return frozenset(texts).union(*(_texts_of(item) for item in value if not isinstance(item, str)))
+    return frozenset()
+
+
+def _uncopied(value: Any, copied: frozenset[str]) -> Any:
+    """A value whose lists hold neither these texts nor objects of these names."""
+    if isinstance(value, dict):
+        return {key: _uncopied(item, copied) for key, item in value.items()}
+    if not isinstance(value, list) or not copied:
+        return value
+    return [_uncopied(item, copied) for item in value if _written(item) not in copied]
+
+
+def _written(item: Any) -> str | None:
+    text = item.get("name") if isinstance(item, dict) else item
+    return text.strip().rstrip(".").lower() if isinstance(text, str) else None
 
 
 def _wrapped(value: dict[str, Any]) -> Iterator[dict[str, Any]]:

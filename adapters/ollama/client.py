@@ -1,9 +1,10 @@
-"""``OllamaClient``: one server; with its ``OllamaOptions``, its errors, ``Model`` and ``Reply``."""
+"""``OllamaClient``: one server; with ``Model`` and ``Reply``."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -11,98 +12,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError
 
-from agent.domain.errors import SightlineError
-
-if TYPE_CHECKING:
-    from config.sections.ollama import OllamaSettings
+from adapters.ollama.errors import (
+    AccessRefusedError,
+    ModelMissingError,
+    OllamaError,
+    ServerError,
+    TimeLimitError,
+    TooOldError,
+    UnreachableError,
+)
+from adapters.ollama.experience import Experience
+from adapters.ollama.options import OllamaOptions
 
 logger = logging.getLogger(__name__)
 
 Message = Mapping[str, Any]
 T = TypeVar("T")
 
+OLDEST = (0, 5)
+"""The first version whose answers follow a JSON schema."""
 LOOK_S = 5.0
 """Longest wait for what a server answers without running a model."""
 HOLD_S = 30.0
 """Shortest time that the model stays in memory between two instructions about one product."""
 _LONGEST_REASON = 300
-
-
-@dataclass(frozen=True, slots=True)
-class OllamaOptions:
-    """The section ``ollama`` of the configuration."""
-
-    url: str = "http://127.0.0.1:11434"
-    model: str = "qwen2.5:7b-instruct"
-    vision_model: str | None = None
-    """Names what images show; None: ``model``, if it can see."""
-    timeout_s: float = 60.0
-    """Longest wait for one answer, from connecting to its last byte."""
-    budget_s: float = 240.0
-    """Longest wait for all answers about one product."""
-    tries: int = 3
-    """Most tries of one instruction."""
-    seed: int = 0
-    """The seed of an instruction's first try; each further try adds one."""
-    think: Literal["auto", "on", "off"] = "auto"
-    temperature: float = 0.4
-    top_p: float = 0.9
-    num_ctx: int = 8192
-    num_predict: int = 4096
-    keep_alive_s: float = 0.0
-    """How long the model stays in memory after the last answer."""
-
-    @classmethod
-    def of(cls, settings: OllamaSettings) -> OllamaOptions:
-        """The options that a configuration asks for."""
-        values = settings.model_dump(exclude={"enabled", "keep_alive"})
-        return cls(**values, keep_alive_s=settings.keep_alive.total_seconds())
-
-
-class OllamaError(SightlineError):
-    """The language model did not answer."""
-
-    again = True
-    """Whether a later try may succeed without a person's help."""
-    hopeless = False
-    """Whether asking again at once is useless."""
-
-
-class UnreachableError(OllamaError):
-    """No server listens at the address."""
-
-    hopeless = True
-
-
-class TimeLimitError(OllamaError):
-    """The answer was not complete in time."""
-
-
-class ServerError(OllamaError):
-    """The server failed, broke off or did not answer as Ollama does."""
-
-
-class ModelMissingError(OllamaError):
-    """The server does not have the model; a later try finds it once it is pulled."""
-
-    hopeless = True
-
-
-class CannotSeeError(OllamaError):
-    """The model takes no images."""
-
-    again = False
-    hopeless = True
-
-
-class UnusableAnswerError(OllamaError):
-    """The model's answer cannot be used; the message names the reason."""
+_REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +75,10 @@ class Reply:
     """Whether it was asked to think; None if the request did not mention it."""
     cut: bool
     """Whether the limit of tokens cut it off."""
+    read: tuple[int, float] = (0, 0.0)
+    """Tokens of the question that were read, and the seconds that took."""
+    written: tuple[int, float] = (0, 0.0)
+    """Tokens of the answer, and the seconds that took."""
 
 
 class OllamaClient:
@@ -146,6 +90,7 @@ class OllamaClient:
     def __init__(self, options: OllamaOptions) -> None:
         self._options = options
         self._calls: dict[asyncio.AbstractEventLoop, asyncio.Task[Any]] = {}
+        self._experiences: dict[str, Experience] = {}
         self._closed = False
         self._lock = threading.Lock()
 
@@ -156,18 +101,34 @@ class OllamaClient:
             for loop, task in self._calls.items():
                 loop.call_soon_threadsafe(task.cancel)
 
+    def experience(self, model: Model) -> Experience:
+        """What the model's answers to this client have shown so far."""
+        with self._lock:
+            return self._experiences.setdefault(model.digest or model.name, Experience())
+
     def version(self) -> str:
         """The server's version; ``unknown`` if it gives none."""
 
         async def ask(_: AsyncClient) -> str:
             # Ollama's client lacks this call.
             url = self._options.url
-            async with httpx.AsyncClient(**_transport(url)) as plain:
+            async with httpx.AsyncClient(**_transport(url), headers=self._headers()) as plain:
                 answer = await plain.get(f"{url}/api/version")
+            if answer.status_code in _REFUSED:
+                raise ResponseError(answer.reason_phrase, answer.status_code)
             content = answer.json() if answer.is_success else {}
             return _line(str(content.get("version", "unknown")))[:64]
 
         return self._call(ask, LOOK_S)
+
+    def supported_version(self) -> str:
+        """The server's version. Raises TooOldError if its answers follow no schema."""
+        version = self.version()
+        found = re.match(r"v?(\d+)\.(\d+)", version)
+        # Versions that people build themselves are called 0.0.0.
+        if found is not None and (0, 0) < (int(found[1]), int(found[2])) < OLDEST:
+            raise _too_old(self._options.url, version)
+        return version
 
     def models(self) -> dict[str, str]:
         """All models of the server, name to digest."""
@@ -190,6 +151,28 @@ class OllamaClient:
 
         return Model(name, digest, self._call(ask, LOOK_S, name))
 
+    def load(self, model: Model) -> None:
+        """Have the server load the model, with the context that questions will have.
+
+        Without it the first question would wait for the load, within a limit that is made for an answer.
+        """
+        options = self._options
+
+        async def ask(client: AsyncClient) -> None:
+            await client.generate(
+                model=model.name, keep_alive=self._keep_alive_s, options={"num_ctx": options.num_ctx}
+            )
+
+        try:
+            self._call(ask, options.load_timeout_s, model.name)
+        except TimeLimitError:
+            raise TimeLimitError(
+                f"Ollama at {options.url} did not load {model.name} within {options.load_timeout_s:.3g} s; "
+                "raise ollama.load_timeout_s, or take a smaller model"
+            ) from None
+        except ServerError as error:
+            logger.info("%s could not be loaded before it is asked: %s", model.name, error)
+
     def chat(
         self,
         model: Model,
@@ -198,6 +181,7 @@ class OllamaClient:
         *,
         seed: int,
         think: bool | None = None,
+        num_predict: int | None = None,
         timeout_s: float | None = None,
     ) -> Reply:
         """Send one chat request.
@@ -206,6 +190,7 @@ class OllamaClient:
             schema: JSON schema of the answer, limited to what the server's grammar compiler knows.
             seed: of the sampling.
             think: None leaves thinking unmentioned. So does a retry after a server or model refused it.
+            num_predict: most tokens of the answer; None, or more than configured: the configured limit.
             timeout_s: for the whole answer; None: the configured limit.
         """
         options = self._options
@@ -214,13 +199,13 @@ class OllamaClient:
             "model": model.name,
             "messages": list(messages),
             "format": dict(schema),
-            "keep_alive": max(options.keep_alive_s, HOLD_S),
+            "keep_alive": self._keep_alive_s,
             "options": {
                 "seed": seed,
                 "temperature": options.temperature,
                 "top_p": options.top_p,
                 "num_ctx": options.num_ctx,
-                "num_predict": options.num_predict,
+                "num_predict": min(num_predict or options.num_predict, options.num_predict),
             },
         }
 
@@ -233,7 +218,13 @@ class OllamaClient:
                     raise
                 asked = None
                 answer = await client.chat(**common)
-            return Reply(answer.message.content or "", asked, answer.done_reason == "length")
+            return Reply(
+                answer.message.content or "",
+                asked,
+                answer.done_reason == "length",
+                read=_measured(answer.prompt_eval_count, answer.prompt_eval_duration),
+                written=_measured(answer.eval_count, answer.eval_duration),
+            )
 
         return self._call(ask, limit, model.name)
 
@@ -250,6 +241,14 @@ class OllamaClient:
         except OllamaError as error:
             logger.info("%s stays in Ollama's memory for up to %.0f s: %s", model.name, HOLD_S, error)
 
+    @property
+    def _keep_alive_s(self) -> float:
+        """How long the model stays in memory after one of several answers."""
+        return max(self._options.keep_alive_s, HOLD_S)
+
+    def _headers(self) -> dict[str, str]:
+        return {} if self._options.key is None else {"Authorization": f"Bearer {self._options.key}"}
+
     def _call(
         self, ask: Callable[[AsyncClient], Awaitable[T]], timeout_s: float, model: str | None = None
     ) -> T:
@@ -258,7 +257,10 @@ class OllamaClient:
 
         async def within() -> T:
             with self._breakable():
-                async with asyncio.timeout(timeout_s), AsyncClient(host=url, **_transport(url)) as client:
+                async with (
+                    asyncio.timeout(timeout_s),
+                    AsyncClient(host=url, headers=self._headers(), **_transport(url)) as client,
+                ):
                     return await ask(client)
 
         try:
@@ -271,7 +273,7 @@ class OllamaClient:
                 "ollama.budget_s, or take a smaller model"
             ) from None
         except ResponseError as error:
-            raise _explained(error, url, model) from None
+            raise self._explained(error, model) from None
         except (ConnectionError, httpx.ConnectError):
             raise UnreachableError(
                 f"nobody answers at {url}; start it with `ollama serve`, or set ollama.url"
@@ -285,6 +287,23 @@ class OllamaClient:
             # The client library raises these for an answer that is not JSON, or not Ollama's.
             logger.debug("an answer of %s could not be read", url, exc_info=True)
             raise ServerError(f"{url} answers, but not as Ollama does; check ollama.url") from None
+
+    def _explained(self, error: ResponseError, model: str | None) -> OllamaError:
+        url, reason = self._options.url, _line(str(error.error))
+        if error.status_code in _REFUSED:
+            keyless = self._options.key is None
+            what = "wants a key" if keyless else "refuses the key of ollama.key_file"
+            how = "write it into a file and set ollama.key_file" if keyless else "write the right one there"
+            return AccessRefusedError(
+                f"Ollama at {url} {what} ({error.status_code}); {how}, and restart the agent"
+            )
+        if error.status_code == httpx.codes.NOT_FOUND:
+            if model is not None and "model" in reason.lower():
+                return _missing(model, url)
+            return ServerError(f"{url} answers, but not as Ollama does; check ollama.url")
+        if error.status_code == httpx.codes.BAD_REQUEST and "unmarshal" in reason and ".format" in reason:
+            return _too_old(url, "before 0.5")
+        return ServerError(f"Ollama at {url} answered with an error ({error.status_code}): {reason}")
 
     @contextmanager
     def _breakable(self) -> Iterator[None]:
@@ -333,13 +352,16 @@ def _refuses_thinking(error: ResponseError) -> bool:
     return error.status_code == httpx.codes.BAD_REQUEST and "think" in str(error.error).lower()
 
 
-def _explained(error: ResponseError, url: str, model: str | None) -> OllamaError:
-    reason = _line(str(error.error))
-    if error.status_code == httpx.codes.NOT_FOUND:
-        if model is not None and "model" in reason.lower():
-            return _missing(model, url)
-        return ServerError(f"{url} answers, but not as Ollama does; check ollama.url")
-    return ServerError(f"Ollama at {url} answered with an error ({error.status_code}): {reason}")
+def _too_old(url: str, version: str) -> TooOldError:
+    needed = ".".join(map(str, OLDEST))
+    return TooOldError(
+        f"Ollama at {url} is version {version}, and answers in a given form need {needed} or later; "
+        "update Ollama"
+    )
+
+
+def _measured(tokens: int | None, nanoseconds: int | None) -> tuple[int, float]:
+    return tokens or 0, (nanoseconds or 0) / 1e9
 
 
 def _line(text: str) -> str:

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adapters.ollama.client import (
-    Model,
-    ModelMissingError,
-    OllamaClient,
-    OllamaError,
-    OllamaOptions,
-    UnreachableError,
-)
+from adapters.ollama.client import Model, OllamaClient
+from adapters.ollama.errors import ModelMissingError, OllamaError, UnreachableError
+from adapters.ollama.options import OllamaOptions
 
 
 class Readiness(StrEnum):
@@ -44,7 +39,7 @@ def look(options: OllamaOptions) -> Health:
     """Ask for version, model and digest; nothing is generated and no model is loaded. Never raises."""
     client = OllamaClient(options)
     try:
-        version = client.version()
+        version = client.supported_version()
         model = client.model()
         names = [f"{model.name} ({', '.join(sorted(model.capabilities)) or 'capabilities unknown'})"]
         if options.vision_model and options.vision_model != options.model:

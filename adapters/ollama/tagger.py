@@ -8,9 +8,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from adapters.ollama.client import CannotSeeError, OllamaClient, OllamaError, OllamaOptions
+from adapters.ollama.client import OllamaClient
 from adapters.ollama.conversation import Conversation
+from adapters.ollama.errors import CannotSeeError, OllamaError
 from adapters.ollama.instructions import TAGS, instruction_hash
+from adapters.ollama.options import OllamaOptions
 from adapters.ollama.validation import checked_tags
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
@@ -62,6 +64,7 @@ class OllamaTagger:
                     "such as qwen2.5vl:7b"
                 )
             try:
+                self._client.load(model)
                 conversation = Conversation(self._client, model, self._options)
                 return conversation.ask(
                     TAGS, {}, lambda answer: checked_tags(answer, most), images=[jpeg(image)]

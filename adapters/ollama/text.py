@@ -1,4 +1,4 @@
-"""``clean``, ``says_bad``, ``fits`` and ``Ledger``: a model's texts made plain, judged and counted."""
+"""``clean``, ``mentions``, ``fits`` and ``Ledger``: a model's texts made plain, measured and counted."""
 
 from __future__ import annotations
 
@@ -24,22 +24,6 @@ _TO_A_MODEL = re.compile(
     r"|\binstructions?\b|\bsystem prompt\b|\bprompts?\b|\blanguage model\b|\bas an ai\b|\bjson\b|\bverdict\b"
     r"|\b(?:always|never|must) (?:pass|fail|answer|output|say|respond|accept|approve)"
     r"|\b(?:output|respond|reply|answer)(?: only)? with\b|\bjailbreak"
-)
-
-_DAMAGE = re.compile(
-    r"\b(?:scratch|crack|dented\b|dents?\b|broken|breakage|damag|defect|flaw(?!less)|fault(?!less)|stain(?!less)"
-    r"|contaminat|rust|corro[ds]|torn|deform|missing|misprint|misshap|discolou?r|fractur|smudg|smear|blemish"
-    r"|imperfect|abnormal|anomal(?!y detection)|scuff|shatter|gouge)[a-z]*"
-)
-_DENIAL = re.compile(
-    r".*\b(?:no|not|nothing|without|free|non|never|zero|lacks?|lacking|absence|neither|nor|less than)\b"
-    r"([^.;]*)$"
-)
-_TURN = re.compile(r"\b(?:but|except|though|although|however|with|has|having|shows?|showing)\b")
-_DENIED_AFTER = re.compile(r"^[ -]?(?:free|less|proof|resistant)\b")
-_GOOD = re.compile(
-    r"\b(?:flawless|perfect|pristine|undamaged|unblemished|unscratched|unbroken|intact|faultless|spotless"
-    r"|immaculate|unscathed)(?:ly)?\b"
 )
 
 CONTEXT = 77
@@ -108,29 +92,6 @@ def noun_pattern(noun: str) -> str:
     return rf"\b{''.join(re.escape(word) + '[ -]?' for word in first)}(?:{plurals})\b"
 
 
-def says_bad(text: str, noun: str) -> bool:
-    """Whether a cleaned text describes damage without denying it. The noun's own words do not count."""
-    text = without(text, noun)
-    return any(not _denied(text, found) for found in _DAMAGE.finditer(text))
-
-
-def says_good(text: str, noun: str) -> bool:
-    """Whether a cleaned text praises the part, or denies all the damage that it names."""
-    if says_bad(text, noun):
-        return False
-    text = without(text, noun)
-    praised = any(not _denied(text, found) for found in _GOOD.finditer(text))
-    return praised or _DAMAGE.search(text) is not None
-
-
-def _denied(text: str, found: re.Match[str]) -> bool:
-    denial = _DENIAL.match(text[: found.start()])
-    # A "no" applies to the whole list that follows, up to a word that turns the sentence.
-    if denial is not None and _TURN.search(denial[1]) is None:
-        return True
-    return _DENIED_AFTER.match(text[found.end() :]) is not None
-
-
 def clip_tokens(text: str) -> int:
     """How many tokens the text has for CLIP, with start and end."""
     return len(_encoder()(text)) + 2
@@ -168,10 +129,11 @@ class Ledger:
     def __bool__(self) -> bool:
         return bool(self._counts)
 
-    def sentences(self) -> tuple[str, ...]:
+    def sentences(self, *, examples: bool = True) -> tuple[str, ...]:
         """One sentence for each kind, in order of appearance."""
+        shown = self._examples if examples else {}
         return tuple(
-            f"{count} of the {what} {done}{self._examples.get((what, done), '')}"
+            f"{count} of the {what} {done}{shown.get((what, done), '')}"
             for (what, done), count in self._counts.items()
         )
 

@@ -1,4 +1,4 @@
-"""``checked_nouns``, ``checked_defects``, ``checked_prompts`` and others: what may be used of an answer."""
+"""``checked_defects``, ``checked_prompts`` and others: what may be used of an answer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from functools import cache
 from typing import Generic, TypeVar
 
 from adapters.models.encoders.vocabulary import VOCABULARY
-from adapters.ollama.answers import DefectAnswer, DefectsAnswer, NounsAnswer, PromptsAnswer, TagsAnswer
-from adapters.ollama.client import UnusableAnswerError
+from adapters.ollama.answers import (
+    DefectAnswer,
+    DefectsAnswer,
+    PromptsAnswer,
+    TagsAnswer,
+)
+from adapters.ollama.errors import UnusableAnswerError
+from adapters.ollama.polarity import says_bad, says_good
+from adapters.ollama.products import is_material
 from adapters.ollama.text import (
     Ledger,
     TokenCounter,
@@ -20,8 +27,6 @@ from adapters.ollama.text import (
     is_as_written,
     mentions,
     noun_pattern,
-    says_bad,
-    says_good,
     speaks_to_a_model,
     without,
     words_of,
@@ -30,7 +35,6 @@ from agent.domain.prompts import NamedDefect
 
 T = TypeVar("T")
 
-MOST_NOUNS = 5
 _NOUN_CHARACTERS = 40
 _NOUN = re.compile(r"[a-z]+(?:[ -][a-z]+){0,2}")
 _NOUN_ARTICLE = re.compile(r"^(?:an?|the|one|some) (?=[a-z])")
@@ -41,7 +45,7 @@ unknown none other nothing something
 _DAMAGE_NOUNS = "defect defects damage anomaly anomalies abnormal normal scratch crack stain dent flaw"
 _GENERIC, _DAMAGE = frozenset(_GENERIC_NOUNS.split()), frozenset(_DAMAGE_NOUNS.split())
 
-LEAST_DEFECTS, MOST_DEFECTS = 5, 15
+LEAST_DEFECTS, MOST_DEFECTS = 4, 15
 """Kinds of defect. Fifteen of three words are far fewer than the 256 tokens that a caption may have."""
 MOST_PHRASES = 5
 _DEFECT_ARTICLE = re.compile(r"^(?:an?|the|any|some) (?=[a-z])")
@@ -53,7 +57,7 @@ anomaly anomalies damage flaw flaws other etc pass fail ok unknown
 """
 _NO_DEFECT = frozenset(_NOT_DEFECTS.split())
 
-LEAST_PROMPTS, MOST_PROMPTS = 5, 20
+LEAST_PROMPTS, MOST_PROMPTS = 4, 20
 """Descriptions of each side (METHODS section 6)."""
 _PROMPT_WORDS = 30
 _STAND_IN = re.compile(r"\b(?:object|product|item)\b")
@@ -125,10 +129,9 @@ def at_most(texts: list[str], most: int, what: str, ledger: Ledger) -> list[str]
 def require(count: int, least: int, what: str, ledger: Ledger) -> None:
     """Raises UnusableAnswerError with all objections if fewer than ``least`` stay."""
     if count < least:
-        wrong = "; ".join(ledger.sentences())
-        raise UnusableAnswerError(
-            f"only {count} usable {what} where at least {least} are needed" + (f" ({wrong})" if wrong else "")
-        )
+        reason = f"only {count} usable {what} where at least {least} are needed"
+        wrong, hint = ("; ".join(ledger.sentences(examples=quoted)) for quoted in (True, False))
+        raise UnusableAnswerError(*(f"{reason} ({why})" if why else reason for why in (wrong, hint)))
 
 
 def is_noun(text: str) -> bool:
@@ -136,35 +139,10 @@ def is_noun(text: str) -> bool:
     return len(text) <= _NOUN_CHARACTERS and _NOUN.fullmatch(text) is not None
 
 
-def checked_nouns(answer: NounsAnswer, name: str | None = None) -> Checked[tuple[str, ...]]:
-    """One to five nouns, the likeliest first.
-
-    Args:
-        name: what people call the product. If it holds a noun of the vocabulary ("brass hex nut M8"), only
-            nouns that share a word with the name are accepted: injected text cannot turn a nut into a banana.
-
-    Raises:
-        UnusableAnswerError: none is usable.
-    """
-    ledger = Ledger()
-    nouns = _usable_nouns(answer.nouns, "nouns", ledger)
-    plain = clean(name) if name else None
-    if plain and named_products().search(plain):
-        nouns = without_objections(
-            nouns,
-            "nouns",
-            ledger,
-            lambda noun: None if _related(noun, plain) else "another product than its name says",
-        )
-    nouns = at_most(nouns, MOST_NOUNS, "nouns", ledger)
-    require(len(nouns), 1, "nouns", ledger)
-    return Checked(tuple(nouns), ledger.sentences())
-
-
 def checked_tags(answer: TagsAnswer, most: int) -> Checked[tuple[str, ...]]:
     """At most ``most`` words for what an image shows. Raises UnusableAnswerError if none is usable."""
     ledger = Ledger()
-    tags = at_most(_usable_nouns(answer.tags, "tags", ledger), most, "tags", ledger)
+    tags = at_most(usable_nouns(answer.tags, "tags", ledger), most, "tags", ledger)
     require(len(tags), 1, "tags", ledger)
     return Checked(tuple(tags), ledger.sentences())
 
@@ -176,30 +154,28 @@ def named_products(but: frozenset[str] = frozenset()) -> re.Pattern[str]:
     return re.compile("|".join(noun_pattern(noun) for noun in nouns))
 
 
-def _usable_nouns(texts: Sequence[str], what: str, ledger: Ledger) -> list[str]:
+def usable_nouns(texts: Sequence[str], what: str, ledger: Ledger) -> list[str]:
+    """Texts that are nouns of something in particular, without articles, each once."""
     bare = [_NOUN_ARTICLE.sub("", text) for text in cleaned(texts, what, ledger)]
-    return without_objections(dict.fromkeys(bare), what, ledger, _noun_objection)
+    return without_objections(dict.fromkeys(bare), what, ledger, noun_objection)
 
 
-def _noun_objection(noun: str) -> str | None:
+def noun_objection(noun: str) -> str | None:
+    """Why a cleaned text is not a noun of a product; None if it is one."""
     if not is_noun(noun):
         return "not one to three words of letters"
     words = set(words_of(noun.replace("-", " ")))
     if words <= _GENERIC:
         return "names nothing in particular"
+    if is_material(noun):
+        return "a material alone"
     return "names a defect, not a product" if words & _DAMAGE else None
-
-
-def _related(noun: str, name: str) -> bool:
-    """Whether two cleaned texts share a word, in singular or plural."""
-    pairs = ((name, noun), (noun, name))
-    return any(mentions(one, word) for one, other in pairs for word in words_of(other) if len(word) > 2)
 
 
 def checked_defects(
     answer: DefectsAnswer, noun: str, *, count: TokenCounter = clip_tokens
 ) -> Checked[tuple[NamedDefect, ...]]:
-    """Five to fifteen kinds of defect, each named once. Raises UnusableAnswerError if fewer are usable."""
+    """Four to fifteen kinds of defect, each named once. Raises UnusableAnswerError if fewer are usable."""
     ledger = Ledger()
     kept: dict[str, NamedDefect] = {}
     for defect in answer.defects:
@@ -319,17 +295,18 @@ def reconciled(
 
 
 def _naming_product(texts: list[str], what: str, noun: str, ledger: Ledger, count: TokenCounter) -> list[str]:
-    """Texts that name the product and fit into CLIP, each once."""
+    """Texts that name the product, by its noun or the noun's head, and fit into CLIP, each once."""
+    head = words_of(noun)[-1]
     named: dict[str, None] = {}
     for text in texts:
         full = text
-        if not mentions(text, noun) and _STAND_IN.search(text):
+        if not mentions(text, head) and _STAND_IN.search(text):
             full = _STAND_IN.sub(noun, text, count=1)
             ledger.mended(what, f"the {noun} named", text)
         named[full] = None
 
     def objection(text: str) -> str | None:
-        if not mentions(text, noun):
+        if not mentions(text, head):
             return f"no {noun} in it"
         if not 2 <= len(words_of(text)) <= _PROMPT_WORDS:
             return f"not 2 to {_PROMPT_WORDS} words"

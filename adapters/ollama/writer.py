@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from adapters.ollama.client import Model, OllamaClient, OllamaError, OllamaOptions, UnusableAnswerError
+from adapters.ollama.client import Model, OllamaClient
 from adapters.ollama.conversation import AcceptedAnswer, Conversation
+from adapters.ollama.errors import OllamaError, UnusableAnswerError
 from adapters.ollama.instructions import (
     AGNOSTIC,
+    CHUNK,
     DEFECTS,
     NOUNS,
     PROMPTS,
-    Instruction,
+    TRANSLATION,
     data_of,
     instruction_hash,
 )
+from adapters.ollama.naming import Called, checked_nouns, checked_translation
+from adapters.ollama.options import OllamaOptions
 from adapters.ollama.tagger import jpeg
 from adapters.ollama.text import TokenCounter, clip_tokens
-from adapters.ollama.validation import checked_agnostic, checked_defects, checked_nouns, checked_prompts
+from adapters.ollama.validation import checked_agnostic, checked_defects, checked_prompts
 from agent.domain.errors import WriterError
 from agent.domain.prompts import COMMON_DEFECTS, NamedDefect, PromptSet, PromptSource
-from agent.ports import Brief, Description
+from agent.ports import Brief, Description, LanguageModel
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 20
-"""Object-agnostic descriptions of each side in one answer; models repeat themselves in longer lists."""
+_FEW_TRIES = 2
+"""Of a question whose answer the operator's own words can replace."""
 MOST_IMAGES = 3
 """Images shown to a model that sees."""
 
@@ -39,11 +45,21 @@ class OllamaWriter:
     Args:
         options: server, model, limits.
         count: how many tokens CLIP makes of a text.
+        client: of the server; None: one with these options.
+        clock: that the budget is taken from, in seconds.
     """
 
-    def __init__(self, options: OllamaOptions, *, count: TokenCounter = clip_tokens) -> None:
-        self._options, self._count = options, count
-        self._client = OllamaClient(options)
+    def __init__(
+        self,
+        options: OllamaOptions,
+        *,
+        count: TokenCounter = clip_tokens,
+        client: OllamaClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options, self._count, self._clock = options, count, clock
+        self._client = OllamaClient(options) if client is None else client
+        self._version = "unknown"
 
     def close(self) -> None:
         self._client.close()
@@ -65,15 +81,25 @@ class OllamaWriter:
         return self._guarded(partial(self._agnostic, count))
 
     def _guarded(self, work: Callable[[Model], Description]) -> Description:
-        """Find the model, work with it, release it; raises WriterError for whatever fails."""
+        """Find the model, load it, work with it, release it; raises WriterError for whatever fails."""
         try:
+            self._version = self._client.supported_version()
             model = self._client.model()
             try:
+                self._client.load(model)
                 return work(model)
             finally:
                 self._client.release(model)
         except OllamaError as error:
-            raise WriterError(str(error), again=error.again) from error
+            raise WriterError(str(error), again=error.again, server=error.server) from error
+
+    def look(self) -> LanguageModel:
+        try:
+            version = self._client.supported_version()
+            model = self._client.model()
+        except OllamaError as error:
+            raise WriterError(str(error), again=error.again, server=error.server) from error
+        return LanguageModel(model.name, model.digest, f"Ollama {version} at {self._options.url}")
 
     def _describe(self, brief: Brief, model: Model) -> Description:
         images = [jpeg(image) for image in brief.images[:MOST_IMAGES]] if model.sees else []
@@ -83,17 +109,24 @@ class OllamaWriter:
                 "topic, or set ollama.vision_model to a model that sees",
                 again=False,
             )
-        conversation = Conversation(self._client, model, self._options)
-        nouns = conversation.ask(
-            NOUNS, data_of(brief), lambda answer: checked_nouns(answer, brief.name), images=images
+        conversation = Conversation(
+            self._client, model, self._options, attempt=brief.attempt, clock=self._clock
         )
-        noun = nouns.value[0]
+        notes: list[str] = []
+        called = self._translated(conversation, brief, Called.of(brief), notes)
+        parts: dict[str, AcceptedAnswer[Any]] = {}
+        nouns = self._nouns(conversation, brief, called, images, notes)
+        if isinstance(nouns, AcceptedAnswer):
+            parts["nouns"] = nouns
+            notes += nouns.notes
+        names = nouns.value if isinstance(nouns, AcceptedAnswer) else nouns
+        noun = names[0]
         data = data_of(brief, noun=noun)
         sides = conversation.ask(
             PROMPTS, data, lambda answer: checked_prompts(answer, noun, count=self._count), images=images
         )
         defects, missed = self._defects(conversation, data, noun)
-        parts: dict[str, AcceptedAnswer[Any]] = {"nouns": nouns, "prompts": sides}
+        parts["prompts"] = sides
         if defects:
             parts["defects"] = defects
         prompts = PromptSet(
@@ -103,8 +136,57 @@ class OllamaWriter:
             source=PromptSource.OLLAMA,
             provenance=self._provenance(model, parts, noun=noun),
         )
-        notes = [note for part in parts.values() for note in part.notes] + missed
-        return Description(noun, nouns.value, prompts, tuple(notes))
+        notes += [note for key, part in parts.items() if key != "nouns" for note in part.notes] + missed
+        return Description(noun, names, prompts, tuple(notes))
+
+    def _translated(
+        self, conversation: Conversation, brief: Brief, called: Called, notes: list[str]
+    ) -> Called:
+        """What the product is called in English, if its name is not known to be English."""
+        if not called.foreign or not any(c.isalpha() for c in called.foreign):
+            return called
+        # The name alone: a description with orders in it cannot change what the product is called.
+        name = data_of(Brief(brief.sku, name=called.foreign))
+        try:
+            found = conversation.ask(
+                TRANSLATION,
+                name,
+                lambda answer: checked_translation(answer, called.foreign),
+                tries=_FEW_TRIES,
+            )
+        except OllamaError as error:
+            if error.hopeless:
+                raise
+            notes.append(
+                f"the name {called.foreign[:40]!a} may not be English, and was not translated: {error}"
+            )
+            return called
+        return replace(called, name=found.value)
+
+    def _nouns(
+        self,
+        conversation: Conversation,
+        brief: Brief,
+        called: Called,
+        images: Sequence[bytes],
+        notes: list[str],
+    ) -> AcceptedAnswer[tuple[str, ...]] | tuple[str, ...]:
+        """The model's nouns; if it gives none that fit, the noun in the operator's own name."""
+        own = called.own
+        more = {"name in English": called.name} if called.foreign and called.name else {}
+        try:
+            return conversation.ask(
+                NOUNS,
+                data_of(brief, **more),
+                lambda answer: checked_nouns(answer, called),
+                images=images,
+                tries=None if own is None else _FEW_TRIES,
+            )
+        except OllamaError as error:
+            if error.hopeless or own is None:
+                raise
+            notes.append(f"the operator's own name gives the noun {own!r}: {error}")
+            return (own,)
 
     def _defects(
         self, conversation: Conversation, data: dict[str, Any], noun: str
@@ -156,13 +238,11 @@ class OllamaWriter:
         return Description("object", ("object",), prompts, tuple(notes))
 
     def _chunk(self, number: int, model: Model) -> AcceptedAnswer[Any]:
-        template = AGNOSTIC[number % len(AGNOSTIC)]
-        instruction = Instruction(template.name, template.text.format(count=CHUNK), template.answer)
-        return Conversation(self._client, model, self._options).ask(
-            instruction,
+        return Conversation(self._client, model, self._options, clock=self._clock).ask(
+            AGNOSTIC[number % len(AGNOSTIC)],
             {},
             lambda answer: checked_agnostic(answer, least=CHUNK // 4),
-            seed=self._options.seed + number * self._options.tries,
+            skip=number * self._options.tries,
         )
 
     def _provenance(
@@ -177,7 +257,7 @@ class OllamaWriter:
         return {
             "model": model.name,
             "digest": model.digest,
-            "ollama": self._version(),
+            "ollama": self._version,
             "instruction": instruction_hash(),
             "noun": noun,
             "seed": str(main.seed),
@@ -186,13 +266,6 @@ class OllamaWriter:
             "temperature": str(self._options.temperature),
             "asked": "; ".join(how),
         }
-
-    def _version(self) -> str:
-        try:
-            return self._client.version()
-        except OllamaError as error:
-            logger.info("the version of Ollama is not known: %s", error)
-            return "unknown"
 
 
 _THINKING = {True: "on", False: "off", None: "not asked for"}

@@ -7,11 +7,14 @@ import unicodedata
 
 _SPELLED_WITH_A_VOWEL = frozenset("aefhilmnorsx")
 """Letters whose English names begin with a vowel: an M6 bolt, an LED, but a USB plug."""
-_SPELLED = frozenset("led lcd rfid hdmi ic usb ups ufo uv eu uk us id io".split())
+_SPELLED_WORDS = "led lcd rfid hdmi ic usb ups ufo uv eu uk us id io"
+_SPELLED = frozenset(_SPELLED_WORDS.split())
 """Abbreviations that hold a vowel and are spelled all the same, if they stand in lower case."""
-_ACRONYMS = frozenset(
-    "fakra fet fifo hepa laser lego lidar mems mosfet nand nato nema radar ram rom lan rtos sata scart sim".split()
-)
+_ACRONYM_WORDS = """
+fakra fet fifo hepa laser lego lidar mems mosfet nand nato nema radar ram rom lan rtos sata scart
+sim
+"""
+_ACRONYMS = frozenset(_ACRONYM_WORDS.split())
 """Abbreviations that are read as words."""
 _SILENT_H = re.compile(r"(?:hour|honest|honou?r|heir)")
 _YOU_OR_WON = re.compile(

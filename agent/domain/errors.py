@@ -75,9 +75,11 @@ class WriterError(SightlineError):
 
     ``again``: True if a later try may succeed as it is (the model was away, not pulled yet, slow, or
     returned nothing). False if a person first has to describe the product.
+    ``server``: True if it is about the server or its model, so all products meet it.
     """
 
-    def __init__(self, reason: str, *, again: bool = True) -> None:
+    def __init__(self, reason: str, *, again: bool = True, server: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.again = again
+        self.server = server

@@ -5,7 +5,7 @@ Adapters and storage implement them; :mod:`agent.app` is the one place that wire
 
 from agent.ports.disk import Disks
 from agent.ports.history import Entry, History, Outbox, StoredMessage
-from agent.ports.language import Brief, Description, PromptWriter
+from agent.ports.language import Brief, Description, LanguageModel, PromptWriter
 from agent.ports.media import FrameDecoder, ImageCodec, MediaStore
 from agent.ports.models import (
     Detections,
@@ -39,6 +39,7 @@ __all__ = [
     "ImageCodec",
     "ImageFeatures",
     "ImageTextEncoder",
+    "LanguageModel",
     "MediaStore",
     "MessageParser",
     "OnboardingClaims",

@@ -20,6 +20,8 @@ class Brief:
     """Words for the content of its first frames, the likeliest first."""
     images: tuple[Image, ...] = ()
     """Its first frames, for a model that takes images; others get none."""
+    attempt: int = 0
+    """How often it was described before in vain; another attempt asks with other seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,23 @@ class Description:
     """What was repaired or left out, a sentence each."""
 
 
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """The model that would write now."""
+
+    name: str
+    digest: str
+    """Of its weights; the same name may stand for others later."""
+    where: str
+    """The server, for people."""
+
+
 class PromptWriter(Protocol):
     """Writes the prompts of a new product. Never in the path of a frame."""
+
+    def look(self) -> LanguageModel:
+        """The model that would answer; nothing is generated. Raises WriterError: none would, and why."""
+        ...
 
     def describe(self, brief: Brief) -> Description:
         """Ask, check, repair, ask again within its budget of tries and time.

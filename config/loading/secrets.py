@@ -27,6 +27,7 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
         "broker.password_file": settings.broker.password_file,
         "broker.tls.key": settings.broker.tls.key,
         "database.password_file": settings.database.password_file,
+        "ollama.key_file": settings.ollama.key_file,
     }
     return ((key, file) for key, file in found.items() if file is not None)
 

@@ -54,7 +54,9 @@ def refuse_mask(password: SecretStr | None) -> SecretStr | None:
     return password
 
 
-def read_secret(value: SecretStr | None, file: Path | None, key: str) -> str | None:
+def read_secret(
+    value: SecretStr | None, file: Path | None, key: str, *, what: str = "password"
+) -> str | None:
     """The secret itself, from the value or the first line of the file.
 
     Raises ConfigurationError if the file cannot be read or is empty.
@@ -69,5 +71,5 @@ def read_secret(value: SecretStr | None, file: Path | None, key: str) -> str | N
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigurationError(f"{key}_file: {file} cannot be read: {reason}") from error
     if not secret:
-        raise ConfigurationError(f"{key}_file: the first line of {file} is empty; write the password there")
+        raise ConfigurationError(f"{key}_file: the first line of {file} is empty; write the {what} there")
     return secret

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from config.sections.base import Section
+from agent.domain.errors import ConfigurationError
+from config.sections.base import Section, read_secret
 from config.sections.units import Duration
 
 Thinking = Literal["auto", "on", "off"]
@@ -33,13 +35,35 @@ class OllamaSettings(Section):
         min_length=1,
         description="Names what the first frames show. null: the same model, if it can see.",
     )
-    timeout_s: float = Field(60, title="Timeout, s", gt=0, description="Longest wait for one answer.")
+    key_file: Path | None = Field(
+        None,
+        title="Key file",
+        description="A file whose first line is the key that the server, or a proxy before it, wants. It is "
+        "sent as a bearer token with every request. null: no key.",
+    )
+    load_timeout_s: float = Field(
+        180, title="Load timeout, s", gt=0, description="Longest wait until the server has loaded the model."
+    )
+    timeout_s: float = Field(
+        300,
+        title="Timeout, s",
+        gt=0,
+        description="Longest wait for one answer; a server that was quicker before gets less.",
+    )
     budget_s: float = Field(
-        240, title="Budget, s", gt=0, description="Longest wait for all answers about one product."
+        600,
+        title="Budget, s",
+        gt=0,
+        description="Longest wait for all answers about one product. With load_timeout_s it stays below "
+        "onboarding.lease, whatever stands here.",
     )
     tries: int = Field(3, title="Tries", ge=1, le=20, description="Most attempts for one question.")
     seed: int = Field(
-        0, title="Seed", ge=0, lt=2**31, description="Of the first try; each further one adds one."
+        0,
+        title="Seed",
+        ge=0,
+        lt=2**31,
+        description="Of the first try; each further one adds one, also later.",
     )
     think: Thinking = Field(
         "auto",
@@ -81,3 +105,12 @@ class OllamaSettings(Section):
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
             raise ValueError("should be http://HOST:PORT, without a user")
         return url.rstrip("/")
+
+    def read_key(self) -> str | None:
+        """The key for the server. Raises ConfigurationError: its file cannot be read, or holds none."""
+        key = read_secret(None, self.key_file, "ollama.key", what="key")
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ConfigurationError(
+                f"ollama.key_file: {self.key_file} should hold one line of plain ASCII text"
+            )
+        return None if key is None else key.strip()

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from adapters.ollama import OllamaOptions, Readiness, look
-from adapters.ollama.client import OllamaClient, ServerError
+from adapters.ollama.client import OllamaClient
+from adapters.ollama.errors import ServerError
 from tests.support.ollama_server import DIGEST, MODEL, OllamaServer, Status
 
 Options = Callable[..., OllamaOptions]

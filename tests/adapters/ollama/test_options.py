@@ -19,11 +19,12 @@ def test_the_defaults_of_both_agree() -> None:
 
 def test_every_key_arrives() -> None:
     changed = OllamaSettings(
-        url="http://other:1", model="m", vision_model="v", timeout_s=1, budget_s=2, tries=4, seed=5,
-        think="off", temperature=0, top_p=0.1, num_ctx=2048, num_predict=256, keep_alive=timedelta(minutes=5),
+        url="http://other:1", model="m", vision_model="v", timeout_s=1, budget_s=2, load_timeout_s=3, tries=4,
+        seed=5, think="off", temperature=0, top_p=0.1, num_ctx=2048, num_predict=256,
+        keep_alive=timedelta(minutes=5),
     )  # fmt: skip
     assert OllamaOptions.of(changed) == OllamaOptions(
-        "http://other:1", "m", "v", 1, 2, 4, 5, "off", 0, 0.1, 2048, 256, keep_alive_s=300
+        "http://other:1", "m", "v", 1, 2, 3, 4, 5, "off", 0, 0.1, 2048, 256, keep_alive_s=300
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
 
-from adapters.ollama.answers import DefectsAnswer, schema_of, shape_of
+from adapters.ollama.answers import schema_of
 from adapters.ollama.instructions import AGNOSTIC, DEFECTS, NOUNS, PROMPTS, TAGS
 
 QUESTIONS = (NOUNS, PROMPTS, DEFECTS, TAGS, *AGNOSTIC)
@@ -56,12 +57,6 @@ def test_a_shape_without_an_end_is_refused() -> None:
         schema_of(Tree)
 
 
-def test_the_shape_in_words() -> None:
-    assert shape_of(schema_of(DefectsAnswer)) == (
-        '{"defects": [{"name": "...", "phrases": ["...", ...], "severity": "minor|major|critical"}, ...]}'
-    )
-
-
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
 def test_no_question_asks_for_more_than_the_compiler_knows(question: Any) -> None:
     def keys(node: Any) -> set[str]:
@@ -74,4 +69,8 @@ def test_no_question_asks_for_more_than_the_compiler_knows(question: Any) -> Non
 
     assert keys(question.schema) <= {"type", "properties", "required", "items", "enum"}
     asked = question.messages({"noun": "gear"})[-1]["content"]
-    assert shape_of(question.schema) in asked, "the shape is asked for in words as well"
+    example = question.example("gear")
+    assert json.dumps(example) in asked, "a real answer shows the shape"
+    assert "..." not in asked
+    assert question.answer.model_validate(example).model_dump() == example
+    assert set(example) == set(question.schema["properties"])

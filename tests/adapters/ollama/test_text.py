@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.ollama.polarity import says_bad, says_good
 from adapters.ollama.text import (
     clean,
     clip_tokens,
     fits,
     mentions,
-    says_bad,
-    says_good,
     speaks_to_a_model,
     without,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -105,12 +106,25 @@ def test_what_cannot_be_used_is_asked_again(ollama: OllamaServer, writer: NewWri
     assert found.notes[0].startswith("nouns, try 1: ")
 
 
-def test_a_model_is_asked_again_with_what_was_wrong(ollama: OllamaServer, writer: NewWriter) -> None:
+def test_a_model_is_asked_again_with_what_was_wrong_and_without_its_answer(
+    ollama: OllamaServer, writer: NewWriter
+) -> None:
     ollama.script.append(Say({"nouns": ["apple"]}))
     writer().describe(GEAR)
-    repeated, complaint = ollama.chats[1].body["messages"][-2:]
-    assert (repeated["role"], repeated["content"]) == ("assistant", '{"nouns": ["apple"]}')
-    assert "another product than its name says ('apple')" in complaint["content"]
+    system, question = ollama.chats[1].body["messages"]
+    assert (system["role"], question["role"]) == ("system", "user")
+    assert "An earlier answer could not be used" in question["content"]
+    assert "another product than its name says" in question["content"]
+    assert "apple" not in question["content"], "a model repeats what stands before it"
+
+
+def test_a_later_attempt_asks_with_other_seeds(ollama: OllamaServer, writer: NewWriter) -> None:
+    asking = writer(seed=7, tries=3)
+    asking.describe(GEAR)
+    asking.describe(replace(GEAR, attempt=1))
+    asking.describe(replace(GEAR, attempt=2))
+    seeds = [asked.body["options"]["seed"] for asked in ollama.chats]
+    assert seeds == [7, 7, 7, 10, 10, 10, 13, 13, 13]
 
 
 def test_prose_and_fences_around_the_json_do_not_cost_another_question(
@@ -236,7 +250,7 @@ def test_only_usable_defects_are_taken_and_the_common_ones_stand_in(
 def test_a_slow_answer_is_cut_off_and_the_server_sees_it(
     ollama: OllamaServer, writer: NewWriter, reply: Reply
 ) -> None:
-    ollama.script.append(reply)
+    ollama.script.extend([reply, reply])  # without nouns, the name gives one
     with pytest.raises(WriterError, match=r"did not answer within 0\.3 s.*ollama.timeout_s") as failed:
         writer(timeout_s=0.3, tries=1).describe(GEAR)
     assert failed.value.again
@@ -310,9 +324,11 @@ def test_thinking_first_then_without(ollama: OllamaServer, writer: NewWriter) ->
     ollama.models[MODEL] = ("completion", "thinking")
     ollama.script.append(Say(""))
     found = writer().describe(GEAR)
-    assert [asked.body.get("think") for asked in ollama.chats] == [True, False, True, True]
+    assert [asked.body.get("think") for asked in ollama.chats] == [True, False, False, False], (
+        "what worked is remembered"
+    )
     assert (
-        "nouns: seed 1, try 2, thinking off; prompts: seed 0, try 1, thinking on"
+        "nouns: seed 1, try 2, thinking off; prompts: seed 0, try 1, thinking off"
         in found.prompts.provenance["asked"]
     )
 
@@ -342,7 +358,7 @@ def test_thinking_as_configured_and_as_the_model_can(
 def test_a_server_that_refuses_to_hear_of_thinking(ollama: OllamaServer, writer: NewWriter) -> None:
     ollama.refuses_think = True
     found = writer(think="on", tries=1).describe(GEAR)
-    assert [asked.body.get("think") for asked in ollama.chats] == [True, None] * 3
+    assert [asked.body.get("think") for asked in ollama.chats] == [True, None, None, None]
     assert found.prompts.provenance["thinking"] == "not asked for"
 
 
@@ -368,26 +384,27 @@ def test_and_to_no_other(ollama: OllamaServer, writer: NewWriter) -> None:
 def test_the_gpu_is_given_back_at_the_end(ollama: OllamaServer, writer: NewWriter) -> None:
     writer().describe(GEAR)
     assert {asked.body["keep_alive"] for asked in ollama.chats} == {30}, "loaded once for three questions"
-    assert [asked.body["keep_alive"] for asked in ollama.requests if asked.path == "/api/generate"] == [0]
+    assert [asked.body["keep_alive"] for asked in ollama.requests if asked.path == "/api/generate"] == [30, 0]
 
 
 def test_also_after_a_failure(ollama: OllamaServer, writer: NewWriter) -> None:
     ollama.otherwise = lambda _: Say("")
     with pytest.raises(WriterError):
         writer().describe(GEAR)
-    assert [asked.body["keep_alive"] for asked in ollama.requests if asked.path == "/api/generate"] == [0]
+    assert [asked.body["keep_alive"] for asked in ollama.requests if asked.path == "/api/generate"] == [30, 0]
 
 
 def test_a_gpu_of_its_own_keeps_the_model(ollama: OllamaServer, writer: NewWriter) -> None:
     writer(keep_alive_s=600).describe(GEAR)
     assert {asked.body["keep_alive"] for asked in ollama.chats} == {600}
-    assert not [asked for asked in ollama.requests if asked.path == "/api/generate"]
+    (loading,) = [asked for asked in ollama.requests if asked.path == "/api/generate"]
+    assert (loading.body["keep_alive"], loading.body["options"]) == (600, {"num_ctx": 8192})
 
 
 def test_what_is_asked_is_what_the_options_say(
     ollama: OllamaServer, options: Callable[..., OllamaOptions]
 ) -> None:
-    chosen = options(seed=9, temperature=0.1, top_p=0.5, num_ctx=4096, num_predict=512)
+    chosen = options(seed=9, temperature=0.1, top_p=0.5, num_ctx=4096, num_predict=200)
     OllamaWriter(chosen).describe(GEAR)
     body = ollama.chats[0].body
     assert body["options"] == {
@@ -395,7 +412,7 @@ def test_what_is_asked_is_what_the_options_say(
         "temperature": 0.1,
         "top_p": 0.5,
         "num_ctx": 4096,
-        "num_predict": 512,
+        "num_predict": 200,
     }
     assert body["stream"] is False
 

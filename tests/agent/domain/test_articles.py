@@ -8,14 +8,16 @@ from agent.domain.articles import indefinite_article
 from agent.domain.prompts import GENERIC_NOUN, compositional_ensemble
 
 AN = """
-alien|axle|o-ring|O-ring|S-hook|L-bracket|x-ray tube|F-connector|M6 bolt|RJ45 plug|R10|LED|led lamp|SMD part|mcb|IC|HDMI plug|
-ABS part|8-pin plug|80 mm ring|11-pin plug|18 mm bolt|11,000 V relay|hourglass|honest mistake|heirloom|umbrella|urn|
-unidentified part|uninsulated wire|utter waste|ultrasonic sensor|Ölfilter|yttrium target|ALUMINIUM LID|eye bolt
+alien|axle|o-ring|O-ring|S-hook|L-bracket|x-ray tube|F-connector|M6 bolt|RJ45 plug|R10|LED|
+led lamp|SMD part|mcb|IC|HDMI plug|ABS part|8-pin plug|80 mm ring|11-pin plug|18 mm bolt|
+11,000 V relay|hourglass|honest mistake|heirloom|umbrella|urn|unidentified part|
+uninsulated wire|utter waste|ultrasonic sensor|Ölfilter|yttrium target|ALUMINIUM LID|eye bolt
 """
 A = """
-uniform|unit|union nut|universal joint|used part|utensil|urethane seal|ukulele|eucalyptus leaf|euro coin|one-way valve|ewe|
-USB plug|usb plug|UV lamp|U-bolt|u-bolt|T-piece|PCB|pcb|CPU|SIM card|RAM module|LASER|MOSFET|7-pin plug|100 mm ring|118 mm ring|
-1100 W motor|hex nut|HEX NUT|hinge|yarn|gear|六角ボルト|{0}
+uniform|unit|union nut|universal joint|used part|utensil|urethane seal|ukulele|eucalyptus leaf|
+euro coin|one-way valve|ewe|USB plug|usb plug|UV lamp|U-bolt|u-bolt|T-piece|PCB|pcb|CPU|
+SIM card|RAM module|LASER|MOSFET|7-pin plug|100 mm ring|118 mm ring|1100 W motor|hex nut|
+HEX NUT|hinge|yarn|gear|六角ボルト|{0}
 """
 
 
