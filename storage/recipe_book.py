@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,8 +17,10 @@ from storage.recipe_rows import (
     add_calibration,
     add_references,
     is_held,
+    listing_of,
     listings,
     load,
+    model_digests,
     recipes,
     reference_row,
     share_prompts,
@@ -206,7 +208,13 @@ class SqlRecipeBook:
         if sku is not None:
             query = query.where(schema.recipe.c.sku == sku)
         with self._database.read() as connection:
-            return [RecipeListing(**row._mapping) for row in connection.execute(query)]
+            digests = model_digests(connection)
+            return [listing_of(row, digests) for row in connection.execute(query)]
+
+    def model_digests(self) -> Mapping[str, str]:
+        """The digest of each language model that became another one. Raises StorageError."""
+        with self._database.read() as connection:
+            return model_digests(connection)
 
 
 def _make_sku(connection: Connection, sku: str, named: dict[str, str]) -> bool:

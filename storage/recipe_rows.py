@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+)
 
 from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
-from agent.domain.recipe import Recipe, Reference
+from agent.domain.recipe import MODEL_CHANGED, Recipe, RecipeListing, Reference
+from agent.ports.onboarding import OnboardingState
 from storage import schema
 from storage.database import insert_into
+
+_STALE_NOTE = "the template, until the language model has answered"
+"""What earlier agents stored with first versions; the state of the onboarding says it now."""
+_UNDECIDED = (OnboardingState.WAITING.value, OnboardingState.CLAIMED.value)
 
 
 def prompt_identity(prompts: PromptSet) -> str:
@@ -213,9 +230,39 @@ def listings() -> Select[Any]:
             recipe.parent_version.label("parent"),
             recipe.margin,
             recipe.created_at,
+            schema.prompt_set.c.provenance,
+            case((schema.onboarding.c.state.in_(_UNDECIDED), schema.onboarding.c.reason)).label("waiting"),
         )
         .join(schema.sku, schema.sku.c.sku == recipe.sku)
         .join(schema.prompt_set, schema.prompt_set.c.id == recipe.prompt_set_id)
         .outerjoin(schema.calibration, schema.calibration.c.recipe_id == recipe.id)
+        .outerjoin(schema.onboarding, schema.onboarding.c.sku == recipe.sku)
         .order_by(recipe.sku, recipe.version)
     )
+
+
+def listing_of(row: Row[Any], digests: Mapping[str, str]) -> RecipeListing:
+    """One row of :func:`listings`.
+
+    Args:
+        digests: of the language models that became others, by name.
+    """
+    values = dict(row._mapping)
+    provenance = values.pop("provenance") or {}
+    model, digest = provenance.get("model"), provenance.get("digest")
+    if not (values["active"] and values["prompt_source"] == PromptSource.TEMPLATE):
+        values["waiting"] = None
+    if values["note"] == _STALE_NOTE:
+        values["note"] = None
+    changed = digest is not None and digests.get(str(model), digest) != digest
+    return RecipeListing(**values, model=model, model_digest=digest, model_changed=changed)
+
+
+def model_digests(connection: Connection) -> dict[str, str]:
+    """The digest of each language model that became another one, as last reported."""
+    event = schema.event.c
+    query = select(event.details).where(event.kind == MODEL_CHANGED).order_by(event.id)
+    reported = connection.execute(query).scalars()
+    return {
+        details["model"]: details["digest"] for details in reported if {"model", "digest"} <= details.keys()
+    }

@@ -267,12 +267,14 @@ def check_ollama(settings: Settings) -> Finding:
     if wanted is False:
         return Finding("ollama", State.OK, "switched off; prompts are templates")
     from adapters.ollama import OllamaOptions, look
+    from config import contradictions
 
     health = look(OllamaOptions.of(settings.ollama))
+    advice = "".join(f"; {sentence}" for sentence in contradictions(settings))
     if health.ready:
-        return Finding("ollama", State.OK, health.sentence)
+        return Finding("ollama", State.WARNING if advice else State.OK, f"{health.sentence}{advice}")
     state = State.FAILED if wanted is True else State.WARNING
-    return Finding("ollama", state, f"{health.sentence}; until then prompts are templates")
+    return Finding("ollama", state, f"{health.sentence}; until then prompts are templates{advice}")
 
 
 def check_models(settings: Settings, composition: Application, pull: str) -> Finding:

@@ -13,7 +13,7 @@ from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.screen import number, plain, plural, stdout, table
 from agent.domain.errors import SightlineError
-from agent.recipes.view import listing_record, recipe_record
+from agent.recipes.view import listing_record, recipe_record, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def list_command(
             str(line.shots),
             Text("REVIEW only", style="yellow") if line.threshold is None else number(line.threshold),
             line.origin if line.margin is None else f"{line.origin} {line.margin:+.3f}",
-            Text(line.note or ""),
+            Text(remarks(line)),
         )
     for one in without:
         shown.add_row(one, "-", "", "-", "-", "-", "-", Text("no recipe", style="yellow"), "-", "")
@@ -86,10 +86,12 @@ def show_command(
         recipe = store.book.active(sku) if version is None else store.book.get(sku, version)
         active = store.book.active_version(sku)
         onboarding = store.claims.record(sku)
+        changed = {line.version for line in store.book.listing(sku) if line.model_changed}
     if recipe is None:
         which = "active recipe" if version is None else f"recipe version {version}"
         raise SightlineError(f"there is no {which} of {sku!r}; `sightline recipe list` names what there is")
-    content = {**recipe_record(recipe, active=recipe.version == active), **_onboarding(onboarding)}
+    found = recipe_record(recipe, active=recipe.version == active, model_changed=recipe.version in changed)
+    content = {**found, **_onboarding(onboarding)}
     if as_json:
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:

@@ -134,9 +134,13 @@ def _products() -> frozenset[str]:
 def _words(phrase: str) -> list[str]:
     """The words of a name up to its head: "nut" of "M8 nut, brass", "gear" of "gear 24 teeth for X"."""
     first = _CUT.split(f" {phrase.lower()}", maxsplit=1)[0]
-    words = [
-        w for w in re.findall(r"[a-z0-9][a-z0-9-]*", first) if not any(c.isdigit() for c in w) and len(w) > 1
-    ]
+    words: list[str] = []
+    for word in re.findall(r"[a-z0-9][a-z0-9-]*", first):
+        if any(c.isdigit() for c in word):
+            if _known(words):
+                break
+        elif len(word) > 1:
+            words.append(word)
     kept = list(words)
     while len(kept) > 1 and (kept[-1] in _CARRIER or kept[-1] in _MATERIAL) and not _known(kept):
         kept.pop()

@@ -82,24 +82,29 @@ class OllamaWriter:
 
     def _guarded(self, work: Callable[[Model], Description]) -> Description:
         """Find the model, load it, work with it, release it; raises WriterError for whatever fails."""
+        model = self._found()
         try:
-            self._version = self._client.supported_version()
-            model = self._client.model()
             try:
                 self._client.load(model)
-                return work(model)
-            finally:
-                self._client.release(model)
+            except OllamaError as error:
+                raise WriterError(str(error), again=error.again, server=True) from error
+            return work(model)
         except OllamaError as error:
             raise WriterError(str(error), again=error.again, server=error.server) from error
+        finally:
+            self._client.release(model)
 
     def look(self) -> LanguageModel:
+        model = self._found()
+        return LanguageModel(model.name, model.digest, f"Ollama {self._version} at {self._options.url}")
+
+    def _found(self) -> Model:
+        """The model on its server. Raises WriterError: whatever fails here fails for every product."""
         try:
-            version = self._client.supported_version()
-            model = self._client.model()
+            self._version = self._client.supported_version()
+            return self._client.model()
         except OllamaError as error:
-            raise WriterError(str(error), again=error.again, server=error.server) from error
-        return LanguageModel(model.name, model.digest, f"Ollama {version} at {self._options.url}")
+            raise WriterError(str(error), again=error.again, server=True) from error
 
     def _describe(self, brief: Brief, model: Model) -> Description:
         images = [jpeg(image) for image in brief.images[:MOST_IMAGES]] if model.sees else []

@@ -17,7 +17,7 @@ from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttR
 from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from adapters.mqtt.transport import MqttTransport
-from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter, look
+from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter
 from adapters.recipes.codec import RecipeYaml
 from adapters.scheduling import BackgroundSchedule
 from adapters.webhook.sink import configured_webhooks
@@ -52,8 +52,7 @@ from agent.recipes.commands import Commands
 from agent.recipes.import_export import RecipeTransfer
 from agent.telemetry import Counters
 from agent.threads import run_with_timeout
-from config import Settings, open_secrets
-from config.sections.ollama import OllamaSettings
+from config import Settings, contradictions, open_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class Agent:
         Raises SightlineError if something is missing; waits for a broker that is away.
         """
         settings, store = self._settings, self.store
-        for sentence in open_secrets(settings):
+        for sentence in (*open_secrets(settings), *contradictions(settings)):
             logger.warning("%s", sentence)
         self.observability.open()
         if self._images is not None:
@@ -139,8 +138,6 @@ class Agent:
         schedule.every("retention", EVERY_S, retention)
         # An agent that is restarted more often than every period has to prune too.
         schedule.later("retention after the start", FIRST_AFTER_S, retention)
-        if settings.ollama.enabled:
-            schedule.later("language model", 0.0, lambda: _look_for_words(settings.ollama))
 
     def stop(self) -> None:
         """Drain, publish ``stopped``, then close every part, whatever the one before it raises."""
@@ -260,7 +257,7 @@ class Agent:
         writer: PromptWriter | None = None
         tagger: Tagger | None = None
         if settings.ollama.enabled:
-            options = OllamaOptions.of(settings.ollama)
+            options = OllamaOptions.of(settings.ollama, lease_s=settings.onboarding.lease.total_seconds())
             writer = OllamaWriter(options)
             tagger = OllamaTagger(options) if settings.ollama.vision_model else None
         return OnboardingCoordinator(context, self._schedule, writer=writer, tagger=tagger)
@@ -286,13 +283,3 @@ def _beat(transport: MqttTransport) -> None:
         transport.announce_presence()
     except TransportError as error:
         logger.debug("the heartbeat waits for the connection: %s", error)
-
-
-def _look_for_words(settings: OllamaSettings) -> None:
-    """Log once whether a language model can write prompts, and if not, the remedy."""
-    health = look(OllamaOptions.of(settings))
-    if health.ready:
-        logger.info("%s; it writes prompts for new products", health.sentence)
-    else:
-        level = logging.WARNING if settings.enabled is True else logging.INFO
-        logger.log(level, "%s; prompts of new products are the template's until then", health.sentence)

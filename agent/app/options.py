@@ -56,6 +56,7 @@ def onboarding_options(settings: Settings) -> OnboardingOptions:
         retry_first_s=onboarding.retry_first.total_seconds(),
         retry_longest_s=onboarding.retry_longest.total_seconds(),
         commission=onboarding.commission,
+        language_model_required=settings.ollama.enabled is True,
         recalibrate_s=onboarding.recalibrate.total_seconds(),
     )
 

@@ -27,6 +27,8 @@ ORIGINS = (
     "person",  # a person's choice, such as a threshold that feedback proposed
 )
 """Why a version was written."""
+MODEL_CHANGED = "language-model-changed"
+"""The event whose details name a language model and the digest that it has from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,13 @@ class RecipeListing:
     parent: int | None
     margin: float | None
     created_at: datetime
+    model: str | None = None
+    """The language model that wrote its words."""
+    model_digest: str | None = None
+    model_changed: bool = False
+    """Whether the model of that name is another one by now."""
+    waiting: str | None = None
+    """Why its words are the template's for now: the language model has not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ class OnboardingOptions:
     retry_longest_s: float = 21_600.0
     commission: int = 0
     """First frames of a product without references that are taken as good; 0: none."""
+    language_model_required: bool = False
+    """Whether a language model that is away at the start is worth an event."""
     recalibrate_s: float = 3600.0
     """How often thresholds are set again; 0: never."""
 

@@ -14,6 +14,8 @@ from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.describer import Describer
 from agent.onboarding.frame_buffer import FrameBuffer
+from agent.onboarding.language_model import EVERY_S as LOOK_EVERY_S
+from agent.onboarding.language_model import LanguageModelMonitor
 from agent.onboarding.recalibration import Recalibration
 from agent.onboarding.references import Commissioning, ReferenceEnrollment
 from agent.onboarding.rescoring import Rescoring
@@ -57,11 +59,18 @@ class OnboardingCoordinator:
         self._commissioning = Commissioning(context, self._enrollment)
         self._recalibration = Recalibration(context, self._recipe_tasks)
         self._rescoring = Rescoring(context, self._recipe_tasks)
-        self._describer = (
-            Describer(context, writer, tagger, self._frames, self._versions, self._recipe_tasks)
-            if writer is not None
-            else None
-        )
+        self._describer: Describer | None = None
+        if writer is not None:
+            self._language_model = LanguageModelMonitor(context, writer)
+            self._describer = Describer(
+                context,
+                writer,
+                tagger,
+                self._language_model,
+                frames=self._frames,
+                versions=self._versions,
+                recipe_tasks=self._recipe_tasks,
+            )
 
     def start(self) -> None:
         """Take up what the last stop left: SKUs without a recipe, references in no recipe, claims.
@@ -77,6 +86,8 @@ class OnboardingCoordinator:
         schedule.every("first recipes", DUE_EVERY_S, self._make_missing_recipes)
         if self._describer is not None:
             schedule.every("onboarding", DUE_EVERY_S, self._describe_due)
+            schedule.later("language model at start", 0.0, self._language_model.look_at_start)
+            schedule.every("language model", LOOK_EVERY_S, self._language_model.look)
             schedule.later("onboarding at start", 0.0, self._describe_left)
         if options.commission:
             run = partial(self._recipe_tasks.submit, "commissioning", None, self._commissioning.run)
@@ -163,9 +174,8 @@ class OnboardingCoordinator:
     def _make_first_recipe(self, job: Job) -> None:
         context = self._context
         if context.book.active_version(job.sku) is None:
-            note = None if self._describer is None else "the template, until the language model has answered"
             template = template_recipe(job.sku, context.options.method, context.noun(job.sku))
-            self._versions.activate_new(replace(template, note=note))
+            self._versions.activate_new(template)
             context.report("recipe", f"first recipe of {job.sku!r}, from the template prompts", job.sku)
             self._report_case(job.sku)
         if self._describer is not None:

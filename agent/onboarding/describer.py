@@ -15,6 +15,7 @@ from agent.domain.prompts import GENERIC_NOUN, PromptSource, compositional_ensem
 from agent.domain.recipe import ORIGINS, Recipe
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.frame_buffer import FrameBuffer
+from agent.onboarding.language_model import LanguageModelMonitor
 from agent.onboarding.prompt_selection import (
     PromptSelection,
     PromptSelectionPolicy,
@@ -23,7 +24,7 @@ from agent.onboarding.prompt_selection import (
 )
 from agent.onboarding.task_thread import TaskThread
 from agent.onboarding.versions import RecipeVersions
-from agent.ports import Brief, Description, OnboardingState, PromptWriter, Tagger
+from agent.ports import Brief, Description, LanguageModel, OnboardingState, PromptWriter, Tagger
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Describer:
         context: OnboardingContext,
         writer: PromptWriter,
         tagger: Tagger | None,
+        language_model: LanguageModelMonitor,
+        *,
         frames: FrameBuffer,
         versions: RecipeVersions,
         recipe_tasks: TaskThread,
@@ -48,6 +51,7 @@ class Describer:
         self._context = context
         self._writer = writer
         self._tagger = tagger
+        self._language_model = language_model
         self._frames = frames
         self._versions = versions
         self._recipe_tasks = recipe_tasks
@@ -70,7 +74,11 @@ class Describer:
             with self._lock:
                 description = self._described.get(sku)
             if description is None:
-                description = self._writer.describe(self._brief(sku))
+                brief = self._brief(sku)
+                # Tags may have taken long; the words have the whole lease.
+                if not context.claims.renew(sku, context.agent, context.options.lease_s, context.clock()):
+                    return
+                description = self._writer.describe(brief)
         except WriterError as error:
             if context.closing.is_set():
                 self._put_off(sku, "the agent was stopped", pause_s=0.0)
@@ -80,6 +88,9 @@ class Describer:
         except (SightlineError, RuntimeError, ValueError) as error:
             self._put_off(sku, f"it could not be described: {error}")
             raise
+        by = description.prompts.provenance
+        if "model" in by:
+            self._language_model.answered(LanguageModel(by["model"], by.get("digest", "")))
         with self._lock:
             self._described[sku] = description
         self._recipe_tasks.submit("prompt-selection", sku, partial(self._try, sku, description))
@@ -94,11 +105,17 @@ class Describer:
                 tags = self._tagger.tags(images[0], TAGS)
             except ModelError as error:
                 logger.warning("%r is described without tags of its frames: %s", sku, error)
-        return Brief(sku, job.name, job.description, tags, images)
+        record = context.claims.record(sku)
+        attempt = max(0, record.attempts - 1) if record is not None else 0
+        return Brief(sku, job.name, job.description, tags, images, attempt)
 
     def _fall_back(self, sku: str, error: WriterError) -> None:
         """The template's words stay in use, with the reason in the row. Tried again if that may help."""
         context = self._context
+        if error.server:
+            self._put_off(sku, error.reason)
+            self._language_model.away(error, sku)
+            return
         sentence = f"the template stands in for the language model's words of {sku!r}: {error.reason}"
         if error.again:
             self._put_off(sku, error.reason)
@@ -171,7 +188,7 @@ class Describer:
     def _install(self, active: Recipe, description: Description, result: PromptSelection) -> None:
         sku, chosen = active.sku, result.chosen.candidate
         if chosen.name != _WRITTEN:
-            self._store_unused(active, description, result, f"kept and not used: {result.reason}")
+            self._store_unused(active, description, result, f"not chosen: {result.reason}")
         if chosen.prompts.digest != active.prompts.digest:
             template = chosen.name == "template"
             draft = replace(

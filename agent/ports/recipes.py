@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +41,10 @@ class RecipeBook(Protocol):
 
     def listing(self, sku: str | None = None) -> Sequence[RecipeListing]:
         """All versions of one SKU or of all, by SKU and version, including those that were never used."""
+        ...
+
+    def model_digests(self) -> Mapping[str, str]:
+        """The digest of each language model that became another one, as last reported, by its name."""
         ...
 
     def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:

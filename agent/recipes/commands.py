@@ -111,7 +111,9 @@ class Commands:
     def _show(self, command: Command) -> dict[str, Any]:
         recipe = self._transfer.find(_sku(command), command.version)
         active = self._book.active_version(recipe.sku) == recipe.version
-        return {"recipe": recipe_record(recipe, active=active)}
+        lines = self._book.listing(recipe.sku)
+        changed = any(line.model_changed for line in lines if line.version == recipe.version)
+        return {"recipe": recipe_record(recipe, active=active, model_changed=changed)}
 
     def _activate(self, command: Command) -> dict[str, Any]:
         sku, version = _sku(command), command.version

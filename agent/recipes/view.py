@@ -17,8 +17,19 @@ def listing_record(line: RecipeListing) -> dict[str, Any]:
     return {**asdict(line), "created_at": line.created_at.isoformat()}
 
 
-def recipe_record(recipe: Recipe, *, active: bool) -> dict[str, Any]:
-    """A whole recipe except its images."""
+def remarks(line: RecipeListing) -> str:
+    """What a person should know of a version: its note, and what holds of it now."""
+    waits = f"the template until the language model answers: {line.waiting}" if line.waiting else None
+    other = f"{line.model} is another model now" if line.model_changed else None
+    return "; ".join(filter(None, (line.note, waits, other)))
+
+
+def recipe_record(recipe: Recipe, *, active: bool, model_changed: bool = False) -> dict[str, Any]:
+    """A whole recipe except its images.
+
+    Args:
+        model_changed: whether the language model that wrote its words is another one by now.
+    """
     calibration = recipe.calibration
     return {
         "sku": recipe.sku,
@@ -27,6 +38,7 @@ def recipe_record(recipe: Recipe, *, active: bool) -> dict[str, Any]:
         "noun": recipe.noun,
         "method": recipe.method,
         "prompt_source": recipe.prompts.source.value,
+        "model_changed": model_changed,
         "shots": recipe.shots,
         "threshold": calibration.threshold if calibration else None,
         "origin": recipe.origin,

@@ -13,6 +13,8 @@ from agent.domain.errors import ConfigurationError
 from config.sections.base import Section, read_secret
 from config.sections.units import Duration
 
+QUESTION_TOKENS, ANSWER_TOKENS, IMAGE_TOKENS = 1200, 1100, 2400
+"""That a question about a long description, its answer, and three images have at most."""
 Thinking = Literal["auto", "on", "off"]
 
 

@@ -18,8 +18,8 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -35,6 +35,8 @@ class Say:
 
     content: Any
     done_reason: str = "stop"
+    stats: Mapping[str, int] = field(default_factory=dict)
+    """Tokens and durations, as Ollama names them."""
 
     @property
     def text(self) -> str:
@@ -104,6 +106,8 @@ Model = Callable[[Asked], Reply]
 
 def good_model(asked: Asked) -> Reply:
     """Answers whatever the agent asks, about the product that the data name."""
+    if "english" in asked.keys:
+        return Say({"english": ENGLISH.get(asked.data["name"], asked.data["name"])})
     if "nouns" in asked.keys:
         return Say({"nouns": _nouns(asked.data)})
     if "tags" in asked.keys:
@@ -116,6 +120,13 @@ def good_model(asked: Asked) -> Reply:
     return Say({side: _agnostic(side, asked.body["options"]["seed"]) for side in ("normal", "anomalous")})
 
 
+ENGLISH = {
+    "Dichtungsring aus Gummi": "rubber sealing ring",
+    "六角ボルト": "hex bolt",
+    "tuerca de latón": "brass nut",
+    "Schraube": "screw",
+}
+"""What a good model knows of other languages."""
 DEFECTS = {
     "scratch": "minor",
     "crack": "critical",
@@ -171,7 +182,8 @@ _WORDS = {
 
 
 def _nouns(data: dict[str, Any]) -> list[str]:
-    called = re.split(r" (?:with|of|for|in) ", str(data.get("name", "")).lower())[0]
+    name = str(data.get("name in English", data.get("name", "")))
+    called = re.split(r" (?:with|of|for|in) ", name.lower())[0]
     words = re.findall(r"[a-z]{2,}", called)
     seen = [str(tag) for tag in data.get("seen in its first images", [])]
     nouns = [" ".join(words[-2:]), words[-1]] if words else []
@@ -199,6 +211,8 @@ class OllamaServer:
         models: name to capabilities. ``None`` capabilities: an old server reports nothing.
         port: to listen on, 0 for a free one.
         refuses_think: answer 400 to a question that speaks of thinking, as for a model that cannot.
+        version: that it gives itself. Before 0.5 it takes no schema.
+        key: refuse requests without this bearer token, with 401.
     """
 
     def __init__(
@@ -210,6 +224,8 @@ class OllamaServer:
         digest: str = DIGEST,
         port: int = 0,
         refuses_think: bool = False,
+        version: str = "0.13.5",
+        key: str | None = None,
     ) -> None:
         self.script: deque[Reply] = deque(script)
         self.otherwise = otherwise
@@ -218,6 +234,8 @@ class OllamaServer:
         )
         self.digest = digest
         self.refuses_think = refuses_think
+        self.version = version
+        self.key = key
         self.requests: list[Asked] = []
         """All requests, in the order in which they came."""
         self.release = threading.Event()
@@ -289,8 +307,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.ollama.requests.append(Asked(self.path, {}))
+        if self._refused():
+            return
         if self.path == "/api/version":
-            self._json({"version": "0.13.5"})
+            self._json({"version": self.ollama.version})
         elif self.path == "/api/tags":
             listed = [
                 {"name": n, "model": n, "digest": self.ollama.digest, "size": 1} for n in self.ollama.models
@@ -303,6 +323,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         asked = Asked(self.path, body)
         self.ollama.requests.append(asked)
+        if self._refused():
+            return
         model = self.ollama.resolve(body.get("model", ""))
         if model is None:
             self._json({"error": f"model '{body.get('model')}' not found"}, 404)
@@ -315,8 +337,19 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._chat(asked)
 
+    def _refused(self) -> bool:
+        ollama = self.ollama
+        if ollama.key is None or self.headers["Authorization"] == f"Bearer {ollama.key}":
+            return False
+        self._json({"error": "unauthorized"}, 401)
+        return True
+
     def _chat(self, asked: Asked) -> None:
         ollama = self.ollama
+        if ollama.version.startswith("0.4"):
+            reason = "json: cannot unmarshal object into Go struct field ChatRequest.format of type string"
+            self._json({"error": reason}, 400)
+            return
         if ollama.refuses_think and "think" in asked.body:
             self._json({"error": f'"{asked.body["model"]}" does not support thinking'}, 400)
             return
@@ -351,6 +384,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "message": message,
                 "done": True,
                 "done_reason": reply.done_reason,
+                **reply.stats,
             }
         )
 

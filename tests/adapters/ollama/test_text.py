@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.ollama.polarity import says_bad, says_good
 from adapters.ollama.text import (
     clean,
     clip_tokens,
@@ -98,58 +97,6 @@ def test_descriptions_are_not_orders(text: str) -> None:
 def test_naming(text: str, noun: str, named: bool) -> None:
     assert mentions(text, noun) is named
     assert (without(text, noun) != text) is named
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a gear with a scratch",
-        "a broken gear",
-        "a gear with no dirt but a crack",
-        "a gear without burrs and with a dent",
-        "a gear, stained",
-        "not new; a cracked gear",
-        "an imperfect gear",
-    ],
-)
-def test_damage(text: str) -> None:
-    assert says_bad(text, "gear")
-    assert not says_good(text, "gear")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a flawless gear",
-        "a gear without scratches, dents or cracks",
-        "a scratch-free gear",
-        "a gear free of rust",
-        "a perfectly round gear",
-        "a complete gear with nothing missing",
-        "an undamaged gear with no stain",
-        "a corrosion-resistant gear",
-        "a stainless perfect gear",
-    ],
-)
-def test_praise(text: str) -> None:
-    assert says_good(text, "gear")
-    assert not says_bad(text, "gear")
-
-
-@pytest.mark.parametrize(
-    ("text", "noun"),
-    [
-        ("a gear with a bent tooth", "gear"),
-        ("a chocolate chip cookie", "cookie"),
-        ("a stainless gear", "gear"),
-        ("a photo of a gear for anomaly detection", "gear"),
-        ("a gear that is less than perfect", "gear"),
-        ("a crack filler tube with a cap", "crack filler"),
-    ],
-)
-def test_neither(text: str, noun: str) -> None:
-    assert not says_bad(text, noun)
-    assert not says_good(text, noun)
 
 
 @pytest.mark.parametrize("words", [60, 68, 69, 70, 71, 80])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -116,6 +117,129 @@ def test_a_model_is_asked_again_with_what_was_wrong_and_without_its_answer(
     assert "An earlier answer could not be used" in question["content"]
     assert "another product than its name says" in question["content"]
     assert "apple" not in question["content"], "a model repeats what stands before it"
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "wanted"),
+    [
+        ("Dichtungsring aus Gummi", "Schwarzer Dichtungsring aus Gummi für eine Pumpe.", "sealing ring"),
+        ("六角ボルト", None, "hex bolt"),
+        ("tuerca de latón", None, "brass nut"),
+        ("Schraube", None, "screw"),
+    ],
+)
+def test_a_name_of_another_language_is_translated_by_the_model(
+    ollama: OllamaServer, writer: NewWriter, name: str, description: str | None, wanted: str
+) -> None:
+    found = writer().describe(Brief("1", name=name, description=description))
+    assert found.noun == wanted
+    first, second = ollama.chats[:2]
+    assert (first.data, sorted(first.keys)) == ({"name": name}, ["english"]), (
+        "no description that gives orders"
+    )
+    assert second.data["name in English"].endswith(wanted)
+
+
+def test_an_english_name_costs_no_question_of_its_own(ollama: OllamaServer, writer: NewWriter) -> None:
+    writer().describe(GEAR)
+    assert [sorted(asked.keys)[0] for asked in ollama.chats] == ["nouns", "anomalous", "defects"]
+
+
+def test_a_name_that_the_model_cannot_translate_is_not_taken_as_it_is(
+    ollama: OllamaServer, writer: NewWriter
+) -> None:
+    nouns = ["Dichtungsring aus Gummi", "Dichungsring", "schwarzer Dichtungsring"]
+    ollama.otherwise = lambda asked: (
+        Say({"english": "Dichtungsring aus Gummi"})
+        if "english" in asked.keys
+        else Say({"nouns": nouns})
+        if "nouns" in asked.keys
+        else good_model(asked)
+    )
+    with pytest.raises(WriterError, match="no usable nouns"):
+        writer().describe(Brief("1", name="Dichtungsring aus Gummi"))
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "noun"),
+    [
+        ("aluminium lid", {"nouns": ["banana"]}, "aluminium lid"),
+        ("Small hardened steel spur gear 24 teeth", {"nouns": []}, "steel spur gear"),
+        ("Nut, hex, brass M8", "no JSON", "nut"),
+        ("brass hex nut M8", {"nouns": ["peanut butter", "quxel"]}, "brass hex nut"),
+    ],
+)
+def test_if_nouns_fail_the_operators_own_name_gives_the_noun(
+    ollama: OllamaServer, writer: NewWriter, name: str, bad: Any, noun: str
+) -> None:
+    ollama.otherwise = lambda asked: Say(bad) if "nouns" in asked.keys else good_model(asked)
+    found = writer().describe(Brief("1", name=name))
+    assert found.noun == noun
+    assert all(noun.rsplit(maxsplit=1)[-1] in text for text in found.prompts.normal)
+    assert any(
+        "the operator's own name gives the noun" in n or "own noun put first" in n for n in found.notes
+    )
+
+
+def test_a_more_general_word_is_no_other_product(ollama: OllamaServer, writer: NewWriter) -> None:
+    ollama.script.append(Say({"nouns": ["fastener"]}))
+    assert writer(tries=1).describe(Brief("1", name="brass hex nut")).noun == "fastener"
+
+
+def test_the_noun_stands_in_the_question_and_its_head_counts(ollama: OllamaServer, writer: NewWriter) -> None:
+    ollama.script.append(Say({"nouns": ["brass hex nut"]}))
+    ollama.script.append(Say(sentences("nut")))
+    found = writer(tries=1).describe(Brief("1", name="brass hex nut"))
+    assert list(found.prompts.normal) == sentences("nut")["normal"]
+    _, prompts, defects = ollama.chats
+    assert 'contains the words "brass hex nut"' in prompts.text
+    assert "happen to a brass hex nut" in defects.text
+    assert "..." not in "".join(asked.text for asked in ollama.chats), "a real example shows the form"
+
+
+def test_what_a_model_copies_from_the_example_is_dropped(ollama: OllamaServer, writer: NewWriter) -> None:
+    def copycat(asked: Asked) -> Reply:
+        (example,) = re.findall(r"not to be copied: (\{.*\})", asked.text)
+        copied, good = json.loads(example), good_model(asked)
+        assert isinstance(good, Say)
+        return Say({key: [*copied[key], *good.content[key]] for key in copied})
+
+    ollama.otherwise = copycat
+    found = writer(tries=1).describe(Brief("1", description="It turns."))
+    ollama.otherwise = good_model
+    plain = writer(tries=1).describe(Brief("1", description="It turns."))
+    assert (found.nouns, found.prompts.normal, found.prompts.defects) == (
+        plain.nouns,
+        plain.prompts.normal,
+        plain.prompts.defects,
+    )
+
+
+def test_a_server_before_structured_answers_is_refused_in_a_sentence(
+    ollama: OllamaServer, writer: NewWriter
+) -> None:
+    ollama.version = "0.4.7"
+    with pytest.raises(WriterError, match=r"is version 0\.4\.7, and .* need 0\.5 or later") as failed:
+        writer().describe(GEAR)
+    assert failed.value.server
+    assert ollama.chats == []
+
+
+@pytest.mark.parametrize("version", ["0.5.0", "0.5.0-rc1", "0.13.5", "0.0.0", "1.0", "unknown"])
+def test_other_versions_are_asked(ollama: OllamaServer, writer: NewWriter, version: str) -> None:
+    ollama.version = version
+    assert writer().describe(GEAR).prompts.provenance["ollama"] == version
+
+
+def test_the_key_is_sent_with_every_request(ollama: OllamaServer, writer: NewWriter) -> None:
+    ollama.key = "s3cret"
+    assert writer(key="s3cret").describe(GEAR).noun == "steel gear"
+    for key, sentence in ((None, "wants a key"), ("wrong", "refuses the key of ollama.key_file")):
+        with pytest.raises(WriterError, match=rf"{sentence} \(401\)") as failed:
+            writer(key=key).describe(GEAR)
+        assert failed.value.server
+        assert "wrong" not in str(failed.value)
+    assert "s3cret" not in repr(OllamaOptions(key="s3cret"))
 
 
 def test_a_later_attempt_asks_with_other_seeds(ollama: OllamaServer, writer: NewWriter) -> None:

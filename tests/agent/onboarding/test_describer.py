@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,9 +16,10 @@ from adapters.ollama import OllamaOptions, OllamaWriter
 from agent.domain.frame import DeliveryKind, Job
 from agent.domain.prompts import PromptSource
 from agent.ports import OnboardingRecord, OnboardingState
+from agent.recipes.view import remarks
 from tests.support.factory import Rooms, wait_until
 from tests.support.loopback import Sent, message
-from tests.support.ollama_server import Drip, Drop, OllamaServer, Raw, Reply, Say, Slow, Status
+from tests.support.ollama_server import MODEL, Drip, Drop, OllamaServer, Raw, Reply, Say, Slow, Status
 from tests.support.onboarding import onboarding
 from tests.support.plant import Plant, frame
 
@@ -30,8 +33,10 @@ def start(rooms: Rooms) -> Iterator[Start]:
     plants: list[Plant] = []
 
     def start(ollama: OllamaServer, **options: Any) -> Plant:
+        required = {"language_model_required": options.pop("required", False)}
         quick = {"timeout_s": 20.0, "budget_s": 60.0, "tries": 1, **options}
-        plant = Plant(rooms, writer=OllamaWriter(OllamaOptions(url=ollama.url, **quick)))
+        writer = OllamaWriter(OllamaOptions(url=ollama.url, **quick))
+        plant = Plant(rooms, writer=writer, onboarding_options=required)
         plant.pipeline.start()
         plants.append(plant)
         return plant
@@ -63,6 +68,14 @@ def ended(plant: Plant, sku: str = "A") -> OnboardingRecord:
     return record(plant, sku)
 
 
+def described(plant: Plant, sku: str) -> bool:
+    return record(plant, sku).state is OnboardingState.DONE
+
+
+def attempted(plant: Plant, times: int) -> bool:
+    return record(plant).attempts == times
+
+
 def sources(plant: Plant, sku: str = "A") -> list[tuple[str, bool]]:
     return [(one.prompt_source, one.active) for one in plant.rooms.book.listing(sku)]
 
@@ -91,7 +104,7 @@ def test_a_new_product_is_described_and_its_words_are_tried(start: Start) -> Non
 
 BAD: dict[str, tuple[Reply, str]] = {
     "prose": (Say("I would rather talk about the weather."), "JSON"),
-    "ignores the schema": (Say({"answer": 42}), "nouns"),
+    "ignores the schema": (Say({"answer": 42}), "normal"),
     "answers nothing": (Say(""), "empty"),
     "is not a known model": (Status(404, "model 'x' not found"), "ollama pull"),
     "fails": (Status(500, "CUDA error: out of memory"), "500"),
@@ -165,6 +178,95 @@ def test_a_server_that_comes_back_later_is_asked_later(start: Start) -> None:
         plant.schedule.run("onboarding")
         wait_until(lambda: record(plant).state is OnboardingState.DONE, "the second attempt")
     assert "ollama" in [source for source, _ in sources(plant)]
+
+
+def test_an_unreachable_server_is_reported_once_until_it_answers_again(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    ollama = OllamaServer().start()
+    ollama.stop()
+    plant = start(ollama)
+    plant.schedule.run("language model at start")
+    assert "template-stands-in" not in plant.events(), "that nothing is installed is no event"
+    for number, sku in enumerate(("A", "B", "C")):
+        seeds = range(number * FRAMES, (number + 1) * FRAMES)
+        plant.inspected(job(sku, name="steel gear"), *(frame(seed, sku=sku) for seed in seeds))
+        assert ended(plant, sku).state is OnboardingState.WAITING
+    for attempt in (2, 3):
+        plant.rooms.claims.request("A", record(plant).updated_at)
+        plant.schedule.run("onboarding")
+        wait_until(partial(attempted, plant, attempt), "the next attempt")
+        plant.schedule.run("language model")
+    wait_until(lambda: "template-stands-in" in plant.events(), "the event")
+    assert plant.events().count("template-stands-in") == 1
+    assert "language-model-back" not in plant.events()
+    warnings = [one.message for one in caplog.records if one.levelno >= logging.WARNING]
+    assert len([text for text in warnings if "nobody answers" in text]) == 1
+    with ollama:
+        plant.schedule.run("language model")
+        wait_until(lambda: "language-model-back" in plant.events(), "the event")
+        plant.schedule.run("onboarding")
+        for sku in ("A", "B", "C"):
+            wait_until(partial(described, plant, sku), "all are described")
+    assert plant.events().count("language-model-back") == 1
+
+
+def test_a_server_that_is_required_is_reported_at_the_start(start: Start) -> None:
+    ollama = OllamaServer().start()
+    ollama.stop()
+    plant = start(ollama, required=True)
+    plant.schedule.run("language model at start")
+    plant.schedule.run("language model")
+    wait_until(lambda: "template-stands-in" in plant.events(), "the event")
+    assert plant.events().count("template-stands-in") == 1
+
+
+def test_a_model_that_became_another_one_is_an_event_and_stands_beside_its_recipes(start: Start) -> None:
+    with OllamaServer() as ollama:
+        plant = start(ollama)
+        plant.inspected(job(name="steel gear"), *(frame(seed) for seed in range(FRAMES)))
+        assert ended(plant).state is OnboardingState.DONE
+        plant.schedule.run("language model at start")
+        assert not [line for line in plant.rooms.book.listing() if line.model_changed]
+        ollama.digest = "f" * 64
+        for _ in range(2):  # also after a restart it is one event
+            restarted = start(ollama)
+            restarted.schedule.run("language model at start")
+            wait_until(lambda: "language-model-changed" in plant.events(), "the event")
+            restarted.schedule.run("language model")
+    assert plant.events().count("language-model-changed") == 1
+    written = [line for line in plant.rooms.book.listing() if line.prompt_source == "ollama"]
+    assert written
+    assert all(line.model_changed and line.model == MODEL for line in written)
+    assert not [line for line in plant.rooms.book.listing() if line.model_changed and line not in written]
+
+
+def test_the_list_says_what_is_waited_for_and_no_more_once_it_is_there(start: Start) -> None:
+    ollama = OllamaServer().start()
+    ollama.stop()
+    plant = start(ollama)
+    plant.inspected(job(name="steel gear"), *(frame(seed) for seed in range(FRAMES)))
+    ended(plant)
+    (only,) = plant.rooms.book.listing("A")
+    assert (only.note, only.waiting is not None and "nobody answers" in only.waiting) == (None, True)
+    assert "the template until the language model answers: nobody answers" in remarks(only)
+    with ollama:
+        plant.rooms.claims.request("A", record(plant).updated_at)
+        plant.schedule.run("onboarding")
+        wait_until(lambda: record(plant).state is OnboardingState.DONE, "the words")
+    assert not [line for line in plant.rooms.book.listing("A") if line.waiting or "until" in remarks(line)]
+
+
+def test_a_later_attempt_has_other_seeds(start: Start) -> None:
+    with OllamaServer(otherwise=lambda asked: Say("la la la")) as ollama:
+        plant = start(ollama)
+        plant.inspected(job(name="steel gear"), frame(0))
+        ended(plant)
+        plant.rooms.claims.request("A", record(plant).updated_at)
+        plant.schedule.run("onboarding")
+        wait_until(lambda: record(plant).attempts == 2 and ended(plant), "the second attempt")
+        seeds = {asked.body["options"]["seed"] for asked in ollama.chats}
+    assert seeds == {0, 1}
 
 
 def test_what_a_killed_agent_had_claimed_is_described_after_its_restart(start: Start, rooms: Rooms) -> None:
