@@ -129,6 +129,7 @@ class Conversation:
     ) -> Reply:
         """Send one question that fits into the ``left`` seconds, as far as the model's speed is known."""
         think = self._think(attempt)
+        images = images[:1] if self._slow else images
         # A server that does not list capabilities may have a model that thinks unasked.
         thoughts = _THOUGHTS if think or (think is None and not self._model.capabilities) else 0
         count = instruction.fewest if self._slow else instruction.count

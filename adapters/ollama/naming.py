@@ -10,8 +10,8 @@ from functools import partial
 from adapters.ollama.answers import NounsAnswer, TranslationAnswer
 from adapters.ollama.errors import UnusableAnswerError
 from adapters.ollama.instructions import LONGEST_NAME
-from adapters.ollama.products import is_recognised, is_same_kind, looks_foreign, own_noun
-from adapters.ollama.text import Ledger, clean, speaks_to_a_model, words_of
+from adapters.ollama.products import is_english, is_recognised, is_same_kind, looks_foreign, own_noun
+from adapters.ollama.text import Ledger, TokenCounter, clean, clip_tokens, speaks_to_a_model, words_of
 from adapters.ollama.validation import (
     Checked,
     at_most,
@@ -38,17 +38,20 @@ class Called:
     """Its name if it is in another language, or not known to be English; then it is translated first."""
     suspect: bool = False
     """Whether its description gives orders to a model."""
+    certain: bool = False
+    """Whether ``name`` is English for sure."""
 
     @classmethod
-    def of(cls, brief: Brief) -> Called:
+    def of(cls, brief: Brief, count: TokenCounter = clip_tokens) -> Called:
         """What the operator's words tell before a model is asked."""
         name, description = (brief.name or "").strip()[:LONGEST_NAME], brief.description or ""
         suspect = speaks_to_a_model((clean(description) or description).lower())
         plain = clean(name)
-        if name and (plain is None or looks_foreign(name, description) or not is_recognised(plain)):
-            # An unusual English word is asked about as well, and stays as it is.
-            return cls(None if looks_foreign(name, description) else plain, name, suspect)
-        return cls(plain, "", suspect)
+        if plain is None or looks_foreign(name, description):
+            return cls(None, name, suspect)
+        certain = is_english(plain, count)
+        # An unusual English word is asked about as well, and stays as it is.
+        return cls(plain, "" if certain else name, suspect, certain)
 
     @property
     def own(self) -> str | None:
@@ -61,7 +64,7 @@ def checked_nouns(answer: NounsAnswer, called: Called = Called()) -> Checked[tup
     """One to five nouns, the likeliest first.
 
     A noun that names another product than its name says is left out, so injected text cannot turn a nut into
-    a banana. If none is known to fit, the name's own noun comes first, unless the name is no known English.
+    a banana. If none is known to fit, the name's own noun is taken, unless that may not be English.
 
     Raises:
         UnusableAnswerError: none is usable.
@@ -70,13 +73,14 @@ def checked_nouns(answer: NounsAnswer, called: Called = Called()) -> Checked[tup
     nouns = usable_nouns(answer.nouns, "nouns", ledger)
     nouns = without_objections(nouns, "nouns", ledger, partial(_other_name, called=called))
     fitting = [noun for noun in nouns if called.name and is_same_kind(noun, called.name)]
-    own = called.own
+    own, uncertain = called.own, "not known to be what its name says"
     if fitting:
-        uncertain = "not known to be what its name says"
         nouns = without_objections(nouns, "nouns", ledger, lambda n: None if n in fitting else uncertain)
-    elif nouns and own and (called.suspect or is_recognised(called.name or "")):
-        nouns = [own] if called.suspect else [own, *nouns]
-        ledger.mended("nouns", "the name's own noun put first", own)
+    elif nouns and own and (called.suspect or called.certain):
+        for noun in nouns:
+            ledger.left_out("nouns", uncertain, noun)
+        ledger.mended("nouns", "the name's own noun taken", own)
+        nouns = [own]
     elif called.foreign:
         # Nothing decides, so what is known to be a product is safer than what is not.
         nouns = sorted(nouns, key=lambda noun: not is_recognised(noun))

@@ -11,7 +11,7 @@ import unicodedata
 from functools import cache
 
 from adapters.models.encoders.vocabulary import VOCABULARY
-from adapters.ollama.text import clean
+from adapters.ollama.text import TokenCounter, clean
 
 _KINDS = """
 fastener, hardware, fixing, fitting, metal fitting: nut, bolt, screw=machine screw, washer=shim,
@@ -94,6 +94,11 @@ _CARRIERS = "assembly assy component item kit model part piece product set size 
 _MATERIAL, _CARRIER = frozenset(_MATERIALS.split()), frozenset(_CARRIERS.split())
 """Words that qualify a product, and words that stand after its noun without being one."""
 
+_SHORTEST_WORD = 4
+"""Shorter words are the same in several languages."""
+_ONE_TOKEN = 3
+"""With the start and the end of the text."""
+
 _CUT = re.compile(r"[,;:(/]| - | (?:of|with|for|in|on|from|by|to|and|at|without|made|incl|including)\b")
 _FOREIGN_WORDS = """
 aus und für fur mit ohne der das dem den des ein eine einer einem von vom zur zum auf bei nach ist
@@ -124,6 +129,11 @@ def _general() -> dict[str, frozenset[str]]:
         for word in general:
             found.setdefault(word, set()).add(word)
     return {word: frozenset(words) for word, words in found.items()}
+
+
+@cache
+def _lexicon() -> frozenset[str]:
+    return frozenset(word for noun in _products() for word in noun.split()) | _MATERIAL | _CARRIER
 
 
 @cache
@@ -162,6 +172,15 @@ def is_recognised(name: str) -> bool:
     """Whether the head of a cleaned name is an English noun that the table or the vocabulary knows."""
     words = _words(name)
     return bool(words) and words[-1] not in _MATERIAL - _products() and _known(words) is not None
+
+
+def is_english(name: str, count: TokenCounter) -> bool:
+    """Whether a cleaned name holds a word that is English for sure: a known one, or one token for CLIP.
+
+    CLIP learned its tokens from English captions; it cuts words of other languages to pieces.
+    """
+    words = [word for word in _words(name) if len(word) >= _SHORTEST_WORD]
+    return any(word in _lexicon() or count(word) == _ONE_TOKEN for word in words) or is_recognised(name)
 
 
 def is_material(noun: str) -> bool:

@@ -118,7 +118,7 @@ class OllamaWriter:
             self._client, model, self._options, attempt=brief.attempt, clock=self._clock
         )
         notes: list[str] = []
-        called = self._translated(conversation, brief, Called.of(brief), notes)
+        called = self._translated(conversation, brief, Called.of(brief, self._count), notes)
         parts: dict[str, AcceptedAnswer[Any]] = {}
         nouns = self._nouns(conversation, brief, called, images, notes)
         if isinstance(nouns, AcceptedAnswer):
@@ -166,7 +166,7 @@ class OllamaWriter:
                 f"the name {called.foreign[:40]!a} may not be English, and was not translated: {error}"
             )
             return called
-        return replace(called, name=found.value)
+        return replace(called, name=found.value, certain=True)
 
     def _nouns(
         self,

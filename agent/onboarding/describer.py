@@ -24,7 +24,7 @@ from agent.onboarding.prompt_selection import (
 )
 from agent.onboarding.task_thread import TaskThread
 from agent.onboarding.versions import RecipeVersions
-from agent.ports import Brief, Description, LanguageModel, OnboardingState, PromptWriter, Tagger
+from agent.ports import Brief, Description, OnboardingState, PromptWriter, Tagger
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ class Describer:
             with self._lock:
                 description = self._described.get(sku)
             if description is None:
+                # Before frames and tags: without a server both would be waited for in vain.
+                self._language_model.answered(self._writer.look())
                 brief = self._brief(sku)
                 # Tags may have taken long; the words have the whole lease.
                 if not context.claims.renew(sku, context.agent, context.options.lease_s, context.clock()):
@@ -88,9 +90,6 @@ class Describer:
         except (SightlineError, RuntimeError, ValueError) as error:
             self._put_off(sku, f"it could not be described: {error}")
             raise
-        by = description.prompts.provenance
-        if "model" in by:
-            self._language_model.answered(LanguageModel(by["model"], by.get("digest", "")))
         with self._lock:
             self._described[sku] = description
         self._recipe_tasks.submit("prompt-selection", sku, partial(self._try, sku, description))

@@ -36,8 +36,8 @@ class LanguageModelMonitor:
     ) -> None:
         self._context, self._writer, self._monotonic = context, writer, monotonic
         self._lock = threading.Lock()
-        self._reason: str | None = None
-        """Why it is away; None: it answers, as far as is known."""
+        self._reasons: set[str] = set()
+        """Why it is away, as reported since it last answered; empty: it answers, as far as is known."""
         self._products: set[str] = set()
         """SKUs that wait for the server."""
         self._digests: dict[str, str] = {}
@@ -59,7 +59,7 @@ class LanguageModelMonitor:
     def look(self) -> None:
         """Look for a server that is away, and sometimes at one that answers."""
         with self._lock:
-            quiet = self._reason is None and self._monotonic() - self._looked < RECHECK_S
+            quiet = not self._reasons and self._monotonic() - self._looked < RECHECK_S
         if quiet or self._context.closing.is_set():
             return
         try:
@@ -77,7 +77,8 @@ class LanguageModelMonitor:
     def away(self, error: WriterError, sku: str | None = None) -> None:
         """The server could not be asked, for ``sku`` as for any other product."""
         with self._lock:
-            known, self._reason = self._reason == error.reason, error.reason
+            known = error.reason in self._reasons
+            self._reasons.add(error.reason)
             if sku is not None:
                 self._products.add(sku)
         if not known and not self._context.closing.is_set():
@@ -87,7 +88,7 @@ class LanguageModelMonitor:
     def answered(self, model: LanguageModel) -> None:
         """It answered. Products that waited for it become due."""
         with self._lock:
-            was_away, self._reason = self._reason is not None, None
+            was_away, self._reasons = bool(self._reasons), set()
             products, self._products = sorted(self._products), set()
         if was_away:
             message = f"{model.name} answers again and writes prompts for new products"

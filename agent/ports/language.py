@@ -45,7 +45,7 @@ class LanguageModel:
     name: str
     digest: str
     """Of its weights; the same name may stand for others later."""
-    where: str = ""
+    where: str
     """The server, for people."""
 
 
