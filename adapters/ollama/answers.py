@@ -214,9 +214,9 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _texts_of(value: Any) -> frozenset[str]:
-    """All texts in the lists of a value, and the names of its objects."""
+    """All texts in the lists of a value, and the names in it."""
     if isinstance(value, Mapping):
-        named = [value["name"]] if "name" in value else []
+        named = [value[key] for key in ("name", "english") if key in value]
         return frozenset(named).union(*(_texts_of(v) for v in value.values() if not isinstance(v, str)))
     if isinstance(value, list):
         texts = (item for item in value if isinstance(item, str))
@@ -225,9 +225,10 @@ def _texts_of(value: Any) -> frozenset[str]:
 
 
 def _uncopied(value: Any, copied: frozenset[str]) -> Any:
-    """A value whose lists hold neither these texts nor objects of these names."""
+    """A value without these texts, and without objects of these names."""
     if isinstance(value, dict):
-        return {key: _uncopied(item, copied) for key, item in value.items()}
+        kept = {key: _uncopied(item, copied) for key, item in value.items()}
+        return {key: "" if isinstance(item, str) and item in copied else item for key, item in kept.items()}
     if not isinstance(value, list) or not copied:
         return value
     return [_uncopied(item, copied) for item in value if _written(item) not in copied]

@@ -104,7 +104,7 @@ class Conversation:
                 continue
             try:
                 checked = check(
-                    read(reply.content, instruction.answer, instruction.example(json.dumps(data)))
+                    read(reply.content, instruction.answer, instruction.example(json.dumps(data), attempt))
                 )
             except UnusableAnswerError as error:
                 reason = f"{error}; it ended at the limit of tokens" if reply.cut else str(error)
@@ -133,11 +133,11 @@ class Conversation:
         # A server that does not list capabilities may have a model that thinks unasked.
         thoughts = _THOUGHTS if think or (think is None and not self._model.capabilities) else 0
         count = instruction.fewest if self._slow else instruction.count
-        messages = instruction.messages(data, images, count=count, wrong=wrong)
+        messages = instruction.messages(data, images, count=count, wrong=wrong, attempt=attempt)
         asked = tokens_of((message["content"] for message in messages), len(images))
         if self._experience.expected_s(asked, thoughts + instruction.written(count)) > left:
             count = instruction.fewest
-            messages = instruction.messages(data, images, count=count, wrong=wrong)
+            messages = instruction.messages(data, images, count=count, wrong=wrong, attempt=attempt)
         written = thoughts + instruction.written(count)
         reply = self._client.chat(
             self._model,

@@ -97,7 +97,8 @@ CANDLE = Example(
         "tags": {"tags": ["candle", "wax candle", "candle wick"]},
     },
 )
-"""For products that are spoons: an example of the same kind would be copied unseen."""
+_EXAMPLES = (SPOON, CANDLE)
+"""Two, since an example of the product's own kind would be copied unseen."""
 _AGNOSTIC_EXAMPLE = {
     "normal": ["a photo of an object with a smooth and even surface"],
     "anomalous": ["a photo of an object with a long scratch across it"],
@@ -128,12 +129,13 @@ class Instruction(Generic[AnswerT]):
         """About how many tokens an answer has."""
         return 20 + count * self.tokens
 
-    def example(self, about: str) -> Mapping[str, Any]:
-        """An answer about another product than the one that a text is about."""
-        key = next(iter(self.answer.model_fields))
+    def example(self, about: str, attempt: int = 0) -> Mapping[str, Any]:
+        """An answer about another product than the one that a text is about; another one for the next try."""
         if self.name.startswith("agnostic"):
             return _AGNOSTIC_EXAMPLE
-        return (CANDLE if mentions(about.lower(), "spoon") else SPOON).answers[key]
+        examples = [each for each in _EXAMPLES if not mentions(about.lower(), each.noun.split()[-1])]
+        chosen = (examples or _EXAMPLES)[attempt % len(examples or _EXAMPLES)]
+        return chosen.answers[next(iter(self.answer.model_fields))]
 
     def messages(
         self,
@@ -142,6 +144,7 @@ class Instruction(Generic[AnswerT]):
         *,
         count: int | None = None,
         wrong: str | None = None,
+        attempt: int = 0,
     ) -> list[dict[str, Any]]:
         """The chat messages that ask about a product.
 
@@ -149,13 +152,14 @@ class Instruction(Generic[AnswerT]):
             images: JPEG files.
             count: how many texts; None: the usual number.
             wrong: what made an earlier answer unusable. The answer itself is not shown: models repeat it.
+            attempt: chooses the example.
         """
         about = f"<data>\n{fenced(data)}\n</data>\n\n" if data else ""
         seen = "The images show the product on its line.\n" if images else ""
         again = _AGAIN.format(wrong=wrong) if wrong else ""
         noun = data.get("noun", "product")
         text = self.text.format(count=count or self.count, noun=noun, a=indefinite_article(noun))
-        example = self.example(json.dumps(data, ensure_ascii=False))
+        example = self.example(json.dumps(data), attempt)
         other = "" if example is _AGNOSTIC_EXAMPLE else " about another product"
         user: dict[str, Any] = {
             "role": "user",
@@ -265,7 +269,7 @@ def instruction_hash() -> str:
     """sha256 over all instruction texts and schemas, without the product's data."""
     instructions: tuple[Instruction[Any], ...] = (TRANSLATION, NOUNS, PROMPTS, DEFECTS, TAGS, *AGNOSTIC)
     asked = [[each.name, each.text, each.count, each.schema] for each in instructions]
-    examples = [SPOON.answers, CANDLE.answers, _AGNOSTIC_EXAMPLE]
+    examples = [*(each.answers for each in _EXAMPLES), _AGNOSTIC_EXAMPLE]
     return hashlib.sha256(json.dumps([SYSTEM, _AGAIN, asked, examples], sort_keys=True).encode()).hexdigest()
 
 

@@ -118,5 +118,7 @@ def _denied(text: str, found: re.Match[str]) -> bool:
     if _TURN.search(scope) is not None:
         return False
     # "no label, torn at the edge" denies the label alone, "not scratched, cracked or dented" all three.
-    lists = re.search(r"\b(?:not|n't|neither|nor)\b[^.;:]*$", before) is not None
-    return lists or not (scope.endswith(", ") and _PARTICIPLE.search(found[0]))
+    if re.search(r"\b(?:not|n't|neither|nor)\b[^.;:]*$", before) or not _PARTICIPLE.search(found[0]):
+        return True
+    listed = any(_PARTICIPLE.search(earlier[0]) for earlier in _DAMAGE.finditer(scope))
+    return listed or not scope.endswith((", ", " and "))

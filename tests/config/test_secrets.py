@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.errors import ConfigurationError
-from config import load, show
+from config import load, open_secrets, show
 from config.sections.base import MASK
 
 SECRET = "hunter2:with/odd@signs"
@@ -156,3 +157,19 @@ def test_a_masked_configuration_is_not_taken_for_a_real_one(tmp_path: Path) -> N
 def test_the_password_never_stands_in_the_shown_yaml_whatever_it_is() -> None:
     shown = yaml.safe_load(show(load(environ=ENVIRON).settings))
     assert shown["broker"]["password"] == shown["database"]["password"] == MASK
+
+
+def test_the_key_of_the_language_model_is_a_secret_like_the_others() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        file = folder / "ollama.key"
+        file.write_text(f"{SECRET}\n")
+        loaded = load(overrides=[f"ollama.key_file={file}"])
+        assert loaded.settings.ollama.read_key() == SECRET
+        for text in (show(loaded.settings, loaded.sources), repr(loaded), loaded.settings.model_dump_json()):
+            assert "hunter2" not in text
+        file.chmod(0o644)
+        assert "(ollama.key_file); keep others out" in "".join(open_secrets(loaded.settings))
+        file.chmod(0o600)
+        assert open_secrets(loaded.settings) == []

@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 import yaml
 
 from adapters.cli.demo.plan import encode_jpeg
+from agent.domain.events import Event
 from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Inspection, RecipeStamp
+from agent.domain.prompts import PromptSource
+from agent.domain.recipe import MODEL_CHANGED
 from agent.domain.verdict import Verdict
-from agent.ports import Entry
-from storage import Database, SqlHistory, SqlRecipeBook
+from agent.ports import Entry, OnboardingState
+from storage import Database, SqlHistory, SqlOnboardingClaims, SqlRecipeBook
 from tests.adapters.cli.conftest import CommandLine, gear
 
 Gears = Callable[[str, int], Path]
@@ -289,3 +293,45 @@ def test_nothing_to_propose(sightline: CommandLine, gears: Gears) -> None:
     assert "no active recipe" in sightline("recipe", "propose", "X", code=1).stderr
     sightline("enroll", "--sku", "GR-1", "--references", str(gears("good", 2)))
     assert "no threshold that feedback could move" in sightline("recipe", "propose", "GR-1", code=1).stderr
+
+
+def test_a_list_says_what_holds_now_of_the_language_model(enrolled: CommandLine) -> None:
+    database = Database(DATABASE)
+    book, claims = SqlRecipeBook(database), SqlOnboardingClaims(database)
+    now = datetime.now(UTC)
+    active = book.active("GR-1")
+    assert active is not None
+    assert answer(enrolled, "recipe", "list")[0]["waiting"] is None
+    assert claims.claim("GR-1", "cell-7", 900.0, now)
+    claims.finish("GR-1", "cell-7", OnboardingState.WAITING, now, reason="nobody answers at http://x")
+    (first,) = answer(enrolled, "recipe", "list")
+    assert first["waiting"] == "nobody answers at http://x"
+    provenance = {"model": "qwen2.5:7b-instruct", "digest": "a" * 64}
+    words = replace(active.prompts, source=PromptSource.OLLAMA, provenance=provenance)
+    book.add(replace(active, prompts=words, origin="ollama", parent=1))
+    claims.request("GR-1", now)
+    assert claims.claim("GR-1", "cell-7", 900.0, now)
+    claims.finish("GR-1", "cell-7", OnboardingState.DONE, now, reason="they won")
+    first, second = answer(enrolled, "recipe", "list")
+    assert (first["waiting"], second["waiting"], second["model_changed"]) == (None, None, False)
+    details = {"model": "qwen2.5:7b-instruct", "digest": "b" * 64}
+    SqlHistory(database, agent_id="cell-7", agent_version="1").record_event(
+        Event(MODEL_CHANGED, "another model", now, details=details)
+    )
+    first, second = answer(enrolled, "recipe", "list")
+    assert (first["model_changed"], second["model_changed"]) == (False, True)
+    assert (second["model"], second["model_digest"]) == ("qwen2.5:7b-instruct", "a" * 64)
+    assert answer(enrolled, "recipe", "show", "GR-1")["model_changed"] is True
+    assert "model_changed: true" in enrolled("recipe", "show", "GR-1").stdout
+    assert answer(enrolled, "recipe", "show", "GR-1", "--version", "1")["model_changed"] is False
+    database.close()
+
+
+def test_the_note_that_earlier_agents_stored_for_ever_is_not_shown(enrolled: CommandLine) -> None:
+    database = Database(DATABASE)
+    book = SqlRecipeBook(database)
+    active = book.active("GR-1")
+    assert active is not None
+    book.add(replace(active, note="the template, until the language model has answered"))
+    database.close()
+    assert [line["note"] for line in answer(enrolled, "recipe", "list")] == [None, None]

@@ -7,6 +7,7 @@ import pytest
 from adapters.ollama.polarity import says_bad, says_good
 
 BAD = """
+no lid and a cracked rim|a gear with no dents and scratched edges|a gear without scratches, cracked edge|nothing but scratches|
 an imperfect gear|a broken gear|every part is not good|the gear is no longer intact|
 a gear that is not perfect|a gear with no label, torn at the edge|a rusty gear|a gear with rust|
 a gear that isn't good|the gear doesn't look perfect|a gear far from perfect|
@@ -23,6 +24,7 @@ a gear without burrs and with a dent|a gear, stained|not new; a cracked gear|
 a gear with a problem
 """
 GOOD = """
+no scratched, cracked or dented gears|a gear that shows no sign of rust|a gear that has not been damaged|free of any scratches|an anti-scratch lens case|
 every part is good|a flawless gear|a gear without scratches|no dents on the gear|
 a scratch-free gear|a gear that is not damaged|an undamaged gear|a defect-free gear|
 a gear free from defects|the gear is fine|everything is in order|a normal gear|a good gear|
@@ -39,6 +41,7 @@ a complete gear with nothing missing|an undamaged gear with no stain|a corrosion
 a stainless perfect gear|a gear without any problems|every gear passes
 """
 NEITHER = """
+a corrugated board|a chipboard panel|a rustic gear|a gear with a crackle finish|
 rustic oak board|a stained glass window|a cracker with salt|a round cracker|a dental mirror|
 a rust-coloured brick|a tear-off lid|a denture|a tornado shaped lid|a deformable foam ring|
 an almost perfect gear|an otherwise good gear with a bent tooth|

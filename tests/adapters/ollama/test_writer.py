@@ -234,6 +234,23 @@ def test_what_a_model_copies_from_the_example_is_dropped(ollama: OllamaServer, w
     )
 
 
+def test_a_translation_copied_from_the_example_is_no_name(ollama: OllamaServer, writer: NewWriter) -> None:
+    def copycat(asked: Asked) -> Reply:
+        if "english" not in asked.keys:
+            return good_model(asked)
+        (example,) = re.findall(r"not to be copied: (\{.*\})", asked.text)
+        return Say(example)
+
+    ollama.otherwise = copycat
+    with pytest.raises(WriterError, match="no usable nouns"):
+        writer().describe(Brief("1", name="Dichtungsring aus Gummi"))
+    assert ollama.chats[0].text != ollama.chats[1].text, "another example"
+    ollama.otherwise = lambda asked: (
+        Say({"english": "wooden spoon"}) if "english" in asked.keys else good_model(asked)
+    )
+    assert writer().describe(Brief("1", name="Kochlöffel aus Holz")).noun == "wooden spoon"
+
+
 def test_a_server_before_structured_answers_is_refused_in_a_sentence(
     ollama: OllamaServer, writer: NewWriter
 ) -> None:
