@@ -43,7 +43,7 @@ class Called:
 
     @classmethod
     def of(cls, brief: Brief, count: TokenCounter = clip_tokens) -> Called:
-        """What the operator's words tell before a model is asked."""
+        """What the operator's words say before a model is asked."""
         name, description = (brief.name or "").strip()[:LONGEST_NAME], brief.description or ""
         suspect = speaks_to_a_model((clean(description) or description).lower())
         plain = clean(name)
@@ -52,6 +52,10 @@ class Called:
         certain = is_english(plain, count)
         # An unusual English word is asked about as well, and stays as it is.
         return cls(plain, "" if certain else name, suspect, certain)
+
+    def is_of(self, noun: str) -> bool:
+        """Whether a noun is known to name the product."""
+        return self.certain and self.name is not None and is_same_kind(noun, self.name) is True
 
     @property
     def own(self) -> str | None:
@@ -72,7 +76,7 @@ def checked_nouns(answer: NounsAnswer, called: Called = Called()) -> Checked[tup
     ledger = Ledger()
     nouns = usable_nouns(answer.nouns, "nouns", ledger)
     nouns = without_objections(nouns, "nouns", ledger, partial(_other_name, called=called))
-    fitting = [noun for noun in nouns if called.name and is_same_kind(noun, called.name)]
+    fitting = [noun for noun in nouns if called.is_of(noun)]
     own, uncertain = called.own, "not known to be what its name says"
     if fitting:
         nouns = without_objections(nouns, "nouns", ledger, lambda n: None if n in fitting else uncertain)
@@ -93,6 +97,8 @@ def _other_name(noun: str, called: Called) -> str | None:
     """Why a usable noun cannot name the product that people call so."""
     if looks_foreign(noun):
         return "not English"
+    if called.is_of(noun):
+        return None
     if called.foreign and not is_recognised(noun) and _repeats(noun, called.foreign):
         return "its name not translated"
     if called.name and is_same_kind(noun, called.name) is False:

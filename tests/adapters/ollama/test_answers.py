@@ -228,7 +228,7 @@ def check_all(value: Any, content: str) -> int:
     """Run every check on a content; how many had something to take."""
     taken = 0
     try:
-        nouns = checked_nouns(read(content, NounsAnswer), Called("steel gear"))
+        nouns = checked_nouns(read(content, NounsAnswer), Called("steel gear", certain=True))
         assert_plain(nouns.value)
         assert_notes(nouns.notes)
         assert 1 <= len(nouns.value) <= 5
