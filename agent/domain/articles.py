@@ -48,6 +48,11 @@ def indefinite_article(phrase: str) -> str:
     return "an" if lowered[0] in "aeiou" else "a"
 
 
+def with_article(text: str, noun: str) -> str:
+    """A text in which the noun stands after "a" or "an", with the right one of both."""
+    return re.sub(rf"\b([Aa])n? (?={re.escape(noun)}(?!\w))", rf"\1{indefinite_article(noun)[1:]} ", text)
+
+
 def _is_spelled(word: str, *, shouted: bool) -> bool:
     """Whether a word is read letter by letter: M6, PCB, LED, the U of U-bolt; not the HEX of HEX NUT."""
     letters, lowered = re.match(r"[A-Za-z]*", word)[0], word.lower()  # type: ignore[index]

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.domain.articles import indefinite_article
+from agent.domain.articles import with_article
 from agent.domain.errors import RecipeError
 
 GENERIC_NOUN = "object"
@@ -103,15 +103,9 @@ def compositional_ensemble(noun: str) -> PromptSet:
     if not noun:
         raise RecipeError("a product needs a noun before prompts can be written for it")
 
-    article = "a" if noun == GENERIC_NOUN else indefinite_article(noun)
-
-    def fill(template: str, state: str) -> str:
-        if state.startswith("{}"):
-            template = template.replace(" a {}", f" {article} {{}}")
-        return template.format(state.format(noun))
-
     def compose(states: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(fill(template, state) for state in states for template in TEMPLATES)
+        texts = (template.format(state.format(noun)) for state in states for template in TEMPLATES)
+        return tuple(text if noun == GENERIC_NOUN else with_article(text, noun) for text in texts)
 
     return PromptSet(
         normal=compose(_STATES_NORMAL),

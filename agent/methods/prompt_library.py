@@ -21,8 +21,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from agent.domain.articles import with_article
 from agent.domain.errors import RecipeError
-from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
+from agent.domain.prompts import GENERIC_NOUN, NamedDefect, PromptSet, PromptSource
 
 _BUNDLED = "prompt_library.json"
 _SUFFIXES = (".json", ".yaml", ".yml")
@@ -208,6 +209,7 @@ def _defects(node: Any, where: str) -> Iterator[NamedDefect]:
 
 
 def _filled(text: str, noun: str) -> str:
+    filled = text
     for placeholder in _PLACEHOLDERS:
-        text = text.replace(placeholder, noun)
-    return text
+        filled = filled.replace(placeholder, noun)
+    return filled if filled == text or noun == GENERIC_NOUN else with_article(filled, noun)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from agent.domain.articles import indefinite_article
 from agent.domain.prompts import GENERIC_NOUN, compositional_ensemble
+from agent.methods.prompt_library import load_prompts
 
 AN = """
 alien|axle|o-ring|O-ring|S-hook|L-bracket|x-ray tube|F-connector|M6 bolt|RJ45 plug|R10|LED|
@@ -42,3 +46,13 @@ def test_the_published_text_of_the_generic_noun_stays() -> None:
     assert "a photo of a object" in compositional_ensemble(GENERIC_NOUN).normal, (
         "the maps of recipes rest on it"
     )
+
+
+def test_placeholders_of_files_get_the_article_of_their_noun(tmp_path: Path) -> None:
+    file = tmp_path / "words.json"
+    file.write_text(
+        json.dumps({"normal": ["A {classname}", "an {noun} on a uniform"], "anomalous": ["a torn {}"]})
+    )
+    assert load_prompts(file, noun="axle").normal == ("An axle", "an axle on a uniform")
+    assert load_prompts(file, noun="gear").normal == ("A gear", "a gear on a uniform")
+    assert load_prompts(file).normal == ("A object", "an object on a uniform"), "as published"
