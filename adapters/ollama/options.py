@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from agent.domain.limits import USED_OF_LEASE
+
 if TYPE_CHECKING:
     from config.sections.ollama import OllamaSettings
-
-_USED_OF_LEASE = 0.9
-"""The rest is for first frames and for looking at the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,6 @@ class OllamaOptions:
         options = cls(**values, keep_alive_s=settings.keep_alive.total_seconds(), key=settings.read_key())
         if lease_s is None:
             return options
-        usable_s = lease_s * _USED_OF_LEASE
+        usable_s = lease_s * USED_OF_LEASE
         load_s = min(options.load_timeout_s, usable_s / 2)
         return replace(options, load_timeout_s=load_s, budget_s=min(options.budget_s, usable_s - load_s))

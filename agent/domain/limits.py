@@ -30,3 +30,5 @@ FEWEST_RESTARTS = 1
 
 FEWEST_FIRST_FRAMES = 4
 """With fewer first frames of a product, a trial of prompts decides nothing."""
+USED_OF_LEASE = 0.9
+"""Share of a claim's lease for the language model; the rest is for first frames and looking at the server."""

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from agent.domain.limits import USED_OF_LEASE
 from config.sections.ollama import ANSWER_TOKENS, IMAGE_TOKENS, QUESTION_TOKENS, OllamaSettings
 from config.settings import Settings
-
-_USED_OF_LEASE = 0.9
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -27,10 +26,10 @@ def _times(ollama: OllamaSettings, lease_s: float) -> Iterator[str]:
             "ends all answers about a product; raise the budget or lower the timeout"
         )
     whole_s = ollama.load_timeout_s + ollama.budget_s
-    if whole_s > lease_s * _USED_OF_LEASE:
+    if whole_s > lease_s * USED_OF_LEASE:
         yield (
             f"ollama.load_timeout_s and ollama.budget_s add up to {whole_s:g} s, and onboarding.lease "
-            f"({lease_s:g} s) leaves {lease_s * _USED_OF_LEASE:g}; raise the lease, or less is used"
+            f"({lease_s:g} s) leaves {lease_s * USED_OF_LEASE:g}; raise the lease, or less is used"
         )
 
 
