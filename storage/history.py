@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,6 +23,8 @@ from storage.media import MediaFolder
 _NO_INSPECTION = ""
 """The inspection of an outbox message that belongs to none."""
 
+SAME_PART = timedelta(days=1)
+"""Inspections of one part id that are farther apart are of two parts."""
 
 _MOST = 2**63 - 1
 
@@ -191,6 +193,32 @@ class SqlHistory:
         with self._database.read() as connection:
             query = select(func.count()).select_from(schema.inspection).where(condition)
             return connection.execute(query).scalar_one()
+
+    def record_part_feedback(self, feedback: Feedback) -> int:
+        """On how many inspections it was recorded: all of the part, by every camera.
+
+        Counters of parts begin anew: inspections more than :data:`SAME_PART` before the newest one are of
+        another part. If the feedback names a camera, only those of that camera count.
+        """
+        columns = schema.inspection.c
+        of_part = columns.part_id == feedback.part_id
+        if feedback.camera is not None:
+            name = columns.site + "/" + columns.line + "/" + columns.camera
+            of_part = and_(of_part, name == feedback.camera)
+        with self._database.write() as connection:
+            newest = connection.execute(select(func.max(columns.received_at)).where(of_part)).scalar_one()
+            if newest is None:
+                return 0
+            since = and_(of_part, columns.received_at >= newest - SAME_PART)
+            found = connection.execute(select(columns.inspection_id).where(since)).scalars().all()
+            given = {
+                "truth": feedback.truth,
+                "given_at": feedback.at,
+                "given_by": feedback.by,
+                "note": feedback.note,
+            }
+            _insert_all(connection, schema.feedback, [{"inspection_id": one, **given} for one in found])
+        return len(found)
 
 
 def _has_row(connection: Connection, identity: FrameIdentity) -> bool:

@@ -110,6 +110,7 @@ def add_calibration(connection: Connection, recipe_id: int, calibration: Calibra
         "scorer": calibration.scorer,
         "log_mean": calibration.log_mean,
         "log_deviation": calibration.log_deviation,
+        "label_margin": calibration.label_margin,
     }
     connection.execute(insert(schema.calibration).values(row))
 
@@ -134,6 +135,7 @@ def recipes() -> Select[Any]:
             calibration.c.scorer,
             calibration.c.log_mean,
             calibration.c.log_deviation,
+            calibration.c.label_margin,
         )
         .select_from(recipe)
         .join(prompts, prompts.c.id == recipe.c.prompt_set_id)
@@ -203,6 +205,7 @@ def _calibration(row: Row[Any]) -> Calibration | None:
         scorer=row.scorer,
         log_mean=row.log_mean,
         log_deviation=row.log_deviation,
+        label_margin=row.label_margin,
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from pathlib import PurePosixPath
 
-from sqlalchemy import ScalarSelect, Select, and_, exists, func, select
+from sqlalchemy import ScalarSelect, Select, and_, exists, func, insert, select
 
-from agent.ports.samples import JudgedScore, RecordedFrame
+from agent.ports.samples import InspectedFrame, JudgedScore, RecordedFrame
 from storage import schema
 from storage.database import Database
 from storage.media import MediaFolder
 
 _JUDGED = ("PASS", "FAIL", "REVIEW")
+_MOST_NAMED = 500
+"""Values in one statement; SQLite takes a bounded number."""
 
 
 def _latest_truth() -> ScalarSelect[str]:
@@ -70,6 +73,59 @@ class SqlSamples:
             seen += len(page)
             if not page:
                 return
+
+    def inspected(self, frame_id: str, camera: str | None = None) -> Sequence[InspectedFrame]:
+        columns = schema.inspection.c
+        query = select(
+            columns.inspection_id,
+            columns.frame_id,
+            columns.site,
+            columns.line,
+            columns.camera,
+            columns.sku,
+            columns.image_path,
+            _latest_truth().label("truth"),
+        ).where(columns.frame_id == frame_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(columns.site, columns.line, columns.camera)).all()
+        found = [
+            InspectedFrame(
+                row.inspection_id,
+                row.frame_id,
+                f"{row.site}/{row.line}/{row.camera}",
+                row.sku,
+                row.image_path,
+                row.truth,
+            )
+            for row in rows
+        ]
+        return [one for one in found if camera in (None, one.camera)]
+
+    def keep(self, path: str) -> bool:
+        return self._media.renew(path)
+
+    def call_good(self, inspection_id: str, at: datetime, by: str | None) -> None:
+        latest = select(_latest_truth()).where(schema.inspection.c.inspection_id == inspection_id)
+        row = {
+            "inspection_id": inspection_id,
+            "truth": "good",
+            "given_at": at,
+            "given_by": by,
+            "note": "made a reference",
+        }
+        with self._database.write() as connection:
+            if connection.execute(latest).scalar_one_or_none() != "good":
+                connection.execute(insert(schema.feedback).values(row))
+
+    def called_good(self, paths: Sequence[str]) -> frozenset[str]:
+        columns, truth = schema.inspection.c, _latest_truth()
+        good: set[str] = set()
+        with self._database.read() as connection:
+            for start in range(0, len(paths), _MOST_NAMED):
+                named = columns.image_path.in_(list(paths[start : start + _MOST_NAMED]))
+                found = connection.execute(select(columns.image_path).where(named, truth == "good"))
+                good.update(path for path in found.scalars() if path is not None)
+        return frozenset(good)
 
     def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:
         columns = schema.inspection.c

@@ -123,6 +123,7 @@ calibration = Table(
     Column("scorer", CleanText),
     Column("log_mean", Double),
     Column("log_deviation", Double),
+    Column("label_margin", Double),
 )
 
 onboarding = Table(

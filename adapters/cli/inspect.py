@@ -42,7 +42,7 @@ def inspect(
     ] = None,
     method: Method = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write mask and overlay of each image there.")
+        Path | None, typer.Option(metavar="DIR", help="Write masks and overlay of each image there.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
     config: ConfigFile = None,
@@ -154,17 +154,23 @@ def _write(
     frame: Frame,
     inspected: InspectionResult,
 ) -> dict[str, str]:
-    """Mask and overlay beside each other, named after the image."""
+    """Mask, the same for people, and overlay beside each other, named after the image."""
     import numpy as np
 
     mask = inspected.mask if inspected.mask is not None else np.zeros(frame.image.shape[:2], np.uint8)
     stem = folder / Path(name).with_suffix("")
     stem.parent.mkdir(parents=True, exist_ok=True)
-    mask_file = stem.with_name(f"{stem.name}.mask.png")
-    overlay_file = stem.with_name(f"{stem.name}.overlay.jpg")
-    mask_file.write_bytes(codec.encode_mask(mask))
-    overlay_file.write_bytes(codec.encode_overlay(frame.image, mask, inspection))
-    return {"mask": str(mask_file), "overlay": str(overlay_file)}
+    files = {
+        "mask": ("mask.png", codec.encode_mask(mask)),
+        "mask_view": ("mask-view.png", codec.encode_mask_view(mask)),
+        "overlay": ("overlay.jpg", codec.encode_overlay(frame.image, mask, inspection, inspected.heat)),
+    }
+    written = {}
+    for kind, (ending, content) in files.items():
+        file = stem.with_name(f"{stem.name}.{ending}")
+        file.write_bytes(content)
+        written[kind] = str(file)
+    return written
 
 
 def _show(results: list[dict[str, Any]], prepared: Prepared) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record, stored_sku
+from adapters.cli.recipe_changes import add_reference_command, threshold_command
 from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.screen import number, plain, plural, stdout, table
@@ -24,6 +25,8 @@ recipe_commands = typer.Typer(help="Recipes: how each product is inspected.", no
 recipe_commands.command("export")(export_command)
 recipe_commands.command("import")(import_command)
 recipe_commands.command("propose")(propose_command)
+recipe_commands.command("threshold")(threshold_command)
+recipe_commands.command("add-reference")(add_reference_command)
 
 _SKUS = "SELECT sku FROM sku ORDER BY sku"
 

@@ -18,6 +18,7 @@ from agent.domain.names import visible
 from agent.domain.recipe import Recipe, Reference
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
+from agent.onboarding.naming import name_defects
 from agent.ports import FrameDecoder, MediaStore
 from config import Settings
 
@@ -72,15 +73,17 @@ def enroll_images(
     columns = (TextColumn("enrolling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(images))
+        pixels = [image.frame.image for image in images]
         enrolled = enroll(
             inspector,
             recipe,
-            [image.frame.image for image in images],
+            pixels,
             policy=calibration_policy(settings),
             selection=selection_policy(settings),
             orientation=orientation_policy(settings),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+        enrolled = name_defects(inspector, enrolled, pixels)
     for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
         console.print(f"[yellow]{plain(sentence)}[/]", soft_wrap=True)
     return enrolled

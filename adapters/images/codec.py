@@ -11,7 +11,7 @@ from adapters.images.overlay import draw_overlay
 from adapters.images.pixels import PixelReader, pixel_reader
 from agent.domain.errors import SightlineError
 from agent.domain.frame import Image
-from agent.domain.inspection import Inspection
+from agent.domain.inspection import HeatMap, Inspection
 
 _OVERLAY_QUALITY = 88
 
@@ -40,9 +40,23 @@ class CvImageCodec:
             raise ImageError(f"a mask is (H, W) uint8, not {mask.shape} {mask.dtype}")
         return _encode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 4])
 
-    def encode_overlay(self, image: Image, mask: NDArray[np.uint8], inspection: Inspection) -> bytes:
-        """A JPEG for people: the frame with the outlines of its defects, verdict and score."""
-        drawn = draw_overlay(image, mask, inspection)
+    def encode_mask_view(self, mask: NDArray[np.uint8]) -> bytes:
+        """The mask for people: 255 where it has any label, as an 8-bit PNG. Raises ImageError."""
+        return self.encode_mask(np.where(mask > 0, np.uint8(255), np.uint8(0)))
+
+    def encode_overlay(
+        self,
+        image: Image,
+        mask: NDArray[np.uint8] | None,
+        inspection: Inspection,
+        heat: HeatMap | None = None,
+    ) -> bytes:
+        """A JPEG for people: the frame with outlines of its defects, its heat map, verdict, score and ids.
+
+        Without a mask nothing is outlined, without ``heat`` the frame stands alone.
+        """
+        labels = np.zeros(image.shape[:2], np.uint8) if mask is None else mask
+        drawn = draw_overlay(image, labels, inspection, heat)
         return _encode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _OVERLAY_QUALITY])
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
-from agent.domain.frame import Image
-from agent.domain.inspection import Defect, Inspection
+from adapters.images.heat import heat_panel
+from adapters.images.lettering import Font, fit, font, legible, shortened
+from agent.domain.frame import FrameIdentity, Image
+from agent.domain.inspection import Defect, HeatMap, Inspection
 from agent.domain.verdict import Verdict
 
 Colour = tuple[int, int, int]
@@ -23,6 +24,10 @@ SMALLEST_PX = 640
 """A frame narrower than this is enlarged, so that the text can be read."""
 LARGEST_PX = 1600
 """A frame whose longer side exceeds this is reduced: the frame itself is stored beside it."""
+LARGEST_PANEL_PX = 1200
+"""The same if the heat map stands beside the frame."""
+_WIDE = 1.6
+"""A frame wider than this share of its height has its heat map below, another one beside it."""
 
 VERDICT_COLOURS: dict[Verdict, Colour] = {
     Verdict.PASS: (34, 139, 76),
@@ -45,23 +50,44 @@ _TEXT: Colour = (240, 243, 246)
 _FAINT: Colour = (160, 168, 176)
 _FILL = 0.28
 _MOST_LABELS = 12
+_SEPARATOR = "  ·  "
 
 
-def draw_overlay(image: Image, mask: NDArray[np.uint8], inspection: Inspection) -> Image:
-    """(H', W', 3) uint8 RGB: the frame scaled to a readable size, areas, outlines and labels, band below."""
-    scale = _scale(image.shape[1], image.shape[0])
+def draw_overlay(
+    image: Image, mask: NDArray[np.uint8], inspection: Inspection, heat: HeatMap | None = None
+) -> Image:
+    """(H', W', 3) uint8 RGB: the frame scaled to a readable size, areas, outlines and labels, band below.
+
+    With ``heat``, the anomaly map over the frame stands beside it, or below if the frame is wide.
+    """
+    scale = _scale(image.shape[1], image.shape[0], LARGEST_PX if heat is None else LARGEST_PANEL_PX)
     canvas = _resize(image, scale)
     labels = _resize_mask(mask, canvas.shape[1], canvas.shape[0])
     unit = _unit(canvas.shape[1])
+    plain = None if heat is None else heat_panel(canvas, heat, unit)
     _mark(canvas, labels, inspection.defects, max(1, round(unit * 0.11)))
-    return np.asarray(_letter(canvas, inspection, scale, unit), dtype=np.uint8)
+    marked = _label_defects(canvas, inspection.defects, scale, unit)
+    return np.asarray(_with_band(_beside(marked, plain), inspection, unit), dtype=np.uint8)
 
 
-def _scale(width: int, height: int) -> float:
+def _scale(width: int, height: int, largest: int) -> float:
     longest = max(width, height)
-    if longest > LARGEST_PX:
-        return LARGEST_PX / longest
-    return max(1.0, min(SMALLEST_PX / width, LARGEST_PX / longest))
+    if longest > largest:
+        return largest / longest
+    return max(1.0, min(SMALLEST_PX / width, largest / longest))
+
+
+def _beside(marked: Pillow.Image, panel: Image | None) -> Pillow.Image:
+    if panel is None:
+        return marked
+    width, height = marked.size
+    gap = max(2, min(width, height) // 200)
+    below = width > _WIDE * height
+    size = (width, 2 * height + gap) if below else (2 * width + gap, height)
+    both = Pillow.new("RGB", size, _BAND)
+    both.paste(marked, (0, 0))
+    both.paste(Pillow.fromarray(panel), (0, height + gap) if below else (width + gap, 0))
+    return both
 
 
 def _unit(width: int) -> int:
@@ -101,25 +127,26 @@ def _mark(canvas: Image, labels: NDArray[np.uint8], defects: Sequence[Defect], t
         cv2.drawContours(canvas, outlines, -1, _colour(defect.index), thickness, cv2.LINE_AA)
 
 
-@functools.lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _letter(canvas: Image, inspection: Inspection, scale: float, unit: int) -> Pillow.Image:
-    """The canvas with labels on its defects and the band below it."""
-    height, width = canvas.shape[:2]
-    band = round(unit * 3.9)
-    image = Pillow.new("RGB", (width, height + band), _BAND)
-    image.paste(Pillow.fromarray(canvas), (0, 0))
+def _label_defects(canvas: Image, defects: Sequence[Defect], scale: float, unit: int) -> Pillow.Image:
+    """The canvas with a plate beside each defect."""
+    image = Pillow.fromarray(canvas)
     draw = ImageDraw.Draw(image)
-    shown = inspection.defects[:_MOST_LABELS]
+    shown = defects[:_MOST_LABELS]
     plates: list[Box] = []
     for defect in shown:
         others = [_box(other, scale) for other in shown if other is not defect]
-        plates.append(_label(draw, defect, (width, height), scale, unit, [*plates, *others]))
-    _write_band(draw, inspection, (width, height, band), unit)
+        plates.append(_label(draw, defect, image.size, scale, unit, [*plates, *others]))
     return image
+
+
+def _with_band(image: Pillow.Image, inspection: Inspection, unit: int) -> Pillow.Image:
+    """The image with the band below it."""
+    width, height = image.size
+    band = round(unit * 5.0)
+    whole = Pillow.new("RGB", (width, height + band), _BAND)
+    whole.paste(image, (0, 0))
+    _write_band(ImageDraw.Draw(whole), inspection, (width, height, band), unit)
+    return whole
 
 
 def _label(
@@ -131,10 +158,10 @@ def _label(
     taken: Sequence[Box],
 ) -> Box:
     """Draw a small plate above the defect, or in the first free place near it. Returns its box."""
-    font = _font(unit)
+    of = font(unit)
     pad = max(2, unit // 4)
-    text = _fit(draw, f"{defect.index} {defect.label}", font, size[0] - 4 * pad)
-    wide = draw.textlength(text, font=font) + 2 * pad
+    text = fit(draw, f"{defect.index} {defect.label}", of, size[0] - 4 * pad)
+    wide = draw.textlength(text, font=of) + 2 * pad
     tall = unit + 2 * pad
     x, y, w, h = (value * scale for value in defect.bbox)
     places = [(x, y - tall - pad), (x, y + h + pad), (x + w + pad, y), (x - wide - pad, y)]
@@ -150,7 +177,7 @@ def _label(
     colour = _colour(defect.index)
     draw.rounded_rectangle(box, radius=pad, fill=colour)
     dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 150
-    draw.text((box[0] + pad, (box[1] + box[3]) / 2), text, _TEXT if dark else _BAND, font, anchor="lm")
+    draw.text((box[0] + pad, (box[1] + box[3]) / 2), text, _TEXT if dark else _BAND, of, anchor="lm")
     return box
 
 
@@ -163,44 +190,42 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _fit(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width: float,
-) -> str:
-    """``text``, shortened to ``width`` pixels."""
-    text = "".join(one if one.isprintable() else " " for one in " ".join(text[:300].split()))
-    if draw.textlength(text, font=font) <= width:
-        return text
-    while text and draw.textlength(text + "…", font=font) > width:
-        text = text[:-1]
-    return text + "…"
-
-
 def _write_band(
     draw: ImageDraw.ImageDraw, inspection: Inspection, size: tuple[int, int, int], unit: int
 ) -> None:
-    """Verdict on its colour at the left, score and threshold at the right, SKU and reason between."""
+    """Verdict on its colour at the left, score and threshold at the right; SKU, reason and ids between."""
     width, top, band = size
     pad = unit // 2
     verdict = inspection.verdict
-    big = _font(round(unit * 1.6))
+    big = font(round(unit * 1.6))
     badge = draw.textlength(verdict.value, font=big) + 2.4 * unit
     draw.rectangle((0, top, badge, top + band), fill=VERDICT_COLOURS[verdict])
     draw.text((badge / 2, top + band / 2), verdict.value, _TEXT, big, anchor="mm")
 
     right = _score_text(inspection)
-    bold, small = _font(round(unit * 1.1)), _font(max(11, round(unit * 0.85)))
+    bold, small = font(round(unit * 1.1)), font(max(11, round(unit * 0.85)))
     right_width = draw.textlength(right, font=bold)
-    first, second = top + band * 0.3, top + band * 0.7
-    draw.text((width - pad, first), right, _TEXT, bold, anchor="rm")
+    draw.text((width - pad, top + band * 0.22), right, _TEXT, bold, anchor="rm")
     left = badge + pad
-    name = _fit(draw, inspection.sku or "no SKU", bold, width - left - right_width - 2 * pad)
-    draw.text((left, first), name, _TEXT, bold, anchor="lm")
-    draw.text(
-        (left, second), _fit(draw, _note(inspection), small, width - left - pad), _FAINT, small, anchor="lm"
-    )
+    room = width - left - pad
+    name = fit(draw, inspection.sku or "no SKU", bold, room - right_width - pad)
+    draw.text((left, top + band * 0.22), name, _TEXT, bold, anchor="lm")
+    note, ids = fit(draw, _note(inspection), small, room), id_line(draw, inspection.identity, small, room)
+    draw.text((left, top + band * 0.53), note, _FAINT, small, anchor="lm")
+    draw.text((left, top + band * 0.81), ids, _FAINT, small, anchor="lm")
+
+
+def id_line(draw: ImageDraw.ImageDraw, identity: FrameIdentity, of: Font, width: float) -> str:
+    """Frame, part and camera, each shortened in its middle until all fit into ``width`` pixels."""
+    named = [("frame", legible(identity.frame_id))]
+    named += [("part", legible(identity.part_id))] if identity.part_id else []
+    named.append(("", legible(str(identity.camera))))
+    line = ""
+    for most in (120, 80, 60, 48, 40, 32, 24, 18, 12, 8):
+        line = _SEPARATOR.join(f"{word} {shortened(text, most)}".strip() for word, text in named)
+        if draw.textlength(line, font=of) <= width:
+            return line
+    return fit(draw, line, of, width)
 
 
 def _score_text(inspection: Inspection) -> str:
@@ -216,4 +241,4 @@ def _note(inspection: Inspection) -> str:
     if count:
         parts.append(f"{count} defect{'' if count == 1 else 's'}")
     parts += ["shadow"] if inspection.shadow else []
-    return "  ·  ".join([*parts, str(inspection.identity.camera)])
+    return _SEPARATOR.join(parts)

@@ -66,6 +66,7 @@ class FeedbackMessage(_Incoming):
     truth: Literal["good", "defective"]
     inspection_id: OptionalIdentifier = None
     frame_id: OptionalIdentifier = None
+    part_id: OptionalIdentifier = None
     by: OptionalIdentifier = None
     note: OptionalText = None
 
@@ -112,7 +113,8 @@ class JsonMessageParser:
                 at=delivery.received_at,
                 inspection_id=message.inspection_id,
                 frame_id=message.frame_id,
-                camera=str(delivery.camera),
+                part_id=message.part_id,
+                camera=None if message.part_id is not None else str(delivery.camera),
                 by=message.by,
                 note=message.note,
             )

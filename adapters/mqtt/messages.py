@@ -93,6 +93,9 @@ def _response_topic(
 
 Version = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 """As the column of the history."""
+Score = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+MOST_FRAMES = 200
+"""Frames in one command that adds references."""
 MAX_BYTES = 512 * 1024
 """Longest command in bytes; a recipe with hundreds of prompts has a tenth of it."""
 
@@ -154,6 +157,26 @@ class CommissionCommand(_Command):
     frames: Annotated[StrictInt, Field(ge=1, le=1000)]
 
 
+class ThresholdCommand(_Command):
+    """Inspect with another threshold from the next batch on."""
+
+    command: Literal["recipe.threshold"]
+    sku: Identifier
+    threshold: Score
+    review: Score | None = None
+    by: OptionalIdentifier = None
+
+
+class AddReferenceCommand(_Command):
+    """Declare inspected frames good: they become references of the next version."""
+
+    command: Literal["recipe.add-reference"]
+    sku: Identifier
+    frame_ids: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MOST_FRAMES)]
+    camera: OptionalIdentifier = None
+    by: OptionalIdentifier = None
+
+
 COMMANDS: Mapping[str, type[_Command]] = {
     "recipe.list": ListCommand,
     "recipe.show": ShowCommand,
@@ -161,6 +184,8 @@ COMMANDS: Mapping[str, type[_Command]] = {
     "recipe.export": ExportCommand,
     "recipe.import": ImportCommand,
     "recipe.commission": CommissionCommand,
+    "recipe.threshold": ThresholdCommand,
+    "recipe.add-reference": AddReferenceCommand,
 }
 
 

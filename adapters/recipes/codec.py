@@ -112,6 +112,7 @@ def _calibration(keys: CalibrationKeys) -> Calibration:
         scorer=keys.scorer,
         log_mean=keys.log_mean,
         log_deviation=keys.log_deviation,
+        label_margin=keys.label_margin,
     )
 
 

@@ -81,6 +81,7 @@ class CalibrationKeys(_Keys):
     scorer: Text | None = None
     log_mean: Finite | None = None
     log_deviation: Finite | None = None
+    label_margin: Finite | None = None
 
 
 class ExportedKeys(_Keys):

@@ -144,6 +144,7 @@ def recalibrate(
         scorer=scorer,
         log_mean=found.bound.centre,
         log_deviation=found.bound.spread,
+        label_margin=before.label_margin if before is not None else None,
     )
 
 

@@ -32,12 +32,24 @@ class Calibration:
     measured."""
     log_deviation: float | None = None
     """Standard deviation of the same logarithms."""
+    label_margin: float | None = None
+    """A region takes the name of a defect if this name beats the others by so much, else it is an
+    ``anomaly``; None: no margin is known by which names are right."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and math.isfinite(self.review_below)):
             raise ValueError("a threshold is a finite number")
-        others = (self.false_alarm_rate, self.map_threshold, self.log_mean, self.log_deviation)
+        others = (
+            self.false_alarm_rate,
+            self.map_threshold,
+            self.log_mean,
+            self.log_deviation,
+            self.label_margin,
+        )
         if not all(other is None or math.isfinite(other) for other in others):
             raise ValueError("every number of a calibration is finite")
         if self.review_below > self.threshold:
-            raise ValueError("the REVIEW margin lies below the threshold")
+            raise ValueError(
+                f"review_below is {self.review_below!r} and threshold {self.threshold!r}: the REVIEW margin "
+                "lies below the threshold, so review_below must not be the higher one"
+            )

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.domain.frame import FrameIdentity
 from agent.domain.verdict import Verdict
 
@@ -23,6 +26,16 @@ class Defect:
     area_px: int
     area_fraction: float
     """Of the frame's pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeatMap:
+    """The anomaly map of a frame, reduced to what people look at."""
+
+    values: NDArray[np.float32]
+    """(h, w), the whole frame."""
+    threshold: float
+    """Pixels above this belong to a defect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,8 @@ class Feedback:
     """``site/line/camera``, to find the frame if only its id is named."""
     by: str | None = None
     note: str | None = None
+    part_id: str | None = None
+    """The truth of a part, whichever cameras saw it."""
 
     def refusal(self, matches: int) -> str:
         """Why it was not recorded, in a sentence: it fits none or several of the inspections."""
@@ -119,5 +134,6 @@ class Feedback:
     def __post_init__(self) -> None:
         if self.truth not in ("good", "defective"):
             raise ValueError(f'truth is "good" or "defective", not {self.truth!r}')
-        if (self.inspection_id is None) == (self.frame_id is None):
-            raise ValueError("feedback names an inspection_id or a frame_id, one of them")
+        named = (self.inspection_id, self.frame_id, self.part_id)
+        if sum(one is not None for one in named) != 1:
+            raise ValueError("feedback names an inspection_id, a frame_id or a part_id, one of them")

@@ -146,7 +146,10 @@ def template_recipe(sku: str, method: str, noun: str = GENERIC_NOUN) -> Recipe:
 
 
 def _numbers(calibration: Calibration) -> list[Any]:
-    return [float(v) if isinstance(v, int | float) else v for v in asdict(calibration).values()]
+    values = asdict(calibration)
+    if values["label_margin"] is None:  # files that were exported before there was one stay as they are
+        del values["label_margin"]
+    return [float(v) if isinstance(v, int | float) else v for v in values.values()]
 
 
 def _digest(content: object) -> str:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from agent.calibration.threshold import CalibrationPolicy, calibrate
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
-from agent.domain.recipe import Recipe
+from agent.domain.recipe import Recipe, Reference
+from agent.enrollment.counting import counting
 from agent.enrollment.orientation import (
     ANGLES,
     Orientation,
     OrientationPolicy,
     compared_references,
+    describe_change,
     find_orientation,
     with_angles,
 )
@@ -26,6 +28,9 @@ from agent.methods.prepared import Prepared
 FOLDS = 10
 """If banks are bounded, references are left out in so many groups. A bank from nine tenths of them covers a
 part nearly as well as one from all, and choosing it takes a second on a processor."""
+
+_NAMED = 5
+"""A note names at most so many new references."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each reference."""
@@ -58,7 +63,8 @@ def enroll(
     """Memorise references and set the threshold from their leave-one-out scores.
 
     With a ``selection`` policy, images that show the same as another and those unlike all others are found
-    first. The recipe then holds the references that are left, and the result names the others.
+    first. The recipe then holds the references that are left, and the result names the others. Which of them
+    set the threshold, :func:`agent.enrollment.counting.counting` decides.
 
     With an ``orientation`` policy, enrollment finds out whether the parts lie in any direction, unless
     ``recipe`` names angles itself or the method rotates references anyway. The recipe's parameters hold the
@@ -87,12 +93,17 @@ def enroll(
 
     require_references(recipe, images)
     found, chosen = None, None
-    if selection is not None:
+    if selection is not None and selection.examine:
         found, chosen = _select(recipe, images, selection, scored)
     kept = tuple(range(len(images))) if chosen is None else chosen.kept
     if found is None or found.indices != kept:
         found = scored(kept)
-    return Enrolled(*_calibrated(inspector, found, policy), tuple(found.scores), chosen, finder.found)
+    counted: Sequence[int] = range(len(found.scores))
+    if selection is not None:
+        confirmed = _confirmed(found.prepared.recipe, selection)
+        counted = counting(found.scores, confirmed, policy, selection)
+    calibrated = _calibrated(inspector, found, policy, counted)
+    return Enrolled(*calibrated, tuple(found.scores), chosen, finder.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +116,64 @@ class _Scored:
     pooled: list[float]
 
 
-def _calibrated(inspector: Inspector, found: _Scored, policy: CalibrationPolicy) -> tuple[Recipe, Prepared]:
-    recipe, scores = found.prepared.recipe, found.scores
-    source = f"leave-one-out of {recipe.shots} references, Student prediction bound of log scores"
-    maps = calibrate(found.pooled, policy, source=source)
+def describe_version(before: Recipe, after: Recipe) -> str | None:
+    """What else changed with the references, for the note of the new version; None if nothing did."""
+    turned = describe_change(before, after)
+    chosen, now = before.calibration, after.calibration
+    lost = None
+    if before.origin == "person" and chosen is not None:
+        new = "none yet" if now is None else f"{now.threshold:.4g}"
+        lost = f"threshold {chosen.threshold:.4g}, which a person had chosen, is replaced by {new}"
+    return "; ".join(one for one in (turned, lost) if one) or None
+
+
+def add_references(
+    inspector: Inspector,
+    base: Recipe,
+    references: Sequence[Reference],
+    images: Sequence[Image],
+    *,
+    policy: CalibrationPolicy,
+    earlier: Collection[str] = (),
+    orientation: OrientationPolicy | None = None,
+) -> Enrolled:
+    """``base`` with ``references`` that a person called good, calibrated anew.
+
+    All of them stay, and so do those of ``base``, however unlike each other they are.
+
+    Args:
+        base: the version in force; how its parts lie is found again unless a person chose its angles.
+        images: of the references of ``base`` and of ``references``, in this order.
+        earlier: sha256 of the references of ``base`` that a person had called good.
+    """
+    together = base.references + tuple(references)
+    draft = replace(
+        base, references=together, calibration=None, origin="enrollment", id=None, version=0,
+        parent=base.version or base.parent, prompt_selection=None,
+    )  # fmt: skip
+    keep = SelectionPolicy.keeping_all({*earlier, *(one.sha256 for one in references)})
+    enrolled = enroll(inspector, draft, images, policy=policy, selection=keep, orientation=orientation)
+    names = ", ".join(one.name for one in references[:_NAMED])
+    more = f" and {len(references) - _NAMED} more" if len(references) > _NAMED else ""
+    note = f"a person called good: {names}{more}"
+    also = describe_version(base, enrolled.recipe)
+    recipe = replace(enrolled.recipe, note=f"{note}; {also}" if also else note)
+    return replace(enrolled, recipe=recipe, prepared=enrolled.prepared.with_recipe(recipe))
+
+
+def _confirmed(recipe: Recipe, selection: SelectionPolicy) -> list[int]:
+    return [index for index, one in enumerate(recipe.references) if one.sha256 in selection.confirmed]
+
+
+def _calibrated(
+    inspector: Inspector, found: _Scored, policy: CalibrationPolicy, counted: Sequence[int]
+) -> tuple[Recipe, Prepared]:
+    recipe = found.prepared.recipe
+    scores = [found.scores[index] for index in counted]
+    pooled = [found.pooled[index] for index in counted] if found.pooled else []
+    number = f"{len(scores)} of {recipe.shots}" if len(scores) < len(found.scores) else str(recipe.shots)
+    source = f"leave-one-out of {number} references, Student prediction bound of log scores"
+    maps = calibrate(pooled, policy, source=source)
     calibration = calibrate(
         scores,
         policy,
@@ -177,7 +242,7 @@ def _select(
         return found[-1].scores
 
     names = [reference.name for reference in recipe.references]
-    selection = select(images, names, scores_among, policy)
+    selection = select(images, names, scores_among, policy, _confirmed(recipe, policy))
     return (found[-1] if found else None), selection
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
+from typing import Self
 
 from scipy.stats import t as student_t
 
@@ -32,6 +33,16 @@ class SelectionPolicy:
     """Two images closer than this share of the typical distance between references count as one."""
     false_report_rate: float = 0.01
     """Share of sets of good references in which one is called an outlier, if log scores are normal."""
+    examine: bool = True
+    """False: nothing is looked for; all of these references were selected before, or a person chose them."""
+    confirmed: frozenset[str] = frozenset()
+    """sha256 of references that a person called good in production. They are neither duplicates nor outliers,
+    and one that the others would FAIL does not set the threshold (:mod:`agent.enrollment.counting`)."""
+
+    @classmethod
+    def keeping_all(cls, confirmed: Collection[str]) -> Self:
+        """Nothing is looked for, and nothing left out."""
+        return cls(examine=False, confirmed=frozenset(confirmed))
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.duplicate_distance < 1.0:
@@ -97,14 +108,21 @@ def select(
     names: Sequence[str],
     leave_one_out: LeaveOneOut,
     policy: SelectionPolicy | None = None,
+    confirmed: Collection[int] = (),
 ) -> Selection:
     """Find duplicates first, then outliers among the rest. The result names everything that is dropped.
+
+    Those that are ``confirmed``, by index, are neither.
 
     Raises:
         ValueError: not one name for each image, or not one finite score for each image.
     """
     policy = policy or SelectionPolicy()
-    duplicates = find_duplicates(images, names, policy.duplicate_distance)
+    duplicates = tuple(
+        each
+        for each in find_duplicates(images, names, policy.duplicate_distance)
+        if each.index not in confirmed
+    )
     gone = {each.index for each in duplicates} if policy.drop_duplicates else set()
     kept = [index for index in range(len(images)) if index not in gone]
     if len(kept) < 2:
@@ -114,7 +132,9 @@ def select(
         raise ValueError(f"{len(kept)} references need as many finite scores, not {scores}")
     usual = median(scores)
     found = [
-        Outlier(kept[i], names[kept[i]], scores[i], usual) for i in unusual(scores, policy.false_report_rate)
+        Outlier(kept[i], names[kept[i]], scores[i], usual)
+        for i in unusual(scores, policy.false_report_rate)
+        if kept[i] not in confirmed
     ]
     if found and policy.exclude_outliers:
         excluded = {each.index for each in found}

@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from agent.domain.errors import ModelError, SightlineError
 from agent.domain.frame import Image
-from agent.domain.inspection import Defect
+from agent.domain.inspection import Defect, HeatMap
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict, decide
 from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory, release
@@ -27,7 +28,11 @@ from agent.telemetry import Counters
 logger = logging.getLogger(__name__)
 
 FALLBACK_FRACTION = 0.8
-"""If a failed frame has no pixel above the map threshold, its highest pixels are outlined."""
+"""If a frame for people has no pixel above the map threshold, those above this share of the highest are
+outlined."""
+
+HEAT_SIDE = 640
+"""Longest side in pixels of the heat maps that people look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class InspectionResult:
     """This frame's share of its batch."""
     model_digest: str | None = None
     """Digest of the weights that scored it; None if no method did."""
+    heat: HeatMap | None = None
+    """The anomaly map of a frame that did not pass; None if the method has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +247,14 @@ class Inspector:
             return InspectionResult(
                 Verdict.ERROR, "the model gave an anomaly map with values that are not numbers"
             )
-        mask, defects = self._segment(pixels, prepared, scored, certain=verdict is Verdict.FAIL)
-        return replace(result, defects=defects, mask=mask if defects else None)
+        threshold = _map_threshold(prepared)
+        mask, defects = self._segment(pixels, prepared, scored, threshold, certain=verdict is Verdict.FAIL)
+        heat = HeatMap(_reduced(pixels), threshold)
+        return replace(result, defects=defects, mask=mask if defects else None, heat=heat)
 
     def _segment(
-        self, pixels: FloatMap, prepared: Prepared, scored: Scored, *, certain: bool
+        self, pixels: FloatMap, prepared: Prepared, scored: Scored, threshold: float, *, certain: bool
     ) -> tuple[NDArray[np.uint8], tuple[Defect, ...]]:
-        calibration = prepared.recipe.calibration
-        threshold = prepared.mask_threshold
-        if calibration is not None and calibration.map_threshold is not None:
-            threshold = calibration.map_threshold
         options = self._segmentation
         mask, found = regions(
             pixels,
@@ -258,11 +263,12 @@ class Inspector:
             most=options.most_defects,
             outline=options.outline,
         )
-        if not found and certain:
-            # A verdict of FAIL without a place to look at helps nobody.
-            highest = pixels.max()
-            threshold = float(min(FALLBACK_FRACTION * highest, np.nextafter(highest, np.float32(-np.inf))))
-            mask, found = regions(pixels, threshold, minimum_area=0.0, most=1)
+        highest = pixels.max()
+        if not found and (certain or highest > pixels.min()):
+            # FAIL or REVIEW without a place to look at helps nobody: this one came closest. On an even map
+            # none did, and only a verdict of FAIL outlines all of it.
+            closest = float(min(FALLBACK_FRACTION * highest, np.nextafter(highest, np.float32(-np.inf))))
+            mask, found = regions(pixels, closest, minimum_area=0.0, most=1)
         defects = tuple(
             Defect(
                 index=index,
@@ -277,6 +283,23 @@ class Inspector:
         return mask, defects
 
 
+def _map_threshold(prepared: Prepared) -> float:
+    calibration = prepared.recipe.calibration
+    if calibration is not None and calibration.map_threshold is not None:
+        return calibration.map_threshold
+    return prepared.mask_threshold
+
+
+def _reduced(pixels: FloatMap) -> FloatMap:
+    """The map at :data:`HEAT_SIDE` at most: a frame that waits to be recorded keeps little memory."""
+    height, width = pixels.shape
+    factor = HEAT_SIDE / max(height, width)
+    if factor >= 1.0:
+        return pixels
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
 def _message_of(error: Exception) -> str:
     """The message of an error; for types that usually mean a bug, with their name."""
     if isinstance(error, RuntimeError | ValueError | SightlineError):
@@ -284,16 +307,30 @@ def _message_of(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _label(prepared: Prepared, scored: Scored, region: NDArray[np.bool_]) -> str:
-    """Name a region by the mean of the text-aligned patches that it covers."""
+ANOMALY = "anomaly"
+"""The label of a region that no name fits with certainty."""
+
+
+def region_feature(scored: Scored, region: NDArray[np.bool_]) -> torch.Tensor | None:
+    """(D,) mean of the text-aligned patches that an (H, W) region covers; None if there are none."""
     if scored.patches is None:
-        return "anomaly"
+        return None
     height, width = scored.patches.shape[:2]
     weights = torch.nn.functional.adaptive_avg_pool2d(
         torch.from_numpy(region.astype(np.float32))[None, None], (height, width)
     )[0, 0].to(scored.patches)
     total = weights.sum()
     if float(total) <= 0.0:
-        return "anomaly"
-    mean = (scored.patches * weights[:, :, None]).sum(dim=(0, 1)) / total
-    return prepared.label(mean) or "anomaly"
+        return None
+    return (scored.patches * weights[:, :, None]).sum(dim=(0, 1)) / total
+
+
+def _label(prepared: Prepared, scored: Scored, region: NDArray[np.bool_]) -> str:
+    """The name of a region, if it beats the others by the margin that its recipe was calibrated to."""
+    calibration = prepared.recipe.calibration
+    if calibration is None or calibration.label_margin is None:
+        return ANOMALY
+    mean = region_feature(scored, region)
+    if mean is None or prepared.lead(mean) < calibration.label_margin:
+        return ANOMALY
+    return prepared.label(mean) or ANOMALY

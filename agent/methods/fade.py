@@ -22,7 +22,14 @@ from agent.methods.batching import (
     score_by_parameters,
 )
 from agent.methods.feature_cache import FeatureCache, content_key
-from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
+from agent.methods.language import (
+    Vocabulary,
+    Words,
+    anomaly_probability,
+    best_label,
+    label_lead,
+    logit_scale,
+)
 from agent.methods.maps import average_maps, pool_map
 from agent.methods.memory import (
     WHOLE_BANK,
@@ -153,6 +160,9 @@ class FadePrepared(PreparedRecipe):
 
     def label(self, region: torch.Tensor) -> str | None:
         return best_label(region, self.words)
+
+    def lead(self, region: torch.Tensor) -> float:
+        return label_lead(region, self.words)
 
     @property
     def mask_threshold(self) -> float:

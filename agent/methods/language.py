@@ -106,5 +106,17 @@ def best_label(region: torch.Tensor, words: Words) -> str | None:
     """
     if not words.defect_names:
         return None
+    return words.defect_names[int(_name_scores(region, words).argmax())]
+
+
+def label_lead(region: torch.Tensor, words: Words) -> float:
+    """By how much :func:`best_label` beats the next name; 0 if there is no other."""
+    if len(words.defect_names) < 2:
+        return 0.0
+    first, second = _name_scores(region, words).topk(2).values.tolist()
+    return float(first - second)
+
+
+def _name_scores(region: torch.Tensor, words: Words) -> torch.Tensor:
     centred = words.defects - words.defects.mean(dim=0, keepdim=True)
-    return words.defect_names[int((centred @ region.to(centred)).argmax())]
+    return centred @ region.to(centred)

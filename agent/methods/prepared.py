@@ -56,6 +56,10 @@ class Prepared(Protocol):
         """The named defect that fits a region's (D,) feature best."""
         ...
 
+    def lead(self, region: torch.Tensor) -> float:
+        """By how much that name beats the next one."""
+        ...
+
     @property
     def mask_threshold(self) -> float:
         """Pixels above this are defective if no calibration sets another threshold."""
@@ -86,6 +90,9 @@ class PreparedRecipe:
 
     def label(self, region: torch.Tensor) -> str | None:
         return None
+
+    def lead(self, region: torch.Tensor) -> float:
+        return 0.0
 
     @property
     def mask_threshold(self) -> float:

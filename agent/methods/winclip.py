@@ -13,7 +13,14 @@ from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
-from agent.methods.language import Vocabulary, Words, anomaly_probability, best_label, logit_scale
+from agent.methods.language import (
+    Vocabulary,
+    Words,
+    anomaly_probability,
+    best_label,
+    label_lead,
+    logit_scale,
+)
 from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
 from agent.methods.parameters import override, with_parameters
@@ -92,6 +99,9 @@ class WinClipPrepared(PreparedRecipe):
 
     def label(self, region: torch.Tensor) -> str | None:
         return best_label(region, self.words)
+
+    def lead(self, region: torch.Tensor) -> float:
+        return label_lead(region, self.words)
 
     @property
     def mask_threshold(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from agent.domain.events import Event
 from agent.domain.frame import Job
 from agent.domain.limits import FEWEST_FIRST_FRAMES
 from agent.domain.prompts import GENERIC_NOUN
+from agent.domain.recipe import Reference
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.event_log import EventLog
@@ -75,6 +76,11 @@ class OnboardingContext:
     def report(self, kind: str, message: str, sku: str | None, *, severity: str = "info") -> None:
         """Report an event about a product."""
         self.events.report(Event(kind, message, self.clock(), sku=sku, severity=severity))
+
+    def confirmed(self, references: Sequence[Reference]) -> frozenset[str]:
+        """sha256 of the references that a person called good in production. Raises StorageError."""
+        good = self.samples.called_good([reference.path for reference in references])
+        return frozenset(reference.sha256 for reference in references if reference.path in good)
 
     def noun(self, sku: str) -> str:
         """The product's name, or a generic one until somebody names it. Raises StorageError."""

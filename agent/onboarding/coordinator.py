@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +12,7 @@ from agent.domain.errors import StorageError
 from agent.domain.frame import Image, Job
 from agent.domain.names import differs_by_case, older_spellings
 from agent.domain.recipe import Recipe, Reference, template_recipe
+from agent.enrollment.confirmed_frames import confirmed_references
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.describer import Describer
 from agent.onboarding.frame_buffer import FrameBuffer
@@ -164,6 +166,25 @@ class OnboardingCoordinator:
         self.register(Job(sku))
         self._context.book.hold_reference(sku, reference)
         self._enrollment.schedule(sku)
+
+    def add_frames(self, sku: str, frame_ids: Sequence[str], camera: str | None, by: str | None) -> int:
+        """Make inspected frames of ``sku`` references, because a person called them good.
+
+        That is recorded as feedback too. They are enrolled at once, beside the pipeline, and none of them is
+        left out. Returns how many there are.
+
+        Raises:
+            RecipeError: as :func:`agent.enrollment.confirmed_frames.confirmed_references`.
+            StorageError: the database or the media folder refused; a repeated call adds nothing twice.
+        """
+        context = self._context
+        found = confirmed_references(context.book, context.samples, sku, frame_ids, camera)
+        self.register(Job(sku))
+        for inspection_id, reference in found.items():
+            context.samples.call_good(inspection_id, context.clock(), by)
+            context.book.hold_reference(sku, reference)
+        self._enrollment.schedule(sku)  # only now, so that they become references of one version
+        return len(found)
 
     def _is_undescribed(self, sku: str) -> bool:
         record = self._context.claims.record(sku)

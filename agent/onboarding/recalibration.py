@@ -10,6 +10,7 @@ from agent.calibration.feedback_weights import WeightedScores, weigh_feedback
 from agent.calibration.recalibrate import MOST_FRAMES, describe_sources, recalibrate
 from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe, Reference
+from agent.enrollment.counting import counting
 from agent.enrollment.enroll import leave_one_out
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.task_thread import TaskThread
@@ -101,6 +102,9 @@ class Recalibration:
             return kept[1]
         images = context.recipe_cache.images(active.references)
         scores, _ = leave_one_out(context.inspector, context.inspector.prepare(active, images), images)
+        good = context.confirmed(active.references)
+        confirmed = [index for index, one in enumerate(active.references) if one.sha256 in good]
+        scores = [scores[i] for i in counting(scores, confirmed, context.policy, context.selection)]
         self._scores[active.sku] = (key, scores)
         while len(self._scores) > _MOST_KEPT:
             self._scores.pop(next(iter(self._scores)))

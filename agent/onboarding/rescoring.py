@@ -11,8 +11,10 @@ from functools import partial
 from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe
 from agent.enrollment.enroll import enroll
+from agent.enrollment.selection import SelectionPolicy
 from agent.methods import find_method
 from agent.onboarding.context import OnboardingContext
+from agent.onboarding.naming import name_defects
 from agent.onboarding.task_thread import TaskThread
 
 _TASK = "recalibration"
@@ -70,7 +72,9 @@ class Rescoring:
         draft = replace(
             active, calibration=None, origin="enrollment", id=None, version=0, parent=active.version
         )
-        enrolled = enroll(context.inspector, draft, images, policy=context.policy)
+        keep = SelectionPolicy.keeping_all(context.confirmed(active.references))
+        enrolled = enroll(context.inspector, draft, images, policy=context.policy, selection=keep)
+        enrolled = name_defects(context.inspector, enrolled, images)
         calibration = enrolled.recipe.calibration
         if calibration is None:
             context.report(_TASK, _too_few(active, context.policy.minimum_samples), sku, severity="warning")

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.domain.recipe import Recipe, Reference, template_recipe
-from agent.enrollment.enroll import Enrolled, enroll
-from agent.enrollment.orientation import OrientationPolicy, describe_change, without_found_angles
+from agent.enrollment.enroll import Enrolled, describe_version, enroll
+from agent.enrollment.orientation import OrientationPolicy, without_found_angles
 from agent.enrollment.selection import SelectionPolicy
 from agent.onboarding.context import OnboardingContext
+from agent.onboarding.naming import name_defects
 
 
 class RecipeVersions:
@@ -30,7 +31,8 @@ class RecipeVersions:
         """
         draft = _as_new_version(draft)
         if draft.references:
-            return self._store(self._enrolled(draft))
+            keep = SelectionPolicy.keeping_all(self._context.confirmed(draft.references))
+            return self._store(self._enrolled(draft, keep))
         prepared = self._context.inspector.prepare(draft, ())
         recipe = self._context.book.add(draft)
         self._context.recipe_cache.put(prepared.with_recipe(recipe))
@@ -40,9 +42,9 @@ class RecipeVersions:
         """Make the next version from the references of ``sku`` that came in.
 
         References that show the same as another, or do not look like the others, are left out as the policy
-        defines, each with an event. If nothing new is left, there is no new version. How the parts lie is
-        decided again with all references, unless a person chose their angles; the version's note names what
-        changed.
+        defines, each with an event, unless a person called their frames good. If nothing new is left, there
+        is no new version. How the parts lie is decided again with all references, unless a person chose their
+        angles; the version's note names what changed.
 
         Raises as :meth:`activate_new`.
         """
@@ -57,9 +59,10 @@ class RecipeVersions:
             origin="enrollment",
             note=None,
         )
-        enrolled = self._enrolled(_as_new_version(draft), context.selection, context.orientation)
+        selection = replace(context.selection, confirmed=context.confirmed(draft.references))
+        enrolled = self._enrolled(_as_new_version(draft), selection, context.orientation)
         if set(_digests(enrolled.recipe.references)) != set(_digests(base.references)):
-            note = describe_change(base, enrolled.recipe)
+            note = describe_version(base, enrolled.recipe)
             recipe = self._store(replace(enrolled, recipe=replace(enrolled.recipe, note=note)))
             state = "calibrated" if recipe.calibration else "not calibrated yet"
             also = f"; {note}" if note else ""
@@ -76,14 +79,16 @@ class RecipeVersions:
         orientation: OrientationPolicy | None = None,
     ) -> Enrolled:
         context = self._context
-        return enroll(
+        images = context.recipe_cache.images(draft.references)
+        enrolled = enroll(
             context.inspector,
             draft,
-            context.recipe_cache.images(draft.references),
+            images,
             policy=context.policy,
             selection=selection,
             orientation=orientation,
         )
+        return name_defects(context.inspector, enrolled, images)
 
     def _store(self, enrolled: Enrolled) -> Recipe:
         recipe = self._context.book.add(enrolled.recipe)

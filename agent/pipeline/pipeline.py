@@ -173,6 +173,8 @@ class Pipeline:
             self._monitors,
             parts.counters,
         )
+        if parts.commands is not None:
+            parts.commands.confirmed_frames = parts.onboarding
         router = MessageRouter(
             ingest,
             jobs,

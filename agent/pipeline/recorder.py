@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 _QUIET = (Verdict.PASS, Verdict.SKIPPED)
 """Verdicts with too many frames to log each; the level DEBUG logs them."""
 
+_SHOWN = (Verdict.FAIL, Verdict.REVIEW)
+"""Verdicts that people look into: they get an overlay even if the method outlines nothing."""
+
 
 class Recorder:
     """Turns inspected work items into rows, files and messages."""
@@ -155,7 +158,8 @@ class Recorder:
         if result.mask is not None and bool(np.any(result.mask)):
             mask_png = self._codec.encode_mask(result.mask)
             mask_path = self._media.put(mask_png, ".png")
-            overlay = self._codec.encode_overlay(frame.image, result.mask, inspection)
+        if mask_png is not None or result.verdict in _SHOWN:
+            overlay = self._codec.encode_overlay(frame.image, result.mask, inspection, result.heat)
             overlay_path = self._media.put(overlay, ".jpg")
         media = MediaPaths(image=image, mask=mask_path, overlay=overlay_path)
         return replace(inspection, media=media), mask_png

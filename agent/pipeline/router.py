@@ -87,7 +87,10 @@ class MessageRouter:
 
     def _record_feedback(self, delivery: Delivery) -> None:
         feedback = self._parser.feedback(delivery)
-        if not self._history.record_feedback(feedback):
+        if feedback.part_id is not None:
+            if not self._history.record_part_feedback(feedback):
+                raise MessageError(f"no inspection of part {feedback.part_id!r} is known; check its part_id")
+        elif not self._history.record_feedback(feedback):
             raise MessageError(feedback.refusal(self._history.feedback_matches(feedback)))
         self._counters.add("feedback")
 

@@ -34,11 +34,14 @@ class WorkItem:
     @property
     def size(self) -> int:
         """Bytes that it keeps in memory, roughly."""
-        frame, mask = self.frame, None if self.result is None else self.result.mask
+        frame, result = self.frame, self.result
         held = len(self.delivery.payload)
         if frame is not None:
             held += frame.image.nbytes + len(frame.encoded)
-        return held + (0 if mask is None else mask.nbytes)
+        if result is not None:
+            held += 0 if result.mask is None else result.mask.nbytes
+            held += 0 if result.heat is None else result.heat.values.nbytes
+        return held
 
     def fail(self, reason: str) -> WorkItem:
         """End as ERROR, without a score."""

@@ -22,7 +22,7 @@ from agent.ports.models import (
 from agent.ports.onboarding import OnboardingClaims, OnboardingRecord, OnboardingState
 from agent.ports.recipes import RecipeBook, RecipeCodec, RecipeFile, ReferenceEntry, ReferenceImages
 from agent.ports.retention import Pruned, Retention
-from agent.ports.samples import RecordedFrame, Samples
+from agent.ports.samples import InspectedFrame, RecordedFrame, Samples
 from agent.ports.scheduling import Scheduler
 from agent.ports.sinks import OutboxMessage, PublishTicket, Sink
 from agent.ports.transport import MessageParser, Transport, UnusableTopics
@@ -39,6 +39,7 @@ __all__ = [
     "ImageCodec",
     "ImageFeatures",
     "ImageTextEncoder",
+    "InspectedFrame",
     "LanguageModel",
     "MediaStore",
     "MessageParser",

@@ -16,8 +16,8 @@ class Command:
     """One command, its arguments checked for their form."""
 
     name: str
-    """``recipe.list``, ``recipe.show``, ``recipe.activate``, ``recipe.export``, ``recipe.import`` or
-    ``recipe.commission``."""
+    """``recipe.list``, ``recipe.show``, ``recipe.activate``, ``recipe.export``, ``recipe.import``,
+    ``recipe.commission``, ``recipe.threshold`` or ``recipe.add-reference``."""
     request_id: str | None = None
     """The sender's name for it, repeated in the answer and in the event."""
     sku: str | None = None
@@ -26,6 +26,14 @@ class Command:
     """The text to import."""
     activate: bool = True
     frames: int | None = None
+    threshold: float | None = None
+    review: float | None = None
+    """Where REVIEW starts; None: the margin stays as wide in proportion."""
+    frame_ids: tuple[str, ...] = ()
+    camera: str | None = None
+    """``site/line/camera`` of the frames."""
+    by: str | None = None
+    """The person who decided."""
 
 
 class CommandError(MessageError):

@@ -73,6 +73,13 @@ class History(Protocol):
         """How many inspections the feedback matches."""
         ...
 
+    def record_part_feedback(self, feedback: Feedback) -> int:
+        """Feedback on a part: on each of its inspections. Returns on how many; 0 if none matches.
+
+        If a part id was used again, the latest part is meant.
+        """
+        ...
+
 
 class Outbox(Protocol):
     """Messages written with the history and not yet acknowledged by their receivers."""

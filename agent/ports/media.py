@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.domain.frame import Delivery, Frame, FrameIdentity, Image
-from agent.domain.inspection import Inspection
+from agent.domain.inspection import HeatMap, Inspection
 
 
 class FrameDecoder(Protocol):
@@ -32,8 +32,18 @@ class ImageCodec(Protocol):
         """(H, W) labels, 0 background and i the i-th defect, as an 8-bit PNG."""
         ...
 
-    def encode_overlay(self, image: Image, mask: NDArray[np.uint8], inspection: Inspection) -> bytes:
-        """A JPEG for people: the frame with outlines of its defects, its verdict and its score."""
+    def encode_mask_view(self, mask: NDArray[np.uint8]) -> bytes:
+        """The same for people: 255 where any defect is, 0 elsewhere."""
+        ...
+
+    def encode_overlay(
+        self,
+        image: Image,
+        mask: NDArray[np.uint8] | None,
+        inspection: Inspection,
+        heat: HeatMap | None = None,
+    ) -> bytes:
+        """A JPEG for people: the frame with outlines of its defects, its heat map, verdict, score and ids."""
         ...
 
 

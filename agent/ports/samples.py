@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Protocol
 
 
@@ -17,6 +19,26 @@ class RecordedFrame:
     """Relative to the media folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class InspectedFrame:
+    """An inspection as its frame id names it, with what people said about the part."""
+
+    inspection_id: str
+    frame_id: str
+    camera: str
+    """``site/line/camera``."""
+    sku: str | None
+    path: str | None
+    """Of its image, relative to the media folder; None if none was stored, or it was let go."""
+    truth: str | None
+    """The latest feedback, ``good`` or ``defective``; None without one."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its image, which is named by it; empty without an image."""
+        return "" if self.path is None else PurePosixPath(self.path).stem
+
+
 class Samples(Protocol):
     """Queries on the history. Every method raises StorageError."""
 
@@ -26,6 +48,25 @@ class Samples(Protocol):
         Without those that a person called defective, and without frames that failed or were skipped. Their
         files exist, and stay for an hour at least, so that they can become references.
         """
+        ...
+
+    def inspected(self, frame_id: str, camera: str | None = None) -> Sequence[InspectedFrame]:
+        """The inspections of a frame id, one a camera that uses it, sorted by camera.
+
+        ``camera``: only of this ``site/line/camera``.
+        """
+        ...
+
+    def keep(self, path: str) -> bool:
+        """Whether the image exists; it then stays for an hour at least, so that it can become a reference."""
+        ...
+
+    def call_good(self, inspection_id: str, at: datetime, by: str | None) -> None:
+        """Record that a person called the part of an inspection good, unless that is the latest word."""
+        ...
+
+    def called_good(self, paths: Sequence[str]) -> frozenset[str]:
+        """Those of some images of which people said last that they show a good part."""
         ...
 
     def judged(self, sku: str, versions: Sequence[int], most: int) -> Sequence[JudgedScore]:

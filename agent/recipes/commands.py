@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from agent.domain.errors import RecipeError
 from agent.domain.events import Event
@@ -16,11 +16,20 @@ from agent.event_log import EventLog
 from agent.ports import RecipeBook, Samples
 from agent.ports.commands import Answer, Command, CommandError, CommandParser, Replier
 from agent.recipes.import_export import RecipeTransfer
+from agent.recipes.threshold import choose_threshold
 from agent.recipes.view import listing_record, recipe_record
 from agent.telemetry import Counters
 
 MOST_LISTED = 200
 """Versions in one answer, which has to fit into a message."""
+
+
+class ConfirmedFrames(Protocol):
+    """Makes inspected frames references, because a person called them good."""
+
+    def add_frames(self, sku: str, frame_ids: Sequence[str], camera: str | None, by: str | None) -> int:
+        """Returns how many new references wait to be enrolled at once. Raises RecipeError, StorageError."""
+        ...
 
 
 class Commands:
@@ -29,6 +38,9 @@ class Commands:
     A command may be delivered twice (QoS 1). Listing and showing change nothing, activating again leaves the
     same version active, and importing again finds the version that is there.
     """
+
+    confirmed_frames: ConfirmedFrames | None = None
+    """Set by the pipeline."""
 
     def __init__(
         self,
@@ -54,6 +66,8 @@ class Commands:
             "recipe.export": self._export,
             "recipe.import": self._import,
             "recipe.commission": self._commission,
+            "recipe.threshold": self._choose_threshold,
+            "recipe.add-reference": self._add_reference,
         }
 
     def handle(self, delivery: Delivery) -> None:
@@ -149,6 +163,27 @@ class Commands:
         found = enroll_first_frames(self._book, self._samples, _sku(command), command.frames)
         return {"sku": command.sku, "frames": [frame.frame_id for frame in found]}
 
+    def _choose_threshold(self, command: Command) -> dict[str, Any]:
+        if command.threshold is None:
+            raise RecipeError("recipe.threshold needs a threshold")
+        chosen = choose_threshold(self._book, _sku(command), command.threshold, command.review, command.by)
+        recipe, calibration = chosen.recipe, chosen.recipe.calibration
+        return {
+            "sku": recipe.sku,
+            "version": recipe.version,
+            "new": chosen.new,
+            "threshold": None if calibration is None else calibration.threshold,
+            "review_below": None if calibration is None else calibration.review_below,
+            "note": recipe.note,
+        }
+
+    def _add_reference(self, command: Command) -> dict[str, Any]:
+        if not command.frame_ids or self.confirmed_frames is None:
+            raise RecipeError("recipe.add-reference needs frame_ids, and an agent that inspects")
+        sku = _sku(command)
+        count = self.confirmed_frames.add_frames(sku, command.frame_ids, command.camera, command.by)
+        return {"sku": sku, "frames": list(command.frame_ids), "references": count}
+
 
 def _sku(command: Command) -> str:
     if command.sku is None:
@@ -161,7 +196,17 @@ def _sku_of(answer: Answer) -> str | None:
     return sku if isinstance(sku, str) else None
 
 
-def _row_details(answer: Answer) -> dict[str, int | str | None]:
+def _row_details(answer: Answer) -> dict[str, int | float | str | None]:
     """The values of the result that fit into a row."""
-    kept = ("version", "before", "new", "active", "calibrated")
+    kept = (
+        "version",
+        "before",
+        "new",
+        "active",
+        "calibrated",
+        "threshold",
+        "review_below",
+        "note",
+        "references",
+    )
     return {name: value for name, value in (answer.result or {}).items() if name in kept}

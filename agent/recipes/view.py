@@ -53,6 +53,7 @@ def recipe_record(recipe: Recipe, *, active: bool, model_changed: bool = False) 
             "samples": calibration.samples,
             "false_alarm_rate": calibration.false_alarm_rate,
             "source": calibration.source,
+            "label_margin": calibration.label_margin,
         },
         "parameters": dict(recipe.parameters),
         "references": [reference.name for reference in recipe.references],

@@ -139,6 +139,7 @@ def test_the_viewer_still_reads_after_an_upgrade(house: House, agent_url: str) -
         connection.execute("ALTER TABLE inspection RENAME sent_frame_id TO unused")
         connection.execute("DROP INDEX ix_inspection_sent_frame_id")
         connection.execute("ALTER TABLE inspection DROP content_sha256")
+        connection.execute("ALTER TABLE calibration DROP label_margin")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")
     assert upgrade(agent_url) == REVISION
     with psycopg.connect(url) as connection:

@@ -55,6 +55,9 @@ class MemoryHistory:
     def feedback_matches(self, feedback: Feedback) -> int:
         return 0
 
+    def record_part_feedback(self, feedback: Feedback) -> int:
+        return 0
+
 
 class AwayHistory(SqlHistory):
     """Records no event while it is ``away``."""

@@ -134,10 +134,13 @@ def _proportion(encoded: bytes) -> float:
 
 
 def _tile(encoded: bytes, proportion: float) -> Image.Image:
-    """An image on a square tile, without the footer that an overlay has below the frame."""
+    """An image on a square tile, without what an overlay has beside and below the frame."""
     with Image.open(io.BytesIO(encoded)) as image:
-        height = min(image.height, round(image.width * proportion))
-        small = image.convert("RGB").crop((0, 0, image.width, height))
+        width = image.width
+        if round(width * proportion) > image.height:  # the heat map stands beside the frame
+            width //= 2
+        height = min(image.height, round(width * proportion))
+        small = image.convert("RGB").crop((0, 0, width, height))
     small.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
     tile = Image.new("RGB", (TILE, TILE), (238, 240, 242))
     tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))

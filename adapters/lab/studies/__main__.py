@@ -1,4 +1,4 @@
-"""The command ``python -m adapters.lab.studies calibration | prompts``: what the agent promises, measured.
+"""The command ``python -m adapters.lab.studies``: what the agent promises, measured.
 
 Nothing here is tuned to the products of the simulator that it draws: no model was trained on them, and no
 constant was chosen by them.
@@ -153,6 +153,45 @@ def prompts(
         study = Study(inspector, settings, progress)
         rows = select_on_products(study, chosen, policy, Counts(shots, good, defective))
     _give(report_of(rows, policy, shots, seed, settings), json_file, markdown_file)
+
+
+@studies.command()
+def names(
+    context: typer.Context,
+    references: Annotated[int, typer.Option(min=8, help="Good parts to enroll, of each product.")] = 12,
+    defective: Annotated[int, typer.Option(min=1, help="Defective parts, of each product.")] = 24,
+    families: Annotated[
+        list[str] | None, typer.Option("--family", metavar="F", help="Only this one; may be repeated.")
+    ] = None,
+    seed: Seed = 0,
+    size: Size = 256,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="Photographs with masks instead: mvtec ...")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the photographs.")] = None,
+    method: Method = None,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
+    config: ConfigFile = None,
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """How often the names of defects are right, and what the calibrated margin leaves of them."""
+    from adapters.lab.studies.calibration import Study
+    from adapters.lab.studies.names import Drawn, name_on_photographs, name_on_products, report_of
+    from adapters.lab.studies.report import Progress
+
+    if (dataset is None) != (root is None):
+        raise ConfigurationError("--dataset and --root belong together: how the photographs lie, and where")
+    settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
+    inspector = _inspector(context, settings)
+    with Progress() as progress:
+        study = Study(inspector, settings, progress)
+        if dataset is not None and root is not None:
+            rows = name_on_photographs(study, dataset, root, references, composition_of(context).codec())
+        else:
+            rows = name_on_products(study, Drawn(families or (), references, defective, seed, size))
+    _give(report_of(rows, references, settings), json_file, markdown_file)
 
 
 def _inspector(context: typer.Context, settings: Settings) -> Inspector:

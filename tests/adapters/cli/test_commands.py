@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 from sqlalchemy import text
@@ -193,6 +194,21 @@ def test_inspecting_with_references_finds_the_defect_and_writes_it(
     assert mask[60, 60] == 1
     assert cv2.imread("out/deep/x.overlay.jpg") is not None
     assert "FAIL" in sightline("inspect", "bad", "--references", str(good)).stdout
+
+
+def test_images_for_review_show_where_they_come_closest(sightline: CommandLine, gears: Gears) -> None:
+    folder = gears("parts [left]", 1)
+    result = sightline("inspect", str(folder), "--out", "out", "--json")
+    (found,) = json.loads(result.stdout)
+    assert (found["verdict"], len(found["defects"]) > 0) == ("REVIEW", True)
+    mask, view = (cv2.imread(found[name], cv2.IMREAD_UNCHANGED) for name in ("mask", "mask_view"))
+    assert mask is not None
+    assert view is not None
+    assert mask.max() == len(found["defects"])
+    assert np.array_equal(view, np.where(mask > 0, 255, 0))
+    overlay = cv2.imread(found["overlay"])
+    assert overlay is not None
+    assert overlay.shape[1] > 1.6 * overlay.shape[0], "the heat map stands beside the image"
 
 
 def test_an_unreadable_image_is_an_error_and_its_neighbour_is_inspected(

@@ -47,6 +47,9 @@ class BrightPrepared:
         """Not asked for here."""
         raise NotImplementedError
 
+    def lead(self, region: torch.Tensor) -> float:
+        return 0.0
+
     def label(self, region: torch.Tensor) -> str | None:
         """No names."""
         return None

@@ -8,11 +8,23 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
 from adapters.images.codec import CvImageCodec, ImageError
-from adapters.images.overlay import LARGEST_PX, SMALLEST_PX, VERDICT_COLOURS, draw_overlay
+from adapters.images.heat import heat_panel
+from adapters.images.lettering import font, legible, shortened
+from adapters.images.overlay import (
+    LARGEST_PANEL_PX,
+    LARGEST_PX,
+    SMALLEST_PX,
+    VERDICT_COLOURS,
+    draw_overlay,
+    id_line,
+)
 from agent.domain.frame import Camera, FrameIdentity
-from agent.domain.inspection import Defect, Inspection
+from agent.domain.inspection import Defect, HeatMap, Inspection
 from agent.domain.verdict import Verdict
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -91,3 +103,77 @@ def test_many_defects_and_strange_texts() -> None:
         defects=defects,
     )
     assert CODEC.encode_overlay(image, mask, odd)
+
+
+def heat(share: float = 0.5) -> HeatMap:
+    values = np.zeros((8, 8), np.float32)
+    values[4, 3] = share
+    return HeatMap(values, 0.4)
+
+
+def test_a_mask_for_people_is_black_and_white() -> None:
+    mask = np.array([[0, 1], [7, 0]], np.uint8)
+    assert CODEC.decode(CODEC.encode_mask_view(mask))[..., 0].tolist() == [[0, 255], [255, 0]]
+
+
+@pytest.mark.parametrize("size", [(128, 128), (4000, 3000), (4096, 512), (64, 900), (1, 1), (3000, 40)])
+def test_the_heat_map_stands_beside_the_frame_or_below(size: tuple[int, int]) -> None:
+    image, mask, defects = example(*size)
+    one = inspection(Verdict.REVIEW, defects, score=0.38, threshold=0.4)
+    alone, drawn = draw_overlay(image, mask, one), draw_overlay(image, mask, one, heat())
+    height, width = drawn.shape[:2]
+    assert max(height, width) <= 2 * LARGEST_PANEL_PX * 1.2
+    assert width / height > alone.shape[1] / alone.shape[0] or size[0] > size[1], "beside, unless it is wide"
+    if min(size) >= 128:
+        colour = drawn[: height - 90].astype(int)
+        reddish = (colour[..., 0] > colour[..., 2] + 60).sum()
+        assert reddish > 100, "the hottest place is red"
+    assert CODEC.encode_overlay(image, None, one, heat())
+
+
+def test_a_heat_map_is_hot_where_the_map_is_and_names_its_scale() -> None:
+    canvas = np.full((400, 400, 3), 120, np.uint8)
+    cold, hot = heat_panel(canvas, heat(0.01), 14), heat_panel(canvas, heat(0.5), 14)
+    assert (int(hot[225, 175, 0]), int(hot[225, 175, 2])) == pytest.approx((120, 45), abs=40), "red"
+    assert int(hot[225, 175, 0]) > int(hot[225, 175, 2]) + 40
+    assert np.abs(cold[225, 175].astype(int) - 120).max() < 30, "far below the threshold the frame shows"
+    assert np.abs(hot[:80].astype(int) - 120).max() < 3, "where nothing is, the frame is as it was"
+    broken = HeatMap(np.full((2, 2), np.nan, np.float32), 0.0)
+    assert heat_panel(canvas, broken, 14).shape == canvas.shape
+
+
+@pytest.mark.parametrize(
+    ("identity", "line"),
+    [
+        (FrameIdentity(Camera("s", "l", "c"), "f-1", part_id="P-7"), "frame f-1 · part P-7 · s/l/c"),
+        (FrameIdentity(Camera("s", "l", "c"), "деталь-7"), "frame detal-7 · s/l/c"),
+        (FrameIdentity(Camera("s", "l", "c"), "部品-42"), "frame {90E8}{54C1}-42 · s/l/c"),
+        (FrameIdentity(Camera("s", "l", "c"), "カメラ 1"), "frame kamera 1 · s/l/c"),
+        (FrameIdentity(Camera("s", "l", "c"), "가방🔩"), "frame gabang{1F529} · s/l/c"),
+        (FrameIdentity(Camera("s", "l", "c"), "cam [left] 1.jpg"), "frame cam [left] 1.jpg · s/l/c"),
+    ],
+)
+def test_overlays_name_frame_and_part_in_letters_that_the_font_has(
+    identity: FrameIdentity, line: str
+) -> None:
+    pen = ImageDraw.Draw(Image.new("RGB", (8, 8)))
+    found = id_line(pen, identity, font(14), 900)
+    assert " ".join(found.split()) == line
+
+
+def test_long_ids_lose_their_middle() -> None:
+    pen = ImageDraw.Draw(Image.new("RGB", (8, 8)))
+    identity = FrameIdentity(Camera("s", "l", "c"), "2026-11-29T" + "0" * 180 + "-4711", part_id="Q" * 200)
+    found = id_line(pen, identity, font(14), 500)
+    assert pen.textlength(found, font=font(14)) <= 500
+    assert found.startswith("frame 2026-11")
+    assert "4711  ·  part QQ" in found
+    assert id_line(pen, identity, font(14), 20)
+
+
+@given(st.text(max_size=400))
+def test_any_text_is_legible(text: str) -> None:
+    shown = legible(text)
+    assert all(" " <= letter <= "~" or letter.isprintable() for letter in shown)
+    assert ImageDraw.Draw(Image.new("RGB", (8, 8))).textlength(shown, font=font(14)) >= 0
+    assert len(shortened(shown, 12)) <= 12

@@ -234,3 +234,21 @@ def test_intervals_of_plain_numbers() -> None:
 def test_batches_keep_all_in_order() -> None:
     images = [np.full((1, 1, 3), value, np.uint8) for value in range(7)]
     assert [[int(one[0, 0, 0]) for one in part] for part in batches(images, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_names_that_a_method_does_not_give_are_counted_as_none(study: Studies) -> None:
+    families = ("--family", "gear", "--family", "screw", "--size", "64")
+    result = study("names", "--references", "8", "--defective", "2", *families, "--json", "n.json")
+    figures = json.loads((study.folder / "n.json").read_text())
+    assert figures["study"] == "names"
+    none = {"products": 1, "defects": 0, "best_right": 0, "with_margin": 0, "named": 0, "named_right": 0}
+    assert figures["groups"] == {"trained": none, "held out": none}
+    assert "held out: no names" in result.output
+    assert "no product family 'cog'" in study("names", "--family", "cog", code=1).stderr
+
+
+def test_names_of_photographs_need_masks(study: Studies) -> None:
+    write_category(study.folder / "data", "bolt")
+    study("names", "--references", "8", "--dataset", "mvtec", "--root", "data", "--json", "n.json")
+    assert json.loads((study.folder / "n.json").read_text())["groups"]["photographs"]["products"] == 1
+    assert "belong together" in study("names", "--dataset", "mvtec", code=1).stderr

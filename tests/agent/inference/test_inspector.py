@@ -40,6 +40,9 @@ class PlainPrepared:
     def with_recipe(self, recipe: Recipe) -> PlainPrepared:
         return replace(self, recipe=recipe)
 
+    def lead(self, region: torch.Tensor) -> float:
+        return abs(float(region[0]) - float(region[1]))
+
     def label(self, region: torch.Tensor) -> str | None:
         return "first" if float(region[0]) > float(region[1]) else None
 
@@ -133,9 +136,18 @@ def test_a_failed_part_has_a_mask_with_box_area_score_and_label() -> None:
 def test_regions_are_named_by_the_patches_that_they_cover() -> None:
     image = drawn(0.9, spot=(0, 8, 24, 16))
     image[40:56, 72:96, 1] = 200
-    result = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
+    named = prepared(replace(CALIBRATION, label_margin=0.5))
+    result = Inspector(BrightestPixel()).inspect([image], [named])[0]
     assert [(d.index, d.label) for d in result.defects] == [(1, "first"), (2, "anomaly")]
     assert sorted(np.unique(result.mask if result.mask is not None else [])) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("margin", [None, 1.5])
+def test_a_name_that_does_not_lead_by_the_calibrated_margin_is_not_given(margin: float | None) -> None:
+    image = drawn(0.9, spot=(0, 8, 24, 16))
+    held_back = prepared(replace(CALIBRATION, label_margin=margin))
+    result = Inspector(BrightestPixel()).inspect([image], [held_back])[0]
+    assert [defect.label for defect in result.defects] == ["anomaly"]
 
 
 def test_a_good_part_has_no_mask_even_where_its_map_is_bright() -> None:
@@ -162,13 +174,39 @@ def test_a_speck_alone_is_outlined_on_a_failed_part() -> None:
     assert len(result.defects) == 1
 
 
-def test_a_part_for_review_is_outlined_only_where_the_map_says_so() -> None:
+def test_a_part_for_review_is_outlined_where_the_map_says_so() -> None:
     plain, spotted = Inspector(BrightestPixel()).inspect(
         [drawn(0.45), drawn(0.45, spot=(8, 8, 32, 32))], [prepared(), prepared()]
     )
     assert (plain.verdict, plain.mask, plain.defects) == (Verdict.REVIEW, None, ())
     assert spotted.verdict is Verdict.REVIEW
     assert len(spotted.defects) == 1
+
+
+def test_a_part_for_review_is_outlined_where_it_comes_closest() -> None:
+    image = drawn(0.45)
+    image[16:32, 60:84, 1] = 100  # 0.39, below the threshold of 0.5; elsewhere it is 0
+    for calibration in (CALIBRATION, None):
+        result = Inspector(BrightestPixel()).inspect([image], [prepared(calibration)])[0]
+        assert result.verdict is Verdict.REVIEW
+        assert result.mask is not None
+        (closest,) = result.defects
+        x, y, width, height = closest.bbox
+        assert 54 <= x < x + width <= 90
+        assert 12 <= y < y + height <= 36
+        assert closest.score < 0.5
+        assert result.heat is not None
+        assert result.heat.threshold == (0.7 if calibration is None else 0.5)
+        assert float(result.heat.values.max()) == pytest.approx(closest.score, abs=0.05)
+
+
+def test_heat_maps_of_large_frames_are_reduced() -> None:
+    image = np.zeros((2400, 3200, 3), np.uint8)
+    image[0, 0, 0], image[800:1200, 800:1600, 1] = 90, 255
+    result = Inspector(BrightestPixel()).inspect([image], [prepared()])[0]
+    assert result.heat is not None
+    assert result.heat.values.shape == (480, 640)
+    assert np.unravel_index(int(result.heat.values.argmax()), (480, 640))[0] in range(140, 260)
 
 
 def test_the_map_threshold_is_the_calibrations_or_the_methods() -> None:

@@ -53,6 +53,9 @@ class WordPrepared:
     def with_recipe(self, recipe: Recipe) -> WordPrepared:
         return replace(self, recipe=recipe)
 
+    def lead(self, region: torch.Tensor) -> float:
+        return 0.0
+
     def label(self, region: torch.Tensor) -> str | None:
         return None
 

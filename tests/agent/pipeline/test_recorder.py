@@ -16,7 +16,7 @@ from adapters.mqtt.topics import Topics
 from agent.domain.camera_rules import CameraRulebook, CameraRules
 from agent.domain.errors import StorageError
 from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, content_digest
-from agent.domain.inspection import Defect
+from agent.domain.inspection import Defect, HeatMap
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import InspectionResult
 from agent.pipeline.in_flight import InFlight
@@ -99,6 +99,26 @@ def test_a_failed_frame_has_mask_overlay_defects_and_alert(rooms: Rooms) -> None
     assert rooms.codec.decode(rooms.media.get(row["overlay_path"])).shape[2] == 3
     assert [(d["label"], d["area_px"]) for d in rooms.rows("defect")] == [("stain", 256)]
     assert sorted(m.message.kind for m in rooms.outbox.pending(9)) == ["alert", "mask", "verdict"]
+
+
+def test_a_frame_for_review_shows_why_as_a_failed_one_does(rooms: Rooms) -> None:
+    bench = Bench(rooms)
+    heat = HeatMap(np.linspace(0.0, 0.3, 64, dtype=np.float32).reshape(8, 8), 0.4)
+    closest = replace(failed(), verdict=Verdict.REVIEW, heat=heat)
+    work, _sent = bench.work(1, closest)
+    bare, _sent = bench.work(2, InspectionResult(Verdict.REVIEW, "no map", 0.3))
+    bench.recorder.record([work, bare])
+    first, second = rooms.rows("inspection")
+    assert (first["verdict"], second["verdict"]) == ("REVIEW", "REVIEW")
+    mask = rooms.codec.decode(rooms.media.get(first["mask_path"]))
+    assert mask.max() == 1
+    with_heat = rooms.codec.decode(rooms.media.get(first["overlay_path"]))
+    alone = rooms.codec.decode(rooms.media.get(second["overlay_path"]))
+    assert with_heat.shape[1] > 1.9 * alone.shape[1], "the heat map stands beside the frame"
+    assert second["mask_path"] is None, "the method has no map"
+    messages = [json.loads(m.message.payload) for m in rooms.outbox.pending(9) if m.message.kind == "verdict"]
+    assert [one["media"]["overlay"] for one in messages] == [first["overlay_path"], second["overlay_path"]]
+    assert sorted(m.message.kind for m in rooms.outbox.pending(9)) == ["mask", "verdict", "verdict"]
 
 
 def test_an_unreadable_frame_is_a_row_without_image(rooms: Rooms) -> None:

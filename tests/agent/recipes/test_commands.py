@@ -248,3 +248,46 @@ def inspected(inspection_id: str, second: int, path: str) -> Entry:
     return Entry(
         Inspection(inspection_id, identity, "bolt", Verdict.PASS, "below", at, at, score=0.1, media=media)
     )
+
+
+def test_a_threshold_is_chosen_once_however_often_it_is_asked_for(client: Client) -> None:
+    client.ask("recipe.activate", sku="bolt", version=1)
+    for new in (True, False):
+        answer = client.ask("recipe.threshold", sku="bolt", threshold=0.3, review=0.25, by="Ada")
+        assert answer["ok"], answer
+        result = answer["result"]
+        assert (result["version"], result["new"]) == (3, new)
+        assert (result["threshold"], result["review_below"]) == (0.3, 0.25)
+    recipe = client.rooms.book.active("bolt")
+    assert recipe is not None
+    assert (recipe.version, recipe.origin, recipe.parent) == (3, "person", 1)
+    assert recipe.note == result["note"]
+    assert "threshold set by Ada from 0.5" in json.loads(client.rooms.rows("event")[-1]["details"])["note"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"threshold": 0.2, "review": 0.3}, "REVIEW from 0.3 on is above the threshold 0.2"),
+        ({"threshold": 40}, "no score of this product comes near that"),
+        ({"threshold": -0.1}, "is a score above 0, not -0.1"),
+        ({"threshold": "0.3"}, "threshold: Input should be a valid number"),
+        ({"threshold": True}, "threshold: Input should be a valid number"),
+        ({}, "threshold: Field required"),
+    ],
+)
+def test_thresholds_that_are_refused(client: Client, arguments: dict[str, Any], sentence: str) -> None:
+    client.ask("recipe.activate", sku="bolt", version=1)
+    answer = client.ask("recipe.threshold", sku="bolt", **arguments)
+    assert not answer["ok"]
+    assert sentence in answer["error"]
+    assert client.rooms.book.active_version("bolt") == 1
+
+
+def test_a_recipe_without_a_threshold_and_frames_without_an_agent_are_refused(client: Client) -> None:
+    assert (
+        "has no threshold that could be changed"
+        in client.ask("recipe.threshold", sku="bolt", threshold=1)["error"]
+    )
+    for frame_ids in ([], ["f-1"]):
+        assert not client.ask("recipe.add-reference", sku="bolt", frame_ids=frame_ids)["ok"]
