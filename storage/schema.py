@@ -144,6 +144,16 @@ onboarding = Table(
     ),
 )
 
+commission = Table(
+    "commission",
+    metadata,
+    # No foreign key: a person may say it before the first part has come.
+    Column("sku", Name(SKU_BYTES), primary_key=True),
+    Column("frames", Integer, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    CheckConstraint("frames >= 1", name="frames"),
+)
+
 MEDIA = ("image_path", "mask_path", "overlay_path")
 """The columns of an inspection that name a file."""
 
@@ -286,4 +296,12 @@ event = Table(
     Column("agent_version", CleanText, nullable=False),
     CheckConstraint("severity IN ('info', 'warning', 'error')", name="severity"),
     Index(None, "occurred_at"),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    # One row, made with the database: agents compare it to know whether they share a history.
+    Column("history", String(32), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
 )

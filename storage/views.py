@@ -1,4 +1,4 @@
-"""The four views that people query, the same columns on SQLite and PostgreSQL.
+"""The views that people query, the same columns on SQLite and PostgreSQL.
 
 They are dropped before the migrations of an upgrade and created after them. So a revision may alter any
 table below them, and their text stands in one place. A change to a view alone needs a revision too, an
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Integer, Text, column, table
+from sqlalchemy import Connection, Double, Integer, Text, column, table
 
 from storage import schema
 from storage.column_types import UtcDateTime
@@ -30,6 +30,7 @@ SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.sent_frame_id, i
        f.truth, f.given_by AS truth_by, f.note AS truth_note, f.given_at AS truth_at,
        i.captured_at, i.received_at, i.inspected_at,
        i.queue_ms, i.decode_ms, i.infer_ms, i.record_ms,
+       i.queue_ms + i.decode_ms + i.infer_ms + i.record_ms AS total_ms,
        i.width, i.height, i.image_path, i.mask_path, i.overlay_path,
        i.agent_id, i.agent_version
 FROM inspection i
@@ -51,7 +52,7 @@ GROUP BY {hour}, site, line, camera, sku, shadow
 """
 
 _QUALITY = """
-SELECT i.sku, i.recipe_version,
+SELECT {day} AS day, i.site, i.line, i.sku, i.recipe_version,
        COUNT(*) AS inspections,
        COUNT(*) FILTER (WHERE i.verdict = 'PASS') AS passed,
        COUNT(*) FILTER (WHERE i.verdict = 'FAIL') AS failed,
@@ -69,26 +70,46 @@ SELECT i.sku, i.recipe_version,
          / NULLIF(COUNT(*) FILTER (WHERE f.truth = 'defective'), 0) AS escape_rate
 FROM inspection i
 LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
-GROUP BY i.sku, i.recipe_version
+GROUP BY {day}, i.site, i.line, i.sku, i.recipe_version
 """
 
 _PARETO = """
-SELECT sku, label, defects, inspections, rank,
+SELECT day, site, line, sku, label, defects, inspections, rank,
        CAST(defects AS DOUBLE PRECISION) / SUM(defects) OVER whole AS share,
        CAST(SUM(defects) OVER so_far AS DOUBLE PRECISION) / SUM(defects) OVER whole AS cumulative_share
 FROM (
-    SELECT i.sku, d.label,
+    SELECT {day} AS day, i.site, i.line, i.sku, d.label,
            COUNT(*) AS defects,
            COUNT(DISTINCT d.inspection_id) AS inspections,
-           ROW_NUMBER() OVER (PARTITION BY i.sku ORDER BY COUNT(*) DESC, d.label) AS rank
+           ROW_NUMBER() OVER (
+               PARTITION BY {day}, i.site, i.line, i.sku ORDER BY COUNT(*) DESC, d.label
+           ) AS rank
     FROM defect d
     JOIN inspection i ON i.inspection_id = d.inspection_id
     LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
     WHERE f.truth = 'defective' OR (f.truth IS NULL AND i.verdict = 'FAIL')
-    GROUP BY i.sku, d.label
+    GROUP BY {day}, i.site, i.line, i.sku, d.label
 ) counted
-WINDOW whole AS (PARTITION BY sku),
-       so_far AS (PARTITION BY sku ORDER BY rank ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+WINDOW whole AS (PARTITION BY day, site, line, sku),
+       so_far AS (
+           PARTITION BY day, site, line, sku ORDER BY rank ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+       )
+"""
+
+_DEFECTS = """
+SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.part_id, i.sku, i.recipe_version,
+       i.verdict, i.shadow, f.truth, i.received_at,
+       d.defect_index, d.label, d.score,
+       d.bbox_x, d.bbox_y, d.bbox_width, d.bbox_height, d.area_px, d.area_fraction,
+       i.width AS image_width, i.height AS image_height, i.image_path, i.mask_path, i.overlay_path
+FROM defect d
+JOIN inspection i ON i.inspection_id = d.inspection_id
+LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
+"""
+
+_EVENTS = """
+SELECT id AS event_id, occurred_at, kind, severity, message, camera, sku, details, agent_id, agent_version
+FROM event
 """
 
 VIEWS = {
@@ -96,6 +117,8 @@ VIEWS = {
     "hourly_yield": _YIELD,
     "sku_quality": _QUALITY,
     "defect_pareto": _PARETO,
+    "defects": _DEFECTS,
+    "events": _EVENTS,
 }
 
 HISTORY = table(
@@ -111,12 +134,14 @@ HISTORY = table(
     column("truth_by", Text),
     column("truth_note", Text),
     column("truth_at", UtcDateTime),
+    column("total_ms", Double),
 )
 """The view with the types of its columns, for queries in Python."""
 
 _DIALECTS = {
     "sqlite": {
         "hour": "strftime('%Y-%m-%dT%H:00:00Z', received_at)",
+        "day": "substr(i.received_at, 1, 10)",  # times are stored as UTC: UtcDateTime
         "labels": (
             "(SELECT group_concat(o.label, ', ') FROM (SELECT d.label FROM defect d"
             " WHERE d.inspection_id = i.inspection_id ORDER BY d.defect_index) o)"
@@ -124,6 +149,7 @@ _DIALECTS = {
     },
     "postgresql": {
         "hour": "date_trunc('hour', received_at, 'UTC')",
+        "day": "CAST(i.received_at AT TIME ZONE 'UTC' AS DATE)",
         "labels": (
             "(SELECT string_agg(d.label, ', ' ORDER BY d.defect_index) FROM defect d"
             " WHERE d.inspection_id = i.inspection_id)"
@@ -138,7 +164,7 @@ def view_sql(name: str, dialect: str) -> str:
 
 
 def create_views(connection: Connection, readers: Sequence[tuple[str, str]] = ()) -> None:
-    """Create all views in the caller's transaction, and give ``readers`` their earlier rights."""
+    """Create all views in the caller's transaction, and give ``readers`` their rights."""
     for name in VIEWS:
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {view_sql(name, connection.dialect.name)}")
     quote = connection.dialect.identifier_preparer.quote_identifier
@@ -148,22 +174,33 @@ def create_views(connection: Connection, readers: Sequence[tuple[str, str]] = ()
 
 
 def readers_of_views(connection: Connection) -> list[tuple[str, str]]:
-    """View and role of each right to read that was granted on PostgreSQL; an empty role is PUBLIC.
+    """View and role of each right to read after an upgrade, on PostgreSQL; an empty role is PUBLIC.
 
-    Dropping a view removes these rights, so they are read before.
+    Dropping a view removes the rights on it, so they are read before. Who may read every view that is there
+    may read those that the upgrade adds.
     """
     if connection.dialect.name == "sqlite":
         return []
     query = """
-        SELECT c.relname, COALESCE(r.rolname, '')
+        SELECT c.relname, COALESCE(r.rolname, ''), a.grantee
         FROM pg_class c
-        CROSS JOIN LATERAL aclexplode(c.relacl) a
+        LEFT JOIN LATERAL aclexplode(c.relacl) a ON a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
         LEFT JOIN pg_roles r ON r.oid = a.grantee
         WHERE c.relkind = 'v' AND c.relnamespace = current_schema()::regnamespace
-          AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
         ORDER BY 1, 2
     """
-    return [(view, role) for view, role in connection.exec_driver_sql(query)]
+    there: set[str] = set()
+    granted: dict[str, set[str]] = {}
+    for view, role, grantee in connection.exec_driver_sql(query):
+        if view in VIEWS:
+            there.add(view)
+            if grantee is not None:
+                granted.setdefault(role, set()).add(view)
+    return [
+        (view, role)
+        for role, views in granted.items()
+        for view in (VIEWS if views == there else sorted(views))
+    ]
 
 
 def drop_views(connection: Connection) -> None:

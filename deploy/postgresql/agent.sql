@@ -2,6 +2,10 @@
 -- Run once as an administrator, in the database of the history:
 --   psql --dbname=sightline --file=deploy/postgresql/agent.sql
 --   psql --dbname=sightline --command='\password sightline_agent'
+-- It may be run again. It stops at its first error, and then nothing of it has happened.
+
+\set ON_ERROR_STOP on
+BEGIN;
 
 DO $$
 BEGIN
@@ -19,3 +23,5 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
 -- Tables are made in the schema of the role's own name ("$user" comes first in search_path).
 CREATE SCHEMA IF NOT EXISTS sightline_agent AUTHORIZATION sightline_agent;
+
+COMMIT;

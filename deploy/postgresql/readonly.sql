@@ -1,14 +1,20 @@
--- A role for dashboards and people: it reads the four views, and nothing else.
+-- A role for dashboards and people: it reads the six views, and nothing else.
 -- Run as an administrator or as the owner of the views, after the agent has made them:
 --   psql --dbname=sightline --file=deploy/postgresql/readonly.sql
 --   psql --dbname=sightline --command='\password sightline_viewer'
--- An upgrade makes the views anew and gives the same rights on them again.
+-- An upgrade makes the views anew and gives the same rights on them again; who could read all of them reads new
+-- ones, too. The script may be run again. It stops at its first error, and then nothing of it has happened.
+
+\set ON_ERROR_STOP on
+BEGIN;
 
 DO $$
 DECLARE
     place text;
     name text;
-    seen text[] := ARRAY['inspection_history', 'hourly_yield', 'sku_quality', 'defect_pareto'];
+    seen text[] := ARRAY[
+        'inspection_history', 'hourly_yield', 'sku_quality', 'defect_pareto', 'defects', 'events'
+    ];
 BEGIN
     SELECT schemaname INTO STRICT place FROM pg_views WHERE viewname = 'inspection_history';
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sightline_viewer') THEN
@@ -40,3 +46,5 @@ ALTER ROLE sightline_viewer SET default_transaction_read_only = on;
 ALTER ROLE sightline_viewer SET statement_timeout = '60s';
 ALTER ROLE sightline_viewer SET idle_in_transaction_session_timeout = '60s';
 ALTER ROLE sightline_viewer CONNECTION LIMIT 10;
+
+COMMIT;

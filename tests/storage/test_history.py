@@ -85,6 +85,7 @@ def test_every_field_of_an_inspection_stands_in_its_row(
         "decode_ms": 2.5,
         "infer_ms": 3.5,
         "record_ms": 4.5,
+        "total_ms": 12.0,
         "image_path": "aa/bb/i.jpg",
         "mask_path": "aa/bb/m.png",
         "overlay_path": "aa/bb/o.jpg",

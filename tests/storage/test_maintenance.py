@@ -19,6 +19,7 @@ from tests.storage.examples import REVISION, entry
 TABLES = {
     *("sku", "recipe", "prompt_set", "reference", "calibration"),
     *("inspection", "defect", "feedback", "outbox", "event", "onboarding"),
+    *("identity", "commission"),
 }
 
 
@@ -102,9 +103,9 @@ def test_check_names_what_is_missing(empty_url: str) -> None:
     upgrade(empty_url)
     with Database(empty_url) as database, database.write() as connection:
         connection.execute(text("DROP VIEW defect_pareto"))
-        connection.execute(text("DROP TABLE event"))
+        connection.execute(text("DROP TABLE outbox"))
     assert check(empty_url) == [
-        f"the schema lacks {name}; restore a backup" for name in ("defect_pareto", "event")
+        f"the schema lacks {name}; restore a backup" for name in ("defect_pareto", "outbox")
     ]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -17,21 +20,39 @@ from tests.fixtures.postgresql import PostgresqlServer
 from tests.storage.examples import REVISION, entry
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "postgresql"
+OLD = Path(__file__).parent / "old" / "r0003.postgresql.sql"
+OLD_VIEWS = ("inspection_history", "hourly_yield", "sku_quality", "defect_pareto")
+PSQL = shutil.which("psql")
 TABLES = ["inspection", "defect", "feedback", "outbox", "event", "recipe", "reference", "sku"]
 
 
 class House:
     """A database of a test's own with both roles, each with a password."""
 
-    def __init__(self, administrator: str) -> None:
+    def __init__(self, administrator: str, folder: Path) -> None:
         self.administrator = administrator
+        self.folder = folder
         self._passwords = {role: secrets.token_hex(8) for role in ("sightline_agent", "sightline_viewer")}
         self.run("agent.sql")
-        self._let_in("sightline_agent")
+        self.let_in("sightline_agent")
 
-    def run(self, script: str) -> None:
-        with psycopg.connect(self.administrator, autocommit=True) as connection:
-            connection.execute((DEPLOY / script).read_text())
+    def run(self, script: str, views: Sequence[str] | None = None) -> None:
+        """Run a script with psql. ``views``: those that its older version granted."""
+        file, text = self.folder / script, (DEPLOY / script).read_text()
+        if views is not None:
+            text = re.sub(r"ARRAY\[[^\]]*\]", f"ARRAY{list(views)}", text)
+        file.write_text(text)
+        done = self.psql(file)
+        assert done.returncode == 0, done.stderr
+
+    def psql(self, script: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a script as the documentation says."""
+        command = [str(PSQL), self.administrator, f"--file={DEPLOY / script}"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def has_role(self, role: str) -> bool:
+        with psycopg.connect(self.administrator) as connection:
+            return bool(connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchall())
 
     def as_role(self, role: str) -> str:
         """The URL with which a role connects."""
@@ -41,10 +62,10 @@ class House:
 
     def open_to_viewers(self) -> str:
         self.run("readonly.sql")
-        self._let_in("sightline_viewer")
+        self.let_in("sightline_viewer")
         return self.as_role("sightline_viewer")
 
-    def _let_in(self, role: str) -> None:
+    def let_in(self, role: str) -> None:
         with psycopg.connect(self.administrator, autocommit=True) as connection:
             statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
             password = sql.Literal(self._passwords[role])
@@ -52,8 +73,10 @@ class House:
 
 
 @pytest.fixture
-def house(postgresql_url: str, postgresql_server: PostgresqlServer) -> Iterator[House]:
-    house = House(postgresql_url)
+def house(postgresql_url: str, postgresql_server: PostgresqlServer, tmp_path: Path) -> Iterator[House]:
+    if PSQL is None:
+        pytest.skip("psql is not installed")
+    house = House(postgresql_url, tmp_path)
     yield house
     postgresql_server.drop(urlsplit(postgresql_url).path.lstrip("/"))
     with psycopg.connect(postgresql_server.url("postgres"), autocommit=True) as connection:
@@ -128,28 +151,48 @@ def test_the_viewer_reads_the_views_and_nothing_else(house: House, agent_url: st
         assert refused(url, statement), statement
 
 
-def test_the_viewer_still_reads_after_an_upgrade(house: House, agent_url: str) -> None:
-    url = house.open_to_viewers()
-    with psycopg.connect(agent_url) as connection:  # as the views of an older version, a revision behind
-        connection.execute("ALTER TABLE outbox DROP sink")  # and with it its index
-        connection.execute("ALTER TABLE outbox RENAME destination TO topic")
-        connection.execute("CREATE INDEX ix_outbox_pending ON outbox (id) WHERE sent_at IS NULL")
-        connection.execute("ALTER TABLE recipe RENAME prompt_selection TO audition")
-        # Renamed: the views of this version depend on it, so it cannot be dropped.
-        connection.execute("ALTER TABLE inspection RENAME sent_frame_id TO unused")
-        connection.execute("DROP INDEX ix_inspection_sent_frame_id")
-        connection.execute("ALTER TABLE inspection DROP content_sha256")
-        connection.execute("ALTER TABLE calibration DROP label_margin")
-        connection.execute("UPDATE alembic_version SET version_num = '0003'")
+@pytest.mark.parametrize("revoked", ["", "hourly_yield"])
+def test_the_viewer_still_reads_after_an_upgrade(house: House, revoked: str) -> None:
+    """Who could read every view reads those that are new, too; who could not gets no more than before."""
+    agent_url, views = house.as_role("sightline_agent"), list(OLD_VIEWS)
+    with psycopg.connect(agent_url) as connection:
+        connection.execute(OLD.read_text().replace("public.", "sightline_agent."))
+    house.run("readonly.sql", views=OLD_VIEWS)
+    house.let_in("sightline_viewer")
+    if revoked:
+        views.remove(revoked)
+        with psycopg.connect(agent_url) as connection:
+            connection.execute(f"REVOKE SELECT ON {revoked} FROM sightline_viewer")  # noqa: S608 - our own names
     assert upgrade(agent_url) == REVISION
+    url = house.as_role("sightline_viewer")
     with psycopg.connect(url) as connection:
-        assert connection.execute("SELECT sequence FROM inspection_history").fetchall() == [(None,)]
-    assert refused(url, "SELECT * FROM sightline_agent.inspection")
+        for view in views if revoked else VIEWS:
+            connection.execute(f"SELECT * FROM {view}")  # noqa: S608 - our own names
+    for name in ("inspection", *(set(VIEWS) - set(views) if revoked else ())):
+        assert refused(url, f"SELECT * FROM sightline_agent.{name}")  # noqa: S608 - our own names
 
 
-def test_without_views_the_script_says_what_is_missing(house: House) -> None:
-    with pytest.raises(errors.RaiseException, match="start the agent, or run sightline db upgrade"):
-        house.run("readonly.sql")
+def test_the_script_stops_at_its_first_error_and_changes_nothing(house: House) -> None:
+    """As people run it, with psql: the statements after a failed one must not run."""
+    done = house.psql("readonly.sql")
+    assert done.returncode != 0
+    assert "start the agent, or run sightline db upgrade" in done.stderr
+    assert done.stderr.count("ERROR") == 1, "the first error is the only one"
+    assert not house.has_role("sightline_viewer")
+
+
+def test_every_statement_of_the_script_is_undone_if_a_later_one_fails(
+    house: House, agent_url: str, tmp_path: Path
+) -> None:
+    text = (DEPLOY / "readonly.sql").read_text()
+    broken = tmp_path / "readonly.sql"
+    broken.write_text(text.replace("SET statement_timeout = '60s'", "SET no_such_setting = '60s'"))
+    done = house.psql(broken)
+    assert done.returncode != 0
+    assert done.stderr.count("ERROR") == 1
+    assert not house.has_role("sightline_viewer")
+    assert house.psql("readonly.sql").returncode == 0
+    assert house.has_role("sightline_viewer")
 
 
 def test_the_scripts_may_be_run_again(house: House, agent_url: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +13,9 @@ import pytest
 from sqlalchemy import text
 
 import storage
+from agent.domain.events import Event
 from agent.domain.frame import Camera
-from agent.domain.inspection import Feedback, RecipeStamp
+from agent.domain.inspection import Feedback, RecipeStamp, Timings
 from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlRecipeBook
@@ -62,6 +65,9 @@ def a_shift(history: SqlHistory, book: SqlRecipeBook) -> None:
         inspected("k", REVIEW, sku="nut", camera=Camera("factory", "line-2", "cam-b")),
     ]
     history.record([Entry(inspection) for inspection in inspections])
+    history.record_event(
+        Event("gap", "3 frames are missing", NOON, camera="factory/line-1/cam-a", severity="warning")
+    )
     feedback = [
         ("b", "good", 0),
         ("b", "defective", 5),  # an escape: the later word wins
@@ -140,23 +146,106 @@ def test_inspection_history(database: Database) -> None:
     assert (found["c"]["recipe_version"], found["c"]["calibration_samples"]) == (1, 16)
 
 
+def test_quality_and_pareto_are_by_day_and_line_and_sum_up_to_the_whole(
+    database: Database, history: SqlHistory
+) -> None:
+    """A day ends at midnight UTC, whatever the zone of the session; both lines count apart."""
+    other = Camera("factory", "line-2", "cam-b")
+    scratch, dent = defect(1, "scratch"), defect(2, "dent")
+    history.record(
+        [
+            Entry(inspected("a", FAIL, minutes=719.9, defects=(scratch, dent))),  # 23:59:54
+            Entry(inspected("b", FAIL, minutes=720, defects=(dent,))),
+            Entry(inspected("c", FAIL, minutes=721, camera=other, defects=(dent,))),
+            Entry(inspected("d", PASS, minutes=722, camera=other)),
+        ]
+    )
+    assert history.record_feedback(
+        Feedback("defective", NOON + timedelta(days=1), frame_id="d", camera=str(other))
+    )
+    found = rows(database, "SELECT * FROM defect_pareto ORDER BY day, line, rank")
+    assert [(str(r["day"]), r["line"], r["label"], r["defects"], r["share"]) for r in found] == [
+        ("2026-11-20", "line-1", "dent", 1, 0.5),
+        ("2026-11-20", "line-1", "scratch", 1, 0.5),
+        ("2026-11-21", "line-1", "dent", 1, 1.0),
+        ("2026-11-21", "line-2", "dent", 1, 1.0),
+    ]
+    quality = rows(database, "SELECT * FROM sku_quality WHERE day >= '2026-11-21' ORDER BY day, line")
+    assert [(str(r["day"]), r["line"], r["inspections"], r["escape_rate"]) for r in quality] == [
+        ("2026-11-21", "line-1", 1, None),
+        ("2026-11-21", "line-2", 2, 1.0),
+    ]
+    whole = {name: query for query in QUERIES for name in VIEWS if f"FROM {name}\nGROUP BY sku" in query}
+    (row,) = rows(database, whole["sku_quality"])
+    assert (row["inspections"], row["truth_defective"], row["escapes"]) == (4, 1, 1)
+    pareto = rows(database, whole["defect_pareto"])
+    assert [(r["label"], r["defects"], r["rank"], float(r["share"])) for r in pareto] == [
+        ("dent", 3, 1, 0.75),
+        ("scratch", 1, 2, 0.25),
+    ]
+
+
+def test_percentiles_are_those_of_the_server(database: Database, history: SqlHistory) -> None:
+    times = random.Random(7).sample(range(1000), 137)
+    history.record(
+        [
+            Entry(inspected(f"f-{ms}", timings=Timings(ms / 2, ms / 4, ms / 4), minutes=ms / 100))
+            for ms in times
+        ]
+    )
+    (query,) = (one for one in QUERIES if "CUME_DIST" in one)
+    (row,) = rows(database, query)
+    levels = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+    expected = {name: sorted(times)[math.ceil(level * len(times)) - 1] for name, level in levels.items()}
+    assert {name: row[name] for name in levels} == expected
+    if not database.is_sqlite:
+        for name, level in levels.items():
+            server = f"PERCENTILE_DISC({level}) WITHIN GROUP (ORDER BY total_ms) AS p FROM inspection_history"
+            assert rows(database, f"SELECT {server}") == [{"p": row[name]}]
+
+
+@pytest.mark.usefixtures("a_shift")
+def test_defects_and_events(database: Database) -> None:
+    found = rows(database, "SELECT * FROM defects WHERE frame_id = 'c' ORDER BY defect_index")
+    assert [(r["defect_index"], r["label"], r["verdict"], r["recipe_version"]) for r in found] == [
+        (1, "scratch", "FAIL", 1),
+        (2, "dent", "FAIL", 1),
+    ]
+    box = ("bbox_x", "bbox_y", "bbox_width", "bbox_height", "area_px", "area_fraction")
+    assert [found[0][name] for name in box] == [10, 20, 30, 40, 900, 0.0125]
+    truths = rows(database, "SELECT frame_id, truth FROM defects WHERE truth IS NOT NULL ORDER BY frame_id")
+    assert [(r["frame_id"], r["truth"]) for r in truths] == [
+        ("e", "good"),
+        ("f", "defective"),
+        ("g", "defective"),
+    ]
+    (event,) = rows(database, "SELECT * FROM events")
+    assert (event["kind"], event["severity"], event["agent_id"]) == ("gap", "warning", "cell-7")
+    assert moment(event["occurred_at"]) == NOON
+
+
 def test_views_of_an_empty_history_are_empty(database: Database) -> None:
-    assert [rows(database, f"SELECT * FROM {name}") for name in VIEWS] == [[]] * 4  # noqa: S608
+    assert [rows(database, f"SELECT * FROM {name}") for name in VIEWS] == [[]] * 6  # noqa: S608
 
 
 HISTORY_COLUMNS = """
     inspection_id site line camera frame_id sent_frame_id part_id sequence sku verdict reason score threshold
     threshold_source calibration_samples calibrated shadow late recipe_id recipe_version method
     prompt_source shots model_digest defects defect_labels truth truth_by truth_note truth_at
-    captured_at received_at inspected_at queue_ms decode_ms infer_ms record_ms width height
+    captured_at received_at inspected_at queue_ms decode_ms infer_ms record_ms total_ms width height
     image_path mask_path overlay_path agent_id agent_version
 """
 COLUMNS = {
     "inspection_history": HISTORY_COLUMNS,
     "hourly_yield": "hour site line camera sku shadow inspections passed failed review errors skipped yield",
-    "sku_quality": "sku recipe_version inspections passed failed review errors skipped"
+    "sku_quality": "day site line sku recipe_version inspections passed failed review errors skipped"
     " feedback truth_good truth_defective false_alarms escapes false_alarm_rate escape_rate",
-    "defect_pareto": "sku label defects inspections rank share cumulative_share",
+    "defect_pareto": "day site line sku label defects inspections rank share cumulative_share",
+    "defects": "inspection_id site line camera frame_id part_id sku recipe_version"
+    " verdict shadow truth received_at defect_index label score"
+    " bbox_x bbox_y bbox_width bbox_height area_px area_fraction"
+    " image_width image_height image_path mask_path overlay_path",
+    "events": "event_id occurred_at kind severity message camera sku details agent_id agent_version",
 }
 
 

@@ -11,6 +11,7 @@ from agent.domain.errors import DiskFullError
 from config import Settings, load
 from storage import LocalDisks
 from tests.fixtures.small_disk import small_disk
+from tests.storage.examples import REVISION
 from tests.support.factory import fill_disk
 
 __all__ = ["small_disk"]
@@ -32,7 +33,7 @@ def test_an_agent_that_died_on_a_full_disk_starts_again_without_a_person(
     disks = LocalDisks(settings.media.path, None, settings.media.ballast)
     assert disks.take_ballast()
     fill_disk(small_disk / "of others")
-    assert tools.prepare() == "0006"
+    assert tools.prepare() == REVISION
     assert disks.ballast > 0, "its ballast made room for a start; the watch takes it again later"
 
 
@@ -45,4 +46,4 @@ def test_without_ballast_a_full_disk_is_named_and_not_taken_for_damage(
     with pytest.raises(DiskFullError, match="free space"):
         tools.prepare()
     (small_disk / "of others").unlink()
-    assert tools.prepare() == "0006"
+    assert tools.prepare() == REVISION
