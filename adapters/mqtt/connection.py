@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from adapters.mqtt.ack_window import AckWindow
 from adapters.mqtt.options import BrokerOptions
-from adapters.mqtt.publish_queue import FAILURE, PublishPacket, PublishQueue, Ticket
+from adapters.mqtt.publish_queue import FAILURE, PublishPacket, PublishQueue, Ticket, refusal
 from adapters.mqtt.tls import context_of, trouble_of, unexplained, why
 from adapters.mqtt.tolerant_client import TolerantClient
 
@@ -372,10 +372,7 @@ class Connection:
     def _on_publish(
         self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _properties: object
     ) -> None:
-        failed = reason.value >= FAILURE
-        if failed:
-            logger.warning("the broker refused a message: %s", reason)
-        self._publish_queue.acknowledged(mid, f"the broker refused the message: {reason}" if failed else None)
+        self._publish_queue.acknowledged(mid, refusal(reason) if reason.value >= FAILURE else None)
 
     def _on_disconnect(
         self,

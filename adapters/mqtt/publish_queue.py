@@ -10,14 +10,27 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.domain.errors import TransportError, UndeliverableError
 
 FAILURE = 0x80
 """MQTT 5 section 2.4: reason codes from here on mean failure."""
 
+_REMEDIES = {
+    "Not authorized": "give this user (broker.username) the right to publish on that topic",
+    "Topic name invalid": "change the section topics of the configuration",
+    "Packet too large": "raise the broker's limit, or send smaller images",
+}
+
 _FIXED_HEADER = 5
 _DEFAULT_IN_FLIGHT = 20
+
+
+def refusal(reason: ReasonCode) -> str:
+    """A sentence for the reason code of a PUBACK from FAILURE on, with the remedy if there is one."""
+    remedy = _REMEDIES.get(str(reason))
+    return f"the broker refused it: {reason}" + (f"; {remedy}" if remedy else "")
 
 
 @dataclass(frozen=True, slots=True)

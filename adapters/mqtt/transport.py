@@ -12,7 +12,7 @@ import paho.mqtt.client as mqtt
 
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.options import BrokerOptions
-from adapters.mqtt.publish_queue import PublishPacket
+from adapters.mqtt.publish_queue import PublishPacket, Ticket
 from adapters.mqtt.session import Session
 from adapters.mqtt.topics import OF_AGENT, Topics
 from agent.domain.errors import TransportError
@@ -50,6 +50,8 @@ class MqttTransport:
         self._status = status
         self._counters = counters if counters is not None else Counters()
         self._cameras: frozenset[str] = frozenset()
+        self._announced: Ticket | None = None
+        """The last status ``online``."""
         self._on_delivery: Callable[[Delivery], None] | None = None
         self._unusable: UnusableTopics | None = None
         self._session = Session(
@@ -133,7 +135,13 @@ class MqttTransport:
 
         Raises TransportError if there is no connection; the next connect publishes it anyway.
         """
-        self._session.publish(self._presence("online"))
+        self._announced = self._session.publish(self._presence("online"))
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The status topic and the reason, while the broker refuses what the agent publishes there."""
+        why = None if self._announced is None else self._announced.refused
+        return {} if why is None else {self._topics.status: why}
 
     def _presence(self, status: str) -> PublishPacket:
         body = {"status": status, "agent": self._topics.agent, **self._status()}
@@ -151,7 +159,7 @@ class MqttTransport:
 
     def on_ready(self, connection: Connection) -> None:
         """Publish ``online`` on a new connection."""
-        connection.publish(self._presence("online"))
+        self._announced = connection.publish(self._presence("online"))
 
     def on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None:
         """Pass on a delivery whose topic names a camera or is the agent's; acknowledge any other."""
@@ -186,7 +194,7 @@ class MqttTransport:
         if not connection.ready:  # the ``online`` that follows names it
             return
         try:
-            connection.publish(self._presence("online"))
+            self._announced = connection.publish(self._presence("online"))
         except TransportError as error:
             logger.debug("the status waits for the next connect or camera: %s", error)
 

@@ -7,7 +7,7 @@ judged and recorded. An agent whose broker is away is healthy and not ready.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,11 +17,13 @@ from agent.domain.errors import SightlineError
 logger = logging.getLogger(__name__)
 
 _OK = "ok"
+_MOST_SHOWN = 10
+"""Topics of refused messages in one answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part: whether it works, and a sentence if it does not."""
+    """One part: whether it works, and a sentence if it does not, or not wholly."""
 
     name: str
     ok: bool
@@ -101,7 +103,10 @@ class Health:
         state = self.source.broker()
         if state is None:
             return Check("broker", False, "not started yet")
-        return _check("broker", [] if state.connected else [state.last_error or "not connected"])
+        if not state.connected:
+            return Check("broker", False, state.last_error or "not connected")
+        # Refused messages do not keep frames from being judged and recorded: the agent is ready.
+        return Check("broker", True, _degraded(state.refused) if state.refused else _OK)
 
     def _storage(self) -> Check:
         state = self.source.pipeline()
@@ -126,6 +131,13 @@ class Health:
 def _check(name: str, problems: Iterable[str]) -> Check:
     sentence = ", ".join(problems)
     return Check(name, not sentence, sentence or _OK)
+
+
+def _degraded(refused: Mapping[str, str]) -> str:
+    shown = [f"{topic}: {why}" for topic, why in sorted(refused.items())[:_MOST_SHOWN]]
+    if len(refused) > _MOST_SHOWN:
+        shown.append(f"and {len(refused) - _MOST_SHOWN} more")
+    return f"degraded, messages are refused on {', '.join(shown)}"
 
 
 def _full(disk: DiskState) -> str:

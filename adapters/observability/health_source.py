@@ -22,6 +22,8 @@ class BrokerState:
     """Why there is no connection, if that is known."""
     unacknowledged: int
     """Deliveries that the broker still keeps for the agent."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Topics on which the broker has taken no message since it refused one, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ from config import Settings, contradictions, open_secrets
 
 logger = logging.getLogger(__name__)
 
+STATUS_EVERY_S = 5.0
+"""How often to look whether the broker takes the agent's status."""
 SCHEDULE_S = 5.0
 """How long the end waits for a task that runs beside the pipeline."""
 
@@ -79,6 +81,7 @@ class Agent:
         self._retention: RetentionTask | None = None
         self.disk: DiskSpaceMonitor | None = None
         self._stuck = False
+        self._refused_status: frozenset[str] = frozenset()
         inspector.counters = self.counters
 
     def start(self) -> None:
@@ -109,7 +112,7 @@ class Agent:
         self.disk = self._disk_monitor(topics, events)
         self.disk.start()
         self._pipeline.start()
-        self._plan_tasks(transport, self._pipeline, self._retention)
+        self._plan_tasks(transport, self._pipeline, self._retention, events)
         self._report_owed(sinks, events)
         self._schedule.start()
         self.observability.started(self._pipeline, transport)
@@ -128,16 +131,29 @@ class Agent:
             )
             events.report(Event("sink-unknown", message, datetime.now(UTC), severity="warning"))
 
-    def _plan_tasks(self, transport: MqttTransport, pipeline: Pipeline, retention: RetentionTask) -> None:
+    def _plan_tasks(
+        self, transport: MqttTransport, pipeline: Pipeline, retention: RetentionTask, events: EventLog
+    ) -> None:
         """Schedule the tasks beside the pipeline, periodic and single; onboarding schedules its own."""
         settings, schedule = self._settings, self._schedule
         heartbeat_s = settings.agent.heartbeat.total_seconds()
         if heartbeat_s:
             schedule.every("heartbeat", heartbeat_s, lambda: _beat(transport))
+        schedule.every(
+            "refused status", STATUS_EVERY_S, lambda: self._report_refused_status(transport, events)
+        )
         schedule.every("silent cameras", CHECK_EVERY_S, pipeline.check_cameras)
         schedule.every("retention", EVERY_S, retention)
         # An agent that is restarted more often than every period has to prune too.
         schedule.later("retention after the start", FIRST_AFTER_S, retention)
+
+    def _report_refused_status(self, transport: MqttTransport, events: EventLog) -> None:
+        """Report once that nobody can see whether this agent runs."""
+        refused = transport.refused
+        for topic in set(refused) - self._refused_status:
+            message = f"the status for {topic} was refused: {refused[topic]}"
+            events.report(Event("publish-refused", message, datetime.now(UTC), severity="warning"))
+        self._refused_status = frozenset(refused)
 
     def stop(self) -> None:
         """Drain, publish ``stopped``, then close every part, whatever the one before it raises."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from adapters.mqtt.messages import SINK as MQTT
 from adapters.mqtt.transport import MqttTransport
 from adapters.observability.cached_probe import CachedProbe
 from adapters.observability.collector import registry_of
@@ -108,7 +109,12 @@ class Observability:
         transport = self._transport
         if transport is None:
             return None
-        return BrokerState(transport.connected, transport.last_error, transport.unacknowledged)
+        refused = dict(transport.refused)
+        state = self._pipeline_state()
+        for sink in state.sinks if state is not None else ():
+            if sink.name == MQTT:
+                refused |= sink.refused
+        return BrokerState(transport.connected, transport.last_error, transport.unacknowledged, refused)
 
     def _outbox_states(self) -> Mapping[str, OutboxState]:
         return outbox_states(self._store.outbox.backlog())

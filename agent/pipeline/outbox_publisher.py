@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from agent.domain.events import Event
 from agent.domain.frame import Camera
 from agent.event_log import EventLog
 from agent.pipeline.worker import MOST_DEATHS, StageThread
-from agent.ports import Outbox, PublishTicket, Sink, StoredMessage
+from agent.ports import Outbox, OutboxMessage, PublishTicket, Sink, StoredMessage
 from agent.ports.health import SinkState
 from agent.telemetry import Counters
 from agent.threads import Backoff
@@ -28,6 +28,7 @@ SETTLE_S = 0.02
 """How often to look for acknowledgements while some are due."""
 MOST_RESTING = 500
 LONGEST_REST_S = 300.0
+MOST_REFUSED_DESTINATIONS = 100
 _MOST_STORAGE_FAILURES = 3
 """How often to try to mark acknowledged messages at the end, if storage refuses."""
 
@@ -35,7 +36,7 @@ _MOST_STORAGE_FAILURES = 3
 @dataclass(frozen=True, slots=True)
 class _Sent:
     ticket: PublishTicket
-    what: str
+    message: OutboxMessage
 
 
 @dataclass(slots=True)
@@ -81,6 +82,36 @@ class RestingMessages:
         return tuple(number for number, rest in self._rests.items() if rest.until > now)
 
 
+class RefusedDestinations:
+    """Where the receiver refused a message and has taken none since: each is reported once.
+
+    Their number is bounded, as senders of frames choose where they want an answer.
+    """
+
+    def __init__(self, most: int = MOST_REFUSED_DESTINATIONS) -> None:
+        self._most = most
+        self._reasons: dict[str, str] = {}
+
+    def refused(self, destination: str, why: str) -> bool:
+        """Keep the reason. True if this is news and should be reported."""
+        known = destination in self._reasons
+        if known or len(self._reasons) < self._most:
+            self._reasons = {**self._reasons, destination: why}  # a new one: other threads read it
+        return not known and destination in self._reasons
+
+    def taken(self, destination: str) -> bool:
+        """A message has arrived there. True if one was refused before."""
+        if destination not in self._reasons:
+            return False
+        self._reasons = {name: why for name, why in self._reasons.items() if name != destination}
+        return True
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """By destination."""
+        return self._reasons
+
+
 class OutboxPublisher:
     """Sends the messages in the outbox for one sink, oldest first, until the receiver has them.
 
@@ -121,6 +152,7 @@ class OutboxPublisher:
         self._agent = agent
         self._filled = threading.Event()
         self._under_way: dict[int, _Sent] = {}
+        self._refused = RefusedDestinations()
         self._resting = RestingMessages(thread.pace.refusal_rest_s, most_resting)
         retry_s = thread.pace.publish_retry_s
         self._retry_s = retry_s
@@ -145,6 +177,7 @@ class OutboxPublisher:
             sent=self._own.get("messages_sent"),
             postponed=self._own.get("publishes_postponed"),
             undeliverable=self._own.get("messages_undeliverable"),
+            refused=self._refused.reasons,
         )
 
     def wake(self) -> None:
@@ -215,7 +248,7 @@ class OutboxPublisher:
             self._outbox.mark_sent(sent)
             self._count("messages_sent", len(sent))
         for number in sent:
-            del self._under_way[number]
+            self._note_taken(self._under_way.pop(number).message.destination)
             self._resting.forget(number)
         for number in failed:
             self._deal_with_refusal(number, self._under_way[number])
@@ -227,14 +260,18 @@ class OutboxPublisher:
         why = sent.ticket.refused
         if why is None:
             return  # the connection was lost; the message goes out on the next one
+        if self._refused.refused(sent.message.destination, why):
+            self._report(
+                "publish-refused", f"{_what(sent.message)} was refused, it is tried again: {why}", "warning"
+            )
         times = self._resting.refused(number)
         if times == 1:
             self._count("messages_put_off")
         most = self.sink.policy.most_refusals
         if times is None:
-            self._give_up(number, sent.what, f"{why}, as were too many others that are tried again")
+            self._give_up(number, sent.message, f"{why}, as were too many others that are tried again")
         elif most is not None and times >= most:
-            self._give_up(number, sent.what, f"{why}, {times} times")
+            self._give_up(number, sent.message, f"{why}, {times} times")
 
     def _publish(self, messages: Sequence[StoredMessage]) -> int | None:
         """Hand messages over, oldest first. Returns how many; None if one has to wait."""
@@ -247,14 +284,15 @@ class OutboxPublisher:
             if time.monotonic() - started > MARK_AFTER_S:
                 return index
             self._trying = stored
-            what = f"a {stored.message.kind} for {stored.message.destination}"
+            handed_over = stored.message
             try:
                 if self._deaths.get(stored.id, 0) >= MOST_DEATHS:
                     raise UndeliverableError("the agent's publisher died of it twice; see its log")
                 with self.thread.busy():
-                    self._under_way[stored.id] = _Sent(self.sink.publish(stored.message), what)
+                    self._under_way[stored.id] = _Sent(self.sink.publish(handed_over), handed_over)
             except UndeliverableError as error:
-                self._give_up(stored.id, what, str(error))
+                self._refused.refused(handed_over.destination, str(error))
+                self._give_up(stored.id, handed_over, str(error))
                 self._deaths.pop(stored.id, None)
             except TransportError as error:
                 logger.debug("message %d stays in the outbox: %s", stored.id, error)
@@ -274,10 +312,10 @@ class OutboxPublisher:
             self._deaths[self._trying.id] = self._deaths.get(self._trying.id, 0) + 1
             self._trying = None
 
-    def _give_up(self, number: int, what: str, why: str) -> None:
+    def _give_up(self, number: int, given_up: OutboxMessage, why: str) -> None:
         """Give up a message that would hold up those behind it, and report it as an event."""
         self._count("messages_undeliverable")
-        message = f"{what} cannot be sent: {why}"
+        message = f"{_what(given_up)} cannot be sent: {why}"
         # Stored before it is marked: a message does not vanish without its event.
         self._events.store(Event("undeliverable", message, datetime.now(UTC), severity="error"))
         self._outbox.mark_sent([number])
@@ -294,6 +332,18 @@ class OutboxPublisher:
             event = Event("sink-back", f"{self.sink.name} is served again", datetime.now(UTC))
         self._events.report(event, alert=self._agent)
 
+    def _note_taken(self, destination: str) -> None:
+        if self._refused.taken(destination):
+            self._report("publish-accepted", f"messages for {destination} are taken again", "info")
+
+    def _report(self, kind: str, message: str, severity: str) -> None:
+        self._events.report(Event(kind, message, datetime.now(UTC), severity=severity))
+
     def _count(self, name: str, count: int = 1) -> None:
         self._counters.add(name, count)
         self._own.add(name, count)
+
+
+def _what(message: OutboxMessage) -> str:
+    article = "an" if message.kind[:1] in "aeiou" else "a"
+    return f"{article} {message.kind} for {message.destination}"

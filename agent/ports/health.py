@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class SinkState:
     """Attempts that failed for lack of a connection."""
     undeliverable: int = 0
     """Messages that were given up, each with an event."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Destinations that took no message since they refused one, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,10 +27,15 @@ class AgentPages:
     def wrong(self) -> dict[str, str]:
         """What /readyz reports as wrong, by part."""
         try:
-            checks = self._client.get("/readyz").json()["checks"]
+            checks = self.checks("/readyz")
         except httpx.TransportError:
             return {"all": "nobody answers"}
         return {check["name"]: check["detail"] for check in checks if not check["ok"]}
+
+    def checks(self, page: str) -> list[dict[str, Any]]:
+        """All checks of a page. Raises httpx.TransportError."""
+        found: list[dict[str, Any]] = self._client.get(page).json()["checks"]
+        return found
 
     def metrics(self) -> str:
         return self._client.get("/metrics").text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import sqlite3
 import threading
@@ -194,3 +195,37 @@ def test_a_port_that_is_taken_stops_the_start_with_a_sentence(
         finally:
             second.stop()
         pages.wait_ready()
+
+
+def test_refused_messages_are_named_by_topic_until_the_broker_takes_one(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
+    """The agent may read everything, and may write neither verdicts nor its status."""
+    rights = tmp_path / "acl"
+    rights.write_text("topic read #\ntopic write +/+/+/frame\ntopic write +/+/+/mask\n")
+    rights.chmod(0o600)
+    broker = start_mosquitto(extra=f"acl_file {rights}")
+    verdicts, status = f"{BASE}/verdict", "factory/sightline/under-test/status"
+
+    def broker_check() -> str:
+        return next(one["detail"] for one in pages.checks("/readyz") if one["name"] == "broker")
+
+    with (
+        inside(tmp_path, broker, agent={"heartbeat": "1s"}) as (agent, pages),
+        Subscriber(broker.url, verdicts) as people,
+    ):
+        people.publish(f"{BASE}/frame", next(drawn("gear", 1)).encoded)
+        wait_until(lambda: all(one in broker_check() for one in (verdicts, status)), "both topics", UNWELL_S)
+        assert "give this user (broker.username) the right to publish" in broker_check()
+        assert pages.status("/readyz") == 200, "frames are judged and recorded"
+        kinds = "SELECT message FROM events WHERE kind = 'publish-refused' ORDER BY message"
+        wait_until(lambda: len(agent.store.query(kinds)) == 2, "two events", UNWELL_S)
+        verdict_event, status_event = (str(row["message"]) for row in agent.store.query(kinds))
+        assert verdicts in status_event + verdict_event
+        assert status in status_event + verdict_event
+
+        rights.write_text("topic readwrite #\n")
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: broker_check() == "ok", "the broker to take both", UNWELL_S)
+        people.wait_for(lambda s: len(s.of("verdict")) == 1, UNWELL_S, "the verdict that was refused")

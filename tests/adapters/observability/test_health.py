@@ -28,6 +28,18 @@ def test_an_agent_that_is_well_is_healthy_and_ready() -> None:
     }
 
 
+def test_refused_messages_are_named_and_frames_are_still_judged() -> None:
+    agent = ObservedAgent()
+    agent.broker = BrokerState(
+        True, None, 0, {f"p/l/c{number:02}/verdict": "no right" for number in range(12)}
+    )
+    report = Health(agent.source()).ready()
+    (broker,) = (check for check in report.checks if check.name == "broker")
+    assert report.ok
+    assert broker.detail.startswith("degraded, messages are refused on p/l/c00/verdict: no right, p/l/c01/")
+    assert broker.detail.endswith("and 2 more")
+
+
 SICK: list[tuple[str, Callable[[ObservedAgent], None], str]] = [
     ("pipeline", lambda one: setattr(one, "pipeline", pipeline_state(failed=True)), "has given up"),
     ("pipeline", lambda one: setattr(one, "pipeline", None), "not started yet"),
