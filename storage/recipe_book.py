@@ -179,6 +179,30 @@ class SqlRecipeBook:
         with self._database.read() as connection:
             return connection.execute(select(sku).where(is_held()).distinct().order_by(sku)).scalars().all()
 
+    def keep_commission(self, sku: str, frames: int) -> None:
+        """Does not register the SKU, so its first frame still shows that it is new. Raises StorageError."""
+        table = schema.commission
+        row = {"sku": sku, "frames": frames, "requested_at": datetime.now(UTC)}
+        with self._database.write() as connection:
+            statement = insert_into(connection, table).values(row)
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=[table.c.sku], set_={"frames": frames})
+            )
+
+    def commissions(self) -> Mapping[str, int]:
+        """The oldest first. Raises StorageError."""
+        columns = schema.commission.c
+        query = select(columns.sku, columns.frames).order_by(columns.requested_at, columns.sku)
+        with self._database.read() as connection:
+            return {row.sku: row.frames for row in connection.execute(query)}
+
+    def drop_commission(self, sku: str) -> bool:
+        """False if there was none. Raises StorageError."""
+        columns = schema.commission.c
+        statement = delete(schema.commission).where(columns.sku == sku).returning(columns.sku)
+        with self._database.write() as connection:
+            return connection.execute(statement).first() is not None
+
     # --------------------------------------------------------------------------------- for people
 
     def get(self, sku: str, version: int) -> Recipe | None:

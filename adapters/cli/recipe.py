@@ -1,4 +1,4 @@
-"""``sightline recipe list | show | activate | commission``."""
+"""``sightline recipe list | show | activate``; the other commands on recipes have files of their own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rich.text import Text
 
 from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record, stored_sku
 from adapters.cli.recipe_changes import add_reference_command, threshold_command
+from adapters.cli.recipe_commission import commission_command
 from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
-from adapters.cli.screen import number, plain, plural, stdout, table
+from adapters.cli.screen import number, plain, stdout, table
 from agent.domain.errors import SightlineError
 from agent.recipes.view import listing_record, recipe_record, remarks
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from agent.ports import OnboardingRecord
 
 recipe_commands = typer.Typer(help="Recipes: how each product is inspected.", no_args_is_help=True)
+recipe_commands.command("commission")(commission_command)
 recipe_commands.command("export")(export_command)
 recipe_commands.command("import")(import_command)
 recipe_commands.command("propose")(propose_command)
@@ -41,16 +43,19 @@ def list_command(
     overrides: Overrides = None,
 ) -> None:
     """List all versions of all recipes, also those that are not active."""
+    from agent.enrollment.first_frames import commissions
+
     with open_store(context, config, profile, overrides) as (store, _):
         sku = None if sku is None else stored_sku(store, sku)
         lines = store.book.listing(sku)
+        waiting = commissions(store.book, store.samples, sku)
         skus = [str(row["sku"]) for row in store.query(_SKUS)]
     without = [one for one in skus if one not in {line.sku for line in lines} and sku in (None, one)]
     if as_json:
         found = [listing_record(line) for line in lines] + [{"sku": one, "version": None} for one in without]
         typer.echo(json.dumps(sorted(found, key=lambda one: str(one["sku"])), indent=2, ensure_ascii=False))
         return
-    if not lines and not without:
+    if not lines and not without and not waiting:
         stdout().print("There is no product yet. Enroll one, or let a camera send its first frame.")
         return
     shown = table("sku", "version", "", "noun", "method", "prompts", "shots", "threshold", "from", "note",
@@ -70,7 +75,10 @@ def list_command(
         )
     for one in without:
         shown.add_row(one, "-", "", "-", "-", "-", "-", Text("no recipe", style="yellow"), "-", "")
-    stdout().print(shown)
+    if lines or without:
+        stdout().print(shown)
+    for one_of in waiting:
+        stdout().print(f"{plain(one_of.sku)}: {one_of} first frames inspected, which become its references")
 
 
 @recipe_commands.command("show")
@@ -122,37 +130,6 @@ def activate_command(
         typer.echo(json.dumps({"sku": sku, "version": version, "before": before}))
     else:
         stdout().print(f"[bold]{plain(sku)}[/]: version {version} is active, before it {before}")
-
-
-@recipe_commands.command("commission")
-def commission_command(
-    context: typer.Context,
-    sku: Annotated[str, typer.Argument(help="The product.")],
-    frames: Annotated[int, typer.Option(min=1, max=1000, help="How many of its first frames are good.")] = 20,
-    as_json: AsJson = False,
-    config: ConfigFile = None,
-    profile: Profile = None,
-    overrides: Overrides = None,
-) -> None:
-    """Confirm that the first frames of a product are good: they become its references.
-
-    Look at them first: a defective part among them teaches the agent that its defect is normal. Frames that
-    feedback called defective are left out. A running agent enrolls the others within about a minute.
-    """
-    from agent.enrollment.first_frames import enroll_first_frames
-
-    with open_store(context, config, profile, overrides) as (store, _):
-        sku = stored_sku(store, sku)
-        found = enroll_first_frames(store.book, store.samples, sku, frames)
-        message = f"a person confirmed that the first {len(found)} frames of {sku!r} are good"
-        record(store, "commissioned", message, sku)
-    if as_json:
-        typer.echo(json.dumps({"sku": sku, "frames": [frame.frame_id for frame in found]}))
-        return
-    stdout().print(
-        f"[bold]{plain(sku)}[/]: {plural(len(found), 'frame')} from {plain(found[0].frame_id)} to "
-        f"{plain(found[-1].frame_id)} wait for a running agent, which enrolls them within about a minute"
-    )
 
 
 def _onboarding(onboarding: OnboardingRecord | None) -> dict[str, Any]:

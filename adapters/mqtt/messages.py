@@ -150,11 +150,19 @@ class ImportCommand(_Command):
 
 
 class CommissionCommand(_Command):
-    """Declare the first frames of a product good: they become its references."""
+    """Declare the first frames of a product good, also before they come: they become its references."""
 
     command: Literal["recipe.commission"]
     sku: Identifier
-    frames: Annotated[StrictInt, Field(ge=1, le=1000)]
+    frames: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
+    cancel: StrictBool = False
+
+
+class CommissionsCommand(_Command):
+    """How far the products are whose first frames are still to come."""
+
+    command: Literal["recipe.commissions"]
+    sku: OptionalIdentifier = None
 
 
 class ThresholdCommand(_Command):
@@ -186,6 +194,7 @@ COMMANDS: Mapping[str, type[_Command]] = {
     "recipe.commission": CommissionCommand,
     "recipe.threshold": ThresholdCommand,
     "recipe.add-reference": AddReferenceCommand,
+    "recipe.commissions": CommissionsCommand,
 }
 
 

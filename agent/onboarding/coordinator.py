@@ -91,6 +91,8 @@ class OnboardingCoordinator:
             schedule.later("language model at start", 0.0, self._language_model.look_at_start)
             schedule.every("language model", LOOK_EVERY_S, self._language_model.look)
             schedule.later("onboarding at start", 0.0, self._describe_left)
+        run = partial(self._recipe_tasks.submit, "commissioning", None, self._commissioning.run_asked)
+        schedule.every("commissions of persons", COMMISSION_EVERY_S, run)
         if options.commission:
             run = partial(self._recipe_tasks.submit, "commissioning", None, self._commissioning.run)
             schedule.every("commissioning", COMMISSION_EVERY_S, run)

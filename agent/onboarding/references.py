@@ -6,7 +6,7 @@ import threading
 import time
 from functools import partial
 
-from agent.enrollment.first_frames import enroll_first_frames
+from agent.enrollment.first_frames import commission, commissions
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.task_thread import TaskThread
 from agent.onboarding.versions import RecipeVersions
@@ -76,10 +76,11 @@ class ReferenceEnrollment:
 
 
 class Commissioning:
-    """Takes the first inspected frames of products without references as good parts.
+    """Takes the first inspected frames of products as good parts.
 
-    Only if the configuration states that an operator answers for them: a defective first frame would teach
-    the agent that its defect is normal. The enrollment reports those that look unlike the others.
+    Only if a person asked for it, or if the configuration states that an operator answers for products
+    without references: a defective first frame would teach the agent that its defect is normal. The
+    enrollment reports those that look unlike the others.
     """
 
     def __init__(self, context: OnboardingContext, enrollment: ReferenceEnrollment) -> None:
@@ -88,17 +89,24 @@ class Commissioning:
         self._done: set[str] = set()
 
     def run(self) -> None:
-        """Look for products whose first frames are complete. Raises StorageError."""
-        for sku in self._context.samples.skus_without_references():
-            if sku not in self._done and not self._context.closing.is_set():
-                self._commission(sku)
-
-    def _commission(self, sku: str) -> None:
+        """Look for products without references whose first frames are complete. Raises StorageError."""
         context, wanted = self._context, self._context.options.commission
-        if len(context.samples.first_frames(sku, wanted)) < wanted:
+        for sku in context.samples.skus_without_references():
+            if sku not in self._done and len(context.samples.first_frames(sku, wanted)) >= wanted:
+                self._commission(sku, wanted, "as commissioning states")
+                self._done.add(sku)  # only now: what storage refused is repeated
+
+    def run_asked(self) -> None:
+        """Look for products that a person commissioned before their first frames came. Raises StorageError."""
+        for asked in commissions(self._context.book, self._context.samples):
+            if asked.complete:
+                self._commission(asked.sku, asked.wanted, "as a person asked")
+
+    def _commission(self, sku: str, wanted: int, why: str) -> None:
+        context = self._context
+        if context.closing.is_set():
             return
-        frames = enroll_first_frames(context.book, context.samples, sku, wanted)
-        self._done.add(sku)  # only now: what storage refused is repeated
-        message = f"the first {len(frames)} frames of {sku!r} are taken as good, as commissioning states"
+        done = commission(context.book, context.samples, sku, wanted)
+        message = f"the first {len(done.frames)} frames of {sku!r} are taken as good, {why}"
         context.report("commissioned", message, sku)
         self._enrollment.schedule(sku)

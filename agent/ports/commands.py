@@ -17,7 +17,7 @@ class Command:
 
     name: str
     """``recipe.list``, ``recipe.show``, ``recipe.activate``, ``recipe.export``, ``recipe.import``,
-    ``recipe.commission``, ``recipe.threshold`` or ``recipe.add-reference``."""
+    ``recipe.commission``, ``recipe.commissions``, ``recipe.threshold`` or ``recipe.add-reference``."""
     request_id: str | None = None
     """The sender's name for it, repeated in the answer and in the event."""
     sku: str | None = None
@@ -34,6 +34,7 @@ class Command:
     """``site/line/camera`` of the frames."""
     by: str | None = None
     """The person who decided."""
+    cancel: bool = False
 
 
 class CommandError(MessageError):

@@ -74,6 +74,21 @@ class RecipeBook(Protocol):
         """Forget held references that are in a recipe now, or were left out of it."""
         ...
 
+    def keep_commission(self, sku: str, frames: int) -> None:
+        """Store the wish that the first ``frames`` of a SKU become references; replaces an earlier one.
+
+        The SKU may be unknown, and is not registered by it.
+        """
+        ...
+
+    def commissions(self) -> Mapping[str, int]:
+        """SKUs whose first frames are still to come, each with how many are wanted, oldest first."""
+        ...
+
+    def drop_commission(self, sku: str) -> bool:
+        """Forget the wish. False if there was none."""
+        ...
+
     def skus_with_held_references(self) -> Sequence[str]:
         """SKUs whose references came in and are in no recipe yet (after a restart)."""
         ...

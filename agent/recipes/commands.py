@@ -11,7 +11,7 @@ from agent.domain.errors import RecipeError
 from agent.domain.events import Event
 from agent.domain.frame import Delivery
 from agent.domain.names import spelling
-from agent.enrollment.first_frames import enroll_first_frames
+from agent.enrollment.first_frames import commission, commissions
 from agent.event_log import EventLog
 from agent.ports import RecipeBook, Samples
 from agent.ports.commands import Answer, Command, CommandError, CommandParser, Replier
@@ -68,6 +68,7 @@ class Commands:
             "recipe.commission": self._commission,
             "recipe.threshold": self._choose_threshold,
             "recipe.add-reference": self._add_reference,
+            "recipe.commissions": self._commissions,
         }
 
     def handle(self, delivery: Delivery) -> None:
@@ -158,10 +159,15 @@ class Commands:
         }
 
     def _commission(self, command: Command) -> dict[str, Any]:
+        if command.cancel:
+            return {"sku": _sku(command), "cancelled": self._book.drop_commission(_sku(command))}
         if command.frames is None:
             raise RecipeError("recipe.commission needs frames: how many of the first ones are good")
-        found = enroll_first_frames(self._book, self._samples, _sku(command), command.frames)
-        return {"sku": command.sku, "frames": [frame.frame_id for frame in found]}
+        return commission(self._book, self._samples, _sku(command), command.frames).record()
+
+    def _commissions(self, command: Command) -> dict[str, Any]:
+        waiting = commissions(self._book, self._samples, command.sku)
+        return {"waiting": [one.record() for one in waiting[:MOST_LISTED]]}
 
     def _choose_threshold(self, command: Command) -> dict[str, Any]:
         if command.threshold is None:

@@ -14,6 +14,7 @@ from agent.domain.frame import Camera, FrameIdentity, Image, Job
 from agent.domain.inspection import Inspection, MediaPaths
 from agent.domain.recipe import Recipe, Reference
 from agent.domain.verdict import Verdict
+from agent.enrollment.first_frames import commission
 from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
@@ -302,6 +303,26 @@ def test_commissioning_that_storage_refused_is_repeated(build: Build, rooms: Roo
     assert dict(shop.events())["commissioning-failed"] == "commissioning failed: the database is away"
     schedule.run("commissioning")
     wait_until(lambda: shop.active("A").shots == 2, "the references")
+
+
+def test_a_person_commissions_a_product_before_its_first_part(build: Build, rooms: Rooms) -> None:
+    """The configuration commissions nothing; the wish is fulfilled once, by the frames that come."""
+    schedule = ManualSchedule()
+    shop = build(schedule=schedule)
+    shop.onboarding.start()
+    assert not commission(rooms.book, rooms.samples, "A", 2).complete
+    shop.onboarding.register(Job("A"))
+    for seed in range(3):
+        schedule.run("commissions of persons")
+        shop.onboarding.wait(20.0)
+        assert ("commissioned" in dict(shop.events())) == (seed == 2)
+        rooms.history.record([inspected(seed, shop.reference(part(seed)))])
+    wait_until(lambda: shop.active("A").shots == 2, "the references")
+    assert rooms.book.commissions() == {}
+    assert (
+        "the first 2 frames of 'A' are taken as good, as a person asked"
+        in dict(shop.events())["commissioned"]
+    )
 
 
 def inspected(number: int, reference: Reference) -> Entry:

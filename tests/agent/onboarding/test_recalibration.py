@@ -11,7 +11,7 @@ import pytest
 
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
-from agent.enrollment.first_frames import enroll_first_frames
+from agent.enrollment.first_frames import commission
 from agent.methods.prepared import Method
 from tests.support.factory import Rooms, encoded, wait_until
 from tests.support.images import part
@@ -217,7 +217,7 @@ def test_a_threshold_that_a_person_chose_stands(start: Start) -> None:
 def test_references_that_came_by_a_command_are_enrolled_at_the_second_look(start: Start) -> None:
     plant = start()
     plant.inspected(*(frame(seed) for seed in range(10)))
-    enroll_first_frames(plant.rooms.book, plant.rooms.samples, "A", 8)
+    assert commission(plant.rooms.book, plant.rooms.samples, "A", 8).complete
     run(plant, "held references")
     assert active(plant).shots == 0  # another agent may be at them
     plant.schedule.run("held references")

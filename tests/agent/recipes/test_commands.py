@@ -229,15 +229,32 @@ def test_any_message_has_one_answer_and_one_event(client: Client, payload: bytes
 
 
 def test_first_frames_become_references(client: Client) -> None:
-    asked = client.ask("recipe.commission", sku="bolt", frames=3)
-    assert "3 frames of 'bolt' were asked for and 0 were inspected" in asked["error"]
     assert "frames" in client.ask("recipe.commission", sku="bolt")["error"]
-    for index in range(4):
+    inspect(client, range(4))
+    answer = client.ask("recipe.commission", sku="bolt", frames=3)
+    frames = ["f-0", "f-1", "f-2"]
+    assert answer["result"] == {"sku": "bolt", "frames": frames, "wanted": 3, "complete": True}
+    assert [one.name for one in client.rooms.book.held_references("bolt")] == frames
+
+
+def test_a_product_is_commissioned_before_its_first_part_and_asked_how_far_it_is(client: Client) -> None:
+    nothing = {"sku": "bolt", "frames": [], "wanted": 3, "complete": False}
+    assert client.ask("recipe.commission", sku="bolt", frames=3)["result"] == nothing
+    assert client.ask("recipe.commissions")["result"] == {"waiting": [nothing]}
+    assert client.ask("recipe.commissions", sku="nut")["result"] == {"waiting": []}
+    inspect(client, range(2))
+    (waiting,) = client.ask("recipe.commissions", sku="bolt")["result"]["waiting"]
+    assert (waiting["frames"], waiting["complete"]) == (["f-0", "f-1"], False)
+    assert client.rooms.book.held_references("bolt") == []
+    assert client.ask("recipe.commission", sku="bolt", cancel=True)["result"]["cancelled"]
+    assert not client.ask("recipe.commission", sku="bolt", cancel=True)["result"]["cancelled"]
+    assert client.ask("recipe.commissions")["result"] == {"waiting": []}
+
+
+def inspect(client: Client, seconds: range) -> None:
+    for index in seconds:
         path = client.rooms.media.put(b"frame %d" % index, "png")
         client.rooms.history.record([inspected(f"i-{index}", index, path)])
-    answer = client.ask("recipe.commission", sku="bolt", frames=3)
-    assert answer["result"] == {"sku": "bolt", "frames": ["f-0", "f-1", "f-2"]}
-    assert [one.name for one in client.rooms.book.held_references("bolt")] == ["f-0", "f-1", "f-2"]
 
 
 def inspected(inspection_id: str, second: int, path: str) -> Entry:
