@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from agent.ports.onboarding import OnboardingRecord, OnboardingState
 from storage import schema
@@ -95,6 +95,12 @@ class SqlOnboardingClaims:
         statement = update(schema.onboarding).where(mine).values(**values)
         with self._database.write() as connection:
             return connection.execute(statement.returning(columns.sku)).first() is not None
+
+    def withdraw(self, sku: str, agent: str) -> None:
+        columns = schema.onboarding.c
+        mine = and_(columns.sku == sku, columns.state == _CLAIMED, columns.claimed_by == agent)
+        with self._database.write() as connection:
+            connection.execute(delete(schema.onboarding).where(mine))
 
     def request(self, sku: str, now: datetime, reason: str | None = None) -> None:
         table = schema.onboarding

@@ -58,17 +58,12 @@ class SqlRecipeBook:
         For the others, what the job names replaces what is stored; a job without a description keeps the
         stored one. Raises StorageError.
         """
-        named = {field: getattr(job, field) for field in _JOB_FIELDS if getattr(job, field) is not None}
+        named = _named(job)
         known = self.job(job.sku)
         if known is not None and all(getattr(known, field) == text for field, text in named.items()):
             return False  # every frame may ask this, so avoid a write transaction
         with self._database.write() as connection:
-            if _make_sku(connection, job.sku, named):
-                return True
-            if named:
-                changes = {**named, "updated_at": datetime.now(UTC)}
-                connection.execute(update(schema.sku).where(schema.sku.c.sku == job.sku).values(changes))
-        return False
+            return _register(connection, job.sku, named)
 
     def job(self, sku: str) -> Job | None:
         """Name, description, GTIN and lot as last registered. Raises StorageError."""
@@ -92,46 +87,28 @@ class SqlRecipeBook:
             rows = connection.execute(query.where(columns.sku.not_in(written)).order_by(columns.sku))
             return [Job(**row._mapping) for row in rows]
 
-    def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
+    def add(self, recipe: Recipe, *, activate: bool = True, job: Job | None = None) -> Recipe:
         """Store as the next version of its SKU and return it with id and version.
 
         A SKU that was never registered is stored too. Concurrent callers queue at the SKU's row
         (PostgreSQL) or at the write lock (SQLite), so the next version cannot be taken in between.
 
+        Args:
+            job: registers the SKU in the same transaction, so that nobody sees it without a recipe.
+
         Raises:
             StorageError: the database refused; nothing is written then.
         """
-        now = datetime.now(UTC)
         with self._database.write() as connection:
-            _make_sku(connection, recipe.sku, {})
-            _lock_sku(connection, recipe.sku)
-            columns = schema.recipe.c
-            newest = select(func.max(columns.version)).where(columns.sku == recipe.sku)
-            version = (connection.execute(newest).scalar_one() or 0) + 1
-            row = {
-                "sku": recipe.sku,
-                "version": version,
-                "noun": recipe.noun,
-                "method": recipe.method,
-                "parameters": dict(recipe.parameters),
-                "prompt_set_id": share_prompts(connection, recipe.prompts, now),
-                "created_at": now,
-                "origin": recipe.origin,
-                "note": recipe.note,
-                "parent_version": recipe.parent,
-                "prompt_selection": None
-                if recipe.prompt_selection is None
-                else dict(recipe.prompt_selection),
-                "margin": recipe.margin,
-            }
-            identifier = connection.execute(
-                insert(schema.recipe).values(row).returning(columns.id)
-            ).scalar_one()
-            add_references(connection, recipe.sku, identifier, recipe.references, now)
-            add_calibration(connection, identifier, recipe.calibration)
-            if activate:
-                _activate(connection, recipe.sku, version, now)
-        return replace(recipe, id=identifier, version=version)
+            version = _lock(connection, recipe.sku, {} if job is None else _named(job)) + 1
+            return _insert(connection, recipe, version, activate=activate)
+
+    def add_first(self, recipe: Recipe) -> Recipe | None:
+        """Store and activate as version 1; None if the SKU has a version by now. Raises StorageError."""
+        with self._database.write() as connection:
+            if _lock(connection, recipe.sku, {}):
+                return None
+            return _insert(connection, recipe, 1, activate=True)
 
     def hold_reference(self, sku: str, reference: Reference) -> None:
         """Keep a reference until a version uses it. A repeated call changes nothing. Raises StorageError.
@@ -249,9 +226,55 @@ def _make_sku(connection: Connection, sku: str, named: dict[str, str]) -> bool:
     return connection.execute(statement.returning(schema.sku.c.sku)).first() is not None
 
 
-def _lock_sku(connection: Connection, sku: str) -> None:
-    """Lock the SKU until the transaction ends. On SQLite the transaction has locked all already."""
+def _named(job: Job) -> dict[str, str]:
+    return {field: getattr(job, field) for field in _JOB_FIELDS if getattr(job, field) is not None}
+
+
+def _register(connection: Connection, sku: str, named: dict[str, str]) -> bool:
+    """Whether this made the row; otherwise what is named replaces what is stored."""
+    if _make_sku(connection, sku, named):
+        return True
+    if named:
+        changes = {**named, "updated_at": datetime.now(UTC)}
+        connection.execute(update(schema.sku).where(schema.sku.c.sku == sku).values(changes))
+    return False
+
+
+def _lock(connection: Connection, sku: str, named: dict[str, str]) -> int:
+    """Register the SKU and lock it until the transaction ends; its newest version, 0 if it has none.
+
+    On SQLite the transaction has locked all already.
+    """
+    _register(connection, sku, named)
     connection.execute(select(schema.sku.c.sku).where(schema.sku.c.sku == sku).with_for_update()).one()
+    columns = schema.recipe.c
+    newest = select(func.max(columns.version)).where(columns.sku == sku)
+    return connection.execute(newest).scalar_one() or 0
+
+
+def _insert(connection: Connection, recipe: Recipe, version: int, *, activate: bool) -> Recipe:
+    now = datetime.now(UTC)
+    row = {
+        "sku": recipe.sku,
+        "version": version,
+        "noun": recipe.noun,
+        "method": recipe.method,
+        "parameters": dict(recipe.parameters),
+        "prompt_set_id": share_prompts(connection, recipe.prompts, now),
+        "created_at": now,
+        "origin": recipe.origin,
+        "note": recipe.note,
+        "parent_version": recipe.parent,
+        "prompt_selection": None if recipe.prompt_selection is None else dict(recipe.prompt_selection),
+        "margin": recipe.margin,
+    }
+    statement = insert(schema.recipe).values(row).returning(schema.recipe.c.id)
+    identifier = connection.execute(statement).scalar_one()
+    add_references(connection, recipe.sku, identifier, recipe.references, now)
+    add_calibration(connection, identifier, recipe.calibration)
+    if activate:
+        _activate(connection, recipe.sku, version, now)
+    return replace(recipe, id=identifier, version=version)
 
 
 def _activate(connection: Connection, sku: str, version: int, now: datetime) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,19 +64,17 @@ def enroll(
     images = read_references(files, composition.decoder(settings))
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
-    with composition.store(settings) as store:
-        others = store.book.skus()
+    with composition.store(settings) as store, _claimed(store, stored_sku(store, sku), settings):
         job = replace(job, sku=stored_sku(store, sku))
         before = store.book.job(job.sku)
-        _warn_of_case(job.sku, others)
-        store.book.register(job)
+        _warn_of_case(job.sku, store.book.skus())
         active = store.book.active(job.sku)
         renamed = name is not None and before is not None and name != before.name
-        draft = _draft(store, store.book.job(job.sku) or job, settings, method is not None, renamed=renamed)
+        draft = _draft(store, _with_known(job, before), settings, method is not None, renamed=renamed)
         draft = replace(draft, references=stored(images, store.media))
         enrolled = enroll_images(inspector, draft, images, settings)
         note = describe_change(active or draft, enrolled.recipe)
-        recipe = store.book.add(replace(enrolled.recipe, note=note))
+        recipe = store.book.add(replace(enrolled.recipe, note=note), job=job)
     _show(recipe, enrolled, images, len(files) - len(images))
 
 
@@ -97,6 +98,27 @@ def _warn_of_case(sku: str, others: Sequence[str]) -> None:
             f"{plain(alike[0])}",
             soft_wrap=True,
         )
+
+
+def _with_known(job: Job, known: Job | None) -> Job:
+    """The job with the name and description that are stored, unless it brings its own."""
+    if known is None:
+        return job
+    return replace(known, name=job.name or known.name, description=job.description or known.description)
+
+
+@contextmanager
+def _claimed(store: Store, sku: str, settings: Settings) -> Iterator[None]:
+    """Claim a product without a recipe: agents that meet it meanwhile leave its first version to us."""
+    name = f"enroll-{secrets.token_hex(4)}"
+    new = store.book.active_version(sku) is None and store.claims.record(sku) is None
+    if new:
+        store.claims.claim(sku, name, settings.onboarding.lease.total_seconds(), datetime.now(UTC))
+    try:
+        yield
+    finally:
+        if new:
+            store.claims.withdraw(sku, name)
 
 
 def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, renamed: bool) -> Recipe:

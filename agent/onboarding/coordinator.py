@@ -196,11 +196,14 @@ class OnboardingCoordinator:
 
     def _make_first_recipe(self, job: Job) -> None:
         context = self._context
+        record = context.claims.record(job.sku)
+        if record is not None and record.is_held(context.clock()) and record.claimed_by != context.agent:
+            return  # a command is enrolling it; if that fails, `_make_missing_recipes` finds it
         if context.book.active_version(job.sku) is None:
             template = template_recipe(job.sku, context.options.method, context.noun(job.sku))
-            self._versions.activate_new(template)
-            context.report("recipe", f"first recipe of {job.sku!r}, from the template prompts", job.sku)
-            self._report_case(job.sku)
+            if self._versions.activate_first(template):
+                context.report("recipe", f"first recipe of {job.sku!r}, from the template prompts", job.sku)
+                self._report_case(job.sku)
         if self._describer is not None:
             context.claims.request(job.sku, context.clock(), "met for the first time")
             self._describe(job.sku)

@@ -97,7 +97,7 @@ class Commissioning:
                 self._done.add(sku)  # only now: what storage refused is repeated
 
     def run_asked(self) -> None:
-        """Look for products that a person commissioned before their first frames came. Raises StorageError."""
+        """Look for products that a person commissioned before their frames came. Raises StorageError."""
         for asked in commissions(self._context.book, self._context.samples):
             if asked.complete:
                 self._commission(asked.sku, asked.wanted, "as a person asked")

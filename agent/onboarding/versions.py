@@ -38,6 +38,17 @@ class RecipeVersions:
         self._context.recipe_cache.put(prepared.with_recipe(recipe))
         return recipe
 
+    def activate_first(self, draft: Recipe) -> bool:
+        """The same for version 1 of a product without references. False if it has a version by now.
+
+        Raises as :meth:`activate_new`.
+        """
+        prepared = self._context.inspector.prepare(draft, ())
+        recipe = self._context.book.add_first(draft)
+        if recipe is not None:
+            self._context.recipe_cache.put(prepared.with_recipe(recipe))
+        return recipe is not None
+
     def enroll_held(self, sku: str) -> None:
         """Make the next version from the references of ``sku`` that came in.
 

@@ -37,6 +37,10 @@ class OnboardingRecord:
     reason: str | None
     updated_at: datetime
 
+    def is_held(self, now: datetime) -> bool:
+        """Whether somebody works on it now."""
+        return self.claimed_until is not None and self.claimed_until > now
+
 
 class OnboardingClaims(Protocol):
     """Claims on the onboarding of SKUs, one row each. Every method raises StorageError.
@@ -87,6 +91,10 @@ class OnboardingClaims(Protocol):
         Raises:
             ValueError: ``state`` is ``claimed``.
         """
+        ...
+
+    def withdraw(self, sku: str, agent: str) -> None:
+        """Forget a claim that this agent holds, as if it had never been."""
         ...
 
     def request(self, sku: str, now: datetime, reason: str | None = None) -> None:

@@ -47,8 +47,15 @@ class RecipeBook(Protocol):
         """The digest of each language model that became another one, as last reported, by its name."""
         ...
 
-    def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
-        """Store as the next version of its SKU and return it with id and version."""
+    def add(self, recipe: Recipe, *, activate: bool = True, job: Job | None = None) -> Recipe:
+        """Store as the next version of its SKU and return it with id and version.
+
+        ``job``: registers the SKU at the same moment, so that nobody sees it without a recipe.
+        """
+        ...
+
+    def add_first(self, recipe: Recipe) -> Recipe | None:
+        """Store and activate as version 1; None, and nothing changes, if the SKU has a version by now."""
         ...
 
     def activate(self, sku: str, version: int) -> None:

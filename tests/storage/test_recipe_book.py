@@ -249,3 +249,14 @@ def test_a_reference_is_found_by_its_bytes_wherever_it_is(book: SqlRecipeBook) -
         taken,
         None,
     )
+
+
+def test_a_first_version_is_written_only_if_there_is_none(book: SqlRecipeBook) -> None:
+    """An agent's template must not follow, let alone replace, what a person enrolled in the meantime."""
+    first = book.add_first(bolt_recipe(references=(), calibration=None))
+    assert first is not None
+    assert (first.version, book.active_version("bolt")) == (1, 1)
+    second = book.add(bolt_recipe(), job=Job("bolt", name="hex bolt"))
+    assert book.add_first(bolt_recipe()) is None
+    assert (second.version, book.active_version("bolt")) == (2, 2)
+    assert book.job("bolt") == Job("bolt", name="hex bolt")

@@ -154,9 +154,9 @@ class Refusing(SqlRecipeBook):
         self._maybe()
         return super().register(job)
 
-    def add(self, recipe: Recipe, *, activate: bool = True) -> Recipe:
+    def add(self, recipe: Recipe, *, activate: bool = True, job: Job | None = None) -> Recipe:
         self._maybe()
-        return super().add(recipe, activate=activate)
+        return super().add(recipe, activate=activate, job=job)
 
     def hold_reference(self, sku: str, reference: Reference) -> None:
         self._maybe()
