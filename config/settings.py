@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from datetime import timedelta
 from typing import Annotated
 
@@ -40,11 +41,25 @@ _WEBHOOK = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _CAMERA = re.compile(CAMERA_NAME)
 
 
+def id_of_host(name: str) -> str:
+    """The default id of an agent on a host: its name up to the first dot, as one level of a topic.
+
+    >>> id_of_host("Cell-8.plant.example")
+    'cell-8'
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", name.partition(".")[0])
+    return name.strip("-").lower()[:64] or "sightline"
+
+
 class AgentSettings(Section):
     """Who this agent is."""
 
     id: TopicLevel = Field(
-        "cell-7", title="Id", description="Unique in the site and stable: it names the broker session."
+        default_factory=lambda: id_of_host(socket.gethostname()),
+        title="Id",
+        description="Unique in the site and stable: it names the broker session. By default the host's name "
+        "up to its first dot; cell-7 if an older version wrote this SQLite history under that default.",
+        json_schema_extra={"default": "the host's name"},
     )
     site: Annotated[
         str,

@@ -8,6 +8,7 @@ from storage.backups import backup
 from storage.database import Database, parse_url
 from storage.disks import LocalDisks
 from storage.history import SqlHistory
+from storage.identity import history_identity, last_agent
 from storage.integrity import verify_file
 from storage.maintenance import check, prepare, upgrade
 from storage.media import MediaFolder
@@ -36,7 +37,9 @@ __all__ = [
     "backup",
     "check",
     "defects",
+    "history_identity",
     "inspections",
+    "last_agent",
     "parse_url",
     "prepare",
     "query",

@@ -70,6 +70,17 @@ class SqlOutbox:
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
 
+    def of_others(self) -> Mapping[str, int]:
+        """How many messages wait for each other agent on this database. Raises StorageError."""
+        owner = outbox.c.agent_id
+        query = (
+            select(owner, func.count())
+            .where(outbox.c.sent_at.is_(None), owner != self._agent_id)
+            .group_by(owner)
+        )
+        with self._database.read() as connection:
+            return {str(agent): count for agent, count in connection.execute(query)}
+
     def backlog(self) -> Mapping[str, tuple[int, datetime]]:
         """For each sink with waiting messages: how many, and when the oldest was written.
 

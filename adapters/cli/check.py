@@ -25,11 +25,12 @@ from agent.domain.errors import SightlineError
 if TYPE_CHECKING:
     from adapters.mqtt.session import Session
     from agent.app import Application
-    from config import Loaded, Settings
+    from config import Settings
 
 _CONNECT_S = 8.0
 _FALLBACK_S = 1.0
 _POLL_S = 0.1
+_EMBEDDED = "embedded"
 
 
 class State(StrEnum):
@@ -80,21 +81,30 @@ def check(
 def _parts(
     composition: Application, config: Path | None, profile: str | None, overrides: list[str] | None
 ) -> Iterator[tuple[str, Callable[[], Finding]]]:
-    loaded: list[Loaded] = []
+    found: list[Settings] = []
+    broker: list[Finding] = []
 
     def read() -> Finding:
         # The table holds what the parts would log about failures.
-        loaded.append(configure(config, profile, overrides, level="ERROR"))
-        settings = loaded[0].settings
+        loaded = configure(config, profile, overrides, level="ERROR")
+        settings = composition.settled(loaded.settings)
+        found.append(settings)
         where = str(config) if config else "no file of your own"
-        changed = f"{len(loaded[0].sources)} keys differ from the defaults"
-        return Finding("config", State.OK, f"{where}, profile {settings.agent.profile}, {changed}")
+        changed = f"{len(loaded.sources)} keys differ from the defaults"
+        who = f"agent {settings.agent.id}, profile {settings.agent.profile}"
+        return Finding("config", State.OK, f"{where}, {who}, {changed}")
+
+    def reach() -> Finding:
+        broker.append(check_broker(settings))
+        return broker[0]
 
     yield "config", read
-    settings = loaded[0].settings if loaded else None
-    if settings is None:
+    if not found:
         return
-    yield "broker", lambda: check_broker(settings)
+    settings = found[0]
+    yield "broker", reach
+    if any(one.state is not State.FAILED and not one.detail.startswith(_EMBEDDED) for one in broker):
+        yield "agents", lambda: check_agents(settings, composition)
     yield "secrets", lambda: check_secrets(settings)
     yield "database", lambda: check_database(settings, composition)
     yield "media", lambda: check_media(settings.media.path)
@@ -131,7 +141,7 @@ def check_broker(settings: Settings) -> Finding:
 
     address = f"{settings.broker.host}:{settings.broker.port}"
     if settings.broker.embedded and not _answers(settings.broker.host, settings.broker.port):
-        return Finding("broker", State.OK, f"embedded at {address}, starts with the agent")
+        return Finding("broker", State.OK, f"{_EMBEDDED} at {address}, starts with the agent")
     link = Session(client_options(settings, reachable_url(settings), "check"), Counters(), name="check")
     try:
         link.start()
@@ -149,6 +159,24 @@ def check_broker(settings: Settings) -> Finding:
         return Finding("broker", state, f"{address} speaks MQTT {link.version}{secure}, {size}{note}")
     finally:
         link.stop()
+
+
+def check_agents(settings: Settings, composition: Application) -> Finding:
+    """Whether an agent that is online judges the same frames into another history."""
+    from agent.app.broker import topics_of
+    from agent.app.neighbours import online_agents, rivalry
+    from agent.domain.errors import StorageError
+
+    try:
+        history = composition.database(settings).identity()
+    except StorageError as error:
+        return Finding("agents", State.WARNING, f"cannot be compared with the agents on the broker: {error}")
+    topics, online = topics_of(settings), online_agents(settings, "check")
+    rivals = [one for one in online if one.is_rival(topics, history)]
+    if rivals:
+        return Finding("agents", State.WARNING, "; ".join(rivalry(one, topics) for one in rivals))
+    names = ", ".join(one.name for one in online)
+    return Finding("agents", State.OK, f"online: {names}" if names else f"none is online in {topics.site!r}")
 
 
 def check_secrets(settings: Settings) -> Finding:

@@ -204,6 +204,17 @@ class Topics:
         return tuple(self._compiled[kind].subscription for kind in INCOMING)
 
     @property
+    def frames(self) -> str:
+        """The filter of the frames that the agent takes."""
+        return self._compiled["frame"].subscription
+
+    @property
+    def every_status(self) -> str:
+        """The filter of the status of all agents of the site."""
+        levels = self._compiled["status"].text.replace("{site}", self.site).split("/")
+        return "/".join("+" if "{agent}" in level else level for level in levels)
+
+    @property
     def status(self) -> str:
         """The agent's own status topic."""
         return self._compiled["status"].subscription

@@ -138,6 +138,11 @@ class MqttTransport:
         self._announced = self._session.publish(self._presence("online"))
 
     @property
+    def announced(self) -> bool:
+        """Whether the broker has the status ``online`` of this agent."""
+        return self.connected and self._announced is not None and self._announced.wait(0.0)
+
+    @property
     def refused(self) -> Mapping[str, str]:
         """The status topic and the reason, while the broker refuses what the agent publishes there."""
         why = None if self._announced is None else self._announced.refused

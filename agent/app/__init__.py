@@ -26,6 +26,10 @@ class Application:
 
         return DatabaseTools(settings)
 
+    def settled(self, settings: Settings) -> Settings:
+        """With the id that an agent of these settings has: the default may depend on the history."""
+        return self.database(settings).settled()
+
     def store(self, settings: Settings, *, upgrade: bool = True) -> Store:
         """Open the history, by default after its schema is brought up to date. Raises StorageError."""
         from agent.app.store import DatabaseTools, Store
@@ -70,5 +74,6 @@ class Application:
         """
         from agent.app.agent import Agent
 
+        settings = self.settled(settings)
         inspector = self.inspector(settings)
         return Agent(settings, inspector, self.store(settings))

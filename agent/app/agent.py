@@ -23,6 +23,7 @@ from adapters.scheduling import BackgroundSchedule
 from adapters.webhook.sink import configured_webhooks
 from agent import __version__
 from agent.app.broker import broker_options, topics_of
+from agent.app.neighbours import Neighbours
 from agent.app.observability import Observability
 from agent.app.options import (
     calibration_policy,
@@ -58,6 +59,8 @@ logger = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 5.0
 """How often to look whether the broker takes the agent's status."""
+OTHERS_EVERY_S = 1.0
+"""How often to look whether the status is on the broker, until other agents can be looked for."""
 SCHEDULE_S = 5.0
 """How long the end waits for a task that runs beside the pipeline."""
 
@@ -80,7 +83,9 @@ class Agent:
         self._pipeline: Pipeline | None = None
         self._retention: RetentionTask | None = None
         self.disk: DiskSpaceMonitor | None = None
+        self.neighbours: Neighbours | None = None
         self._stuck = False
+        self._identity: str | None = None
         self._refused_status: frozenset[str] = frozenset()
         inspector.counters = self.counters
 
@@ -99,6 +104,7 @@ class Agent:
             self._broker = EmbeddedBroker(port=settings.broker.port)
             self._broker.start()
             self._url = self._broker.url
+        self._identity = store.identity
         topics = topics_of(settings)
         transport = self._transport = MqttTransport(
             broker_options(settings, self._url), topics, status=self._status, counters=self.counters
@@ -142,6 +148,9 @@ class Agent:
         schedule.every(
             "refused status", STATUS_EVERY_S, lambda: self._report_refused_status(transport, events)
         )
+        if self._broker is None:  # otherwise nobody was there before
+            self.neighbours = Neighbours(settings, self.store, transport, events)
+            schedule.every("other agents", OTHERS_EVERY_S, self.neighbours.look)
         schedule.every("silent cameras", CHECK_EVERY_S, pipeline.check_cameras)
         schedule.every("retention", EVERY_S, retention)
         # An agent that is restarted more often than every period has to prune too.
@@ -285,6 +294,8 @@ class Agent:
             "models": {"clip": settings.models.clip, "backbone": settings.inspection.backbone},
             "cameras": sorted(settings.cameras),
             "host": platform.node(),
+            "history": self._identity,
+            "frames": topics_of(settings).frames,
         }
 
 

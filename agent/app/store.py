@@ -11,10 +11,13 @@ from typing import Any, Self
 
 import storage
 from agent import __version__
-from agent.domain.errors import DiskFullError
+from agent.domain.errors import DiskFullError, StorageError
 from agent.domain.events import Event
 from config import Settings
 from storage.media_audit import report as media_report
+
+OLD_DEFAULT_ID = "cell-7"
+"""What an agent was called until its name came from the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,36 @@ class DatabaseTools:
         """Upgrade the schema; ``report`` gets one sentence a step. Returns the revision in force."""
         storage.verify_file(self._url)
         return storage.upgrade(self._url, backup_first=self._backup_first, report=report)
+
+    def identity(self) -> str | None:
+        """As :attr:`Store.identity`; None also if there is no database yet."""
+        if self._is_missing():
+            return None
+        with storage.Database(self._url) as database:
+            return storage.history_identity(database)
+
+    def _is_missing(self) -> bool:
+        """Whether there is no SQLite file yet; opening it would make its folder."""
+        return self._settings.database.is_sqlite and not Path(self._url.removeprefix("sqlite:///")).is_file()
+
+    def settled(self) -> Settings:
+        """The settings with the default id of older versions, if this history was written under it.
+
+        An installation that relied on it keeps its session on the broker, its topics and the messages that
+        wait to be sent. Only on SQLite: a history on a server has many agents.
+        """
+        settings = self._settings
+        if "id" in settings.agent.model_fields_set or not settings.database.is_sqlite or self._is_missing():
+            return settings
+        try:
+            with storage.Database(self._url) as database:
+                last = storage.last_agent(database)
+        except StorageError:  # whoever opens the history next says what is wrong with it
+            return settings
+        if last != OLD_DEFAULT_ID:
+            return settings
+        agent = settings.agent.model_copy(update={"id": OLD_DEFAULT_ID})
+        return settings.model_copy(update={"agent": agent})
 
     def check(self, *, full: bool = False) -> list[str]:
         """One sentence for each fault; empty if there is none. ``full``: read a large file to its end too."""
@@ -113,6 +146,11 @@ class Store:
         self.media.on_full = called
         if self.database.is_sqlite:  # deleting images here makes no room on a server elsewhere
             self.database.on_full = called
+
+    @property
+    def identity(self) -> str | None:
+        """A name that agents have in common if they share this history. Raises StorageError."""
+        return storage.history_identity(self.database)
 
     def inspections(self) -> Iterator[Mapping[str, Any]]:
         """The rows of the view ``inspection_history``, oldest first."""

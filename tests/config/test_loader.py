@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from agent.app.options import camera_rules
 from agent.domain.errors import ConfigurationError
 from agent.domain.frame import Camera
 from config import Settings, load, profiles
+from config.settings import id_of_host
 
 Write = Callable[[str], Path]
 
@@ -39,7 +41,7 @@ def refusal(*arguments: Any, **keywords: Any) -> str:
 def test_every_key_has_the_documented_default() -> None:
     settings = Settings()
     assert settings.agent.model_dump() == {
-        "id": "cell-7",
+        "id": id_of_host(socket.gethostname()),
         "site": "factory",
         "profile": "embedded",
         "shadow": False,
@@ -253,9 +255,26 @@ def test_what_mqtt_allows_names_a_site_and_cameras(write: Write) -> None:
     assert rules.of(Camera("Werk 1", "any", "other")).cycle_time_ms is None
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "broker:\ncameras:\n", "\ufeffagent: {id: cell-7}"])
+@pytest.mark.parametrize("text", ["", "# nothing\n", "broker:\ncameras:\n", "\ufeffagent: {site: factory}"])
 def test_sections_may_stand_empty(write: Write, text: str) -> None:
     assert load(write(text)).settings == load().settings
+
+
+@pytest.mark.parametrize(
+    ("host", "identifier"),
+    [
+        ("cell-8", "cell-8"),
+        ("Cell-8.plant.example", "cell-8"),
+        ("Ada's MacBook.local", "ada-s-macbook"),
+        ("+/#", "sightline"),
+        ("", "sightline"),
+        ("ß" * 300, "sightline"),
+        ("h" * 300, "h" * 64),
+    ],
+)
+def test_an_agent_is_called_as_its_host(host: str, identifier: str) -> None:
+    assert id_of_host(host) == identifier
+    assert load(overrides=[f"agent.id={identifier}"]).settings.agent.id == identifier
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

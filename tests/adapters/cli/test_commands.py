@@ -15,6 +15,7 @@ import yaml
 from sqlalchemy import text
 
 from adapters.cli.demo.plan import encode_jpeg
+from config import load
 from storage import Database, MediaFolder
 from tests.adapters.cli.conftest import CommandLine, gear
 
@@ -82,7 +83,7 @@ def test_images_without_a_row_are_named_and_deleted_by_command(sightline: Comman
     assert not image.exists()
     with Database("sqlite:///var/history.db") as database, database.read() as connection:
         events = connection.execute(text("SELECT kind, agent_id FROM event")).all()
-    assert [tuple(event) for event in events] == [("media-repair", "cell-7")]
+    assert [tuple(event) for event in events] == [("media-repair", load(environ={}).settings.agent.id)]
 
 
 def test_a_folder_of_another_database_is_not_emptied_by_mistake(sightline: CommandLine) -> None:
