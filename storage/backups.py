@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from agent.domain.errors import StorageError
-from storage.database import Database
+from storage.database import Database, parse_url
 
 KEPT = 3
 """How many copies made by upgrades are kept. Older ones are deleted once a new one exists."""
@@ -33,16 +36,22 @@ def backup(url: str, target: Path) -> Path:
     with Database(url) as database:
         source = database.path
         if source is None:
-            raise StorageError(f"{database} is backed up by PostgreSQL's own tool: {dump_command(target)}")
+            raise StorageError(
+                f"{database} is backed up by PostgreSQL's own tool: {dump_command(url, target)}; "
+                "deploy/README.md has the commands that restore it"
+            )
     if not source.is_file():
         raise StorageError(f"there is no database at {source} to back up")
     copy_history(source, target)
     return target
 
 
-def dump_command(target: Path) -> str:
-    """The command that backs up PostgreSQL, without any secret."""
-    return f"pg_dump --format=custom --file={target}"
+def dump_command(url: str, target: Path) -> str:
+    """The command that backs up a PostgreSQL history. It holds no secret: pg_dump asks for the password."""
+    parts = parse_url(url)
+    kept = {name: value for name, value in parts.query.items() if "password" not in name}
+    place = URL.create("postgresql", parts.username, None, parts.host, parts.port, parts.database, kept)
+    return shlex.join(["pg_dump", "--format=custom", f"--file={target}", f"--dbname={place}"])
 
 
 def backup_before(source: Path, revision: str) -> Path:

@@ -71,19 +71,20 @@ def upgrade(url: str, *, backup_first: bool = True, report: Callable[[str], None
             current = _revision(connection)
             if current != head:
                 if current is not None and _is_older(configuration, current):
-                    _keep_a_copy(database, current, backup_first, report)
+                    _keep_a_copy(database, url, current, backup_first, report)
                 _migrate(connection, configuration, database)
                 report(f"database {database} upgraded from {current or 'nothing'} to {head}")
         return head
 
 
-def _keep_a_copy(database: Database, current: str, wanted: bool, report: Callable[[str], None]) -> None:
+def _keep_a_copy(
+    database: Database, url: str, current: str, wanted: bool, report: Callable[[str], None]
+) -> None:
     """Copy the history inside the upgrade's lock, so that no other process changes it or upgrades too."""
     if database.path is None:
         target = Path(f"sightline-r{current}.dump")
-        report(
-            f"no backup of {database} is made here; PostgreSQL's own tool makes one: {dump_command(target)}"
-        )
+        command = dump_command(url, target)
+        report(f"no backup of {database} is made here; PostgreSQL's own tool makes one: {command}")
         return
     if not wanted:
         report(f"{database} is upgraded without a backup: database.backup_before_upgrade is false")

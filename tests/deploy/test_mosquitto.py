@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import queue
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+import yaml
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from adapters.cli.check import check_broker
+from agent.app import Application
 from agent.ports import OutboxMessage
+from config import load
 from tests.adapters.mqtt.helpers import Agent, until
 from tests.adapters.mqtt.helpers import options as mqtt_options
+from tests.support.factory import encoded
+from tests.support.images import part
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+README = DEPLOY / "README.md"
 DEADLINE_S = 10.0
 OWN_CAMERAS = ("top", "side")
 WITNESS = "witness"
+TLS_SECRETS = {"tls_ca": "ca.pem", "tls_certificate": "server.pem", "tls_key": "server.key"}
 SBIN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    """Port of a running broker, and the folder with its users' passwords."""
+@contextmanager
+def shipped_broker(folder: Path, *, tls: bool = False) -> Iterator[int]:
+    """The shipped configuration, rights and start script in ``folder``; yields the port."""
     path = f"{os.environ.get('PATH', '')}:{SBIN}"
-    for program in ("mosquitto", "mosquitto_passwd"):
+    for program in ("mosquitto", "mosquitto_passwd", *(("openssl",) if tls else ())):
         if shutil.which(program, path=path) is None:
             pytest.skip(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("broker")
     for name in ("run", "data", "config"):
         (folder / name).mkdir()
     subprocess.run(
@@ -45,13 +58,23 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    text = (DEPLOY / "mosquitto" / "mosquitto.conf").read_text()
-    text = text.replace("listener 1883", f"listener {port} 127.0.0.1", 1)
-    text = text.replace("/run/mosquitto/", f"{folder}/run/").replace("/mosquitto/data/", f"{folder}/data/")
-    (folder / "config" / "mosquitto.conf").write_text(f"{text}\nuser {getpass.getuser()}\n")
+
+    def install(name: str, more: str = "") -> None:
+        text = (DEPLOY / "mosquitto" / name).read_text()
+        text = re.sub(r"^listener \d+$", f"listener {port} 127.0.0.1", text, flags=re.MULTILINE)
+        text = text.replace("/run/mosquitto/", f"{folder}/run/")
+        text = text.replace("/mosquitto/data/", f"{folder}/data/")
+        (folder / "config" / name).write_text(f"{text}\n{more}\n")
+
+    install("mosquitto.conf", f"user {getpass.getuser()}")
     # The shipped rules as they are, and somebody who sees and says everything.
-    shipped = (DEPLOY / "mosquitto" / "acl").read_text()
-    (folder / "config" / "acl").write_text(f"{shipped}\nuser {WITNESS}\ntopic readwrite #\n")
+    install("acl", f"user {WITNESS}\ntopic readwrite #")
+    if tls:
+        install("tls.conf")
+        command = [str(DEPLOY / "certificates"), str(folder / "tls"), "broker.factory.example", "192.0.2.10"]
+        subprocess.run(command, check=True, capture_output=True)
+        for secret, file in TLS_SECRETS.items():
+            (folder / "secrets" / secret).symlink_to(folder / "tls" / file)
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -76,13 +99,21 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
                 if process.poll() is not None or time.monotonic() > deadline:
                     pytest.fail(f"mosquitto did not start: {log.read_text()}")
                 time.sleep(0.02)
-        yield port, folder / "secrets"
+        yield port
     finally:
         process.terminate()
         process.wait(DEADLINE_S)
     complaints = re.findall(r"^\d+: (?:Error|Warning).*", log.read_text(), flags=re.MULTILINE)
     # Tests may run as root; the broker in its container does not.
     assert [line for line in complaints if "run as root" not in line] == []
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """Port of a running broker, and the folder with its users' passwords."""
+    folder = tmp_path_factory.mktemp("broker")
+    with shipped_broker(folder) as port:
+        yield port, folder / "secrets"
 
 
 class Client:
@@ -140,25 +171,30 @@ def _password(secrets: Path, user: str) -> str:
 RESULTS = {"p/l/top/verdict", "p/l/top/alert", "p/l/top/mask", "p/sightline/c/status", "p/sightline/c/alert"}
 FRAMES = {"p/l/top/frame", "p/l/side/frame", "p/other/top/frame"}
 OF_ROLES = {"p/l/agent/frame", "p/l/viewer/frame", "p/l/operator/frame"}
+STATUS = {"p/sightline/c/status"}
+VERDICTS = {"response/controller/plc-1", "response/controller/x/y"}
+OF_TOP = {"response/controller/top/1"}
 PEOPLES = {"p/l/top/sku", "p/l/top/reference", "p/l/top/feedback", "p/sightline/c/command"}
 REPLIES = {"p/sightline/c/reply", "response/one", "response/one/two"}
 ELSEWHERE = {"p/l/top/frame/x", "p/l/top", "other", "$SYS/broker/uptime", "p/l/top/x"}
-TOPICS = RESULTS | FRAMES | OF_ROLES | PEOPLES | REPLIES | ELSEWHERE
+TOPICS = RESULTS | FRAMES | OF_ROLES | PEOPLES | REPLIES | VERDICTS | OF_TOP | ELSEWHERE
 
 WRITES: dict[str, set[str]] = {
-    "agent": RESULTS | REPLIES,
+    "agent": RESULTS | REPLIES | VERDICTS | OF_TOP,
     "camera": FRAMES | OF_ROLES,
+    "controller": FRAMES | OF_ROLES,
     "viewer": set(),
     "operator": PEOPLES,
     "top": {"p/l/top/frame", "p/other/top/frame"},
     "side": {"p/l/side/frame"},
 }
 READS: dict[str, set[str]] = {
-    "agent": FRAMES | (OF_ROLES - {"p/l/agent/frame"}) | PEOPLES,
+    "agent": FRAMES | (OF_ROLES - {"p/l/agent/frame"}) | PEOPLES | STATUS,
     "camera": set(),
+    "controller": VERDICTS | OF_TOP,
     "viewer": RESULTS,
     "operator": RESULTS | REPLIES,
-    "top": set(),
+    "top": OF_TOP,
     "side": set(),
 }
 
@@ -220,7 +256,178 @@ def test_an_agent_works_with_its_rights(broker: tuple[int, Path]) -> None:
         assert "plant/sightline/cell-7/status" in seen
 
 
-@pytest.mark.parametrize("name", ["viewer", "a/b", "+", ""])
+@pytest.mark.slow
+def test_a_controller_gets_the_verdict_on_its_frame_and_nobody_else_sees_it(
+    broker: tuple[int, Path], tmp_path: Path
+) -> None:
+    """Request and response of MQTT 5 with a whole agent, the shipped rights and the shipped passwords."""
+    port, secrets = broker
+    settings = load(
+        overrides=[
+            f"broker.url=mqtt://127.0.0.1:{port}",
+            "broker.username=agent",
+            f"broker.password_file={secrets / 'broker_agent'}",
+            f"database.url=sqlite:///{tmp_path / 'history.db'}",
+            f"media.path={tmp_path / 'media'}",
+            "agent.id=cell-8",
+            "inspection.method=null",
+            "metrics.enabled=false",
+            "ollama.enabled=false",
+        ],
+        environ={},
+    ).settings
+    image = tmp_path / "part.png"
+    image.write_bytes(encoded(part(1)))
+    others = ("camera", "viewer", "operator", "side")
+    agent = Application().agent(settings)
+    with ExitStack() as stack:
+        watching = [stack.enter_context(Client(*_as(broker, user))) for user in others]
+        for client in watching:
+            client.subscribe("response/#", "response/controller/plc-1", "response/+/+")
+        agent.start()
+        stack.callback(agent.stop)
+        assert until(lambda: agent.connected)
+        answers = [
+            _ask(broker, image, user, topic)
+            for user, topic in (
+                ("controller", "response/controller/plc-1"),
+                ("top", "response/controller/top"),
+            )
+        ]
+        for client in watching:
+            client.subscribe("nothing")
+            assert client.drain() == []
+    for answer, data in answers:
+        assert answer["schema"] == "sightline.verdict/1"
+        assert answer["camera"] == "top"
+        assert data == b"\x00part 7"
+
+
+def _ask(broker: tuple[int, Path], image: Path, user: str, topic: str) -> tuple[dict[str, Any], bytes]:
+    """Send a frame as a controller does; the verdict and the correlation data that came back with it."""
+    came: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
+    with Client(*_as(broker, user)) as controller:
+        controller.subscribe(topic)
+        controller._client.on_message = lambda _client, _data, message: came.put(message)
+        asked = Properties(PacketTypes.PUBLISH)
+        asked.ResponseTopic, asked.CorrelationData = topic, b"\x00part 7"
+        controller._client.publish("factory/press/top/frame", image.read_bytes(), 1, properties=asked)
+        message = came.get(timeout=DEADLINE_S)
+    return json.loads(message.payload), getattr(message.properties, "CorrelationData", b"")
+
+
+def test_the_request_of_the_documentation_is_one_that_mosquittos_own_client_can_make(
+    broker: tuple[int, Path], tmp_path: Path
+) -> None:
+    """Word for word, but for the port and the file: answered here by a stand-in with the agent's rights."""
+    if shutil.which("mosquitto_rr") is None:
+        pytest.skip("mosquitto_rr is not installed")
+    (command,) = re.findall(r"^mosquitto_rr (?:.*\\\n)*.*$", README.read_text(), flags=re.MULTILINE)
+    (tmp_path / "part.jpg").write_bytes(b"image")
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "secrets").symlink_to(broker[1])
+    with Client(*_as(broker, "agent")) as agent:
+
+        def answer(client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+            client.publish(getattr(message.properties, "ResponseTopic", ""), b"the verdict", 1)
+
+        agent._client.on_message = answer
+        agent.subscribe("factory/+/+/frame")
+        done = subprocess.run(
+            ["/bin/sh", "-c", command.replace("-h 127.0.0.1", f"-h 127.0.0.1 -p {broker[0]}")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.stdout.strip(), done.stderr) == ("the verdict", "")
+
+
+@pytest.mark.slow
+def test_compose_with_tls(tmp_path: Path) -> None:
+    """The script's certificates, the shipped listener, the health check as written, and an agent by TLS."""
+    compose = yaml.safe_load((DEPLOY / "compose.tls.yaml").read_text())
+    assert {name: Path(one["file"]).name for name, one in compose["secrets"].items()} == TLS_SECRETS
+    variables = compose["services"]["agent"]["environment"]
+    _, test = compose["services"]["mosquitto"]["healthcheck"]["test"]
+    with shipped_broker(tmp_path, tls=True) as port:
+
+        def here(text: str) -> str:
+            """What the container sees, where it lies in this test."""
+            found = text.replace("/run/secrets/", f"{tmp_path}/secrets/").replace("8883", str(port))
+            return found.replace("$$", "$").replace("mosquitto:", "localhost:")
+
+        def healthy(command: str) -> bool:
+            return (
+                subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False).returncode == 0
+            )
+
+        if shutil.which("mosquitto_sub") is not None:
+            assert healthy(here(test))
+            assert not healthy(
+                here(test).replace("-h localhost", "-h 127.0.0.2"),
+            ), "the name is verified"
+            assert not healthy(here(test).replace("tls_ca", "broker_agent")), "the authority is verified"
+        environ = {name: here(value) for name, value in variables.items()}
+        places = [
+            f"broker.password_file={tmp_path}/secrets/broker_agent",
+            f"database.url=sqlite:///{tmp_path}/history.db",
+            "database.password_file=",
+            f"media.path={tmp_path}/media",
+            "inspection.method=null",
+            "metrics.enabled=false",
+            "ollama.enabled=false",
+        ]
+        settings = load(DEPLOY / "sightline.yaml", overrides=places, environ=environ).settings
+        agent = Application().agent(settings)
+        agent.start()
+        try:
+            assert until(lambda: agent.connected)
+            assert " by TLS" in check_broker(settings).detail
+        finally:
+            agent.stop()
+        made = [str(DEPLOY / "certificates"), "--client", "agent", str(tmp_path / "tls")]
+        subprocess.run(made, check=True, capture_output=True)
+        answer = subprocess.run(
+            ["openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", "ca.pem", "agent.pem"],
+            cwd=tmp_path / "tls",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.stdout.strip() == "agent.pem: OK", answer.stderr
+
+
+def test_certificates_are_renewed_by_the_same_authority_and_names_are_checked(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+
+    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(DEPLOY / "certificates"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    folder = tmp_path / "tls"
+    assert make(str(folder)).returncode == 0
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+    assert make(str(folder), "10.0.0.7", "fe80::1", "line-1.example").returncode == 0
+    after = {file.name: file.read_text() for file in folder.iterdir()}
+    assert set(after) == {"ca.key", "ca.pem", "server.key", "server.pem"}
+    assert {name for name in after if after[name] == before[name]} == {"ca.key", "ca.pem"}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "ca.key").stat().st_mode) == 0o600
+    show = ["openssl", "x509", "-in", str(folder / "server.pem"), "-noout", "-ext", "subjectAltName"]
+    names = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+    for name in ("DNS:mosquitto", "DNS:localhost", "IP Address:127.0.0.1", "IP Address:10.0.0.7"):
+        assert name in names
+    assert "DNS:line-1.example" in names
+    for refused in (("a,DNS:evil",), ("",)):
+        assert make(str(folder), *refused).returncode == 1
+    assert make("--client", "../x", str(folder)).returncode == 1
+    assert make("--client", "server", str(folder)).returncode == 1
+
+
+@pytest.mark.parametrize("name", ["viewer", "controller", "a/b", "+", ""])
 def test_a_camera_cannot_be_called_as_a_role_or_a_wildcard(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
         [str(DEPLOY / "prepare"), str(tmp_path / "secrets"), name],

@@ -114,6 +114,8 @@ def test_postgresql_needs_its_own_tool_and_goes_on(postgresql_url: str) -> None:
     reported: list[str] = []
     assert upgrade(postgresql_url, report=reported.append) == REVISION
     assert "pg_dump --format=custom --file=sightline-r0002.dump" in reported[0]
-    password = parse_url(postgresql_url).password
+    place = parse_url(postgresql_url)
+    assert f"--dbname=postgresql://{place.username}@127.0.0.1:{place.port}/{place.database}" in reported[0]
+    password = place.password
     assert password is not None
     assert not any(password in sentence for sentence in reported)

@@ -150,5 +150,9 @@ def test_a_backup_of_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_postgresql_is_backed_up_by_its_own_tool(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="pg_dump") as caught:
-        backup("postgresql://u:s3cret@127.0.0.1/x", tmp_path / "copy.dump")
+        backup("postgresql://u:s3cret@127.0.0.1/x?sslmode=require&sslpassword=s3cret", Path("a copy.dump"))
     assert "s3cret" not in str(caught.value)
+    command = (
+        "pg_dump --format=custom '--file=a copy.dump' '--dbname=postgresql://u@127.0.0.1/x?sslmode=require'"
+    )
+    assert command in str(caught.value)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import psycopg
 import pytest
 from psycopg import errors, sql
 
-from storage import Database, SqlHistory, check, upgrade
+from storage import Database, SqlHistory, SqlRecipeBook, check, inspections, upgrade
 from storage.views import VIEWS
 from tests.fixtures.postgresql import PostgresqlServer
-from tests.storage.examples import REVISION, entry
+from tests.storage.examples import REVISION, bolt_recipe, entry
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "postgresql"
 OLD = Path(__file__).parent / "old" / "r0003.postgresql.sql"
@@ -31,6 +32,7 @@ class House:
 
     def __init__(self, administrator: str, folder: Path) -> None:
         self.administrator = administrator
+        self.database = urlsplit(administrator).path.lstrip("/")
         self.folder = folder
         self._passwords = {role: secrets.token_hex(8) for role in ("sightline_agent", "sightline_viewer")}
         self.run("agent.sql")
@@ -49,6 +51,13 @@ class House:
         """Run a script as the documentation says."""
         command = [str(PSQL), self.administrator, f"--file={DEPLOY / script}"]
         return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def drop_roles(self, server: PostgresqlServer) -> None:
+        """With the database that they own things in."""
+        server.drop(self.database)
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            for role in ("sightline_agent", "sightline_viewer"):
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
 
     def has_role(self, role: str) -> bool:
         with psycopg.connect(self.administrator) as connection:
@@ -78,10 +87,7 @@ def house(postgresql_url: str, postgresql_server: PostgresqlServer, tmp_path: Pa
         pytest.skip("psql is not installed")
     house = House(postgresql_url, tmp_path)
     yield house
-    postgresql_server.drop(urlsplit(postgresql_url).path.lstrip("/"))
-    with psycopg.connect(postgresql_server.url("postgres"), autocommit=True) as connection:
-        for role in ("sightline_agent", "sightline_viewer"):
-            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+    house.drop_roles(postgresql_server)
 
 
 @pytest.fixture
@@ -200,3 +206,65 @@ def test_the_scripts_may_be_run_again(house: House, agent_url: str) -> None:
         house.run("agent.sql")
         house.run("readonly.sql")
     assert check(agent_url) == []
+
+
+def documented(heading: str) -> list[str]:
+    """The commands below a heading of deploy/README.md, as a shell takes them; not those of compose."""
+    text = (DEPLOY.parent / "README.md").read_text().partition(f"### {heading}\n")[2]
+    text = re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    blocks = re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "docker" not in block]
+
+
+@pytest.mark.slow
+def test_the_documented_commands_back_up_and_restore(
+    house: House, agent_url: str, postgresql_server: PostgresqlServer
+) -> None:
+    """Word for word, but for the name of the database; the roles are gone when the restoring begins."""
+    house.open_to_viewers()
+    place = urlsplit(house.administrator)
+    (house.folder / "deploy").symlink_to(DEPLOY.parent)
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PGHOST": str(place.hostname),
+        "PGPORT": str(place.port),
+        "PGUSER": str(place.username),
+        "PGPASSWORD": unquote(str(place.password)),
+    }
+
+    def run(commands: str) -> None:
+        commands = commands.replace("--dbname=sightline ", f"--dbname={place.path.lstrip('/')} ")
+        done = subprocess.run(
+            ["/bin/sh", "-ec", commands],
+            cwd=house.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    dump, restore = documented("Back up and restore")
+    with Database(agent_url) as database:
+        book = SqlRecipeBook(database)
+        book.add(bolt_recipe())
+        before = [row["frame_id"] for row in inspections(database)]
+    run(dump)
+    house.drop_roles(postgresql_server)
+    try:
+        run(restore)
+        house.administrator = postgresql_server.url("sightline_restored")
+        for role in ("sightline_agent", "sightline_viewer"):
+            house.let_in(role)
+        restored = house.as_role("sightline_agent")
+        assert check(restored) == []
+        with Database(restored) as database:
+            assert [row["frame_id"] for row in inspections(database)] == before == ["f-1"]
+            assert SqlRecipeBook(database).add(bolt_recipe()).version == 2
+            history = SqlHistory(database, agent_id="a", agent_version="1")
+            assert list(history.record([entry("f-1"), entry("f-2")])) == [False, True]
+        with psycopg.connect(house.as_role("sightline_viewer")) as connection:
+            assert connection.execute("SELECT COUNT(*) FROM inspection_history").fetchone() == (2,)
+        assert refused(house.as_role("sightline_viewer"), "SELECT * FROM sightline_agent.inspection")
+    finally:
+        postgresql_server.drop("sightline_restored")
