@@ -165,13 +165,13 @@ def check_agents(settings: Settings, composition: Application) -> Finding:
     """Whether an agent that is online judges the same frames into another history."""
     from agent.app.broker import topics_of
     from agent.app.neighbours import online_agents, rivalry
-    from agent.domain.errors import StorageError
+    from agent.domain.errors import StorageError, TransportError
 
     try:
         history = composition.database(settings).identity()
-    except StorageError as error:
-        return Finding("agents", State.WARNING, f"cannot be compared with the agents on the broker: {error}")
-    topics, online = topics_of(settings), online_agents(settings, "check")
+        topics, online = topics_of(settings), online_agents(settings, "check")
+    except (StorageError, TransportError) as error:
+        return Finding("agents", State.WARNING, f"other agents cannot be looked for: {error}")
     rivals = [one for one in online if one.is_rival(topics, history)]
     if rivals:
         return Finding("agents", State.WARNING, "; ".join(rivalry(one, topics) for one in rivals))

@@ -17,6 +17,7 @@ from agent.domain.errors import MessageError, TransportError
 from agent.telemetry import Counters
 
 _POLL_S = 0.05
+_FALLBACK_S = 1.0
 _QUIET_S = 0.4
 """Brokers send what is retained at once after a subscription."""
 _MOST_S = 3.0
@@ -60,7 +61,7 @@ class StatusReader(Session):
         """
         self.start()
         try:
-            if not self.wait_connected(connect_s):
+            if not self._connects(connect_s):
                 raise TransportError(self.last_error or f"no answer from {self.options.address}")
             self._listen()
         finally:
@@ -74,6 +75,16 @@ class StatusReader(Session):
             connection.unacknowledged.receive(message.mid)()
         if len(self._received) < _MOST_AGENTS:
             self._received[message.topic] = bytes(message.payload)
+
+    def _connects(self, timeout_s: float) -> bool:
+        """Whether there is a connection in time; a refusal is believed once the older MQTT was tried too."""
+        deadline = time.monotonic() + timeout_s
+        while not self.wait_connected(_POLL_S):
+            if self.last_error is not None:
+                deadline = min(deadline, time.monotonic() + _FALLBACK_S)
+            if time.monotonic() > deadline:
+                return False
+        return True
 
     def _listen(self) -> None:
         """Wait until no further status comes."""

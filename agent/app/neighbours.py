@@ -68,6 +68,12 @@ class Neighbours:
             logger.warning("other agents on this broker cannot be looked for: %s", error)
             return
         topics = topics_of(self._settings)
+        if not any(one.id == topics.agent for one in online):
+            logger.warning(
+                "the broker shows this agent no status, not even its own, so others cannot be seen; give "
+                "its user the right to read %s (deploy/mosquitto/acl)",
+                topics.every_status,
+            )
         for rival in online:
             if history is not None and rival.is_rival(topics, history):
                 self._report("other-agent", rivalry(rival, topics))

@@ -20,8 +20,8 @@ from agent.ports import OutboxMessage
 from config import Settings, load
 from config.settings import id_of_host
 from storage import Database, SqlHistory, history_identity, upgrade
-from tests.adapters.mqtt.helpers import plain_client, unique, until
-from tests.fixtures.mosquitto import Mosquitto
+from tests.adapters.mqtt.helpers import OldBroker, plain_client, unique, until
+from tests.fixtures.mosquitto import Mosquitto, StartMosquitto
 from tests.storage.examples import entry
 from tests.support.factory import wait_until
 
@@ -135,6 +135,34 @@ def test_the_status_tells_no_secret_and_what_is_no_status_is_passed_over(
     assert status["frames"] == f"{site}/+/+/frame"
     assert status["history"] == agent.store.identity
     assert "history.db" not in json.dumps(status)
+
+
+def test_a_broker_that_refuses_the_subscription_is_a_warning_of_check(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    refusing = OldBroker(mosquitto.port, "refuse", refused=1)
+    try:
+        row = checked(refusing.url, tmp_path)
+    finally:
+        refusing.close()
+    assert row["state"] == "warning"
+    assert "refused the subscriptions factory/sightline/+/status" in row["detail"]
+
+
+def test_an_agent_that_may_read_no_status_says_so_once(
+    start_mosquitto: StartMosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with the rights that older versions shipped: mosquitto grants the subscription and sends nothing."""
+    rights = tmp_path / "acl"
+    rights.write_text("topic read +/+/+/frame\ntopic write #\n")
+    rights.chmod(0o600)
+    agent = Application().agent(settings(start_mosquitto(extra=f"acl_file {rights}").url, tmp_path))
+    agent.start()
+    try:
+        assert looked(agent) == []
+    finally:
+        agent.stop()
+    assert caplog.text.count("give its user the right to read factory/sightline/+/status") == 1
 
 
 def test_a_copied_file_is_another_history(tmp_path: Path) -> None:

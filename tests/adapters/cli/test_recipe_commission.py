@@ -7,6 +7,8 @@ import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Inspection, MediaPaths
 from agent.domain.verdict import Verdict
@@ -86,6 +88,7 @@ def test_a_product_with_too_few_frames_waits_and_its_number_may_change(sightline
     assert "first frames" not in sightline("recipe", "list").stdout
 
 
+@pytest.mark.slow
 def test_waiting_ends_once_an_agent_has_taken_them(sightline: CommandLine) -> None:
     """The frames come while the command waits."""
     inspected(sightline, 2)
