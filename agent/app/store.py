@@ -63,7 +63,9 @@ class DatabaseTools:
 
     def _is_missing(self) -> bool:
         """Whether there is no SQLite file yet; opening it would make its folder."""
-        return self._settings.database.is_sqlite and not Path(self._url.removeprefix("sqlite:///")).is_file()
+        if not self._settings.database.is_sqlite:
+            return False
+        return not Path(storage.parse_url(self._url).database or "").is_file()
 
     def settled(self) -> Settings:
         """The settings with the default id of older versions, if this history was written under it.

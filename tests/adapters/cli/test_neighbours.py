@@ -179,6 +179,17 @@ def test_a_copied_file_is_another_history(tmp_path: Path) -> None:
     assert names[0] != names[1]
 
 
+def test_the_history_of_a_url_with_options_is_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'history.db'}"
+    upgrade(url)
+    with Database(url) as database:
+        SqlHistory(database, agent_id="cell-7", agent_version="0.1.0").record([entry("f-1")])
+        identity = history_identity(database)
+    asked = load(overrides=[f"database.url={url}?timeout=5"], environ={}).settings
+    assert Application().database(asked).identity() == identity
+    assert Application().settled(asked).agent.id == "cell-7"
+
+
 def test_an_agent_without_an_id_is_called_as_its_host_unless_its_history_is_older(
     start: Start, mosquitto: Mosquitto, tmp_path: Path, site: str
 ) -> None:
