@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.cli.options import (
+    Bits,
     ConfigFile,
     Method,
     Overrides,
@@ -23,10 +24,10 @@ from adapters.cli.options import (
     name_of,
     stored_sku,
 )
-from adapters.cli.screen import number, plain, plural, stderr, stdout
+from adapters.cli.screen import ScreenEvents, number, plain, plural, stderr, stdout
 
 if TYPE_CHECKING:
-    from adapters.cli.references import ReferenceImage
+    from adapters.cli.images import ImageFile
     from agent.app.store import Store
     from agent.domain.frame import Job
     from agent.domain.recipe import Recipe
@@ -45,6 +46,7 @@ def enroll(
     ] = None,
     description: Annotated[str | None, typer.Option(metavar="T", help="What a good one looks like.")] = None,
     method: Method = None,
+    bits: Bits = None,
     config: ConfigFile = None,
     profile: Profile = None,
     overrides: Overrides = None,
@@ -53,17 +55,18 @@ def enroll(
 
     A running agent uses the new version from its next frame on.
     """
-    from adapters.cli.images import find
-    from adapters.cli.references import enroll_images, read_references, stored
+    from adapters.cli.images import ImageFolder, find
+    from adapters.cli.references import enroll_images, read_references
     from agent.enrollment.orientation import describe_change
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
     job = _job(name_of(sku), name, description)
     files = find([references])
-    images = read_references(files, composition.decoder(settings))
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
+    folder = ImageFolder(files, composition.decoder(settings, bits, ScreenEvents()))
+    taken = read_references(folder, inspector, settings.inspection.method)
     with composition.store(settings) as store, _claimed(store, stored_sku(store, sku), settings):
         job = replace(job, sku=stored_sku(store, sku))
         before = store.book.job(job.sku)
@@ -71,11 +74,11 @@ def enroll(
         active = store.book.active(job.sku)
         renamed = name is not None and before is not None and name != before.name
         draft = _draft(store, _with_known(job, before), settings, method is not None, renamed=renamed)
-        draft = replace(draft, references=stored(images, store.media))
-        enrolled = enroll_images(inspector, draft, images, settings)
+        draft = replace(draft, references=taken.stored(store.media))
+        enrolled = enroll_images(inspector, draft, taken.images, settings)
         note = describe_change(active or draft, enrolled.recipe)
         recipe = store.book.add(replace(enrolled.recipe, note=note), job=job)
-    _show(recipe, enrolled, images, len(files) - len(images))
+    _show(recipe, enrolled, taken.files, len(files) - len(taken))
 
 
 def _job(sku: str, name: str | None, description: str | None) -> Job:
@@ -149,10 +152,10 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     )
 
 
-def _show(recipe: Recipe, enrolled: Enrolled, images: list[ReferenceImage], left_out: int) -> None:
+def _show(recipe: Recipe, enrolled: Enrolled, files: list[ImageFile], left_out: int) -> None:
     console = stdout()
-    kept = enrolled.selection.kept if enrolled.selection is not None else range(len(images))
-    images = [images[index] for index in kept]
+    kept = enrolled.selection.kept if enrolled.selection is not None else range(len(files))
+    files = [files[index] for index in kept]
     without = f", {left_out} left out" if left_out else ""
     console.print(
         f"[bold]{plain(recipe.sku)}[/] ({plain(recipe.noun)}): recipe version {recipe.version} with "
@@ -176,6 +179,6 @@ def _show(recipe: Recipe, enrolled: Enrolled, images: list[ReferenceImage], left
             f"leave-one-out scores {number(min(enrolled.scores))} to {number(max(enrolled.scores))}; "
             "the most unusual, worth a look:"
         )
-        ranked = sorted(zip(enrolled.scores, images, strict=True), key=lambda one: -one[0])
-        for score, image in ranked[:_MOST_UNUSUAL]:
-            console.print(f"  {number(score)}  {plain(image.file.name)}")
+        ranked = sorted(zip(enrolled.scores, files, strict=True), key=lambda one: -one[0])
+        for score, file in ranked[:_MOST_UNUSUAL]:
+            console.print(f"  {number(score)}  {plain(file.name)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapters.cli.options import (
+    Bits,
     ConfigFile,
     Method,
     Overrides,
@@ -18,10 +19,22 @@ from adapters.cli.options import (
     configure,
     name_of,
 )
-from adapters.cli.screen import complain, json_text, number, plural, stderr, stdout, table, verdict
+from adapters.cli.screen import (
+    ScreenEvents,
+    complain,
+    json_text,
+    number,
+    plain,
+    plural,
+    stderr,
+    stdout,
+    table,
+    verdict,
+)
 
 if TYPE_CHECKING:
-    from agent.app import Application
+    from adapters.cli.images import ImageFolder
+    from adapters.cli.output_files import OutputFiles
     from agent.domain.frame import Frame
     from agent.domain.inspection import Inspection
     from agent.inference.inspector import InspectionResult, Inspector
@@ -41,8 +54,10 @@ def inspect(
         Path | None, typer.Option(metavar="DIR", help="Good parts; with eight or more there is a verdict.")
     ] = None,
     method: Method = None,
+    bits: Bits = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write masks and overlay of each image there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write masks and overlay of each image; overwrites nothing."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
     config: ConfigFile = None,
@@ -51,17 +66,23 @@ def inspect(
 ) -> None:
     """Inspect images from disk, without a broker and without a database."""
     from adapters.cli import images as image_files
+    from adapters.cli.output_files import OutputFiles
     from agent.domain.prompts import GENERIC_NOUN
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
-    files = image_files.find(images)
+    files = image_files.find(images, without=out)
     good = image_files.find([references]) if references is not None else []
     with stderr().status("[dim]loading the model ...[/]"):
         inspector = composition.inspector(settings)
-    prepared = _prepare(composition, inspector, settings, sku, noun or GENERIC_NOUN, good)
+    decoder = composition.decoder(settings, bits, ScreenEvents())
+    folder = image_files.ImageFolder(files, decoder)
+    known = image_files.ImageFolder(good, decoder, "references")
+    folder.expect(known)
+    prepared = _prepare(inspector, settings, sku, noun or GENERIC_NOUN, known)
+    outputs = None if out is None else OutputFiles(out, files)
     results, failed = [], 0
-    for file, frame in zip(files, image_files.read(files, composition.decoder(settings)), strict=True):
+    for index, (file, frame) in enumerate(zip(files, folder.frames(), strict=True)):
         if isinstance(frame, image_files.Unreadable):
             failed += 1
             results.append({"image": str(file.path), "verdict": "ERROR", "reason": frame.reason})
@@ -69,11 +90,12 @@ def inspect(
         inspected = inspector.inspect([frame.image], [prepared])[0]
         failed += inspected.verdict == "ERROR"
         result = _result(str(file.path), inspected, prepared)
-        if out is not None:
-            result |= _write(
-                out, file.name, composition.codec(), _inspection(frame, inspected, prepared), frame, inspected
-            )
+        if outputs is not None:
+            inspection = _inspection(frame, inspected, prepared)
+            result |= _write(outputs, index, composition.codec(), inspection, frame, inspected)
         results.append(result)
+    if outputs is not None and outputs.kept:
+        stderr().print(f"[yellow]{plain(outputs.sentence)}[/]", soft_wrap=True)
     if as_json:
         typer.echo(json_text(results))
     else:
@@ -83,19 +105,17 @@ def inspect(
         raise typer.Exit(1)
 
 
-def _prepare(
-    composition: Application, inspector: Inspector, settings: Settings, sku: str, noun: str, good: list[Any]
-) -> Prepared:
+def _prepare(inspector: Inspector, settings: Settings, sku: str, noun: str, good: ImageFolder) -> Prepared:
     """The recipe in memory only: from references if there are some, else from words alone."""
-    from adapters.cli.references import enroll_images, read_references, unstored
+    from adapters.cli.references import enroll_images, read_references
     from agent.domain.recipe import template_recipe
 
     recipe = template_recipe(sku, settings.inspection.method, noun)
-    if not good:
+    if not len(good):
         return inspector.prepare(recipe, ())
-    taken = read_references(good, composition.decoder(settings))
-    draft = replace(recipe, references=unstored(taken))
-    return enroll_images(inspector, draft, taken, settings).prepared
+    taken = read_references(good, inspector, settings.inspection.method)
+    draft = replace(recipe, references=taken.unstored())
+    return enroll_images(inspector, draft, taken.images, settings).prepared
 
 
 def _result(image: str, inspected: InspectionResult, prepared: Prepared) -> dict[str, Any]:
@@ -147,30 +167,24 @@ def _inspection(frame: Frame, inspected: InspectionResult, prepared: Prepared) -
 
 
 def _write(
-    folder: Path,
-    name: str,
+    outputs: OutputFiles,
+    index: int,
     codec: ImageCodec,
     inspection: Inspection,
     frame: Frame,
     inspected: InspectionResult,
 ) -> dict[str, str]:
-    """Mask, the same for people, and overlay beside each other, named after the image."""
+    """Mask, the same for people, and overlay of the image of that index."""
     import numpy as np
 
     mask = inspected.mask if inspected.mask is not None else np.zeros(frame.image.shape[:2], np.uint8)
-    stem = folder / Path(name).with_suffix("")
-    stem.parent.mkdir(parents=True, exist_ok=True)
     files = {
-        "mask": ("mask.png", codec.encode_mask(mask)),
-        "mask_view": ("mask-view.png", codec.encode_mask_view(mask)),
-        "overlay": ("overlay.jpg", codec.encode_overlay(frame.image, mask, inspection, inspected.heat)),
+        "mask": (".mask.png", codec.encode_mask(mask)),
+        "mask_view": (".mask-view.png", codec.encode_mask_view(mask)),
+        "overlay": (".overlay.jpg", codec.encode_overlay(frame.image, mask, inspection, inspected.heat)),
     }
-    written = {}
-    for kind, (ending, content) in files.items():
-        file = stem.with_name(f"{stem.name}.{ending}")
-        file.write_bytes(content)
-        written[kind] = str(file)
-    return written
+    written = outputs.write(index, dict(files.values()))
+    return {kind: str(written[ending]) for kind, (ending, _) in files.items()}
 
 
 def _show(results: list[dict[str, Any]], prepared: Prepared) -> None:

@@ -70,6 +70,12 @@ Method = Annotated[
     str | None,
     typer.Option("--method", metavar="M", help="How to score; as [bold]inspection.method[/]."),
 ]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8, max=16, metavar="N", help="Significant bits of PNG with 16 bits, such as 12; by default found."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 

@@ -58,25 +58,27 @@ def list_command(
     if not lines and not without and not waiting:
         stdout().print("There is no product yet. Enroll one, or let a camera send its first frame.")
         return
-    shown = table("sku", "version", "", "noun", "method", "prompts", "shots", "threshold", "from", "note",
-                  right=("version", "shots", "threshold"))  # fmt: skip
+    numbers = ("version", "shots", "threshold")
+    shown = table("sku", "version", "noun", "method", "prompts", "shots", "threshold", "from",
+                  right=numbers, whole=(*numbers, "method", "prompts", "from"))  # fmt: skip
     for line in lines:
         shown.add_row(
             Text(line.sku, style="bold" if line.active else ""),
-            str(line.version),
-            Text("active", style="green") if line.active else "",
+            Text(f"active {line.version}", style="green") if line.active else str(line.version),
             Text(line.noun),
             line.method,
             line.prompt_source,
             str(line.shots),
             Text("REVIEW only", style="yellow") if line.threshold is None else number(line.threshold),
-            line.origin if line.margin is None else f"{line.origin} {line.margin:+.3f}",
-            Text(remarks(line)),
+            line.origin.replace("-", "-\n") + ("" if line.margin is None else f"\n{line.margin:+.3f}"),
         )
     for one in without:
-        shown.add_row(one, "-", "", "-", "-", "-", "-", Text("no recipe", style="yellow"), "-", "")
+        shown.add_row(one, "-", "-", "-", "-", "-", Text("no recipe", style="yellow"), "-")
     if lines or without:
         stdout().print(shown)
+    for line in lines:
+        if remarks(line):  # below the table: a sentence needs the whole width
+            stdout().print(f"[bold]{plain(line.sku)}[/] version {line.version}: {plain(remarks(line))}")
     for one_of in waiting:
         stdout().print(f"{plain(one_of.sku)}: {one_of} first frames inspected, which become its references")
 

@@ -1,89 +1,122 @@
-"""``enroll_images``: references from files, enrolled with a progress bar, for ``inspect`` and ``enroll``."""
+"""``read_references`` and ``enroll_images``: references from files, for ``inspect`` and ``enroll``."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from adapters.cli.images import ImageFile, Unreadable, read
+from adapters.cli.images import ImageFile, ImageFolder
 from adapters.cli.screen import plain, stderr
 from agent.app.options import calibration_policy, orientation_policy, selection_policy
 from agent.domain.errors import SightlineError
-from agent.domain.frame import SUFFIX_OF, Frame
+from agent.domain.frame import SUFFIX_OF, Image
 from agent.domain.names import visible
-from agent.domain.recipe import Recipe, Reference
+from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
+from agent.inference.reference_images import ReferenceImages
 from agent.onboarding.naming import name_defects
-from agent.ports import FrameDecoder, MediaStore
+from agent.ports import MediaStore
 from config import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceImage:
-    """A reference that could be read."""
+class FolderReferences:
+    """The references of a folder that could be read."""
 
-    file: ImageFile
-    frame: Frame
+    folder: ImageFolder
+    indices: tuple[int, ...]
+    """Which of its files they are."""
+    images: ReferenceImages
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def files(self) -> list[ImageFile]:
+        return [self.folder.files[index] for index in self.indices]
+
+    def unstored(self) -> tuple[Reference, ...]:
+        """References to images that stay in their folder. Raises SightlineError."""
+        return tuple(
+            Reference(
+                hashlib.sha256(self.folder.encoded(index)[0]).hexdigest(), str(file.path), visible(file.name)
+            )
+            for index, file in zip(self.indices, self.files, strict=True)
+        )
+
+    def stored(self, media: MediaStore) -> tuple[Reference, ...]:
+        """References of images that were copied to the media folder. Raises SightlineError."""
+        references = []
+        for index, file in zip(self.indices, self.files, strict=True):
+            content, media_type = self.folder.encoded(index)
+            path = media.put(content, SUFFIX_OF[media_type])
+            references.append(Reference(Path(path).stem, path, visible(file.name)))
+        return tuple(references)
 
 
-def read_references(files: Sequence[ImageFile], decoder: FrameDecoder) -> list[ReferenceImage]:
-    """The readable ones; the others are named on stderr. Raises SightlineError if none is left."""
-    images = []
-    for file, taken in zip(files, read(files, decoder), strict=True):
-        if isinstance(taken, Unreadable):
-            stderr().print(f"[yellow]left out:[/] {plain(file.name)}: {plain(taken.reason)}", soft_wrap=True)
-        else:
-            images.append(ReferenceImage(file, taken))
-    if not images:
+class _FolderImages:
+    """The images of a folder as a source of references."""
+
+    def __init__(self, folder: ImageFolder) -> None:
+        self._folder = folder
+
+    def read(self, index: int) -> Image:
+        return self._folder.frame(index).image
+
+
+def read_references(folder: ImageFolder, inspector: Inspector, method: str) -> FolderReferences:
+    """The readable ones, with a progress bar; the others are named on stderr.
+
+    They are held as ``method`` needs them. Raises SightlineError if none is left.
+    """
+    images = ReferenceImages(_FolderImages(folder), len(folder))
+    images.need(inspector.reference_side(template_recipe("references", method)))
+    indices = []
+    with _progress("reading") as progress:
+        task = progress.add_task("", total=len(folder))
+        for index, file in enumerate(folder.files):
+            try:
+                _ = images[index]
+                indices.append(index)
+            except SightlineError as error:
+                sentence = f"[yellow]left out:[/] {plain(file.name)}: {plain(str(error))}"
+                stderr().print(sentence, soft_wrap=True)
+            progress.advance(task)
+    if not indices:
         raise SightlineError("none of the references can be read as an image")
-    return images
-
-
-def unstored(images: Sequence[ReferenceImage]) -> tuple[Reference, ...]:
-    """References to images that stay in their folder."""
-    return tuple(
-        Reference(hashlib.sha256(one.frame.encoded).hexdigest(), str(one.file.path), visible(one.file.name))
-        for one in images
-    )
-
-
-def stored(images: Sequence[ReferenceImage], media: MediaStore) -> tuple[Reference, ...]:
-    """References of images that were copied to the media folder. Raises StorageError."""
-    references = []
-    for one in images:
-        path = media.put(one.frame.encoded, SUFFIX_OF[one.frame.media_type])
-        references.append(Reference(Path(path).stem, path, visible(one.file.name)))
-    return tuple(references)
+    return FolderReferences(folder, tuple(indices), images.only(indices))
 
 
 def enroll_images(
-    inspector: Inspector, recipe: Recipe, images: Sequence[ReferenceImage], settings: Settings
+    inspector: Inspector, recipe: Recipe, images: ReferenceImages, settings: Settings
 ) -> Enrolled:
     """Memorise and calibrate, with a progress bar on a terminal.
 
     Args:
         recipe: with one reference for each image, in their order.
     """
-    console = stderr()
-    columns = (TextColumn("enrolling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with _progress("enrolling") as progress:
         task = progress.add_task("", total=len(images))
-        pixels = [image.frame.image for image in images]
         enrolled = enroll(
             inspector,
             recipe,
-            pixels,
+            images,
             policy=calibration_policy(settings),
             selection=selection_policy(settings),
             orientation=orientation_policy(settings),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-        enrolled = name_defects(inspector, enrolled, pixels)
+        enrolled = name_defects(inspector, enrolled, images)
     for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
-        console.print(f"[yellow]{plain(sentence)}[/]", soft_wrap=True)
+        stderr().print(f"[yellow]{plain(sentence)}[/]", soft_wrap=True)
     return enrolled
+
+
+def _progress(word: str) -> Progress:
+    console = stderr()
+    columns = (TextColumn(word), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import Any, TextIO
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
 from agent.domain.errors import SightlineError
+from agent.domain.events import Event
 from agent.domain.names import visible
 
 PIPE_WIDTH = 110
 """Columns if the output is not a terminal: wide enough for every table."""
+
+_LINE_END = re.compile(r"(?<!\n)\n[ \t]*(?![\s\f\b])")
 
 COLOURS = {
     "PASS": "green",
@@ -33,6 +37,13 @@ COLOURS = {
 
 class Commands(TyperGroup):
     """A group whose commands may raise SightlineError: the sentence goes to stderr, the exit code is 1."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """With a help text that fills the terminal: where its lines end in the source does not matter."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            command.help = _LINE_END.sub(" ", command.help)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -76,6 +87,15 @@ def json_text(content: object) -> str:
     return text
 
 
+class ScreenEvents:
+    """Writes what parts find out to stderr, as an :class:`agent.ports.EventReporter`."""
+
+    def report(self, event: Event) -> None:
+        colour = "yellow" if event.severity == "warning" else "dim"
+        message = event.message.removeprefix(f"{event.camera}: ")
+        stderr().print(f"[{colour}]{plain(message)}[/]", soft_wrap=True)
+
+
 def stdout() -> Console:
     """For results."""
     return _console(sys.stdout)
@@ -99,12 +119,18 @@ class PlainTable(Table):
         super().add_row(*plain, **options)
 
 
-def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:
-    """A table without lines between rows; columns named in ``right`` are numbers."""
+def table(
+    *columns: str, title: str | None = None, right: tuple[str, ...] = (), whole: tuple[str, ...] = ()
+) -> Table:
+    """A table without lines between rows; columns named in ``right`` are numbers.
+
+    Columns in ``whole`` are never folded: on a narrow terminal the others give way.
+    """
     made = PlainTable(box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     made.title = None if title is None else Text(visible(title))
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column in right else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     return made
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.domain.errors import ConfigurationError
+from agent.domain.frame import MEDIA_TYPE_OF, is_hidden
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({*MEDIA_TYPE_OF, ".bmp", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,16 @@ def images(folder: Path) -> tuple[Path, ...]:
     """The image files directly inside a folder, sorted; empty if there are none."""
     if not folder.is_dir():
         return ()
-    return tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
+    return tuple(sorted(path for path in _inside(folder) if path.suffix.lower() in SUFFIXES))
 
 
 def folders(folder: Path) -> tuple[Path, ...]:
     """The folders directly inside a folder, sorted; empty if there are none."""
-    return tuple(sorted(path for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
+    return tuple(sorted(path for path in _inside(folder) if path.is_dir())) if folder.is_dir() else ()
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not is_hidden(path.name))
 
 
 def by_stem(folder: Path) -> dict[str, Path]:

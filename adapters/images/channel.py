@@ -13,10 +13,12 @@ import tempfile
 import numpy as np
 from numpy.typing import NDArray
 
-REQUEST = struct.Struct("!QQQd")
-"""Bytes of the image that follows, most pixels, bytes of memory it may take, seconds it may take."""
-ANSWER = struct.Struct("!BIIH")
-"""Whether the pixels are there, their height and width, bytes of the sentence that follows if not."""
+REQUEST = struct.Struct("!QQQdBB")
+"""Bytes of the image that follows, most pixels, bytes of memory it may take, seconds it may take; bits that
+are stated of its camera and bits that were seen (:class:`adapters.images.depth.KnownDepth`)."""
+ANSWER = struct.Struct("!BIIHBB")
+"""Whether the pixels are there, their height and width, bytes of the sentence that follows if not; bits that
+were read and bits of the highest value (:class:`adapters.images.header.Header`)."""
 READY = b"R"
 KEPT = 64_000_000
 """Bytes that stay mapped from one image to the next; memory beyond them is freed after each image."""

@@ -12,12 +12,14 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from adapters.images.channel import ANSWER, READY, REQUEST, Canvas, open_canvas
+from adapters.images.depth import KnownDepth
 from adapters.images.header import Header, HeaderError
 from adapters.images.pixels import NO_MEMORY, decode_bgr
 from agent.domain.frame import Image
@@ -28,7 +30,7 @@ _PADDING = 64
 _COMPLAINT = re.compile(r"(Corrupt JPEG data: [^\n]*|Premature end of JPEG file[^\n]*)")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd([0-79])")
 
-Decode = Callable[[bytes, int], tuple[Header, Image]]
+Decode = Callable[[bytes, int, KnownDepth], tuple[Header, Image]]
 
 
 def damage(log: str) -> str | None:
@@ -69,15 +71,16 @@ def main(channel: int, canvas: int, decode: Decode = decode_bgr) -> None:
         log, shared = Log(), Canvas(canvas)
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LOG_BYTES, _LOG_BYTES))
         while (request := _read(agent, REQUEST.size)) is not None:
-            length, max_pixels, memory, seconds = REQUEST.unpack(request)
+            length, max_pixels, memory, seconds, *depth = REQUEST.unpack(request)
             content = _read(agent, length)
             if content is None:
                 break
             # If the agent dies meanwhile, nothing else would end a decoder that hangs.
             signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_S)
             with _memory(memory):
-                answer = _answer(bytes(content), max_pixels, decode, log, shared)
-            del content  # frees a large one before the next request
+                reading = partial(decode, bytes(content), max_pixels, KnownDepth(*depth))
+                answer = _answer(reading, log, shared)
+            del content, reading  # frees a large one before the next request
             signal.setitimer(signal.ITIMER_REAL, 0)
             agent.sendall(answer)
 
@@ -93,9 +96,9 @@ def _prepare_process() -> None:
     cv2.setNumThreads(1)
 
 
-def _answer(content: bytes, max_pixels: int, decode: Decode, log: Log, shared: Canvas) -> bytes:
+def _answer(decode: Callable[[], tuple[Header, Image]], log: Log, shared: Canvas) -> bytes:
     try:
-        _header, image = decode(content, max_pixels)
+        header, image = decode()
         missing = damage(log.take())
         if missing is not None:
             return _refusal(f"the JPEG is damaged, parts of the image are missing ({missing})")
@@ -103,7 +106,7 @@ def _answer(content: bytes, max_pixels: int, decode: Decode, log: Log, shared: C
         target = shared.pixels(height, width)
         if cv2.cvtColor(image, cv2.COLOR_BGR2RGB, target) is not target:
             np.copyto(target, image[..., ::-1])
-        return ANSWER.pack(True, height, width, 0)
+        return ANSWER.pack(True, height, width, 0, header.bits, header.highest)
     except HeaderError as error:
         return _refusal(str(error))
     except MemoryError:
@@ -117,7 +120,7 @@ def _answer(content: bytes, max_pixels: int, decode: Decode, log: Log, shared: C
 
 def _refusal(reason: str) -> bytes:
     sentence = reason.encode("utf-8", "replace")[:4_000]
-    return ANSWER.pack(False, 0, 0, len(sentence)) + sentence
+    return ANSWER.pack(False, 0, 0, len(sentence), 0, 0) + sentence
 
 
 @contextlib.contextmanager

@@ -9,8 +9,10 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
+from adapters.images.camera_depths import CameraDepths
+from adapters.images.depth import DEEP, UNKNOWN, with_stated_bits
 from adapters.images.forms import FormError, image_of, read_form
-from adapters.images.header import HeaderError, media_type
+from adapters.images.header import Header, HeaderError, media_type
 from adapters.images.identity import Reading, read_identity
 from adapters.images.image_ref import ImageReferenceError, ReferenceReader
 from adapters.images.pixels import PixelReader, pixel_reader
@@ -66,12 +68,14 @@ class PayloadDecoder:
         limits: FrameLimits | None = None,
         pixels: PixelReader | None = None,
         counters: Counters | None = None,
+        depths: CameraDepths | None = None,
     ) -> None:
-        """``pixels`` decodes images, by default in this process. Raises ValueError for limits that
-        cannot be kept."""
+        """``pixels`` decodes images, by default in this process; ``depths`` knows the bits of each camera's
+        values. Raises ValueError for limits that cannot be kept."""
         self._limits = limits = limits or FrameLimits()
         self._pixels = pixels or pixel_reader(limits.max_pixels)
         self._counters = counters if counters is not None else Counters()
+        self.depths = depths or CameraDepths(counters=self._counters)
         self._references = ReferenceReader(
             limits.max_bytes, limits.allowed_roots, limits.allowed_hosts, limits.timeout_s
         )
@@ -93,10 +97,21 @@ class PayloadDecoder:
             content = message.image or self._referenced(message.fields)
             if not message.image:
                 identity = replace(identity, content=content_digest(content))
-            header, image = self._pixels(self._bounded(content))
+            header, image = self._pixels(self._bounded(content), self.depths.known(delivery.camera))
         except (_RefusedError, HeaderError, ImageReferenceError) as error:
             raise FrameError(str(error), identity) from None
-        return Frame(identity, image, content, header.media_type, delivery.received_at)
+        self.depths.note(delivery.camera, header)
+        self.depths.note_levels(identity, header, image)
+        return Frame(identity, image, _explicit(content, header), header.media_type, delivery.received_at)
+
+    def measure(self, delivery: Delivery) -> None:
+        """Find the bits of a camera's values before its images are decoded; what is unreadable has none."""
+        try:
+            content = self._bounded(self._open(delivery)[0])
+            header, _ = self._pixels(content, self.depths.known(delivery.camera))
+        except (_RefusedError, HeaderError):
+            return
+        self.depths.expect(delivery.camera, header.highest)
 
     def _read_identity(self, delivery: Delivery, message: _Message) -> Reading:
         camera = delivery.camera
@@ -161,3 +176,13 @@ class PayloadDecoder:
                 logger.warning(
                     "%s: %s; its frames are judged all the same", camera, sentence, extra=about(camera)
                 )
+
+
+def _explicit(content: bytes, header: Header) -> bytes:
+    """The file as it came; if it alone would be read with other bits, it states those that were read.
+
+    What is kept is read again without its camera: references, judged frames, files that people open.
+    """
+    if header.depth < DEEP or header.bits == UNKNOWN.bits(header.highest, header.stated):
+        return content
+    return with_stated_bits(content, header.bits)

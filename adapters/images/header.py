@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.images.depth import DEEP, stated_bits
+
 JPEG = "image/jpeg"
 PNG = "image/png"
 
@@ -46,6 +48,14 @@ class Header:
     media_type: str
     width: int
     height: int
+    depth: int = 8
+    """Bits a channel of the file."""
+    stated: int | None = None
+    """Significant bits that a PNG of 16 bits states."""
+    bits: int = 8
+    """Bits that were read of each value, once it was decoded (:mod:`adapters.images.depth`)."""
+    highest: int = 0
+    """Bits of the highest value of a PNG of 16 bits, once it was decoded."""
 
     @property
     def pixels(self) -> int:
@@ -100,6 +110,8 @@ def _png_header(content: bytes) -> Header:
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     if not width or not height:
         raise HeaderError("the PNG claims a width or height of zero")
+    if content[24] == DEEP:
+        return Header(PNG, width, height, DEEP, stated_bits(content))
     return Header(PNG, width, height)
 
 

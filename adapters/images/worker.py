@@ -12,11 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from adapters.images.channel import ANSWER, READY, REQUEST, Canvas, open_canvas
+from adapters.images.depth import UNKNOWN, KnownDepth
 from adapters.images.header import Header, HeaderError, admit
 from agent.domain.frame import Image
 from agent.telemetry import Counters
@@ -87,17 +89,17 @@ class DecodeWorker:
         with self._lock, contextlib.suppress(_DiedError):
             self._running_child()
 
-    def __call__(self, content: bytes) -> tuple[Header, Image]:
-        """Header and (H, W, 3) uint8 RGB image of a whole JPEG or PNG. Raises HeaderError."""
+    def __call__(self, content: bytes, known: KnownDepth = UNKNOWN) -> tuple[Header, Image]:
+        """As :func:`adapters.images.pixels.decode_pixels`. Raises HeaderError."""
         header = admit(content, self._max_pixels)
         with self._lock:
             try:
-                return header, self._decode(content, header)
+                return self._decode(content, header, known)
             except _DiedError as error:
                 if not error.killed:
                     raise HeaderError(str(error)) from None
             try:  # once more: another process may have killed the decoder
-                return header, self._decode(content, header)
+                return self._decode(content, header, known)
             except _DiedError as error:
                 raise HeaderError(str(error)) from None
 
@@ -122,10 +124,10 @@ class DecodeWorker:
     ) -> None:
         self.close()
 
-    def _decode(self, content: bytes, header: Header) -> Image:
+    def _decode(self, content: bytes, header: Header, known: KnownDepth) -> tuple[Header, Image]:
         child = self._running_child()
         try:
-            return child.decode(content, header, self._max_pixels, self._timeout_s)
+            return child.decode(content, header, known, self._max_pixels, self._timeout_s)
         except HeaderError:
             raise
         except _DiedError as error:
@@ -193,7 +195,9 @@ class _Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def decode(self, content: bytes, header: Header, max_pixels: int, timeout_s: float) -> Image:
+    def decode(
+        self, content: bytes, header: Header, known: KnownDepth, max_pixels: int, timeout_s: float
+    ) -> tuple[Header, Image]:
         """Raises HeaderError, _DiedError."""
         deadline = time.monotonic() + timeout_s
         try:
@@ -202,9 +206,10 @@ class _Child:
             raise HeaderError(f"there is no memory for the image: {error.strerror}") from None
         memory = _BASE_BYTES + _BYTES_PER_PIXEL * header.pixels + 4 * len(content)
         try:
-            self._send(REQUEST.pack(len(content), max_pixels, memory, timeout_s), deadline)
+            depth = (known.stated, known.seen)
+            self._send(REQUEST.pack(len(content), max_pixels, memory, timeout_s, *depth), deadline)
             self._send(content, deadline)
-            done, height, width, length = ANSWER.unpack(self._receive(ANSWER.size, deadline))
+            done, height, width, length, bits, highest = ANSWER.unpack(self._receive(ANSWER.size, deadline))
             if not done:
                 raise HeaderError(self._receive(length, deadline).decode("utf-8", "replace"))
         except TimeoutError:
@@ -221,7 +226,7 @@ class _Child:
         except (OSError, MemoryError) as error:
             raise HeaderError(f"there is no memory for the image: {error}") from None
         self._canvas.shrink()
-        return image
+        return replace(header, bits=bits, highest=highest), image
 
     def close(self, *, kill: bool = False) -> None:
         """End the process: at once with ``kill``, else as soon as it notices that its socket is closed."""

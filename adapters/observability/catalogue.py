@@ -69,11 +69,12 @@ COUNTED = (
     _one("frames_unidentified", "Frames whose id had to be derived from their bytes.", "frames_unidentified"),
     Counted(
         "frames_odd",
-        "Frames with a field that was ignored, by field and why; they are judged all the same.",
+        "Frames with a field that was ignored, or with next to no levels; they are judged all the same.",
         {
             "captured_at_unusable": "captured_at_unusable",
             "captured_at_implausible": "captured_at_implausible",
             "sequence_unusable": "sequence_unusable",
+            "frames_of_few_levels": "few_levels",
         },
         "what",
     ),

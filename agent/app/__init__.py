@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.app.agent import Agent
     from agent.app.store import DatabaseTools, Store
     from agent.inference.inspector import Inspector
+    from agent.ports import EventReporter
     from config import Settings
 
 
@@ -54,13 +55,25 @@ class Application:
 
         return build_inspector(settings, UntrainedModels(settings))
 
-    def decoder(self, settings: Settings) -> PayloadDecoder:
+    def decoder(
+        self, settings: Settings, bits: int | None = None, events: EventReporter | None = None
+    ) -> PayloadDecoder:
         """A decoder in this process, for commands: they read their own user's files, so a malicious file can
-        end nobody else's work."""
-        from adapters.images.decoder import PayloadDecoder
-        from agent.app.options import decoder_limits
+        end nobody else's work.
 
-        return PayloadDecoder(decoder_limits(settings))
+        Args:
+            bits: significant bits of values in PNG of 16 bits; by default those of the cameras in the
+                configuration, if all that name some agree.
+            events: where findings about the images are reported.
+        """
+        from adapters.images.camera_depths import CameraDepths
+        from adapters.images.decoder import PayloadDecoder
+        from agent.app.options import decoder_limits, stated_bits
+
+        configured = set(stated_bits(settings).values())
+        stated = bits or (configured.pop() if len(configured) == 1 else 0)
+        depths = CameraDepths({"*": stated}, events=events, remedy="--bits")
+        return PayloadDecoder(decoder_limits(settings), depths=depths)
 
     def codec(self) -> CvImageCodec:
         from adapters.images.codec import CvImageCodec

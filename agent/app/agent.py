@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
+from adapters.images.camera_depths import CameraDepths
 from adapters.images.codec import CvImageCodec
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.codec import JsonMessageParser
@@ -34,6 +35,7 @@ from agent.app.options import (
     orientation_policy,
     pipeline_options,
     selection_policy,
+    stated_bits,
 )
 from agent.app.store import Store
 from agent.domain.errors import StorageError, TransportError
@@ -225,7 +227,9 @@ class Agent:
         recipe_cache = RecipeCache(store.book, self._inspector, store.media, codec, method=method)
         return PipelineParts(
             transport=transport,
-            decoder=PayloadDecoder(decoder_limits(settings), self._images, self.counters),
+            decoder=PayloadDecoder(
+                decoder_limits(settings), self._images, self.counters, self._camera_depths(events)
+            ),
             parser=JsonMessageParser(),
             history=store.history,
             outbox=store.outbox,
@@ -249,6 +253,13 @@ class Agent:
                 self.counters,
             ),
         )
+
+    def _camera_depths(self, events: EventLog) -> CameraDepths:
+        """With what was found before the last stop: a dark first frame does not begin another scale."""
+        stated = stated_bits(self._settings)
+        found = self.store.camera_bits()
+        seen = {camera: bits for camera, bits in found.items() if camera.partition("/")[2] not in stated}
+        return CameraDepths(stated, seen=seen, events=events, counters=self.counters)
 
     def _disk_monitor(self, topics: Topics, events: EventLog) -> DiskSpaceMonitor:
         store = self.store

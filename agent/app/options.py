@@ -73,6 +73,11 @@ def decoder_limits(settings: Settings) -> FrameLimits:
     )
 
 
+def stated_bits(settings: Settings) -> dict[str, int]:
+    """Significant bits of the values of each camera whose configuration names them."""
+    return {name: camera.bits for name, camera in settings.cameras.items() if camera.bits is not None}
+
+
 def decode_worker(settings: Settings, counters: Counters) -> DecodeWorker | None:
     """The process that decodes; None if the agent decodes in its own process."""
     frames = settings.frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -157,6 +158,18 @@ class Store:
     def inspections(self) -> Iterator[Mapping[str, Any]]:
         """The rows of the view ``inspection_history``, oldest first."""
         return storage.inspections(self.database)
+
+    def camera_bits(self) -> dict[str, int]:
+        """Bits of each camera's values, by ``SITE/LINE/CAMERA``, as its last event ``bit-depth`` named them.
+
+        Raises StorageError.
+        """
+        sql = "SELECT camera, details FROM event WHERE kind = 'bit-depth' AND camera IS NOT NULL ORDER BY id"
+        found: dict[str, int] = {}
+        for row in self.query(sql):
+            details = json.loads(row["details"]) if isinstance(row["details"], str) else row["details"]
+            found[row["camera"]] = int(details["bits"])
+        return found
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         return list(storage.query(self.database, sql, parameters))

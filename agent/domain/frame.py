@@ -23,8 +23,19 @@ MAX_SKU = MAX_NAME
 SUFFIX_OF = {"image/jpeg": ".jpg", "image/png": ".png"}
 """The suffix of a file by its media type: what cameras send and the media folder keeps."""
 
-MEDIA_TYPE_OF = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp")
+MEDIA_TYPE_OF = {**dict.fromkeys(_JPEG_SUFFIXES, "image/jpeg"), ".png": "image/png"}
 """The media type of a file by its suffix in lower case."""
+
+_NOBODYS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+)
+"""Folders that archives, network storage and file systems make, with copies and thumbnails in them."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of that name is not a person's: hidden, or made by a system."""
+    return name.startswith(".") or name.lower() in _NOBODYS
 
 
 @dataclass(frozen=True, slots=True, order=True)

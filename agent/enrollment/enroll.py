@@ -21,6 +21,7 @@ from agent.enrollment.orientation import (
 )
 from agent.enrollment.selection import Selection, SelectionPolicy, select
 from agent.inference.inspector import Inspector
+from agent.inference.reference_images import ReferenceImages
 from agent.methods.batching import require_references
 from agent.methods.maps import pool_map
 from agent.methods.prepared import Prepared
@@ -85,9 +86,11 @@ def enroll(
     if not images:
         raise RecipeError(f"enrolling {recipe.sku!r} needs at least one image of a good part")
     finder = _OrientationFinder(inspector, orientation)
+    images = ReferenceImages.of(images)
+    images.need(inspector.reference_side(recipe))
 
     def scored(indices: Sequence[int]) -> _Scored:
-        part = [images[index] for index in indices]
+        part = images.only(indices)
         prepared = inspector.prepare(finder.decide(_among(recipe, indices), part), part)
         return _Scored(tuple(indices), prepared, *leave_one_out(inspector, prepared, part, progress))
 
@@ -218,7 +221,7 @@ class _OrientationFinder:
 
     def _find(self, recipe: Recipe, images: Sequence[Image], policy: OrientationPolicy) -> Orientation:
         indices = compared_references(recipe.shots)
-        part = [images[index] for index in indices]
+        part = ReferenceImages.of(images).only(indices)
         few = _among(self._inspector.comparing(recipe), indices)
 
         def scores_in(angles: Sequence[float]) -> Sequence[float]:
@@ -261,6 +264,7 @@ def leave_one_out(
     """
     if len(images) < 2:
         return [], []
+    images = ReferenceImages.of(images)
     found: dict[int, tuple[float, float | None]] = {}
     for group in _groups(len(images), 1 if prepared.complete else FOLDS):
         without = None if prepared.complete else _without(inspector, prepared, images, group)
@@ -284,8 +288,8 @@ def _groups(count: int, most: int) -> list[range]:
 
 
 def _without(
-    inspector: Inspector, prepared: Prepared, images: Sequence[Image], group: Collection[int]
+    inspector: Inspector, prepared: Prepared, images: ReferenceImages, group: Collection[int]
 ) -> Prepared:
     """The same recipe as if none of the group had been enrolled."""
     rest = [index for index in range(len(images)) if index not in group]
-    return inspector.prepare(_among(prepared.recipe, rest), [images[index] for index in rest])
+    return inspector.prepare(_among(prepared.recipe, rest), images.only(rest))

@@ -15,13 +15,22 @@ import torch
 from numpy.typing import NDArray
 
 from agent.domain.errors import ModelError, SightlineError
+from agent.domain.form import ImageForm, ReferenceForm
 from agent.domain.frame import Image
 from agent.domain.inspection import Defect, HeatMap
 from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict, decide
 from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory, release
+from agent.inference.reference_images import ReferenceImages
 from agent.methods.maps import FloatMap, regions, to_pixels
-from agent.methods.prepared import Method, Prepared, RotatingMethod, Scored
+from agent.methods.prepared import (
+    Method,
+    Prepared,
+    PreparedRecipe,
+    RotatingMethod,
+    ScalingMethod,
+    Scored,
+)
 from agent.methods.registry import MethodRegistry
 from agent.telemetry import Counters
 
@@ -51,6 +60,8 @@ class InspectionResult:
     """Digest of the weights that scored it; None if no method did."""
     heat: HeatMap | None = None
     """The anomaly map of a frame that did not pass; None if the method has none."""
+    unlike: str | None = None
+    """What of the frame is unlike the references in form, a sentence; None if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +98,13 @@ class Inspector:
         Raises RecipeError, ModelError; RuntimeError or ValueError as the method gives it.
         """
         method = self._methods.of(recipe)
+        images = ReferenceImages.of(references)
+        images.need(self.reference_side(recipe))
         try:
-            return method.prepare(recipe, references)
+            prepared = method.prepare(recipe, images)
+            if isinstance(prepared, PreparedRecipe):
+                return replace(prepared, form=ReferenceForm.among(images.forms))
+            return prepared
         except (SightlineError, RuntimeError, ValueError):
             raise
         except Exception as error:
@@ -107,6 +123,14 @@ class Inspector:
         """
         method = self._methods.of(recipe)
         return method.orientations(recipe) if isinstance(method, RotatingMethod) else None
+
+    def reference_side(self, recipe: Recipe) -> int | None:
+        """The shorter side in pixels that the recipe's method needs of a reference; None: all of it.
+
+        Raises RecipeError, ModelError.
+        """
+        method = self._methods.of(recipe)
+        return method.reference_side(recipe) if isinstance(method, ScalingMethod) else None
 
     def comparing(self, recipe: Recipe) -> Recipe:
         """The recipe by which directions are compared (:meth:`RotatingMethod.comparing`), or as it is.
@@ -176,6 +200,7 @@ class Inspector:
         for image, recipe, one in zip(images, prepared, scored, strict=True):
             begun = time.perf_counter()
             result = one if isinstance(one, InspectionResult) else self._judge_one(image, recipe, one)
+            result = _with_form(result, image, recipe)
             own = (time.perf_counter() - begun) * 1000.0
             digest = self._digest(recipe)
             results.append(replace(result, infer_ms=share + own, model_digest=digest))
@@ -298,6 +323,20 @@ def _reduced(pixels: FloatMap) -> FloatMap:
         return pixels
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _with_form(result: InspectionResult, image: Image, prepared: Prepared) -> InspectionResult:
+    """The result, and how the frame is unlike the references in form; a good part needs no reason for it."""
+    form = prepared.form if isinstance(prepared, PreparedRecipe) else None
+    if form is None or result.score is None:
+        return result
+    differences = form.differences(ImageForm.of(image))
+    if not differences:
+        return result
+    sentence = f"the frame is unlike its references in form: {', '.join(differences)}"
+    if result.verdict is not Verdict.PASS:
+        result = replace(result, reason=f"{result.reason}; {sentence}")
+    return replace(result, unlike=sentence)
 
 
 def _message_of(error: Exception) -> str:

@@ -202,6 +202,9 @@ class Fade:
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         return override(self._defaults, recipe.parameters).angles
 
+    def reference_side(self, recipe: Recipe) -> int | None:
+        return max(override(self._defaults, recipe.parameters).scales)
+
     def comparing(self, recipe: Recipe) -> Recipe:
         return with_parameters(recipe, bank_limit=WHOLE_BANK, spread_weight=0.0)
 

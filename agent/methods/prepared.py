@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 
 if TYPE_CHECKING:
-    import torch  # only named in annotations: commands that need no model stay quick to start
+    # only named in annotations: commands that need no model stay quick to start
+    import torch
+
+    from agent.domain.form import ReferenceForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class PreparedRecipe:
     """Base class of prepared recipes: it memorises no reference and names no region."""
 
     recipe: Recipe
+    form: ReferenceForm | None = field(default=None, kw_only=True)
+    """What its references are like; None without references."""
 
     @property
     def complete(self) -> bool:
@@ -136,5 +141,16 @@ class RotatingMethod(Protocol):
     def comparing(self, recipe: Recipe) -> Recipe:
         """The recipe with every patch in memory and with plain distances, so that leaving a reference out is
         exact. Enrollment decides by such scores whether rotated references help.
+        """
+        ...
+
+
+@runtime_checkable
+class ScalingMethod(Protocol):
+    """A method that resizes references to sides of its own before it looks at them."""
+
+    def reference_side(self, recipe: Recipe) -> int | None:
+        """The shorter side in pixels at which references serve as well as at their own size; None if every
+        pixel may count. Raises RecipeError.
         """
         ...

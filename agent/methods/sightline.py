@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, overload
 
 import cv2
 import numpy as np
@@ -141,15 +141,22 @@ class Sightline:
     def comparing(self, recipe: Recipe) -> Recipe:
         return self._fade.comparing(recipe)
 
+    def reference_side(self, recipe: Recipe) -> int | None:
+        """A located product may be a small part of the image: then every pixel counts."""
+        return None if self._locates(recipe) else self._fade.reference_side(recipe)
+
+    def _locates(self, recipe: Recipe) -> bool:
+        parameters = override(self._defaults, recipe.parameters)
+        return self._detector is not None and parameters.locate and recipe.noun.lower() != GENERIC_NOUN
+
     def prepare(self, recipe: Recipe, references: Sequence[Image]) -> SightlinePrepared:
         parameters = override(self._defaults, recipe.parameters)
         frame = self._fade.prepare(recipe, references)
         product = None
-        if self._detector is not None and parameters.locate and recipe.noun.lower() != GENERIC_NOUN:
+        if self._locates(recipe):
             # One image at a time: enrollment runs beside inspection.
             boxes = [self._locate([image], [recipe.noun], parameters)[0] for image in references]
-            crops = [cropped(image, box) for image, box in zip(references, boxes, strict=True)]
-            product = self._fade.prepare(recipe, crops)
+            product = self._fade.prepare(recipe, Crops(references, boxes))
         return SightlinePrepared(recipe, parameters, frame.words, frame.map_words, frame.banks, product)
 
     @torch.inference_mode()
@@ -212,6 +219,26 @@ def product_box(box: NDArray[np.float32] | None, image: Image, p: SightlineParam
     if inside[2] - inside[0] < 2 or inside[3] - inside[1] < 2:
         return 0, 0, width, height
     return inside
+
+
+class Crops(Sequence[Image]):
+    """The pixels inside the box of each image, cut out when they are asked for: not all images are held."""
+
+    def __init__(self, images: Sequence[Image], boxes: Sequence[Box]) -> None:
+        self._images = images
+        self._boxes = boxes
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Crops: ...
+    def __getitem__(self, index: int | slice) -> Image | Crops:
+        if isinstance(index, slice):
+            return Crops(self._images[index], self._boxes[index])
+        return cropped(self._images[index], self._boxes[index])
 
 
 def cropped(image: Image, box: Box) -> Image:

@@ -127,6 +127,9 @@ class WinClip:
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         return override(self._defaults, recipe.parameters).angles
 
+    def reference_side(self, recipe: Recipe) -> int | None:
+        return override(self._defaults, recipe.parameters).size
+
     def comparing(self, recipe: Recipe) -> Recipe:
         return with_parameters(recipe, bank_limit=WHOLE_BANK)
 

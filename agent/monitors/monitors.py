@@ -15,6 +15,7 @@ from agent.monitors.failure_burst import BurstPolicy, FailureBurstMonitor
 from agent.monitors.frame_ids import FrameIdMonitor
 from agent.monitors.score_drift import DriftPolicy, ScoreDriftMonitor
 from agent.monitors.sequence_gaps import SequenceGapMonitor, SequenceGapOptions
+from agent.monitors.unlike_frames import UnlikeFrameMonitor
 from agent.ports import History, Transport
 from agent.telemetry import Counters
 
@@ -52,6 +53,7 @@ class Monitors:
         self.timeouts = CameraTimeoutMonitor(
             rules, options.site, events, counters, transport=transport, ingress=ingress
         )
+        self._unlike = UnlikeFrameMonitor(events)
         self._of_results: list[ScoreDriftMonitor | FailureBurstMonitor | CameraZoneMonitor] = [
             CameraZoneMonitor(events)
         ]
@@ -60,7 +62,11 @@ class Monitors:
         if options.bursts is not None:
             self._of_results.append(FailureBurstMonitor(options.bursts, events))
 
-    def observe(self, inspection: Inspection, recipe: Recipe | None) -> None:
-        """Pass on a recorded inspection and the recipe that judged it; called in the order of the rows."""
+    def observe(self, inspection: Inspection, recipe: Recipe | None, unlike: str | None = None) -> None:
+        """Pass on a recorded inspection and the recipe that judged it; called in the order of the rows.
+
+        ``unlike``: what of the frame is unlike the recipe's references in form.
+        """
+        self._unlike.observe(inspection, recipe, unlike)
         for monitor in self._of_results:
             monitor.observe(inspection, recipe)

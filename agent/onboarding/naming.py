@@ -59,7 +59,7 @@ def name_defects(inspector: Inspector, enrolled: Enrolled, images: Sequence[Imag
     if recipe.calibration is None:
         return enrolled
     kept = range(len(images)) if enrolled.selection is None else enrolled.selection.kept
-    margin = find_label_margin(inspector, recipe, [images[index] for index in kept])
+    margin = find_label_margin(inspector, recipe, ReferenceImages.of(images).only(kept))
     named = replace(recipe, calibration=replace(recipe.calibration, label_margin=margin))
     return replace(enrolled, recipe=named, prepared=enrolled.prepared.with_recipe(named))
 

@@ -86,7 +86,9 @@ class Recorder:
             measure(inspection, now - work.delivery.arrived, self._measures)
         if self._monitors is not None:
             for work, inspection in recorded:
-                self._monitors.observe(inspection, None if work.prepared is None else work.prepared.recipe)
+                recipe = None if work.prepared is None else work.prepared.recipe
+                unlike = None if work.result is None else work.result.unlike
+                self._monitors.observe(inspection, recipe, unlike)
 
     def _store(self, works: Sequence[WorkItem], entries: list[Entry]) -> Sequence[bool]:
         """Store the entries. A frame whose id belongs to the row of another image gets an id of its own.

@@ -24,7 +24,7 @@ from agent.ports.recipes import RecipeBook, RecipeCodec, RecipeFile, ReferenceEn
 from agent.ports.retention import Pruned, Retention
 from agent.ports.samples import InspectedFrame, RecordedFrame, Samples
 from agent.ports.scheduling import Scheduler
-from agent.ports.sinks import OutboxMessage, PublishTicket, Sink
+from agent.ports.sinks import EventReporter, OutboxMessage, PublishTicket, Sink
 from agent.ports.transport import MessageParser, Transport, UnusableTopics
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Detector",
     "Disks",
     "Entry",
+    "EventReporter",
     "FrameDecoder",
     "History",
     "ImageCodec",

@@ -28,6 +28,14 @@ class OutboxMessage:
     """MQTT only: what the sender of a frame wants to see again in its answer."""
 
 
+class EventReporter(Protocol):
+    """Takes events from parts that neither store nor publish."""
+
+    def report(self, event: Event) -> None:
+        """Log an event and queue it for storage. Never blocks, never raises; any thread may call."""
+        ...
+
+
 class PublishTicket(Protocol):
     """A publish under way. It ends as acknowledged, as failed (the connection is lost) or as refused."""
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
@@ -14,6 +15,7 @@ from agent.domain.errors import RecipeError, SightlineError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.inference.inspector import Inspector
+from agent.inference.reference_images import ReferenceImages
 from agent.methods.prepared import Prepared
 from agent.ports import ImageCodec, MediaStore, RecipeBook
 from agent.telemetry import about
@@ -107,22 +109,13 @@ class RecipeCache:
         calibration, fingerprint = recipe.calibration, self._inspector.fingerprint(recipe)
         return calibration is not None and calibration.scorer not in (None, fingerprint)
 
-    def images(self, references: tuple[Reference, ...]) -> list[Image]:
-        """The images of references, from the media folder.
+    def images(self, references: tuple[Reference, ...]) -> ReferenceImages:
+        """The images of references, each read from the media folder when it is asked for.
 
-        Raises:
-            RecipeError: one cannot be read. This concerns the one recipe: waiting for the file, as for a
-                database, would hold up the frames of all others.
+        Asking raises RecipeError if one cannot be read. This concerns the one recipe: waiting for the file,
+        as for a database, would hold up the frames of all others.
         """
-        return [self._image(reference) for reference in references]
-
-    def _image(self, reference: Reference) -> Image:
-        try:
-            return self._codec.decode(self._media.get(reference.path))
-        except SightlineError as error:
-            raise RecipeError(
-                f"reference {reference.name!r} cannot be read: {error}; restore it or enroll again"
-            ) from error
+        return ReferenceImages(_StoredImages(references, self._media, self._codec), len(references))
 
     def _template_for(self, sku: str) -> Prepared:
         return self._template.with_recipe(replace(self._template.recipe, sku=sku, calibration=None))
@@ -171,3 +164,22 @@ class RecipeCache:
             logger.error(
                 "recipe version %d of %r cannot be used: %s", version, sku, error, extra=about(None, sku=sku)
             )
+
+
+class _StoredImages:
+    """Images of references in the media folder."""
+
+    def __init__(self, references: Sequence[Reference], media: MediaStore, codec: ImageCodec) -> None:
+        self._references = references
+        self._media = media
+        self._codec = codec
+
+    def read(self, index: int) -> Image:
+        """Raises RecipeError."""
+        reference = self._references[index]
+        try:
+            return self._codec.decode(self._media.get(reference.path))
+        except SightlineError as error:
+            raise RecipeError(
+                f"reference {reference.name!r} cannot be read: {error}; restore it or enroll again"
+            ) from error

@@ -106,6 +106,14 @@ class CameraSettings(Section):
         title="Time zone",
         description="Of its captured_at where that names none, such as Europe/Berlin. null: UTC.",
     )
+    bits: int | None = Field(
+        None,
+        title="Bits",
+        ge=8,
+        le=16,
+        description="Significant bits of its values in PNG with 16 bits a channel, such as 12. null: as the "
+        "PNG states (sBIT), else by the highest value that the camera has sent.",
+    )
 
 
 class FramesSettings(Section):

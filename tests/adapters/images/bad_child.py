@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from adapters.images import decode_child
+from adapters.images.depth import KnownDepth
 from adapters.images.header import Header
 from adapters.images.pixels import decode_bgr
 from agent.domain.frame import Image
@@ -23,7 +24,7 @@ def asking(content: bytes, wish: str) -> bytes:
     return content + b"please " + wish.encode()
 
 
-def decode(content: bytes, max_pixels: int) -> tuple[Header, Image]:
+def decode(content: bytes, max_pixels: int, known: KnownDepth) -> tuple[Header, Image]:
     found = _WISH.search(content)
     wish, rest = (found[1].decode(), found[2].decode()) if found else ("", "")
     if wish == "hang":
@@ -44,7 +45,7 @@ def decode(content: bytes, max_pixels: int) -> tuple[Header, Image]:
         raise RuntimeError("of its own")
     if wish == "talk":
         os.write(2, b"Warning: something\n" * 100_000)
-    header, image = decode_bgr(content, max_pixels)
+    header, image = decode_bgr(content, max_pixels, known)
     return header, image[:1] if wish == "shrink" else image
 
 
