@@ -15,6 +15,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 from agent.enrollment.enroll import Enrolled
 from agent.inference.inspector import Inspector, region_feature
+from agent.inference.reference_images import ReferenceImages
 from agent.methods.prepared import Prepared
 from agent.onboarding.synthetic_defects import KINDS, SyntheticDefect, add_defect
 

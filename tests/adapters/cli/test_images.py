@@ -69,7 +69,7 @@ def test_results_of_an_earlier_run_stay(sightline: CommandLine) -> None:
     (first,) = inspected(sightline, "good", "--out", "o")
     before = Path(first["overlay"]).read_bytes()
     second = sightline("inspect", "bent", "--out", "o", "--json")
-    assert "o holds other results of an earlier run: 2 files stay" in second.stderr
+    assert "o holds other results of an earlier run: 3 files stay" in second.stderr
     (found,) = json.loads(second.stdout)
     assert (first["overlay"], found["overlay"]) == ("o/000.overlay.jpg", "o/000.2.overlay.jpg")
     assert Path(first["overlay"]).read_bytes() == before
