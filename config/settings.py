@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from agent.domain.limits import FEWEST_RESTARTS
+from agent.domain.regions import Regions
 from config.sections.alerts import AlertSettings
 from config.sections.base import CAMERA_NAME, Matching, Section
 from config.sections.broker import BrokerSettings, TopicSettings
@@ -198,6 +199,10 @@ class Settings(Section):
         """How long this camera may send nothing before that is reported; 0: for ever."""
         own = self._camera(line, camera).silent_after
         return self.alerts.silent_after if own is None else own
+
+    def regions(self, line: str, camera: str) -> Regions:
+        """What is inspected of this camera's frames, whatever they show."""
+        return self._camera(line, camera).regions.regions()
 
     def _camera(self, line: str, camera: str) -> CameraSettings:
         return self.cameras.get(f"{line}/{camera}") or CameraSettings()

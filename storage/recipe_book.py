@@ -267,6 +267,7 @@ def _insert(connection: Connection, recipe: Recipe, version: int, *, activate: b
         "parent_version": recipe.parent,
         "prompt_selection": None if recipe.prompt_selection is None else dict(recipe.prompt_selection),
         "margin": recipe.margin,
+        "regions": recipe.regions.record() or None,
     }
     statement = insert(schema.recipe).values(row).returning(schema.recipe.c.id)
     identifier = connection.execute(statement).scalar_one()

@@ -26,6 +26,7 @@ from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
 from agent.domain.recipe import MODEL_CHANGED, Recipe, RecipeListing, Reference
+from agent.domain.regions import Regions
 from agent.ports.onboarding import OnboardingState
 from storage import schema
 from storage.database import insert_into
@@ -169,6 +170,7 @@ def load(connection: Connection, query: Select[Any]) -> Recipe | None:
             note=row.note,
             parent=row.parent_version,
             prompt_selection=row.prompt_selection,
+            regions=Regions.of(row.regions),
         )
     except (ValueError, KeyError, TypeError, RecipeError) as error:
         # Not a StorageError: waiting does not help, and other SKUs go on.
@@ -232,6 +234,7 @@ def listings() -> Select[Any]:
             recipe.note,
             recipe.parent_version.label("parent"),
             recipe.margin,
+            recipe.regions,
             recipe.created_at,
             schema.prompt_set.c.provenance,
             case((schema.onboarding.c.state.in_(_UNDECIDED), schema.onboarding.c.reason)).label("waiting"),
@@ -250,7 +253,7 @@ def listing_of(row: Row[Any], digests: Mapping[str, str]) -> RecipeListing:
     Args:
         digests: of the language models that became others, by name.
     """
-    values = dict(row._mapping)
+    values = {**row._mapping, "regions": Regions.of(row.regions)}
     provenance = values.pop("provenance") or {}
     model, digest = provenance.get("model"), provenance.get("digest")
     if not (values["active"] and values["prompt_source"] == PromptSource.TEMPLATE):

@@ -84,6 +84,7 @@ recipe = Table(
     Column("note", CleanText),
     Column("parent_version", Integer),
     Column("prompt_selection", JSON(none_as_null=True)),
+    Column("regions", JSON(none_as_null=True)),  # as Regions.record gives them; NULL: the whole image
     Column("margin", Double),  # stands in `prompt_selection` too; here for people who ask in SQL
     UniqueConstraint("sku", "version"),
     CheckConstraint("version >= 1", name="version"),

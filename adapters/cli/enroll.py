@@ -24,6 +24,7 @@ from adapters.cli.options import (
     name_of,
     stored_sku,
 )
+from adapters.cli.region_proposal import given_options, offer_region
 from adapters.cli.screen import ScreenEvents, number, plain, plural, stderr, stdout
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def enroll(
         note = describe_change(active or draft, enrolled.recipe)
         recipe = store.book.add(replace(enrolled.recipe, note=note), job=job)
     _show(recipe, enrolled, taken.files, len(files) - len(taken))
+    offer_region(composition, settings, recipe, taken.images, given_options(config, profile, overrides))
 
 
 def _job(sku: str, name: str | None, description: str | None) -> Job:
@@ -138,7 +140,8 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     active, method = store.book.active(job.sku), settings.inspection.method
     if active is None or renamed or (active.noun == GENERIC_NOUN and noun_of(job) != GENERIC_NOUN):
         first = template_recipe(job.sku, method, noun_of(job))
-        return replace(first, origin="enrollment", parent=active.version if active is not None else None)
+        parent, regions = (None, first.regions) if active is None else (active.version, active.regions)
+        return replace(first, origin="enrollment", parent=parent, regions=regions)
     active = without_found_angles(active, store.book.get)
     return replace(
         active,

@@ -163,6 +163,7 @@ def _inspection(frame: Frame, inspected: InspectionResult, prepared: Prepared) -
         calibrated=calibration is not None,
         defects=inspected.defects,
         size=(frame.width, frame.height),
+        regions=prepared.recipe.regions,
     )
 
 

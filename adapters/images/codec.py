@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.images.header import HeaderError
-from adapters.images.overlay import draw_overlay
+from adapters.images.overlay import draw_overlay, draw_regions
 from adapters.images.pixels import PixelReader, pixel_reader
 from agent.domain.errors import SightlineError
-from agent.domain.frame import Image
+from agent.domain.frame import MEDIA_TYPE_OF, Image
 from agent.domain.inspection import HeatMap, Inspection
+from agent.domain.regions import Regions
 
 _OVERLAY_QUALITY = 88
 
@@ -58,6 +59,14 @@ class CvImageCodec:
         labels = np.zeros(image.shape[:2], np.uint8) if mask is None else mask
         drawn = draw_overlay(image, labels, inspection, heat)
         return _encode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _OVERLAY_QUALITY])
+
+    def encode_regions(self, image: Image, regions: Regions, suffix: str) -> bytes:
+        """The image with what is not inspected shaded, as JPEG or PNG. Raises ImageError: another suffix."""
+        if suffix.lower() not in MEDIA_TYPE_OF:
+            raise ImageError(
+                f"regions are drawn as {' or '.join(MEDIA_TYPE_OF)}, not as {suffix or 'no type'}"
+            )
+        return _encode(suffix, draw_regions(image, regions)[..., ::-1], [])
 
 
 def _encode(suffix: str, pixels: NDArray[np.uint8], options: list[int]) -> bytes:

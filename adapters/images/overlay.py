@@ -14,6 +14,7 @@ from adapters.images.heat import heat_panel
 from adapters.images.lettering import Font, fit, font, legible, shortened
 from agent.domain.frame import FrameIdentity, Image
 from agent.domain.inspection import Defect, HeatMap, Inspection
+from agent.domain.regions import Regions
 from agent.domain.verdict import Verdict
 
 Colour = tuple[int, int, int]
@@ -49,6 +50,7 @@ _BAND: Colour = (24, 27, 31)
 _TEXT: Colour = (240, 243, 246)
 _FAINT: Colour = (160, 168, 176)
 _FILL = 0.28
+_DIM = 0.5
 _MOST_LABELS = 12
 _SEPARATOR = "  ·  "
 
@@ -65,9 +67,33 @@ def draw_overlay(
     labels = _resize_mask(mask, canvas.shape[1], canvas.shape[0])
     unit = _unit(canvas.shape[1])
     plain = None if heat is None else heat_panel(canvas, heat, unit)
+    _shade(canvas, inspection.regions, unit)
     _mark(canvas, labels, inspection.defects, max(1, round(unit * 0.11)))
     marked = _label_defects(canvas, inspection.defects, scale, unit)
     return np.asarray(_with_band(_beside(marked, plain), inspection, unit), dtype=np.uint8)
+
+
+def draw_regions(image: Image, regions: Regions) -> Image:
+    """(H', W', 3) uint8 RGB: the image scaled to a readable size, with what is not inspected shaded."""
+    canvas = _resize(image, _scale(image.shape[1], image.shape[0], LARGEST_PX))
+    _shade(canvas, regions, _unit(canvas.shape[1]))
+    return canvas
+
+
+def _shade(canvas: Image, regions: Regions, unit: int) -> None:
+    """Darken and hatch what is not inspected, and draw its edge, light beside dark."""
+    if not regions:
+        return
+    height, width = canvas.shape[:2]
+    outside = ~regions.mask(height, width)
+    canvas[outside] = (_DIM * canvas[outside]).astype(np.uint8)
+    rows, columns = np.ogrid[:height, :width]
+    lines = outside & ((rows + columns) % max(8, unit) < max(1, unit // 10))
+    canvas[lines] = (0.5 * canvas[lines] + 0.5 * np.array(_FAINT)).astype(np.uint8)
+    edges, _ = cv2.findContours(outside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    thickness = max(1, round(unit * 0.08))
+    cv2.drawContours(canvas, edges, -1, _BAND, thickness + 2, cv2.LINE_AA)
+    cv2.drawContours(canvas, edges, -1, _TEXT, thickness, cv2.LINE_AA)
 
 
 def _scale(width: int, height: int, largest: int) -> float:

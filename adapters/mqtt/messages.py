@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from adapters.images.bounded_json import as_utf8, load_object
 from adapters.messages.outgoing import (
@@ -24,6 +24,7 @@ from agent.domain.events import Event
 from agent.domain.frame import Camera, Delivery
 from agent.domain.inspection import Inspection
 from agent.domain.names import clean_name
+from agent.domain.regions import Polygon, polygon_of
 from agent.domain.verdict import Verdict
 from agent.ports import OutboxMessage
 from agent.ports.commands import Answer, Command, CommandError
@@ -185,6 +186,26 @@ class AddReferenceCommand(_Command):
     by: OptionalIdentifier = None
 
 
+def _polygon(value: Any) -> Polygon:
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
+        raise ValueError("should be a list of numbers: x, y, width, height")
+    return polygon_of(numbers)
+
+
+Region = Annotated[Polygon, BeforeValidator(_polygon)]
+
+
+class RegionCommand(_Command):
+    """Add inspected and ignored regions to a recipe, or replace its own with them: the next version."""
+
+    command: Literal["recipe.region"]
+    sku: Identifier
+    inspect: tuple[Region, ...] = ()
+    ignore: tuple[Region, ...] = ()
+    clear: StrictBool = False
+
+
 COMMANDS: Mapping[str, type[_Command]] = {
     "recipe.list": ListCommand,
     "recipe.show": ShowCommand,
@@ -195,6 +216,7 @@ COMMANDS: Mapping[str, type[_Command]] = {
     "recipe.threshold": ThresholdCommand,
     "recipe.add-reference": AddReferenceCommand,
     "recipe.commissions": CommissionsCommand,
+    "recipe.region": RegionCommand,
 }
 
 

@@ -15,6 +15,7 @@ from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Digests, Recipe
+from agent.domain.regions import Regions
 from agent.ports.recipes import RecipeFile, ReferenceEntry
 from config.loading.document import LARGEST_FILE, parse
 from config.loading.tree import Problem, plain
@@ -40,6 +41,11 @@ class RecipeYaml:
         if recipe.note is not None:
             content["note"] = recipe.note
         content["parameters"] = dict(recipe.parameters)
+        if recipe.regions:
+            content["regions"] = {
+                kind: [_Row(numbers) for numbers in polygons]
+                for kind, polygons in recipe.regions.record().items()
+            }
         content["prompts"] = {
             "source": prompts.source.value,
             "provenance": dict(prompts.provenance),
@@ -84,6 +90,7 @@ def _file(keys: RecipeKeys) -> RecipeFile:
         parameters=keys.parameters,
         calibration=None if keys.calibration is None else _calibration(keys.calibration),
         note=keys.note,
+        regions=Regions.of(None if keys.regions is None else keys.regions.model_dump()),
     )
     entries = tuple(ReferenceEntry(one.name, one.sha256) for one in keys.references)
     exported = keys.exported
@@ -127,6 +134,10 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
+class _Row(list[float]):
+    """Numbers that stand in one line."""
+
+
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # Unquoted, PyYAML writes line separators such as U+0085 as they are and reads them as plain breaks.
     style = None if text.isprintable() else '"'
@@ -134,6 +145,9 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(
+    _Row, lambda dumper, row: dumper.represent_sequence("tag:yaml.org,2002:seq", row, flow_style=True)
+)
 
 
 def _dump(content: dict[str, Any]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
 from agent.domain.names import MAX_NAME
 from agent.domain.prompts import PromptSource
+from agent.domain.regions import Regions, polygon_of
 
 MAX_WORDS = 4000
 """Longest text of one key in characters."""
@@ -28,6 +29,11 @@ def _parameter(value: object) -> object:
     return value
 
 
+def _polygon(numbers: list[float]) -> list[float]:
+    polygon_of(numbers)  # raises ValueError
+    return numbers
+
+
 def _none_as(empty: type[list[Any]] | type[dict[str, Any]]) -> BeforeValidator:
     """A key whose lines are all commented out is empty."""
     return BeforeValidator(lambda value: empty() if value is None else value)
@@ -37,6 +43,7 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_WORDS)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Texts = Annotated[list[Text], Field(min_length=1)]
+Polygon = Annotated[list[Finite], AfterValidator(_polygon)]
 Parameters = Annotated[dict[str, Annotated[Any, BeforeValidator(_parameter)]], _none_as(dict)]
 
 
@@ -84,6 +91,18 @@ class CalibrationKeys(_Keys):
     label_margin: Finite | None = None
 
 
+class RegionKeys(_Keys):
+    """What is inspected of an image: polygons in fractions of it, see ``agent.domain.regions``."""
+
+    inspect: Annotated[list[Polygon], _none_as(list)] = []
+    ignore: Annotated[list[Polygon], _none_as(list)] = []
+
+    @model_validator(mode="after")
+    def _something_is_inspected(self) -> Self:
+        Regions.of(self.model_dump())  # raises ValueError
+        return self
+
+
 class ExportedKeys(_Keys):
     """What the version was when it was exported."""
 
@@ -94,6 +113,7 @@ class ExportedKeys(_Keys):
     severities: str
     references: str
     calibration: str
+    regions: str = ""
 
 
 class RecipeKeys(_Keys):
@@ -104,6 +124,7 @@ class RecipeKeys(_Keys):
     method: Text
     note: Annotated[str, Field(max_length=MAX_WORDS)] | None = None
     parameters: Parameters = {}
+    regions: RegionKeys | None = None
     prompts: PromptKeys
     references: Annotated[list[ReferenceKeys], _none_as(list)] = []
     calibration: CalibrationKeys | None = None
@@ -116,6 +137,7 @@ SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("prompts", "defects"): DefectKeys,
     ("references",): ReferenceKeys,
     ("calibration",): CalibrationKeys,
+    ("regions",): RegionKeys,
     ("exported",): ExportedKeys,
 }
 """Which keys are allowed at each path, positions in lists left out."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.app.agent import Agent
     from agent.app.store import DatabaseTools, Store
     from agent.inference.inspector import Inspector
+    from agent.onboarding.product_region import Boxes
     from agent.ports import EventReporter
     from config import Settings
 
@@ -54,6 +55,15 @@ class Application:
         from agent.app.models import UntrainedModels, build_inspector
 
         return build_inspector(settings, UntrainedModels(settings))
+
+    def product_boxes(self, settings: Settings, noun: str) -> Boxes | None:
+        """Finds a product by its noun with the configured detector; None if none is configured.
+
+        Raises ModelError.
+        """
+        from agent.app.models import product_boxes
+
+        return product_boxes(settings, noun)
 
     def decoder(
         self, settings: Settings, bits: int | None = None, events: EventReporter | None = None

@@ -28,6 +28,7 @@ from agent.app.neighbours import Neighbours
 from agent.app.observability import Observability
 from agent.app.options import (
     calibration_policy,
+    camera_rules,
     decode_worker,
     decoder_limits,
     keep,
@@ -224,7 +225,15 @@ class Agent:
         settings, store = self._settings, self.store
         codec = CvImageCodec(settings.frames.max_pixels, self._images)
         method = settings.inspection.method
-        recipe_cache = RecipeCache(store.book, self._inspector, store.media, codec, method=method)
+        recipe_cache = RecipeCache(
+            store.book,
+            self._inspector,
+            store.media,
+            codec,
+            method=method,
+            rules=camera_rules(settings),
+            policy=calibration_policy(settings),
+        )
         return PipelineParts(
             transport=transport,
             decoder=PayloadDecoder(
@@ -289,6 +298,7 @@ class Agent:
             agent=settings.agent.id,
             options=onboarding_options(settings),
             orientation=orientation_policy(settings),
+            rules=camera_rules(settings),
         )
         writer: PromptWriter | None = None
         tagger: Tagger | None = None

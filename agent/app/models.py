@@ -20,10 +20,13 @@ from adapters.models.untrained import (
 )
 from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ModelError, RecipeError
+from agent.domain.frame import Image
 from agent.domain.recipe import Parameter
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Method
 from agent.methods.registry import MethodModels, MethodRegistry, MethodSpec, find_method
+from agent.methods.sightline import PRESET as SIGHTLINE
+from agent.onboarding.product_region import Boxes
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 from config import Settings
 
@@ -179,3 +182,22 @@ def build_inspector(settings: Settings, models: Models | None = None) -> Inspect
     inspector = Inspector(build_methods(settings, models))
     _ = inspector.method  # a missing model is reported at start, not with the first frame
     return inspector
+
+
+def product_boxes(settings: Settings, noun: str) -> Boxes | None:
+    """See :meth:`agent.app.Application.product_boxes`."""
+    if settings.models.detector is None:
+        return None
+    detector = Models(settings).detector
+
+    def best(image: Image) -> tuple[int, int, int, int] | None:
+        p = SIGHTLINE
+        (found,) = detector.detect(
+            [image], [(noun,)], box_threshold=p.box_threshold, text_threshold=p.text_threshold
+        )
+        if not len(found.scores):
+            return None
+        x0, y0, x1, y1 = (int(side) for side in found.boxes[int(found.scores.argmax())])
+        return x0, y0, x1, y1
+
+    return best

@@ -93,6 +93,7 @@ def camera_rules(settings: Settings) -> CameraRulebook:
             shadow=settings.shadow(line, camera),
             cycle_time_ms=settings.cycle_time_ms(line, camera),
             timeout_s=settings.silent_after(line, camera).total_seconds(),
+            regions=settings.regions(line, camera),
         )
 
     named = {name: rules(*name.split("/", 1)) for name in settings.cameras}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.domain.frame import Camera
+from agent.domain.regions import EVERYWHERE, Regions
 
 
 class Overload(StrEnum):
@@ -29,6 +30,8 @@ class CameraRules:
     """A verdict that takes longer is late; None: none is."""
     timeout_s: float = 0.0
     """Seconds without a frame until the camera counts as silent; 0: never."""
+    regions: Regions = EVERYWHERE
+    """What is inspected of its frames, whatever they show."""
 
 
 @dataclass(frozen=True, slots=True)

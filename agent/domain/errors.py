@@ -41,6 +41,10 @@ class RecipeError(SightlineError):
     """A recipe is inconsistent, or names a method or parameter that does not exist."""
 
 
+class RegionError(RecipeError, ValueError):
+    """A region that is not a part of an image. As a ValueError, files report it with its line."""
+
+
 class StorageError(SightlineError):
     """The database or the media folder refused."""
 

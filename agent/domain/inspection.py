@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.domain.frame import FrameIdentity
+from agent.domain.regions import EVERYWHERE, Regions
 from agent.domain.verdict import Verdict
 
 
@@ -97,6 +98,8 @@ class Inspection:
     media: MediaPaths = field(default_factory=MediaPaths)
     size: tuple[int, int] | None = None
     """(width, height) of the frame in pixels; None if it could not be decoded."""
+    regions: Regions = EVERYWHERE
+    """What was inspected of it, for the overlay; the recipe's version stores the recipe's own."""
 
     def __post_init__(self) -> None:
         if self.score is not None and not math.isfinite(self.score):

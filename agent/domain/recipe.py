@@ -14,6 +14,7 @@ from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.frame import MAX_SKU
 from agent.domain.prompts import GENERIC_NOUN, PromptSet, compositional_ensemble
+from agent.domain.regions import EVERYWHERE, Regions
 
 Parameter = float | int | bool | str | list[int] | list[float]
 
@@ -25,6 +26,7 @@ ORIGINS = (
     "recalibration",  # the same recipe, its threshold set from more parts
     "import",  # a file that a person wrote or edited
     "person",  # a person's choice, such as a threshold that feedback proposed
+    "regions",  # other parts of the image are inspected; the threshold was set again for them
 )
 """Why a version was written."""
 MODEL_CHANGED = "language-model-changed"
@@ -65,6 +67,8 @@ class Recipe:
     """The reason in a sentence, for instance why the template's words stand in."""
     parent: int | None = None
     """The version of the same SKU that this one was made from."""
+    regions: Regions = EVERYWHERE
+    """What is inspected of its images; by default all of it."""
     prompt_selection: Mapping[str, Any] | None = None
     """How its words did when they were tried, in JSON's types. ``margin``: by how much they won."""
 
@@ -101,6 +105,7 @@ class RecipeListing:
     shots: int
     threshold: float | None
     """None if the version is not calibrated."""
+    regions: Regions
     origin: str
     note: str | None
     parent: int | None
@@ -125,6 +130,8 @@ class Digests:
     severities: str
     references: str
     calibration: str
+    regions: str = ""
+    """Empty if the whole image is inspected, as in every recipe from before there were regions."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> Digests:
@@ -137,6 +144,7 @@ class Digests:
             severities=_digest([defect.severity for defect in prompts.defects]),
             references=_digest([one.sha256 for one in recipe.references]),
             calibration=_digest(None if recipe.calibration is None else _numbers(recipe.calibration)),
+            regions=recipe.regions.digest[:16] if recipe.regions else "",
         )
 
 

@@ -22,6 +22,7 @@ from agent.enrollment.orientation import (
 from agent.enrollment.selection import Selection, SelectionPolicy, select
 from agent.inference.inspector import Inspector
 from agent.inference.reference_images import ReferenceImages
+from agent.inference.regional import InspectedImages
 from agent.methods.batching import require_references
 from agent.methods.maps import pool_map
 from agent.methods.prepared import Prepared
@@ -97,7 +98,9 @@ def enroll(
     require_references(recipe, images)
     found, chosen = None, None
     if selection is not None and selection.examine:
-        found, chosen = _select(recipe, images, selection, scored)
+        # Two images of one part may differ where nothing is inspected, for instance by their clock.
+        shown = InspectedImages(images, recipe.regions)
+        found, chosen = _select(recipe, shown, selection, scored)
     kept = tuple(range(len(images))) if chosen is None else chosen.kept
     if found is None or found.indices != kept:
         found = scored(kept)
@@ -117,6 +120,23 @@ class _Scored:
     prepared: Prepared
     scores: list[float]
     pooled: list[float]
+
+
+def calibrated_anew(
+    inspector: Inspector, prepared: Prepared, images: Sequence[Image], policy: CalibrationPolicy
+) -> Prepared:
+    """The recipe with the threshold of its references' leave-one-out scores, whatever threshold it had.
+
+    Args:
+        images: of its references, in their order.
+    """
+    before = prepared.recipe.calibration
+    found = _Scored((), prepared, *leave_one_out(inspector, prepared, images))
+    recipe, again = _calibrated(inspector, found, policy, range(len(found.scores)))
+    if before is None or recipe.calibration is None:
+        return again
+    named = replace(recipe.calibration, label_margin=before.label_margin)
+    return again.with_recipe(replace(recipe, calibration=named))
 
 
 def describe_version(before: Recipe, after: Recipe) -> str | None:

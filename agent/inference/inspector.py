@@ -22,13 +22,13 @@ from agent.domain.recipe import Recipe
 from agent.domain.verdict import Verdict, decide
 from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory, release
 from agent.inference.reference_images import ReferenceImages
-from agent.methods.maps import FloatMap, regions, to_pixels
+from agent.inference.regional import Regional, box_of, map_pixels
+from agent.methods.maps import FloatMap, regions
 from agent.methods.prepared import (
     Method,
     Prepared,
     PreparedRecipe,
     RotatingMethod,
-    ScalingMethod,
     Scored,
 )
 from agent.methods.registry import MethodRegistry
@@ -97,7 +97,7 @@ class Inspector:
 
         Raises RecipeError, ModelError; RuntimeError or ValueError as the method gives it.
         """
-        method = self._methods.of(recipe)
+        method = Regional(self._methods.of(recipe))
         images = ReferenceImages.of(references)
         images.need(self.reference_side(recipe))
         try:
@@ -114,7 +114,7 @@ class Inspector:
 
     def fingerprint(self, recipe: Recipe) -> str:
         """Fingerprint of all that the recipe's scores depend on beside it. Raises RecipeError, ModelError."""
-        return self._methods.of(recipe).fingerprint
+        return Regional(self._methods.of(recipe)).fingerprint_with(recipe.regions)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...] | None:
         """Degrees in which the recipe's references are memorised; None if its method cannot rotate them.
@@ -129,8 +129,7 @@ class Inspector:
 
         Raises RecipeError, ModelError.
         """
-        method = self._methods.of(recipe)
-        return method.reference_side(recipe) if isinstance(method, ScalingMethod) else None
+        return Regional(self._methods.of(recipe)).reference_side(recipe)
 
     def comparing(self, recipe: Recipe) -> Recipe:
         """The recipe by which directions are compared (:meth:`RotatingMethod.comparing`), or as it is.
@@ -182,7 +181,8 @@ class Inspector:
         scored: dict[int, Scored] = {}
         with self._device:
             for method, rows in groups.values():
-                results = method.score([images[row] for row in rows], [prepared[row] for row in rows])
+                group = [prepared[row] for row in rows]
+                results = Regional(method).score([images[row] for row in rows], group)
                 if len(results) != len(rows):
                     raise ModelError(f"the method gave {len(results)} results for {len(rows)} frames")
                 scored.update(zip(rows, results, strict=True))
@@ -267,14 +267,14 @@ class Inspector:
         result = InspectionResult(verdict, reason, scored.score)
         if verdict is Verdict.PASS or scored.anomaly_map is None:
             return result
-        pixels = to_pixels(scored.anomaly_map, image.shape[1], image.shape[0])
-        if not np.isfinite(pixels).all():
+        if not bool(scored.anomaly_map.isfinite().all()):
             return InspectionResult(
                 Verdict.ERROR, "the model gave an anomaly map with values that are not numbers"
             )
+        pixels = map_pixels(scored.anomaly_map, scored.window, recipe.regions, image.shape[:2])
         threshold = _map_threshold(prepared)
         mask, defects = self._segment(pixels, prepared, scored, threshold, certain=verdict is Verdict.FAIL)
-        heat = HeatMap(_reduced(pixels), threshold)
+        heat = HeatMap(_reduced(np.maximum(pixels, np.float32(_lowest(pixels)))), threshold)
         return replace(result, defects=defects, mask=mask if defects else None, heat=heat)
 
     def _segment(
@@ -289,7 +289,7 @@ class Inspector:
             outline=options.outline,
         )
         highest = pixels.max()
-        if not found and (certain or highest > pixels.min()):
+        if not found and (certain or highest > _lowest(pixels)):
             # FAIL or REVIEW without a place to look at helps nobody: this one came closest. On an even map
             # none did, and only a verdict of FAIL outlines all of it.
             closest = float(min(FALLBACK_FRACTION * highest, np.nextafter(highest, np.float32(-np.inf))))
@@ -306,6 +306,11 @@ class Inspector:
             for index, region in enumerate(found, start=1)
         )
         return mask, defects
+
+
+def _lowest(pixels: FloatMap) -> float:
+    """Of what is inspected: elsewhere the map is minus infinity."""
+    return float(pixels.min(where=np.isfinite(pixels), initial=np.inf))
 
 
 def _map_threshold(prepared: Prepared) -> float:
@@ -354,9 +359,10 @@ def region_feature(scored: Scored, region: NDArray[np.bool_]) -> torch.Tensor | 
     """(D,) mean of the text-aligned patches that an (H, W) region covers; None if there are none."""
     if scored.patches is None:
         return None
+    x0, y0, x1, y1 = box_of(scored.window, *region.shape)
     height, width = scored.patches.shape[:2]
     weights = torch.nn.functional.adaptive_avg_pool2d(
-        torch.from_numpy(region.astype(np.float32))[None, None], (height, width)
+        torch.from_numpy(region[y0:y1, x0:x1].astype(np.float32))[None, None], (height, width)
     )[0, 0].to(scored.patches)
     total = weights.sum()
     if float(total) <= 0.0:

@@ -15,7 +15,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
 from agent.methods.feature_cache import FeatureCache, content_key
-from agent.methods.maps import FloatMap, highest_mean, to_pixels
+from agent.methods.maps import FloatMap, highest_mean, inside, to_pixels
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, join_depths, nearest_distances
 from agent.methods.parameters import override, with_parameters
 from agent.methods.prepared import Prepared, PreparedRecipe, Scored
@@ -179,12 +179,12 @@ class AnomalyDino:
         patches, depths = self._patches(image, p)
         distances = 2.0 * nearest_distances(patches, recipe.bank)  # 1 - cosine
         if p.masking:
-            inside = foreground(depths[-1][0], p.mask_level, middle=p.mask_middle, least=p.mask_least).to(
+            product = foreground(depths[-1][0], p.mask_level, middle=p.mask_middle, least=p.mask_least).to(
                 distances.device
             )
-            distances = distances * _on_grid(inside, distances.shape)
-        count = int(p.top_fraction * distances.numel())
-        score = float(highest_mean(distances.flatten()[None], count)[0])
+            distances = distances * _on_grid(product, distances.shape)
+        counted = inside(distances, recipe.inspected)
+        score = float(highest_mean(counted[None], int(p.top_fraction * counted.numel()))[0])
         return Scored(score, torch.from_numpy(_smooth_map(distances, image, p)))
 
 

@@ -14,6 +14,7 @@ import torch
 from agent.domain.frame import Image
 from agent.domain.prompts import GENERIC_NOUN, PromptSet, PromptSource, combine, compositional_ensemble
 from agent.domain.recipe import Recipe
+from agent.domain.regions import Regions
 from agent.methods.batching import (
     combined_digest,
     distinct,
@@ -281,7 +282,8 @@ class Fade:
             parameters.map_size,
         )
         few_shot = torch.tensor([bool(recipe.banks) for recipe in recipes], device=language.device)
-        scores, maps = aggregate(language, language_map, vision_map, few_shot, parameters)
+        inspected = [recipe.inspected for recipe in recipes]
+        scores, maps = aggregate(language, language_map, vision_map, few_shot, parameters, inspected)
         return [Scored(float(scores[i]), maps[i], first.patches[i]) for i in range(len(images))]
 
     def _distances(
@@ -323,6 +325,7 @@ def aggregate(
     vision_map: torch.Tensor,
     few_shot: torch.Tensor,
     parameters: FadeParameters,
+    inspected: Sequence[Regions] = (),
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """FADE's Table 2: image scores and maps from language and vision (METHODS 1.4).
 
@@ -340,6 +343,7 @@ def aggregate(
         language_map: (B, H, W) probabilities.
         vision_map: (B, H, W) distances, before the gain.
         few_shot: (B,) True for images whose ``vision_map`` compares with references.
+        inspected: of each image, which part of its map is summed up; none given: all of it.
 
     Returns:
         (B,) image scores and (B, H, W) maps.
@@ -351,8 +355,9 @@ def aggregate(
     maps = torch.lerp(language_map, vision, weight[:, None, None])
     zero = language
     if p.zero_shot_image_map:
-        zero = torch.lerp(language, pool_map(language_map, p.pool_fraction), p.zero_shot_image_map)
-    few = torch.lerp(language, pool_map(vision, p.pool_fraction), p.few_shot_image_vision)
+        worst = pool_map(language_map, p.pool_fraction, inspected)
+        zero = torch.lerp(language, worst, p.zero_shot_image_map)
+    few = torch.lerp(language, pool_map(vision, p.pool_fraction, inspected), p.few_shot_image_vision)
     scores = torch.where(few_shot, few, zero)
     if p.clip:
         scores, maps = scores.clamp(0.0, 1.0), maps.clamp(0.0, 1.0)

@@ -16,7 +16,7 @@ from agent.domain.prompts import GENERIC_NOUN
 from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, require_references, score_by_parameters
 from agent.methods.boxes import areas, clamp, select, suppress
-from agent.methods.maps import FloatMap
+from agent.methods.maps import FloatMap, inside
 from agent.methods.parameters import override
 from agent.methods.prepared import Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
@@ -160,7 +160,7 @@ class IapAs:
             kept = anomalies[i]
             if i in by_frame:
                 kept = smaller_than_product(kept, by_frame[i], image.shape[:2], p.object_fraction)
-            scored.append(self._scored(image, kept, recipes[i].names, p))
+            scored.append(self._scored(image, kept, recipes[i]))
         return scored
 
     def _detect(
@@ -171,7 +171,8 @@ class IapAs:
         )
         return [suppress(each, p.overlap) for each in found]
 
-    def _scored(self, image: Image, found: Detections, names: tuple[str, ...], p: IapAsParameters) -> Scored:
+    def _scored(self, image: Image, found: Detections, recipe: IapAsPrepared) -> Scored:
+        p = recipe.parameters
         reduced, factor = _bounded(image, p.map_side)
         height, width = reduced.shape[:2]
         if not len(found.scores):
@@ -182,8 +183,9 @@ class IapAs:
         if p.paper_eval:
             stretched = cv2.resize(min_max(summed), (PAPER_SIDE, PAPER_SIDE), interpolation=cv2.INTER_CUBIC)
             summed = np.asarray(stretched, dtype=np.float32)
-        named = _named_grid(masks, found, names)
-        return Scored(float(summed.max()), torch.from_numpy(np.ascontiguousarray(summed)), named)
+        values = torch.from_numpy(np.ascontiguousarray(summed))
+        named = _named_grid(masks, found, recipe.names)
+        return Scored(float(inside(values, recipe.inspected).max()), values, named)
 
 
 def _names(recipe: Recipe) -> tuple[str, ...]:

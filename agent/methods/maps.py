@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from agent.domain.regions import Regions
+
 FloatMap = NDArray[np.float32]
 
 
@@ -26,10 +28,24 @@ def average_maps(maps: Sequence[torch.Tensor], size: int) -> torch.Tensor:
     return torch.stack(resized).mean(dim=0)
 
 
-def pool_map(maps: torch.Tensor, fraction: float) -> torch.Tensor:
-    """Image scores of (B, H, W) maps: the mean of the highest ``fraction`` of pixels, 0 the maximum."""
+def pool_map(maps: torch.Tensor, fraction: float, inspected: Sequence[Regions] = ()) -> torch.Tensor:
+    """Image scores of (B, H, W) maps: the mean of the highest ``fraction`` of pixels, 0 the maximum.
+
+    Args:
+        inspected: of each map, which of its pixels count; none given: all.
+    """
+    if any(inspected):
+        each = [inside(one, regions)[None] for one, regions in zip(maps, inspected, strict=True)]
+        return torch.cat([highest_mean(values, round(fraction * values.shape[1])) for values in each])
     flat = maps.flatten(1)
     return highest_mean(flat, round(fraction * flat.shape[1]))
+
+
+def inside(values: torch.Tensor, inspected: Regions) -> torch.Tensor:
+    """(n,) the values of an (h, w) map that are inspected, in their order."""
+    if not inspected:
+        return values.flatten()
+    return values[torch.from_numpy(inspected.cells(*values.shape).copy()).to(values.device)]
 
 
 def highest_mean(values: torch.Tensor, count: int) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
+from agent.domain.regions import EVERYWHERE, WHOLE, Regions, Window
 
 if TYPE_CHECKING:
     # only named in annotations: commands that need no model stay quick to start
@@ -23,12 +24,15 @@ class Scored:
 
     score: float
     anomaly_map: torch.Tensor | None = None
-    """(h, w) on the method's own grid, the whole frame; None if the method has no map."""
+    """(h, w) on the method's own grid, the whole ``window``; None if the method has no map."""
     patches: torch.Tensor | None = None
-    """(h', w', D) unit vectors comparable with text, to name a region; None if there are none."""
+    """(h', w', D) unit vectors comparable with text, of the ``window``, to name a region; None if there are
+    none."""
     lacking: str | None = None
     """What the recipe lacks before its frames can be scored, a sentence with a remedy; the score is NaN then.
     A product that was just met is not an error: its frames are for review."""
+    window: Window = WHOLE
+    """The part of the frame that map and patches show."""
 
     @classmethod
     def without_score(cls, lacking: str) -> Self:
@@ -81,6 +85,9 @@ class PreparedRecipe:
     recipe: Recipe
     form: ReferenceForm | None = field(default=None, kw_only=True)
     """What its references are like; None without references."""
+    inspected: Regions = field(default=EVERYWHERE, kw_only=True)
+    """What is inspected of its images, which show the bounding box of that. A method sums up a map over these
+    cells alone: those of the filled rest would dilute a mean, and to words they may look like anything."""
 
     @property
     def complete(self) -> bool:

@@ -21,7 +21,7 @@ from agent.methods.language import (
     label_lead,
     logit_scale,
 )
-from agent.methods.maps import harmonic_mean, highest_mean, window_map, window_mean
+from agent.methods.maps import harmonic_mean, pool_map, window_map, window_mean
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
 from agent.methods.parameters import override, with_parameters
 from agent.methods.prepared import Prepared, PreparedRecipe, Scored
@@ -169,7 +169,7 @@ class WinClip:
         for i, recipe in enumerate(recipes):
             if recipe.banks:
                 vision = vision_map([each[i] for each in features], recipe.banks, seen)
-                highest = highest_mean(vision.flatten()[None], 1)[0]
+                highest = pool_map(vision[None], 0.0, [recipe.inspected])[0]
                 scores[i] = torch.lerp(language[i], highest, parameters.image_vision)
                 maps[i] = torch.lerp(maps[i], vision, parameters.map_vision)
         smallest = min(seen.windows, key=lambda window: window.covered.shape[1])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from agent.calibration.threshold import CalibrationPolicy
+from agent.domain.camera_rules import CameraRulebook
 from agent.domain.events import Event
 from agent.domain.frame import Job
 from agent.domain.limits import FEWEST_FIRST_FRAMES
@@ -69,6 +70,8 @@ class OnboardingContext:
     options: OnboardingOptions = field(default_factory=OnboardingOptions)
     orientation: OrientationPolicy | None = None
     """When references are memorised rotated; None: as recipe and method define it."""
+    rules: CameraRulebook = field(default_factory=CameraRulebook)
+    """What is inspected of each camera's frames."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     closing: threading.Event = field(default_factory=threading.Event)
     """Set once the agent ends: nothing new is begun."""

@@ -9,10 +9,11 @@ from dataclasses import replace
 from functools import partial
 
 from agent.domain.errors import StorageError
-from agent.domain.frame import Image, Job
+from agent.domain.frame import Camera, Image, Job
 from agent.domain.names import differs_by_case, older_spellings
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.enrollment.confirmed_frames import confirmed_references
+from agent.inference.regional import blanked
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.describer import Describer
 from agent.onboarding.frame_buffer import FrameBuffer
@@ -157,9 +158,10 @@ class OnboardingCoordinator:
             message = f"{sku!r} is a new product; only upper and lower case tell it from {others[0]!r}"
             self._context.report("sku-case", message, sku, severity="warning")
 
-    def offer_frame(self, sku: str, image: Image) -> None:
+    def offer_frame(self, sku: str, image: Image, camera: Camera) -> None:
         """A frame of ``sku`` was decoded. Cheap: most frames are not needed."""
-        self._frames.offer(sku, image)
+        if self._frames.collects(sku):
+            self._frames.offer(sku, blanked(image, self._context.rules.of(camera).regions))
 
     def add_reference(self, sku: str, reference: Reference) -> None:
         """A reference of ``sku`` came in. It is safe in the database when this returns. Raises

@@ -13,6 +13,8 @@ from agent.domain.errors import ModelError, SightlineError, WriterError
 from agent.domain.frame import Image, Job
 from agent.domain.prompts import GENERIC_NOUN, PromptSource, compositional_ensemble
 from agent.domain.recipe import ORIGINS, Recipe
+from agent.domain.regions import EVERYWHERE
+from agent.inference.regional import inspected_part
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.frame_buffer import FrameBuffer
 from agent.onboarding.language_model import LanguageModelMonitor
@@ -97,7 +99,10 @@ class Describer:
     def _brief(self, sku: str) -> Brief:
         context = self._context
         job = context.book.job(sku) or Job(sku)
-        images = self._frames.wait(sku, SHOWN, context.options.frames_wait_s)[:SHOWN]
+        active = context.book.active(sku)
+        regions = EVERYWHERE if active is None else active.regions
+        frames = self._frames.wait(sku, SHOWN, context.options.frames_wait_s)[:SHOWN]
+        images = tuple(inspected_part(image, regions) for image in frames)
         tags: tuple[str, ...] = ()
         if self._tagger is not None and images:
             try:

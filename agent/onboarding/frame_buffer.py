@@ -29,6 +29,10 @@ class FrameBuffer:
             while len(self._frames) > MOST_PRODUCTS:
                 self._release(next(iter(self._frames)))
 
+    def collects(self, sku: str) -> bool:
+        """Whether frames of ``sku`` are still wanted. Costs nothing."""
+        return len(self._frames.get(sku, ())) < self.each if sku in self._frames else False
+
     def offer(self, sku: str, image: Image) -> None:
         """Keep a frame of ``sku`` if its product is collected and it fits. Otherwise this costs nothing."""
         if sku not in self._frames:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
+from agent.domain.regions import Regions
 from agent.enrollment.enroll import Enrolled
 from agent.inference.inspector import Inspector, region_feature
 from agent.inference.reference_images import ReferenceImages
 from agent.methods.prepared import Prepared
-from agent.onboarding.synthetic_defects import KINDS, SyntheticDefect, add_defect
+from agent.onboarding.synthetic_defects import KINDS, SyntheticDefect, add_defect, inspected_foreground
 
 REFERENCES = 4
 """So many references get one defect of each kind."""
@@ -94,7 +95,7 @@ def supported_margin(tried: Sequence[Naming]) -> float | None:
 
 def _tried(inspector: Inspector, prepared: Prepared, images: Sequence[Image]) -> list[Naming]:
     found: list[Naming] = []
-    for number, defect in enumerate(_defects(images), start=1):
+    for number, defect in enumerate(_defects(images, prepared.recipe.regions), start=1):
         # One at a time: enrollment runs beside inspection.
         scored = inspector.score([defect.image], [prepared])[0]
         feature = region_feature(scored, defect.mask)
@@ -107,14 +108,15 @@ def _tried(inspector: Inspector, prepared: Prepared, images: Sequence[Image]) ->
     return found
 
 
-def _defects(images: Sequence[Image]) -> Iterator[SyntheticDefect]:
+def _defects(images: Sequence[Image], inspected: Regions) -> Iterator[SyntheticDefect]:
     """One of each kind on each of some references, which are spread over all."""
     count = min(REFERENCES, len(images))
     for place in range(count):
         image = images[place * len(images) // count]
+        product = inspected_foreground(image, inspected)
         for number, kind in enumerate(KINDS):
             try:
-                yield add_defect(image, place * len(KINDS) + number, kinds=(kind,))
+                yield add_defect(image, place * len(KINDS) + number, kinds=(kind,), foreground=product)
             except ValueError:
                 continue  # this kind does not show on this product
 

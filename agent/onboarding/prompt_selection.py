@@ -19,9 +19,10 @@ from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet, combine
 from agent.domain.recipe import Recipe
+from agent.domain.regions import Regions
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared
-from agent.onboarding.synthetic_defects import KINDS, add_defect, estimate_foreground
+from agent.onboarding.synthetic_defects import KINDS, add_defect, inspected_foreground
 
 LONGEST_SIDE = 1024
 """Frames are tried at this longest side, in pixels: no method needs more, and drawing stays fast."""
@@ -174,8 +175,8 @@ def select_prompts(
         raise RecipeError(f"the prompt selection of {recipe.sku!r} needs at least one set of descriptions")
     if len(images) < 2:
         raise RecipeError(f"the prompt selection of {recipe.sku!r} needs two images of good parts or more")
-    frames = [_shrunk(image) for image in _spread(images, policy.frames)]
-    copies, kinds = _copies(frames, policy, boxes)
+    frames = [_shrunk(image, recipe.regions) for image in _spread(images, policy.frames)]
+    copies, kinds = _copies(frames, policy, boxes, recipe.regions)
     # Two at least: a bank of one is empty for its own image.
     bank = min(max(policy.references, 2), max(recipe.shots, 2), len(frames)) if recipe.shots else 0
     prepared = [_prepared(inspector, recipe, candidate, frames[:bank]) for candidate in candidates]
@@ -195,9 +196,11 @@ def _spread(images: Sequence[Image], most: int) -> list[Image]:
     return [images[int(index)] for index in np.linspace(0, len(images) - 1, most).round()]
 
 
-def _shrunk(image: Image) -> Image:
+def _shrunk(image: Image, inspected: Regions) -> Image:
+    """So that the inspected part of it has the longest side."""
     height, width = image.shape[:2]
-    factor = LONGEST_SIDE / max(height, width)
+    left, top, right, bottom = inspected.window
+    factor = LONGEST_SIDE / max(height * (bottom - top), width * (right - left))
     if factor >= 1.0:
         return image
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -208,12 +211,13 @@ def _copies(
     frames: Sequence[Image],
     policy: PromptSelectionPolicy,
     boxes: Callable[[Image], tuple[int, int, int, int] | None] | None,
+    inspected: Regions,
 ) -> tuple[list[list[Image]], dict[str, int]]:
     """``policy.copies`` of each frame, with the kinds in turn, and how many there are of each kind."""
     copies: list[list[Image]] = []
     counts: dict[str, int] = {}
     for index, frame in enumerate(frames):
-        product = estimate_foreground(frame, boxes(frame) if boxes else None)
+        product = inspected_foreground(frame, inspected, boxes(frame) if boxes else None)
         copies.append([])
         for copy in range(policy.copies):
             number = index * policy.copies + copy

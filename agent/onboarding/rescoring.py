@@ -10,6 +10,7 @@ from functools import partial
 
 from agent.domain.calibration import Calibration
 from agent.domain.recipe import Recipe
+from agent.domain.regions import Regions
 from agent.enrollment.enroll import enroll
 from agent.enrollment.selection import SelectionPolicy
 from agent.methods import find_method
@@ -23,11 +24,12 @@ _TASK = "recalibration"
 class Rescoring:
     """Gives recipes whose threshold another scorer set a threshold of their own.
 
-    A scorer is a method with its weights and parameters. If an agent starts with another scorer, each active
-    recipe gets a new version, with an event: a threshold never changes silently. Products that are inspected
-    meanwhile come first. A recipe that comes later, for instance from a file, follows with its first frame.
-    Each product has only one turn until the agent is restarted: otherwise two agents of different weights on
-    one database would replace each other's thresholds for ever.
+    A scorer is a method with its weights and parameters, and the regions of a recipe. If an agent starts with
+    another scorer, each active recipe gets a new version, with an event: a threshold never changes silently.
+    Products that are inspected meanwhile come first. A recipe that comes later, for instance from a file or
+    with other regions, follows with its first frame. Each product has only one turn with its regions until
+    the agent is restarted: otherwise two agents of different weights on one database would replace each
+    other's thresholds for ever.
     """
 
     def __init__(self, context: OnboardingContext, recipe_tasks: TaskThread) -> None:
@@ -35,7 +37,7 @@ class Rescoring:
         self._recipe_tasks = recipe_tasks
         self._left: deque[str] = deque()
         self._queued: set[str] = set()
-        self._done: set[str] = set()
+        self._done: set[tuple[str, Regions]] = set()
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -45,10 +47,11 @@ class Rescoring:
         self._context.recipe_cache.rescoring = self
         self._submit(None, self._find_all)
 
-    def request(self, sku: str) -> None:
-        """Rescore ``sku`` soon, since the threshold of its recipe does not apply. Any thread may call."""
+    def request(self, recipe: Recipe) -> None:
+        """Rescore ``recipe`` soon, since its threshold does not apply. Any thread may call."""
+        sku = recipe.sku
         with self._lock:
-            if sku in self._queued or sku in self._done:
+            if sku in self._queued or (sku, recipe.regions) in self._done:
                 return
             self._queued.add(sku)
         self._submit(sku, partial(self._renew_requested, sku))
@@ -78,21 +81,21 @@ class Rescoring:
         calibration = enrolled.recipe.calibration
         if calibration is None:
             context.report(_TASK, _too_few(active, context.policy.minimum_samples), sku, severity="warning")
-            self._mark_done(sku)
+            self._mark_done(active)
             return None
         if context.book.active_version(sku) != active.version:
             return None  # a person activated another one meanwhile, which has its own turn
         note = _note(active, active.calibration, calibration)
         recipe = context.book.add(replace(enrolled.recipe, note=note))
         context.recipe_cache.put(enrolled.prepared.with_recipe(recipe))
-        self._mark_done(sku)
+        self._mark_done(active)
         severity = "warning" if active.origin == "person" else "info"
         context.report(_TASK, f"{sku!r} version {recipe.version}: {note}", sku, severity=severity)
         return recipe
 
-    def _mark_done(self, sku: str) -> None:
+    def _mark_done(self, recipe: Recipe) -> None:
         with self._lock:
-            self._done.add(sku)
+            self._done.add((recipe.sku, recipe.regions))
 
     def _renew_requested(self, sku: str) -> None:
         with self._lock:
@@ -114,8 +117,9 @@ class Rescoring:
             self._submit(None, self._submit_next)
 
     def _renew_listed(self, sku: str) -> None:
+        active = self._context.book.active(sku)
         with self._lock:
-            done = sku in self._done
+            done = active is None or (sku, active.regions) in self._done
         if not done:
             self.renew(sku)
 
@@ -129,13 +133,14 @@ def _note(active: Recipe, before: Calibration, now: Calibration) -> str:
     lost = before.samples - active.shots
     judged = f"; {lost} judged frames no longer count" if lost > 0 and not person else ""
     return (
-        f"other weights or parameters: {active.shots} references memorised anew, threshold set from "
+        f"other weights, parameters or regions: {active.shots} references memorised anew, threshold set from "
         f"{before.threshold:.4g}{person} to {now.threshold:.4g}{judged}"
     )
 
 
 def _too_few(active: Recipe, least: int) -> str:
     return (
-        f"the threshold of {active.sku!r} version {active.version} was set with other weights or parameters, "
-        f"and {active.shots} references are too few for another: its verdicts are REVIEW until it has {least}"
+        f"the threshold of {active.sku!r} version {active.version} was set with other weights, parameters or "
+        f"regions, and {active.shots} references are too few for another: its verdicts are REVIEW until it "
+        f"has {least}"
     )

@@ -136,7 +136,7 @@ class FrameIngest:
         work.sku = self._onboarding.known_as(work.sku)
         self._onboarding.register(Job(work.sku))
         if work.frame is not None:
-            self._onboarding.offer_frame(work.sku, work.frame.image)
+            self._onboarding.offer_frame(work.sku, work.frame.image, camera)
 
 
 def unnamed(delivery: Delivery) -> FrameIdentity:

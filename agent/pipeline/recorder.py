@@ -14,6 +14,7 @@ from agent.domain.camera_rules import CameraRulebook
 from agent.domain.errors import FrameIdUsedError
 from agent.domain.frame import SUFFIX_OF
 from agent.domain.inspection import Inspection, MediaPaths, RecipeStamp, Timings
+from agent.domain.regions import EVERYWHERE
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import InspectionResult
 from agent.monitors.monitors import Monitors
@@ -147,6 +148,7 @@ class Recorder:
             model_digest=result.model_digest,
             timings=Timings(work.queue_ms + waited_ms, work.decode_ms, result.infer_ms),
             size=(work.frame.width, work.frame.height) if work.frame is not None else None,
+            regions=EVERYWHERE if recipe is None else recipe.regions,
         )
 
     def _with_media(

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from agent.domain.errors import ModelError, RecipeError, StorageError
 from agent.domain.frame import Camera, Delivery
+from agent.domain.regions import Regions
 from agent.event_log import EventLog
 from agent.inference.batch_limit import device_lost
 from agent.inference.inspector import Inspector
@@ -150,21 +151,22 @@ class InspectStage:
 
     def _find_recipes(self, batch: Sequence[WorkItem]) -> bool:
         """Give every frame its recipe; False if the pipeline ends while the database does not answer."""
-        found: dict[str, Prepared | str] = {}
+        found: dict[tuple[str, Regions], Prepared | str] = {}
         for work in batch:
             if work.result is not None or work.sku is None:
                 continue
-            while work.sku not in found:
+            wanted = work.sku, self._recipe_cache.regions_of(work.identity.camera)
+            while wanted not in found:
                 try:
-                    found[work.sku] = self._recipe_cache.current(work.sku)
+                    found[wanted] = self._recipe_cache.current(*wanted)
                 except (RecipeError, ModelError, RuntimeError, ValueError) as error:  # torch: RuntimeError
                     if device_lost(error):
                         raise  # not this recipe's fault
-                    found[work.sku] = f"the recipe cannot be used: {error}"
+                    found[wanted] = f"the recipe cannot be used: {error}"
                 except StorageError as error:
                     if not self._thread.pause(error):
                         return False
-            recipe = found[work.sku]
+            recipe = found[wanted]
             if isinstance(recipe, str):
                 work.fail(recipe)
             else:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from agent.domain.errors import MessageError
 from agent.domain.frame import Delivery
+from agent.domain.regions import Polygon
 from agent.ports.sinks import OutboxMessage
 
 
@@ -17,7 +18,8 @@ class Command:
 
     name: str
     """``recipe.list``, ``recipe.show``, ``recipe.activate``, ``recipe.export``, ``recipe.import``,
-    ``recipe.commission``, ``recipe.commissions``, ``recipe.threshold`` or ``recipe.add-reference``."""
+    ``recipe.commission``, ``recipe.commissions``, ``recipe.threshold``, ``recipe.add-reference`` or
+    ``recipe.region``."""
     request_id: str | None = None
     """The sender's name for it, repeated in the answer and in the event."""
     sku: str | None = None
@@ -35,6 +37,10 @@ class Command:
     by: str | None = None
     """The person who decided."""
     cancel: bool = False
+    inspect: tuple[Polygon, ...] = ()
+    ignore: tuple[Polygon, ...] = ()
+    clear: bool = False
+    """Whether the recipe's own regions are removed before."""
 
 
 class CommandError(MessageError):

@@ -1,4 +1,4 @@
-"""Commands: recipes listed, shown, activated, exported, imported and commissioned by message."""
+"""Commands: recipes listed, shown, activated, exported, imported, commissioned, given regions by message."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ from agent.event_log import EventLog
 from agent.ports import RecipeBook, Samples
 from agent.ports.commands import Answer, Command, CommandError, CommandParser, Replier
 from agent.recipes.import_export import RecipeTransfer
+from agent.recipes.regions import change_regions
 from agent.recipes.threshold import choose_threshold
 from agent.recipes.view import listing_record, recipe_record
 from agent.telemetry import Counters
+
+_RESCORED = (
+    "the threshold is set again from the {} references, beginning with the next frame; verdicts are REVIEW "
+    "until then"
+)
 
 MOST_LISTED = 200
 """Versions in one answer, which has to fit into a message."""
@@ -69,6 +75,7 @@ class Commands:
             "recipe.threshold": self._choose_threshold,
             "recipe.add-reference": self._add_reference,
             "recipe.commissions": self._commissions,
+            "recipe.region": self._region,
         }
 
     def handle(self, delivery: Delivery) -> None:
@@ -189,6 +196,21 @@ class Commands:
         sku = _sku(command)
         count = self.confirmed_frames.add_frames(sku, command.frame_ids, command.camera, command.by)
         return {"sku": sku, "frames": list(command.frame_ids), "references": count}
+
+    def _region(self, command: Command) -> dict[str, Any]:
+        """Without regions to add and nothing to clear, it only tells those that there are."""
+        active = self._transfer.find(_sku(command))
+        draft = change_regions(active, inspect=command.inspect, ignore=command.ignore, clear=command.clear)
+        recipe = active if draft is active else self._book.add(draft)
+        later = draft is not active and recipe.calibration is not None
+        return {
+            "sku": recipe.sku,
+            "version": recipe.version,
+            "before": active.version,
+            "new": draft is not active,
+            "regions": recipe.regions.record(),
+            "remarks": [_RESCORED.format(recipe.shots)] if later else [],
+        }
 
 
 def _sku(command: Command) -> str:

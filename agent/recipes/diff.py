@@ -15,6 +15,7 @@ _SCORING = {
     "method": "the method or its parameters",
     "words": "the prompts",
     "references": "the references",
+    "regions": "the regions",
 }
 """Parts of a recipe that its scores depend on, as sentences name them."""
 

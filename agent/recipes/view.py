@@ -14,7 +14,8 @@ from agent.domain.recipe import Recipe, RecipeListing
 
 def listing_record(line: RecipeListing) -> dict[str, Any]:
     """One version in a list."""
-    return {**asdict(line), "created_at": line.created_at.isoformat()}
+    values = {**asdict(line), "created_at": line.created_at.isoformat()}
+    return {**values, "regions": line.regions.record() or None}
 
 
 def remarks(line: RecipeListing) -> str:
@@ -56,6 +57,7 @@ def recipe_record(recipe: Recipe, *, active: bool, model_changed: bool = False) 
             "label_margin": calibration.label_margin,
         },
         "parameters": dict(recipe.parameters),
+        "regions": recipe.regions.record() or None,
         "references": [reference.name for reference in recipe.references],
         "prompts": {
             "normal": list(recipe.prompts.normal),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from agent.domain.limits import HIGHEST_FALSE_ALARM_RATE, LOWEST_REVIEW_FACTOR
+from agent.domain.regions import Regions, polygon_of
 from config.sections.base import Matching, Section
 from config.sections.units import ByteCount, Duration, PixelCount
 
@@ -26,6 +27,11 @@ def _zone(name: str) -> str:
     except (ValueError, OSError, ZoneInfoNotFoundError):
         raise ValueError("should be a time zone that this machine knows, such as Europe/Berlin") from None
     return name
+
+
+def _polygon(numbers: list[float]) -> list[float]:
+    polygon_of(numbers)  # raises ValueError
+    return numbers
 
 
 class InspectionSettings(Section):
@@ -90,6 +96,31 @@ class InspectionSettings(Section):
         return "null" if value is None else value
 
 
+class RegionSettings(Section):
+    """What is inspected of the frames of one camera, in fractions of the image."""
+
+    inspect: list[Annotated[list[float], AfterValidator(_polygon)]] = Field(
+        default_factory=list,
+        title="Inspected regions",
+        description="[x, y, width, height] from the upper left corner, or corners [x, y, x, y, ...]; all in "
+        "fractions, 0 to 1. []: the whole image.",
+    )
+    ignore: list[Annotated[list[float], AfterValidator(_polygon)]] = Field(
+        default_factory=list,
+        title="Ignored regions",
+        description="As inspect: what no verdict depends on, such as a clock in the image.",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_inspected(self) -> Self:
+        self.regions()
+        return self
+
+    def regions(self) -> Regions:
+        """As the agent works with them. Raises ValueError: they leave nothing to inspect."""
+        return Regions.of({"inspect": self.inspect, "ignore": self.ignore})
+
+
 class CameraSettings(Section):
     """What differs for one camera; null: as ``inspection``, ``agent`` and ``alerts`` have it."""
 
@@ -113,6 +144,11 @@ class CameraSettings(Section):
         le=16,
         description="Significant bits of its values in PNG with 16 bits a channel, such as 12. null: as the "
         "PNG states (sBIT), else by the highest value that the camera has sent.",
+    )
+    regions: RegionSettings = Field(
+        default_factory=RegionSettings,
+        title="Regions",
+        description="Beside those of a recipe: what both inspect and neither ignores.",
     )
 
 

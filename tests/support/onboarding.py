@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.calibration.threshold import CalibrationPolicy
+from agent.domain.camera_rules import CameraRulebook
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.event_log import EventLog
@@ -28,6 +29,7 @@ def onboarding(
     schedule: ManualSchedule | None = None,
     agent: str = "cell-7",
     orientation: OrientationPolicy | None = None,
+    rules: CameraRulebook | None = None,
     **options: Any,
 ) -> OnboardingCoordinator:
     """With short pauses, and a schedule that runs by hand."""
@@ -50,5 +52,6 @@ def onboarding(
         agent=agent,
         options=OnboardingOptions(**short),
         orientation=orientation,
+        rules=rules or CameraRulebook(),
     )
     return OnboardingCoordinator(context, schedule or ManualSchedule(), writer=writer)

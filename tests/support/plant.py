@@ -12,6 +12,7 @@ from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttR
 from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from adapters.recipes.codec import RecipeYaml
+from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.camera_rules import CameraRulebook, CameraRules
 from agent.domain.errors import StorageError
 from agent.domain.frame import Camera, DeliveryKind, Image
@@ -131,7 +132,16 @@ class Plant:
         media = media or rooms.media
         mqtt = MqttSink(self.transport, MqttMessageComposer(self.topics, "1"))
         self.event_log = EventLog(history, (mqtt, *sinks), self.counters, direct=(mqtt,))
-        self.recipe_cache = RecipeCache(rooms.book, self.inspector, media, rooms.codec, method="fade")
+        rulebook = CameraRulebook(rules or CameraRules(), named_rules or {})
+        self.recipe_cache = RecipeCache(
+            rooms.book,
+            self.inspector,
+            media,
+            rooms.codec,
+            method="fade",
+            rules=rulebook,
+            policy=CalibrationPolicy(0.01),
+        )
         self.onboarding = onboarding(
             rooms,
             self.recipe_cache,
@@ -139,6 +149,7 @@ class Plant:
             events=self.event_log,
             writer=writer,
             schedule=self.schedule,
+            rules=rulebook,
             **(onboarding_options or {}),
         )
         parts = PipelineParts(
@@ -171,7 +182,7 @@ class Plant:
         self.pipeline = Pipeline(
             parts,
             PipelineOptions(
-                rules=CameraRulebook(rules or CameraRules(), named_rules or {}),
+                rules=rulebook,
                 monitors=MonitorOptions(**monitored),
                 pace=pace,
                 **options,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.domain.calibration import Calibration
 from agent.domain.prompts import NamedDefect, PromptSet, PromptSource
 from agent.domain.recipe import Recipe, Reference
+from agent.domain.regions import Polygon, Regions, rectangle
 
 Words = st.SearchStrategy[str]
 
@@ -45,8 +46,15 @@ def recipes(words: Words, **more: Any) -> st.SearchStrategy[Recipe]:
         references=st.lists(st.builds(Reference, digests, words, words), max_size=2).map(tuple),
         calibration=st.none() | _calibrations(words),
         note=st.none() | words,
+        regions=st.builds(Regions, inspect=st.lists(_areas(), max_size=2).map(tuple)),
         **more,
     )
+
+
+@st.composite
+def _areas(draw: st.DrawFn) -> Polygon:
+    x, y = draw(st.floats(0.0, 0.8)), draw(st.floats(0.0, 0.8))
+    return rectangle(x, y, draw(st.floats(0.1, 0.2)), draw(st.floats(0.1, 0.2)))
 
 
 @st.composite

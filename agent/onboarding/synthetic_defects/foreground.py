@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.domain.frame import Image
+from agent.domain.regions import Regions
 
 Mask = NDArray[np.bool_]
 
@@ -59,6 +60,15 @@ def estimate_foreground(image: Image, box: tuple[int, int, int, int] | None = No
         return inside
     found = _outline(image)
     return np.ones((height, width), np.bool_) if found is None else found
+
+
+def inspected_foreground(
+    image: Image, inspected: Regions, box: tuple[int, int, int, int] | None = None
+) -> Mask:
+    """(H, W) True on what is inspected of the product; on all that is inspected if they do not meet."""
+    mask = inspected.mask(*image.shape[:2])
+    product = estimate_foreground(image, box) & mask
+    return product if product.any() else mask
 
 
 def _outline(image: Image) -> Mask | None:

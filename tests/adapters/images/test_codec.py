@@ -25,6 +25,7 @@ from adapters.images.overlay import (
 )
 from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, HeatMap, Inspection
+from agent.domain.regions import Regions, rectangle
 from agent.domain.verdict import Verdict
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -60,6 +61,33 @@ def test_what_is_not_a_mask(wrong: Any) -> None:
 def test_decode_names_what_is_wrong() -> None:
     with pytest.raises(ImageError, match="not JPEG or PNG"):
         CODEC.decode(b"hello")
+
+
+@pytest.mark.parametrize("size", [(320, 240), (4200, 3150), (30, 20)])
+def test_what_is_not_inspected_is_darkened_and_hatched_in_overlays(size: tuple[int, int]) -> None:
+    image, mask, defects = example(*size)
+    clock = rectangle(0.0, 0.0, 0.5, 0.2)
+    plain = draw_overlay(image, mask, inspection(Verdict.FAIL, defects))
+    drawn = draw_overlay(
+        image, mask, inspection(Verdict.FAIL, defects, regions=Regions(ignore=(clock,)))
+    ).astype(int)
+    width = plain.shape[1]
+    height = round(width / size[0] * size[1])
+    inside = drawn[round(0.05 * height) : round(0.15 * height), round(0.05 * width) : round(0.45 * width)]
+    assert np.median(inside) == 60, "half of its light"
+    assert 0.02 < (inside.mean(axis=2) > 90).mean() < 0.3, "with lines"
+    edge = drawn[round(0.1 * height), round(0.5 * width) - 6 : round(0.5 * width) + 6].mean(axis=1)
+    assert edge.max() > 200, "and a light edge"
+    below = slice(round(0.25 * height), round(0.4 * height))
+    assert np.array_equal(drawn[below], plain[below]), "the rest is as it was"
+
+
+def test_regions_are_drawn_as_jpeg_or_png() -> None:
+    image, regions = np.full((64, 64, 3), 120, np.uint8), Regions(ignore=(rectangle(0, 0, 0.5, 0.5),))
+    for suffix in (".jpg", ".PNG"):
+        assert CODEC.decode(CODEC.encode_regions(image, regions, suffix)).shape == (640, 640, 3)
+    with pytest.raises(ImageError, match=r"not as \.gif"):
+        CODEC.encode_regions(image, regions, ".gif")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet, PromptSource
 from agent.domain.recipe import Recipe, Reference, template_recipe
+from agent.domain.regions import Regions, rectangle
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared, Scored
 from agent.onboarding.prompt_selection import (
@@ -111,6 +112,27 @@ def test_words_that_see_defects_win_and_their_margin_is_recorded() -> None:
     assert "set 1 separates best" in result.reason
     assert result.frames == 8
     assert sum(result.defects.values()) == 16
+
+
+def test_defects_are_drawn_where_the_recipe_inspects() -> None:
+    """All other pixels of a copy are those of its frame, and what a method sees is cropped."""
+    method = WordMethod()
+    seen: list[Image] = []
+
+    def keep(images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
+        seen.extend(images)
+        return WordMethod.score(method, images, prepared)
+
+    method.score = keep  # type: ignore[method-assign]
+    quarter = Regions(inspect=(rectangle(0.5, 0.5, 0.5, 0.5),))
+    frames = [part(index, side=128) for index in range(8)]
+    candidates = [Candidate("blind", BLIND), Candidate("seeing", SEEING)]
+    result = select_prompts(
+        Inspector(method), replace(recipe(), regions=quarter), candidates, frames, policy=POLICY
+    )
+    assert {image.shape for image in seen} == {(64, 64, 3)}
+    assert result.chosen.candidate.prompts is SEEING
+    assert result.chosen.auroc > 0.9, "each copy differs from its frame in the part that is seen"
 
 
 def test_words_that_do_worse_are_not_used() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ import pytest
 from agent.domain.calibration import Calibration
 from agent.domain.frame import DeliveryKind
 from agent.domain.recipe import Recipe, Reference
+from agent.domain.regions import rectangle
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from agent.methods.null import Null
 from agent.methods.registry import MethodRegistry
 from agent.onboarding.rescoring import Rescoring
 from agent.recipes.cache import RecipeCache
+from agent.recipes.regions import change_regions
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
 from tests.support.images import part, spotted
@@ -197,6 +200,27 @@ def test_a_recipe_that_comes_later_has_its_turn_with_its_first_frame_but_once(st
     assert threshold(active(plant, "B")).scorer == plant.inspector.fingerprint(active(plant, "B"))
     plant.inspected(frame(101, sku="B"))
     assert plant.by_frame()["f-101"]["verdict"] == "PASS"
+
+
+def test_each_change_of_regions_gets_a_threshold_of_its_own(start: Start) -> None:
+    plant = start(0)
+    enroll(plant)
+    for number, side in enumerate((0.25, 0.5), start=1):
+        before = active(plant)
+        changed = change_regions(before, ignore=[rectangle(0.0, 0.0, side, 0.5)])
+        assert changed.calibration == before.calibration, "its scorer shows that it does not apply"
+        version = plant.rooms.book.add(changed).version
+        wait_until(partial(takes_over, plant, version), "the new regions")
+        settle(plant)
+        now = active(plant)
+        assert threshold(now).scorer == plant.inspector.fingerprint(now)
+        assert (now.version, len(now.regions.ignore)) == (version + 1, number)
+        plant.inspected(frame(400 + number))
+        assert plant.by_frame()[f"f-{400 + number}"]["verdict"] == "PASS"
+
+
+def takes_over(plant: Plant, version: int) -> bool:
+    return plant.recipe_cache.current("A").recipe.version >= version
 
 
 def test_a_pipeline_without_a_model_leaves_thresholds_alone(start: Start, rooms: Rooms) -> None:

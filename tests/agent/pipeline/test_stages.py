@@ -10,6 +10,7 @@ import pytest
 
 from agent.domain.errors import ModelError, RecipeError, StorageError
 from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, Image
+from agent.domain.regions import EVERYWHERE, Regions
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from agent.methods.prepared import Prepared, Scored
@@ -88,11 +89,11 @@ class FailingCache(RecipeCache):
     failures: dict[str, list[Exception]]
     asked: list[str]
 
-    def current(self, sku: str) -> Prepared:
+    def current(self, sku: str, regions: Regions = EVERYWHERE) -> Prepared:
         self.asked.append(sku)
         if self.failures.get(sku):
             raise self.failures[sku].pop(0)
-        return super().current(sku)
+        return super().current(sku, regions)
 
 
 class Bench:

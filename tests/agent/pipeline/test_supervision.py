@@ -14,6 +14,7 @@ import pytest
 from adapters.images.decoder import PayloadDecoder
 from agent.domain.errors import StorageError
 from agent.domain.frame import Delivery, DeliveryKind, Frame
+from agent.domain.regions import Regions
 from agent.pipeline import Supervision
 from agent.ports import Entry, OutboxMessage
 from storage import SqlHistory
@@ -195,10 +196,10 @@ def test_a_frame_that_no_inspector_survives_ends_as_error(
     plant = build(max_batch=4)
     original = plant.recipe_cache.current
 
-    def current(sku: str) -> Any:
+    def current(sku: str, regions: Regions) -> Any:
         if sku == "poison":
             raise SlipError("while looking for the recipe")
-        return original(sku)
+        return original(sku, regions)
 
     monkeypatch.setattr(plant.recipe_cache, "current", current)
     sent = [frame(seed, sku="poison" if seed == 5 else "A") for seed in range(8)]

@@ -257,6 +257,54 @@ def inspect(client: Client, seconds: range) -> None:
         client.rooms.history.record([inspected(f"i-{index}", index, path)])
 
 
+def test_regions_are_added_replaced_and_removed(client: Client) -> None:
+    clock, corner = [0.0, 0.9, 0.4, 0.1], [0.5, 0.0, 1.0, 0.0, 1.0, 0.5]
+    client.rooms.book.activate("bolt", 1)
+    added = client.ask("recipe.region", sku="bolt", ignore=[clock], request_id="r-1")["result"]
+    flat = [0.0, 0.9, 0.4, 0.9, 0.4, 1.0, 0.0, 1.0]
+    assert (added["version"], added["before"], added["new"]) == (3, 1, True)
+    assert added["regions"] == {"ignore": [flat]}
+    assert "REVIEW until then" in added["remarks"][0]
+    again = client.ask("recipe.region", sku="bolt", ignore=[clock])["result"]
+    assert (again["version"], again["new"], again["remarks"]) == (3, False, []), "the same message twice"
+    both = client.ask("recipe.region", sku="bolt", inspect=[corner])["result"]
+    assert both["regions"] == {"inspect": [corner], "ignore": [flat]}
+    instead = client.ask("recipe.region", sku="bolt", clear=True, inspect=[corner])["result"]
+    assert instead["regions"] == {"inspect": [corner]}
+    assert client.ask("recipe.region", sku="bolt", clear=True)["result"]["regions"] == {}
+    first, now = client.rooms.book.get("bolt", 1), client.rooms.book.active("bolt")
+    assert first is not None
+    assert now is not None
+    assert (now.references, now.prompts, now.origin, now.parent) == (
+        first.references,
+        first.prompts,
+        "regions",
+        5,
+    )
+    assert client.ask("recipe.show", sku="bolt", version=5)["result"]["recipe"]["regions"] == {
+        "inspect": [corner]
+    }
+    assert json.loads(client.rooms.rows("event")[0]["details"])["version"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"ignore": [[0, 0, 100, 20]]}, "divide pixels"),
+        ({"ignore": [[0, 0, 1, 1]]}, "leave nothing"),
+        ({"ignore": [[0, 0, 1]]}, "four numbers"),
+        ({"ignore": [["a", 0, 1, 1]]}, "list of numbers"),
+        ({"ignore": ["0,0,1,1"]}, "list of numbers"),
+        ({"ignore": [True]}, "list of numbers"),
+        ({"ignor": []}, "ignor"),
+    ],
+)
+def test_regions_that_are_refused(client: Client, arguments: dict[str, Any], sentence: str) -> None:
+    answer = client.ask("recipe.region", sku="bolt", **arguments)
+    assert sentence in answer["error"]
+    assert client.rooms.book.active_version("bolt") == 2
+
+
 def inspected(inspection_id: str, second: int, path: str) -> Entry:
     """A frame of a bolt that was inspected, with its image."""
     at = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
