@@ -93,6 +93,11 @@ class IapAsPrepared(PreparedRecipe):
             return None
         return self.names[int(region.argmax())]
 
+    def lead(self, region: torch.Tensor) -> float:
+        """By how much more its boxes weigh than those of the next defect noun."""
+        best = region.topk(min(2, len(region))).values
+        return float(best[0] - best[1]) if len(best) == 2 else float(best[0])
+
     @property
     def mask_threshold(self) -> float:
         return self.parameters.mask_threshold

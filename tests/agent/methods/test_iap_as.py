@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from agent.domain.calibration import Calibration
 from agent.domain.errors import RecipeError
 from agent.domain.prompts import NamedDefect, PromptSet
 from agent.domain.recipe import Parameter, Recipe
@@ -133,7 +136,8 @@ def test_regions_are_named_by_what_the_detector_answered() -> None:
         "part": [((0, 0, 64, 64), 0.8)],
     }
     iap, _, _ = method(answers)
-    prepared = iap.prepare(recipe(), ())
+    calibration = Calibration(0.1, 0.1, 8, 0.01, "a test", label_margin=0.3)
+    prepared = iap.prepare(replace(recipe(), calibration=calibration), ())
     judged = Inspector(iap).inspect([part(0)], [prepared])[0]
     assert {defect.label: defect.bbox for defect in judged.defects} == {
         "hole": (40, 40, 20, 20),
@@ -141,6 +145,7 @@ def test_regions_are_named_by_what_the_detector_answered() -> None:
         "anomaly": (4, 44, 10, 16),
     }
     assert prepared.label(torch.zeros(2)) is None
+    assert prepared.lead(torch.tensor([0.5, 0.2])) == pytest.approx(0.3)
 
 
 def test_missing_models_and_wrong_parameters_are_refused() -> None:
