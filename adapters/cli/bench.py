@@ -101,6 +101,17 @@ def bench(
             help="Models at their true size without a file: real times, no download, meaningless scores.",
         ),
     ] = False,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GRIDS",
+            help="Such as 1x1,3x2: the smallest defect found in these tiles, and the time of a frame.",
+        ),
+    ] = None,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="With --tiles: trays of these good parts instead of drawn boards."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.", dir_okay=False)
     ] = None,
@@ -116,6 +127,10 @@ def bench(
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     width, height = parse_size(size)
+    if tiles is not None:
+        whole = (width, height)
+        _write(json_file, _compare_tiles(context, settings, tiles, photographs, whole, shots, frames))
+        return
     if shots is None:
         shots = find_method(settings.inspection.method).fewest_references
     composition = composition_of(context)
@@ -165,9 +180,42 @@ def bench(
         note=MEANINGLESS if random_weights else None,
     )
     _show(figures)
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(asdict(figures), indent=2) + "\n", encoding="utf-8")
+    _write(json_file, asdict(figures))
+
+
+def _write(file: Path | None, content: dict[str, Any]) -> None:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _compare_tiles(
+    context: typer.Context,
+    settings: Settings,
+    tiles: str,
+    photographs: Path | None,
+    size: tuple[int, int],
+    shots: int | None,
+    frames: int,
+) -> dict[str, Any]:
+    """The figures, shown as a table. Raises SightlineError."""
+    from adapters.cli import bench_tiles
+
+    count, grids = shots or bench_tiles.SHOTS, bench_tiles.parse_grids(tiles)
+    with stderr().status("[dim]drawing images ...[/]"):
+        if photographs is None:
+            images, what = bench_tiles.boards(count, *size), "drawn circuit boards"
+        else:
+            images, what = bench_tiles.trays(photographs, count, *size), "trays of photographs"
+    inspector = composition_of(context).inspector(settings)
+    rows = bench_tiles.bench_tiles(inspector, settings, images, grids, frames)
+    where = machine()
+    title = (
+        f"{count} {what} of {size[0]:,} x {size[1]:,}, {settings.inspection.method}, profile "
+        f"{settings.agent.profile}; {where['processor']}, {where['cores']} cores, {where['threads']} threads"
+    )
+    bench_tiles.show(rows, title)
+    return {"machine": where, "images": what, "size": size, "rows": [asdict(row) for row in rows]}
 
 
 def parse_size(text: str) -> tuple[int, int]:

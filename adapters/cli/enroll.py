@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from agent.domain.frame import Job
     from agent.domain.recipe import Recipe
     from agent.enrollment.enroll import Enrolled
+    from agent.inference.inspector import Inspector
+    from agent.inference.reference_images import ReferenceImages
     from config import Settings
 
 _MOST_UNUSUAL = 2
@@ -46,6 +48,10 @@ def enroll(
         str | None, typer.Option(metavar="N", help='What it is called, such as "gear"; prompts use it.')
     ] = None,
     description: Annotated[str | None, typer.Option(metavar="T", help="What a good one looks like.")] = None,
+    smallest_defect: Annotated[
+        str | None,
+        typer.Option(metavar="PX", help="Such as 40px: judge in so many tiles that it is seen."),
+    ] = None,
     method: Method = None,
     bits: Bits = None,
     config: ConfigFile = None,
@@ -58,7 +64,10 @@ def enroll(
     """
     from adapters.cli.images import ImageFolder, find
     from adapters.cli.references import enroll_images, read_references
+    from adapters.cli.smallest_defect import parse_pixels
     from agent.enrollment.orientation import describe_change
+
+    wanted = None if smallest_defect is None else parse_pixels(smallest_defect)
 
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     composition = composition_of(context)
@@ -77,10 +86,57 @@ def enroll(
         draft = _draft(store, _with_known(job, before), settings, method is not None, renamed=renamed)
         draft = replace(draft, references=taken.stored(store.media))
         enrolled = enroll_images(inspector, draft, taken.images, settings)
-        note = describe_change(active or draft, enrolled.recipe)
+        kept = enrolled.selection.kept if enrolled.selection is not None else range(len(taken))
+        enrolled, said = _in_tiles(inspector, enrolled, taken.images.only(kept), settings, wanted)
+        notes = (describe_change(active or draft, enrolled.recipe), _tiles_change(active, enrolled.recipe))
+        note = "; ".join(each for each in notes if each) or None
         recipe = store.book.add(replace(enrolled.recipe, note=note), job=job)
-    _show(recipe, enrolled, taken.files, len(files) - len(taken))
+    _show(recipe, enrolled, [taken.files[index] for index in kept], len(files) - len(taken))
+    stdout().print(plain(said), soft_wrap=True)
     offer_region(composition, settings, recipe, taken.images, given_options(config, profile, overrides))
+
+
+def _in_tiles(
+    inspector: Inspector,
+    enrolled: Enrolled,
+    images: ReferenceImages,
+    settings: Settings,
+    wanted: float | None,
+) -> tuple[Enrolled, str]:
+    """The references enrolled in tiles in which a defect of ``wanted`` pixels is found, and what is found.
+
+    Tiles are chosen from what is found without them, then tried, and made finer once if that was too hopeful.
+    """
+    from adapters.cli.references import enroll_stored
+    from adapters.cli.smallest_defect import measure, sentence, size_of, tiles_for
+    from agent.inference.tiled import tiling_of, with_tiles
+
+    size = size_of(images)
+    seen = measure(inspector, enrolled.prepared, images)
+    for _ in range(2):
+        if wanted is None or (seen is not None and seen.size is not None and seen.size <= wanted):
+            break
+        tiling = tiling_of(enrolled.recipe.parameters)
+        grid = tiles_for(wanted, seen, size, tiling)
+        if grid.count <= tiling.grid.count:
+            break
+        draft = with_tiles(enrolled.recipe, replace(tiling, tiles=str(grid), tile_levels=()))
+        again = enroll_stored(inspector, replace(draft, calibration=None), images, settings)
+        enrolled = replace(enrolled, recipe=again.recipe, prepared=again.prepared, scores=again.scores)
+        seen = measure(inspector, enrolled.prepared, images)
+    said = sentence(seen, enrolled.recipe, settings, size)
+    if wanted is not None and seen is not None and (seen.size is None or seen.size > wanted):
+        said += f"\n{wanted:g} px were asked for, and are not found reliably in these tiles"
+    return enrolled, said
+
+
+def _tiles_change(before: Recipe | None, after: Recipe) -> str | None:
+    from agent.inference.tiled import tiling_of
+
+    was, now = (tiling_of(one.parameters if one is not None else {}).describe() for one in (before, after))
+    if was == now:
+        return None
+    return f"judged in {now}" + ("" if before is None else f", before in {was}")
 
 
 def _job(sku: str, name: str | None, description: str | None) -> Job:
@@ -132,21 +188,25 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
     Words that a language model or a person wrote stay unless the product's name has changed; the method stays
     unless --method names another. How the parts lie is found again unless a person chose the angles.
     """
+    from agent.app.options import default_tiling
     from agent.domain.prompts import GENERIC_NOUN
     from agent.domain.recipe import template_recipe
     from agent.enrollment.orientation import without_found_angles
+    from agent.inference.tiled import tile_parameters, with_default_tiles
     from agent.onboarding import noun_of
 
     active, method = store.book.active(job.sku), settings.inspection.method
     if active is None or renamed or (active.noun == GENERIC_NOUN and noun_of(job) != GENERIC_NOUN):
-        first = template_recipe(job.sku, method, noun_of(job))
+        first = with_default_tiles(template_recipe(job.sku, method, noun_of(job)), default_tiling(settings))
         parent, regions = (None, first.regions) if active is None else (active.version, active.regions)
         return replace(first, origin="enrollment", parent=parent, regions=regions)
     active = without_found_angles(active, store.book.get)
+    if method_chosen and method != active.method:  # what is left are the tiles, whatever the method
+        active = replace(active, parameters=tile_parameters(active.parameters))
+    active = with_default_tiles(active, default_tiling(settings))
     return replace(
         active,
         method=method if method_chosen else active.method,
-        parameters={} if method_chosen and method != active.method else active.parameters,
         references=(),
         calibration=None,
         origin="enrollment",
@@ -157,8 +217,6 @@ def _draft(store: Store, job: Job, settings: Settings, method_chosen: bool, *, r
 
 def _show(recipe: Recipe, enrolled: Enrolled, files: list[ImageFile], left_out: int) -> None:
     console = stdout()
-    kept = enrolled.selection.kept if enrolled.selection is not None else range(len(files))
-    files = [files[index] for index in kept]
     without = f", {left_out} left out" if left_out else ""
     console.print(
         f"[bold]{plain(recipe.sku)}[/] ({plain(recipe.noun)}): recipe version {recipe.version} with "

@@ -108,11 +108,14 @@ def inspect(
 def _prepare(inspector: Inspector, settings: Settings, sku: str, noun: str, good: ImageFolder) -> Prepared:
     """The recipe in memory only: from references if there are some, else from words alone."""
     from adapters.cli.references import enroll_images, read_references
+    from agent.app.options import default_tiling
     from agent.domain.recipe import template_recipe
+    from agent.inference.tiled import with_default_tiles
 
     recipe = template_recipe(sku, settings.inspection.method, noun)
     if not len(good):
         return inspector.prepare(recipe, ())
+    recipe = with_default_tiles(recipe, default_tiling(settings))
     taken = read_references(good, inspector, settings.inspection.method)
     draft = replace(recipe, references=taken.unstored())
     return enroll_images(inspector, draft, taken.images, settings).prepared

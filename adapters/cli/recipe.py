@@ -14,6 +14,7 @@ from adapters.cli.recipe_commission import commission_command
 from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.recipe_region import region_command
+from adapters.cli.recipe_tiles import tiles_command
 from adapters.cli.screen import number, plain, stdout, table
 from agent.domain.errors import SightlineError
 from agent.recipes.view import listing_record, recipe_record, remarks
@@ -31,6 +32,7 @@ recipe_commands.command("propose")(propose_command)
 recipe_commands.command("threshold")(threshold_command)
 recipe_commands.command("add-reference")(add_reference_command)
 recipe_commands.command("region")(region_command)
+recipe_commands.command("tiles")(tiles_command)
 
 _SKUS = "SELECT sku FROM sku ORDER BY sku"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from agent.domain.frame import SUFFIX_OF, Image
 from agent.domain.names import visible
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.enrollment.enroll import Enrolled, enroll
+from agent.enrollment.orientation import OrientationPolicy
+from agent.enrollment.selection import SelectionPolicy
 from agent.inference.inspector import Inspector
 from agent.inference.reference_images import ReferenceImages
 from agent.onboarding.naming import name_defects
@@ -99,6 +102,29 @@ def enroll_images(
     Args:
         recipe: with one reference for each image, in their order.
     """
+    enrolled = enroll_stored(
+        inspector,
+        recipe,
+        images,
+        settings,
+        selection=selection_policy(settings),
+        orientation=orientation_policy(settings),
+    )
+    for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
+        stderr().print(f"[yellow]{plain(sentence)}[/]", soft_wrap=True)
+    return enrolled
+
+
+def enroll_stored(
+    inspector: Inspector,
+    recipe: Recipe,
+    images: Sequence[Image],
+    settings: Settings,
+    *,
+    selection: SelectionPolicy | None = None,
+    orientation: OrientationPolicy | None = None,
+) -> Enrolled:
+    """The same with references that are chosen already: none is left out, and none is rotated anew."""
     with _progress("enrolling") as progress:
         task = progress.add_task("", total=len(images))
         enrolled = enroll(
@@ -106,14 +132,11 @@ def enroll_images(
             recipe,
             images,
             policy=calibration_policy(settings),
-            selection=selection_policy(settings),
-            orientation=orientation_policy(settings),
+            selection=selection,
+            orientation=orientation,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-        enrolled = name_defects(inspector, enrolled, images)
-    for sentence in enrolled.selection.sentences if enrolled.selection is not None else ():
-        stderr().print(f"[yellow]{plain(sentence)}[/]", soft_wrap=True)
-    return enrolled
+        return name_defects(inspector, enrolled, images)
 
 
 def _progress(word: str) -> Progress:

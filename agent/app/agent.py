@@ -31,6 +31,7 @@ from agent.app.options import (
     camera_rules,
     decode_worker,
     decoder_limits,
+    default_tiling,
     keep,
     onboarding_options,
     orientation_policy,
@@ -299,6 +300,7 @@ class Agent:
             options=onboarding_options(settings),
             orientation=orientation_policy(settings),
             rules=camera_rules(settings),
+            tiling=default_tiling(settings),
         )
         writer: PromptWriter | None = None
         tagger: Tagger | None = None

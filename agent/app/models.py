@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
@@ -21,8 +21,9 @@ from adapters.models.untrained import (
 from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ModelError, RecipeError
 from agent.domain.frame import Image
-from agent.domain.recipe import Parameter
+from agent.domain.recipe import Parameter, Recipe
 from agent.inference.inspector import Inspector
+from agent.inference.tiled import method_parameters
 from agent.methods.prepared import Method
 from agent.methods.registry import MethodModels, MethodRegistry, MethodSpec, find_method
 from agent.methods.sightline import PRESET as SIGHTLINE
@@ -172,6 +173,32 @@ def _parameters(settings: Settings, spec: MethodSpec) -> dict[str, Parameter]:
         section = f"inspection.parameters.{spec.name}" if own else "references"
         raise RecipeError(f"{section}: {error}") from error
     return {**general, **own}
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSide:
+    """What a method scales images to."""
+
+    side: int
+    """In pixels, the largest if there are several."""
+    keeps_aspect: bool
+    """The shorter side becomes :attr:`side`. Otherwise both do."""
+
+
+def judged_side(settings: Settings, recipe: Recipe) -> JudgedSide | None:
+    """What the recipe's method scales images to; None if its models do so by rules of their own.
+
+    Raises RecipeError.
+    """
+    spec = find_method(recipe.method)
+    values = {**_parameters(settings, spec), **method_parameters(recipe.parameters)}
+    parameters = spec.parameters(values)
+    if spec.needs & {"detector", "segmenter"}:
+        return None
+    scales = getattr(parameters, "scales", None) or (getattr(parameters, "size", None),)
+    if not all(isinstance(scale, int) for scale in scales):
+        return None
+    return JudgedSide(max(scales), keeps_aspect=recipe.method == "anomaly-dino")
 
 
 def build_inspector(settings: Settings, models: Models | None = None) -> Inspector:

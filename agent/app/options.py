@@ -9,6 +9,7 @@ from adapters.images.decoder import FrameLimits
 from adapters.images.worker import DecodeWorker
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.camera_rules import CameraRulebook, CameraRules, Overload
+from agent.domain.tiling import Tiling
 from agent.domain.verdict import Verdict
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
@@ -45,6 +46,14 @@ def orientation_policy(settings: Settings) -> OrientationPolicy | None:
     """None if the configuration states the angles for all products."""
     references = settings.references
     return OrientationPolicy(references.directions) if references.rotations == "auto" else None
+
+
+def default_tiling(settings: Settings) -> Tiling | None:
+    """Of products that are still to be enrolled; None: the whole image."""
+    inspection = settings.inspection
+    if inspection.tiles is None:
+        return None
+    return Tiling(inspection.tiles, tile_memory=inspection.tile_memory)
 
 
 def onboarding_options(settings: Settings) -> OnboardingOptions:

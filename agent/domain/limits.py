@@ -14,6 +14,9 @@ LOWEST_REVIEW_FACTOR = 1.0
 MOST_VARIANTS = 64
 """Images of one reference (directions times brightnesses): more cost more than they add."""
 
+MOST_TILES = 64
+"""Tiles of one image: each costs a pass of its own."""
+
 MOST_DIRECTIONS = 32
 """Directions in which one reference may be memorised."""
 

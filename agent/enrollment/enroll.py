@@ -23,9 +23,10 @@ from agent.enrollment.selection import Selection, SelectionPolicy, select
 from agent.inference.inspector import Inspector
 from agent.inference.reference_images import ReferenceImages
 from agent.inference.regional import InspectedImages
+from agent.inference.tiled import TiledScored, levelled, tiling_of, with_tiles
 from agent.methods.batching import require_references
 from agent.methods.maps import pool_map
-from agent.methods.prepared import Prepared
+from agent.methods.prepared import Prepared, Scored
 
 FOLDS = 10
 """If banks are bounded, references are left out in so many groups. A bank from nine tenths of them covers a
@@ -93,7 +94,7 @@ def enroll(
     def scored(indices: Sequence[int]) -> _Scored:
         part = images.only(indices)
         prepared = inspector.prepare(finder.decide(_among(recipe, indices), part), part)
-        return _Scored(tuple(indices), prepared, *leave_one_out(inspector, prepared, part, progress))
+        return _Scored(tuple(indices), prepared, leave_one_out(inspector, prepared, part, progress))
 
     require_references(recipe, images)
     found, chosen = None, None
@@ -104,12 +105,25 @@ def enroll(
     kept = tuple(range(len(images))) if chosen is None else chosen.kept
     if found is None or found.indices != kept:
         found = scored(kept)
-    counted: Sequence[int] = range(len(found.scores))
+    scores = found.left_out.scores
+    counted: Sequence[int] = range(len(scores))
     if selection is not None:
         confirmed = _confirmed(found.prepared.recipe, selection)
-        counted = counting(found.scores, confirmed, policy, selection)
+        counted = counting(scores, confirmed, policy, selection)
     calibrated = _calibrated(inspector, found, policy, counted)
-    return Enrolled(*calibrated, tuple(found.scores), chosen, finder.found)
+    return Enrolled(*calibrated, tuple(scores), chosen, finder.found)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What references score against the others, each as if it had not been enrolled."""
+
+    scores: list[float]
+    """In the order of the references; empty if there is only one."""
+    pooled: list[float]
+    """The pooled values of their maps; empty if the method has no map."""
+    tile_levels: tuple[float, ...] = ()
+    """The usual score of each tile; empty if the recipe has no tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +132,7 @@ class _Scored:
 
     indices: tuple[int, ...]
     prepared: Prepared
-    scores: list[float]
-    pooled: list[float]
+    left_out: LeftOut
 
 
 def calibrated_anew(
@@ -131,8 +144,8 @@ def calibrated_anew(
         images: of its references, in their order.
     """
     before = prepared.recipe.calibration
-    found = _Scored((), prepared, *leave_one_out(inspector, prepared, images))
-    recipe, again = _calibrated(inspector, found, policy, range(len(found.scores)))
+    found = _Scored((), prepared, leave_one_out(inspector, prepared, images))
+    recipe, again = _calibrated(inspector, found, policy, range(len(found.left_out.scores)))
     if before is None or recipe.calibration is None:
         return again
     named = replace(recipe.calibration, label_margin=before.label_margin)
@@ -191,10 +204,13 @@ def _confirmed(recipe: Recipe, selection: SelectionPolicy) -> list[int]:
 def _calibrated(
     inspector: Inspector, found: _Scored, policy: CalibrationPolicy, counted: Sequence[int]
 ) -> tuple[Recipe, Prepared]:
-    recipe = found.prepared.recipe
-    scores = [found.scores[index] for index in counted]
-    pooled = [found.pooled[index] for index in counted] if found.pooled else []
-    number = f"{len(scores)} of {recipe.shots}" if len(scores) < len(found.scores) else str(recipe.shots)
+    recipe, left_out = found.prepared.recipe, found.left_out
+    tiling = tiling_of(recipe.parameters)
+    if tiling.tile_levels != left_out.tile_levels:
+        recipe = with_tiles(recipe, replace(tiling, tile_levels=left_out.tile_levels))
+    scores = [left_out.scores[index] for index in counted]
+    pooled = [left_out.pooled[index] for index in counted] if left_out.pooled else []
+    number = f"{len(scores)} of {recipe.shots}" if len(scores) < len(left_out.scores) else str(recipe.shots)
     source = f"leave-one-out of {number} references, Student prediction bound of log scores"
     maps = calibrate(pooled, policy, source=source)
     calibration = calibrate(
@@ -246,7 +262,7 @@ class _OrientationFinder:
 
         def scores_in(angles: Sequence[float]) -> Sequence[float]:
             prepared = self._inspector.prepare(with_angles(few, angles), part)
-            return leave_one_out(self._inspector, prepared, part)[0]
+            return leave_one_out(self._inspector, prepared, part).scores
 
         return find_orientation(len(part), scores_in, policy)
 
@@ -262,7 +278,7 @@ def _select(
 
     def scores_among(indices: Sequence[int]) -> Sequence[float]:
         found.append(scored(indices))
-        return found[-1].scores
+        return found[-1].left_out.scores
 
     names = [reference.name for reference in recipe.references]
     selection = select(images, names, scores_among, policy, _confirmed(recipe, policy))
@@ -271,7 +287,7 @@ def _select(
 
 def leave_one_out(
     inspector: Inspector, prepared: Prepared, images: Sequence[Image], progress: Progress | None = None
-) -> tuple[list[float], list[float]]:
+) -> LeftOut:
     """The score of each reference against the others, and the pooled value of its map if there is one.
 
     If a bank holds every patch, the reference's own are masked. A bounded bank keeps only one of similar
@@ -280,12 +296,14 @@ def leave_one_out(
     that judges parts. So references are left out in groups, and for each group a bank of the same bound is
     chosen from the others.
 
+    Tiles are brought to one scale by what they score here (:func:`agent.inference.tiled.levelled`).
+
     One image has no others: then both lists are empty.
     """
     if len(images) < 2:
-        return [], []
+        return LeftOut([], [])
     images = ReferenceImages.of(images)
-    found: dict[int, tuple[float, float | None]] = {}
+    found: dict[int, tuple[Scored, float | None]] = {}
     for group in _groups(len(images), 1 if prepared.complete else FOLDS):
         without = None if prepared.complete else _without(inspector, prepared, images, group)
         for index in group:
@@ -294,11 +312,17 @@ def leave_one_out(
             pooled = None
             if scored.anomaly_map is not None:
                 pooled = float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction))
-            found[index] = (scored.score, pooled)
+            found[index] = (replace(scored, anomaly_map=None, patches=None), pooled)
             if progress is not None:
                 progress(len(found), len(images))
     ordered = [found[index] for index in range(len(images))]
-    return [score for score, _ in ordered], [pooled for _, pooled in ordered if pooled is not None]
+    tiled = [scored for scored, _ in ordered if isinstance(scored, TiledScored)]
+    if len(tiled) == len(images):
+        all_tiles = levelled(tiled)
+        return LeftOut(all_tiles.scores, all_tiles.pooled, all_tiles.levels)
+    return LeftOut(
+        [scored.score for scored, _ in ordered], [pooled for _, pooled in ordered if pooled is not None]
+    )
 
 
 def _groups(count: int, most: int) -> list[range]:

@@ -23,6 +23,7 @@ from agent.domain.verdict import Verdict, decide
 from agent.inference.batch_limit import BatchLimit, device_lost, out_of_memory, release
 from agent.inference.reference_images import ReferenceImages
 from agent.inference.regional import Regional, box_of, map_pixels
+from agent.inference.tiled import TiledMethod, TiledPrepared, without_tiles
 from agent.methods.maps import FloatMap, regions
 from agent.methods.prepared import (
     Method,
@@ -84,6 +85,7 @@ class Inspector:
         self._segmentation = segmentation or Segmentation()
         self._device = threading.Lock()
         self._limit = BatchLimit()
+        self._tiled: dict[int, TiledMethod] = {}
         self.counters = Counters()
         """Counts failures; the agent sets its own counters here."""
 
@@ -97,12 +99,12 @@ class Inspector:
 
         Raises RecipeError, ModelError; RuntimeError or ValueError as the method gives it.
         """
-        method = Regional(self._methods.of(recipe))
+        method = Regional(self._judging(recipe))
         images = ReferenceImages.of(references)
         images.need(self.reference_side(recipe))
         try:
             prepared = method.prepare(recipe, images)
-            if isinstance(prepared, PreparedRecipe):
+            if isinstance(prepared, PreparedRecipe | TiledPrepared):
                 return replace(prepared, form=ReferenceForm.among(images.forms))
             return prepared
         except (SightlineError, RuntimeError, ValueError):
@@ -111,6 +113,11 @@ class Inspector:
             # A method and its models are foreign code: their errors concern this recipe only.
             self.counters.add("model_failures")
             raise ModelError(f"the method failed on this recipe: {_message_of(error)}") from error
+
+    def _judging(self, recipe: Recipe) -> TiledMethod:
+        """The recipe's method, tile by tile if the recipe says so. Raises RecipeError, ModelError."""
+        method = self._methods.of(recipe)
+        return self._tiled.setdefault(id(method), TiledMethod(method))
 
     def fingerprint(self, recipe: Recipe) -> str:
         """Fingerprint of all that the recipe's scores depend on beside it. Raises RecipeError, ModelError."""
@@ -122,22 +129,22 @@ class Inspector:
         Raises RecipeError, ModelError.
         """
         method = self._methods.of(recipe)
-        return method.orientations(recipe) if isinstance(method, RotatingMethod) else None
+        return method.orientations(without_tiles(recipe)) if isinstance(method, RotatingMethod) else None
 
     def reference_side(self, recipe: Recipe) -> int | None:
         """The shorter side in pixels that the recipe's method needs of a reference; None: all of it.
 
         Raises RecipeError, ModelError.
         """
-        return Regional(self._methods.of(recipe)).reference_side(recipe)
+        return Regional(self._judging(recipe)).reference_side(recipe)
 
     def comparing(self, recipe: Recipe) -> Recipe:
         """The recipe by which directions are compared (:meth:`RotatingMethod.comparing`), or as it is.
 
-        Raises RecipeError, ModelError.
+        They are compared on whole images. Raises RecipeError, ModelError.
         """
-        method = self._methods.of(recipe)
-        return method.comparing(recipe) if isinstance(method, RotatingMethod) else recipe
+        method, whole = self._methods.of(recipe), without_tiles(recipe)
+        return method.comparing(whole) if isinstance(method, RotatingMethod) else whole
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
         """Scores of a batch, whose recipes may name different methods; blocks while another batch runs.
@@ -174,9 +181,9 @@ class Inspector:
                 count = self._limit.within(count)
 
     def _score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        groups: dict[int, tuple[Method, list[int]]] = {}
+        groups: dict[int, tuple[TiledMethod, list[int]]] = {}
         for index, recipe in enumerate(prepared):
-            method = self._methods.of(recipe.recipe)
+            method = self._judging(recipe.recipe)
             groups.setdefault(id(method), (method, []))[1].append(index)
         scored: dict[int, Scored] = {}
         with self._device:
@@ -332,7 +339,7 @@ def _reduced(pixels: FloatMap) -> FloatMap:
 
 def _with_form(result: InspectionResult, image: Image, prepared: Prepared) -> InspectionResult:
     """The result, and how the frame is unlike the references in form; a good part needs no reason for it."""
-    form = prepared.form if isinstance(prepared, PreparedRecipe) else None
+    form = prepared.form if isinstance(prepared, PreparedRecipe | TiledPrepared) else None
     if form is None or result.score is None:
         return result
     differences = form.differences(ImageForm.of(image))

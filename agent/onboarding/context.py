@@ -14,6 +14,7 @@ from agent.domain.frame import Job
 from agent.domain.limits import FEWEST_FIRST_FRAMES
 from agent.domain.prompts import GENERIC_NOUN
 from agent.domain.recipe import Reference
+from agent.domain.tiling import Tiling
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.event_log import EventLog
@@ -72,6 +73,8 @@ class OnboardingContext:
     """When references are memorised rotated; None: as recipe and method define it."""
     rules: CameraRulebook = field(default_factory=CameraRulebook)
     """What is inspected of each camera's frames."""
+    tiling: Tiling | None = None
+    """Of products whose recipe says nothing about tiles; None: the whole image."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     closing: threading.Event = field(default_factory=threading.Event)
     """Set once the agent ends: nothing new is begun."""

@@ -18,6 +18,7 @@ from agent.enrollment.enroll import Enrolled
 from agent.inference.inspector import Inspector, region_feature
 from agent.inference.reference_images import ReferenceImages
 from agent.methods.prepared import Prepared
+from agent.onboarding.prompt_selection import shrunk
 from agent.onboarding.synthetic_defects import KINDS, SyntheticDefect, add_defect, inspected_foreground
 
 REFERENCES = 4
@@ -112,7 +113,7 @@ def _defects(images: Sequence[Image], inspected: Regions) -> Iterator[SyntheticD
     """One of each kind on each of some references, which are spread over all."""
     count = min(REFERENCES, len(images))
     for place in range(count):
-        image = images[place * len(images) // count]
+        image = shrunk(images[place * len(images) // count], inspected)  # large where there are tiles
         product = inspected_foreground(image, inspected)
         for number, kind in enumerate(KINDS):
             try:

@@ -21,6 +21,7 @@ from agent.domain.prompts import PromptSet, combine
 from agent.domain.recipe import Recipe
 from agent.domain.regions import Regions
 from agent.inference.inspector import Inspector
+from agent.inference.tiled import without_tiles
 from agent.methods.prepared import Prepared
 from agent.onboarding.synthetic_defects import KINDS, add_defect, inspected_foreground
 
@@ -175,7 +176,7 @@ def select_prompts(
         raise RecipeError(f"the prompt selection of {recipe.sku!r} needs at least one set of descriptions")
     if len(images) < 2:
         raise RecipeError(f"the prompt selection of {recipe.sku!r} needs two images of good parts or more")
-    frames = [_shrunk(image, recipe.regions) for image in _spread(images, policy.frames)]
+    frames = [shrunk(image, recipe.regions) for image in _spread(images, policy.frames)]
     copies, kinds = _copies(frames, policy, boxes, recipe.regions)
     # Two at least: a bank of one is empty for its own image.
     bank = min(max(policy.references, 2), max(recipe.shots, 2), len(frames)) if recipe.shots else 0
@@ -196,7 +197,7 @@ def _spread(images: Sequence[Image], most: int) -> list[Image]:
     return [images[int(index)] for index in np.linspace(0, len(images) - 1, most).round()]
 
 
-def _shrunk(image: Image, inspected: Regions) -> Image:
+def shrunk(image: Image, inspected: Regions) -> Image:
     """So that the inspected part of it has the longest side."""
     height, width = image.shape[:2]
     left, top, right, bottom = inspected.window
@@ -244,7 +245,7 @@ def _prepared(
 ) -> Prepared:
     """The recipe with a candidate's words, and the first of the frames in its bank."""
     draft = replace(
-        recipe,
+        without_tiles(recipe),  # frames are shrunk here, and words are compared: tiles would only cost
         prompts=candidate.prompts,
         references=(recipe.references * len(references))[: len(references)],
         calibration=None,

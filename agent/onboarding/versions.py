@@ -9,6 +9,7 @@ from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.enrollment.enroll import Enrolled, describe_version, enroll
 from agent.enrollment.orientation import OrientationPolicy, without_found_angles
 from agent.enrollment.selection import SelectionPolicy
+from agent.inference.tiled import with_default_tiles
 from agent.onboarding.context import OnboardingContext
 from agent.onboarding.naming import name_defects
 
@@ -65,7 +66,7 @@ class RecipeVersions:
             return
         base = context.book.active(sku) or template_recipe(sku, context.options.method, context.noun(sku))
         draft = replace(
-            without_found_angles(base, context.book.get),
+            with_default_tiles(without_found_angles(base, context.book.get), context.tiling),
             references=base.references + held,
             origin="enrollment",
             note=None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from agent.domain.errors import RecipeError, SightlineError, StorageError
 from agent.domain.names import spelling
 from agent.domain.recipe import Recipe, Reference
+from agent.inference.tiled import method_parameters, tiling_of
 from agent.methods import find_method
 from agent.ports import ImageCodec, MediaStore, RecipeBook
 from agent.ports.recipes import RecipeCodec, RecipeFile, ReferenceEntry, ReferenceImages
@@ -91,7 +92,9 @@ class RecipeTransfer:
             sku = None if sku is None else spelling(sku, self._book.skus())
         except ValueError as error:
             raise RecipeError(f"{source}: the SKU {error}") from None
-        find_method(file.recipe.method).parameters(file.recipe.parameters)  # refuses what it does not know
+        parameters = file.recipe.parameters
+        tiling_of(parameters)
+        find_method(file.recipe.method).parameters(method_parameters(parameters))  # refuses unknown ones
         references = self._references(file, images, source)
         draft = replace(file.recipe, references=references, sku=sku or file.recipe.sku)
         edited = reconcile(draft, file.exported)

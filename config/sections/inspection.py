@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from agent.domain.limits import HIGHEST_FALSE_ALARM_RATE, LOWEST_REVIEW_FACTOR
 from agent.domain.regions import Regions, polygon_of
+from agent.domain.tiling import TileGrid
 from config.sections.base import Matching, Section
 from config.sections.units import ByteCount, Duration, PixelCount
 
@@ -80,6 +81,19 @@ class InspectionSettings(Section):
         ge=LOWEST_REVIEW_FACTOR,
         description="Scores that this many times false_alarm_rate of good parts exceed go to a person.",
     )
+    tiles: str | None = Field(
+        None,
+        title="Tiles",
+        description="Columns x rows, such as 3x2: products that are enrolled from now on are judged tile by "
+        "tile, so that small defects of large images are seen; a frame takes as many times longer. "
+        "`recipe tiles` and `enroll --smallest-defect` set it for one product. null: the whole image.",
+    )
+    tile_memory: Literal["shared", "own"] = Field(
+        "shared",
+        title="Memory of tiles",
+        description="shared: each tile is compared with all tiles of the references. own: with the same tile "
+        "alone, for parts that lie at one place to within a few pixels.",
+    )
     null_cost_ms: float = Field(
         0, title="Cost of null, ms", ge=0, description='What a frame costs under method "null".'
     )
@@ -88,6 +102,11 @@ class InspectionSettings(Section):
         title="Method parameters",
         description="By method: values instead of its own defaults.",
     )
+
+    @field_validator("tiles")
+    @classmethod
+    def _grid(cls, value: str | None) -> str | None:
+        return None if value is None else str(TileGrid.parse(value))
 
     @field_validator("method", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any
 
 from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.camera_rules import CameraRulebook
+from agent.domain.tiling import Tiling
 from agent.enrollment.orientation import OrientationPolicy
 from agent.enrollment.selection import SelectionPolicy
 from agent.event_log import EventLog
@@ -30,6 +31,7 @@ def onboarding(
     agent: str = "cell-7",
     orientation: OrientationPolicy | None = None,
     rules: CameraRulebook | None = None,
+    tiling: Tiling | None = None,
     **options: Any,
 ) -> OnboardingCoordinator:
     """With short pauses, and a schedule that runs by hand."""
@@ -53,5 +55,6 @@ def onboarding(
         options=OnboardingOptions(**short),
         orientation=orientation,
         rules=rules or CameraRulebook(),
+        tiling=tiling,
     )
     return OnboardingCoordinator(context, schedule or ManualSchedule(), writer=writer)

@@ -53,7 +53,13 @@ class SyntheticDefect:
 
 
 def add_defect(
-    image: Image, seed: int, *, kinds: Sequence[str] = KINDS, foreground: Mask | None = None
+    image: Image,
+    seed: int,
+    *,
+    kinds: Sequence[str] = KINDS,
+    foreground: Mask | None = None,
+    areas: tuple[float, float] = AREA,
+    strengths: tuple[float, float] = STRENGTH,
 ) -> SyntheticDefect:
     """Draw one defect of one of ``kinds`` on an image. The same arguments give the same result.
 
@@ -64,6 +70,8 @@ def add_defect(
         image: (H, W, 3) uint8 RGB, 16 pixels or more a side.
         foreground: (H, W) True on the product; by default
             :func:`agent.onboarding.synthetic_defects.foreground.estimate_foreground`.
+        areas: least and largest share of the frame that it aims at; equal ones fix its size.
+        strengths: how visible it shall be, within (0, 1].
 
     Raises:
         ValueError: no kinds or an unknown one, a foreground of another shape or without a pixel, an
@@ -74,8 +82,8 @@ def add_defect(
     rng = np.random.default_rng([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF])
     pixels = image.astype(np.float32)
     noise, texture = _noise_and_texture(image, product)
-    size = float(np.exp(rng.uniform(*np.log(AREA))))
-    strength = float(np.exp(rng.uniform(*np.log(STRENGTH))))
+    size = float(np.exp(rng.uniform(*np.log(areas))))
+    strength = float(np.exp(rng.uniform(*np.log(strengths))))
     for kind in rng.permutation(np.array(kinds)):
         area, plain = size * product.size, strength
         for _ in range(TRIES):
@@ -86,7 +94,7 @@ def add_defect(
             made = _compose(image, *DRAWERS[str(kind)](site), product)
             if _visible(image, made[0], made[1], texture):
                 return SyntheticDefect(made[0], made[1], str(kind))
-            area, plain = min(area * 1.2, AREA[1] * product.size), min(plain * 1.5, 1.0)
+            area, plain = min(area * 1.2, areas[1] * product.size), min(plain * 1.5, 1.0)
     raise ValueError(f"no defect of the kinds {', '.join(kinds)} can be made visible on this image")
 
 
