@@ -15,6 +15,7 @@ from agent.calibration.threshold import CalibrationPolicy
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Parameter, Recipe, Reference, template_recipe
+from agent.domain.regions import Regions
 from agent.domain.tiling import TileGrid, Tiling
 from agent.domain.verdict import Verdict
 from agent.enrollment.enroll import enroll
@@ -133,6 +134,20 @@ def test_a_frame_unlike_its_references_is_said_to_be_in_tiles_too(inspector: Ins
     tiled, plain = inspector.inspect([grey] * 2, [enrolled.prepared, whole.prepared])
     assert tiled.unlike == plain.unlike
     assert tiled.unlike is not None
+
+
+def test_what_is_ignored_is_ignored_in_tiles_too(inspector: Inspector) -> None:
+    corner = ((0.0, 0.0), (0.25, 0.0), (0.25, 0.25), (0.0, 0.25))
+    recipe_with_zone = replace(recipe(9, tiles="3x2"), regions=Regions(ignore=(corner,)))
+    made = enroll(inspector, recipe_with_zone, boards(9), policy=POLICY)
+    clean, inside, outside = (
+        inspector.score([image], [made.prepared])[0].score
+        for image in (board(50), board(50, (4, 4, 20)), board(50, (100, 60, 20)))
+    )
+    assert inside == pytest.approx(clean, abs=1e-6)
+    assert outside > 1.5 * clean
+    assert made.recipe.calibration is not None
+    assert made.recipe.parameters["tiles"] == "3x2"
 
 
 # ---------------------------------------------------------------------------------- enrollment
