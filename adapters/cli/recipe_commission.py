@@ -121,14 +121,14 @@ def _show(found: Commission) -> None:
     console, product = stdout(), f"[bold]{plain(found.sku)}[/]"
     if not found.complete:
         console.print(
-            f"{product}: {found} first frames were inspected so far; once all are, a running agent enrolls them. "
-            "--wait and `sightline recipe list` show how far it is, --cancel takes it back",
+            f"{product}: {found} first frames were inspected so far; once all are, a running agent enrolls "
+            "them. --wait and `sightline recipe list` show how far it is, --cancel takes it back",
             soft_wrap=True,
         )
         return
     first, last = (plain(frame.frame_id) for frame in (found.frames[0], found.frames[-1]))
     console.print(
-        f"{product}: {plural(len(found.frames), 'frame')} from {first} to {last} wait for a running agent, which "
-        "enrolls them within about a minute",
+        f"{product}: {plural(len(found.frames), 'frame')} from {first} to {last} wait for a running agent, "
+        "which enrolls them within about a minute",
         soft_wrap=True,
     )

@@ -81,7 +81,7 @@ def fuzz(
         }
         _check_frames(result, stream, rows, plant.customer)
         result.check(
-            "one row for each frame id named on the frame topic, and for each message without one",
+            "one row for each image under an id named on the frame topic, and for each message without one",
             rows.count == expected,
         )
         result.check(f"memory grows by less than {growth:.0%}", grown < growth)
@@ -116,9 +116,9 @@ def _last_good(stream: list[tuple[str, Message]], reached: int) -> str:
 
 
 def _expected_rows(stream: list[tuple[str, Message]]) -> int:
-    """Rows that the frame topic must leave: one for each id that is named, and for each message without."""
+    """Rows that the frame topic must leave: one for each image of a named id, and each message without one."""
     decoder, camera = PayloadDecoder(), Camera(SITE, LINE, CAMERA)
-    named: set[str] = set()
+    named: set[tuple[str, str | None]] = set()
     nameless = 0
     for kind, message in stream:
         if kind not in ("frame", "good"):
@@ -136,7 +136,7 @@ def _expected_rows(stream: list[tuple[str, Message]]) -> int:
         if identity.content_derived:
             nameless += 1
         else:
-            named.add(identity.frame_id)
+            named.add((identity.frame_id, identity.content))
     return len(named) + nameless
 
 
