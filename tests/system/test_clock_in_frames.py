@@ -83,7 +83,7 @@ def inspector() -> Inspector:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("product", [drawn, cubes])
+@pytest.mark.parametrize("product", [pytest.param(drawn, marks=pytest.mark.lab), cubes])
 def test_an_ignored_region_ends_false_alarms_at_a_clock(
     product: Callable[[], Parts], inspector: Inspector
 ) -> None:

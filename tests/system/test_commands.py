@@ -13,6 +13,8 @@ from tests.system.subscriber import Subscriber
 
 BASE = "factory/line-1/cam-1"
 AGENT = "factory/sightline/under-test"
+SMALL = {"parameters": {"sightline": {"scales": [160]}}}
+"""Images at half the side of the profile: what is tested does not depend on it."""
 
 
 def test_a_recipe_is_edited_and_takes_over_in_a_running_agent(
@@ -24,7 +26,7 @@ def test_a_recipe_is_edited_and_takes_over_in_a_running_agent(
     for item in images[:10]:
         (source / f"{item.frame_id}.jpg").write_bytes(item.encoded)
     broker = start_mosquitto()
-    agent = start_agent(broker.url, sqlite_url)
+    agent = start_agent(broker.url, sqlite_url, inspection=SMALL, references={"rotations": []})
     config = ("--config", tmp_path / "sightline.yaml")
     with Subscriber(broker.url, f"{BASE}/verdict", f"{AGENT}/status", f"{AGENT}/reply") as customer:
         customer.wait_for(lambda s: bool(s.of("status")), 60, "the agent's birth")

@@ -63,18 +63,21 @@ def test_a_recipe_made_with_the_bundled_model_runs_under_the_profile_edge(
     folder.mkdir()
     for shot in drawn("gear", 12, every_nth_defective=0, prefix="reference"):
         (folder / f"{shot.frame_id}.jpg").write_bytes(shot.encoded)
-    written = write_config(tmp_path, mosquitto.url, sqlite_url, inspection=SHOWN)
+    upright = {"rotations": []}
+    written = write_config(tmp_path, mosquitto.url, sqlite_url, inspection=SHOWN, references=upright)
     enrolled = sightline(
         "enroll", "--sku", "gear", "--name", "gear", "--references", folder, "--config", written
     )
     assert enrolled.returncode == 0, enrolled.stderr
-    agent = start_agent(mosquitto.url, sqlite_url, inspection=SHOWN)
+    agent = start_agent(mosquitto.url, sqlite_url, inspection=SHOWN, references=upright)
     with Subscriber(mosquitto.url, "factory/sightline/+/status") as customer:
         customer.wait_for(lambda s: bool(s.of("status")), 60, "the agent's birth")
     inspected(mosquitto, list(drawn("gear", 8, prefix="bundled")))
     assert agent.stop() == 0
 
-    agent = start_agent(mosquitto.url, sqlite_url, models={"files": {SMALL: str(checkpoint)}}, **EDGE)
+    agent = start_agent(
+        mosquitto.url, sqlite_url, models={"files": {SMALL: str(checkpoint)}}, references=upright, **EDGE
+    )
     for attempt in range(60):  # frames meanwhile are REVIEW; the version is prepared beside the pipeline
         inspected(mosquitto, list(drawn("gear", 1, prefix=f"meanwhile-{attempt}")))
         if rows(sqlite_url, "SELECT 1 FROM event WHERE kind = 'recalibration'"):

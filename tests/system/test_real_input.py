@@ -23,15 +23,19 @@ def _publish(folder: Path, url: str, form: str, protocol: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("form", "protocol"), [("raw", "5"), ("json", "3.1.1")])
+@pytest.mark.parametrize(
+    ("form", "protocol", "database"), [("raw", "5", "postgresql"), ("json", "3.1.1", "sqlite")]
+)
 def test_each_image_of_a_folder_has_one_row_and_one_verdict(
     form: str,
     protocol: str,
+    database: str,
     tmp_path: Path,
-    database_url: str,
+    request: pytest.FixtureRequest,
     start_mosquitto: StartMosquitto,
     start_agent: StartAgent,
 ) -> None:
+    database_url = request.getfixturevalue(f"{database}_url")
     source = tmp_path / "images"
     source.mkdir()
     for item in drawn("gear", 40):

@@ -116,7 +116,7 @@ def _last_good(stream: list[tuple[str, Message]], reached: int) -> str:
 
 
 def _expected_rows(stream: list[tuple[str, Message]]) -> int:
-    """Rows that the frame topic must leave: one for each image of a named id, and each message without one."""
+    """Rows that the frame topic must leave: one for each image of a named id, one for each without an id."""
     decoder, camera = PayloadDecoder(), Camera(SITE, LINE, CAMERA)
     named: set[tuple[str, str | None]] = set()
     nameless = 0
