@@ -14,5 +14,5 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 def test_a_disk_that_is_full_once(tmp_path: Path) -> None:
     result = play(disk, tmp_path, frames_=300, fills=1)
-    assert result.passed, result
+    assert result.passed, str(result)
     assert result.figures["rows"] == 300

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 def test_garbage_on_every_topic(tmp_path: Path) -> None:
     result = play(fuzz, tmp_path, good=50, bad=500, growth=0.10)
-    assert result.passed, result
+    assert result.passed, str(result)
     assert result.figures["good frames judged"] == 50
 
 

@@ -14,6 +14,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 def test_five_kills_in_a_stream(tmp_path: Path) -> None:
     result = play(kill9, tmp_path, frames_=200, kills=5)
-    assert result.passed, result
+    assert result.passed, str(result)
     assert result.figures["rows"] == 200
     assert result.figures["of them with frames under way"] > 0, "the kills came between the frames"

@@ -16,5 +16,5 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 @pytest.mark.parametrize("mode", ["wait", "latest"])
 def test_ten_times_too_many(tmp_path: Path, mode: Literal["wait", "latest"]) -> None:
     result = play(overload, tmp_path, mode=mode, frames_=600, cost_ms=20.0, growth=0.10)
-    assert result.passed, result
+    assert result.passed, str(result)
     assert result.figures["rows"] == 600

@@ -24,6 +24,6 @@ def test_two_brokers_and_a_database_go_and_come_back(tmp_path: Path, database: K
         database_faults=1,
         longest_s=2.0,
     )
-    assert result.passed, result
+    assert result.passed, str(result)
     assert result.figures["rows"] == 200
     assert set(result.figures["faults"]) >= {"broker SIGTERM", "broker SIGKILL"}

@@ -14,5 +14,5 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 def test_two_thousand_frames(tmp_path: Path) -> None:
     result = play(soak, tmp_path, frames_=2000, growth=0.10, tolerance=0.25)
-    assert result.passed, result
+    assert result.passed, str(result)
     assert result.figures["media bytes"] == result.figures["media bytes computed"]
