@@ -12,14 +12,14 @@ import numpy as np
 
 from agent.domain.camera_rules import CameraRulebook
 from agent.domain.errors import FrameIdUsedError
-from agent.domain.frame import SUFFIX_OF
+from agent.domain.frame import SUFFIX_OF, Frame
 from agent.domain.inspection import Inspection, MediaPaths, RecipeStamp, Timings
 from agent.domain.regions import EVERYWHERE
 from agent.domain.verdict import Verdict
 from agent.inference.inspector import InspectionResult
 from agent.monitors.monitors import Monitors
 from agent.pipeline.in_flight import InFlight
-from agent.pipeline.work_item import WorkItem
+from agent.pipeline.work_item import DrawnResult, WorkItem
 from agent.ports import Entry, History, ImageCodec, MediaStore, Sink
 from agent.telemetry import TOTAL, Counters, Measures, about
 
@@ -157,16 +157,23 @@ class Recorder:
         frame = work.frame
         if frame is None:
             return inspection, None
-        image = self._media.put(frame.encoded, SUFFIX_OF.get(frame.media_type, ".img"))
-        mask_png = mask_path = overlay_path = None
+        if work.drawn is None:  # once, however often the database refuses the row
+            work.drawn = self._draw(frame, result, inspection)
+        drawn = work.drawn
+        media = MediaPaths(
+            image=self._media.put(frame.encoded, SUFFIX_OF.get(frame.media_type, ".img")),
+            mask=None if drawn.mask is None else self._media.put(drawn.mask, ".png"),
+            overlay=None if drawn.overlay is None else self._media.put(drawn.overlay, ".jpg"),
+        )
+        return replace(inspection, media=media), drawn.mask
+
+    def _draw(self, frame: Frame, result: InspectionResult, inspection: Inspection) -> DrawnResult:
+        mask = overlay = None
         if result.mask is not None and bool(np.any(result.mask)):
-            mask_png = self._codec.encode_mask(result.mask)
-            mask_path = self._media.put(mask_png, ".png")
-        if mask_png is not None or result.verdict in _SHOWN:
+            mask = self._codec.encode_mask(result.mask)
+        if mask is not None or result.verdict in _SHOWN:
             overlay = self._codec.encode_overlay(frame.image, result.mask, inspection, result.heat)
-            overlay_path = self._media.put(overlay, ".jpg")
-        media = MediaPaths(image=image, mask=mask_path, overlay=overlay_path)
-        return replace(inspection, media=media), mask_png
+        return DrawnResult(mask, overlay)
 
 
 def log_result(inspection: Inspection) -> None:

@@ -11,6 +11,14 @@ from agent.inference.inspector import InspectionResult
 from agent.methods.prepared import Prepared
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnResult:
+    """What people look at, as files: the mask (PNG) and the overlay (JPEG); None where there is none."""
+
+    mask: bytes | None
+    overlay: bytes | None
+
+
 @dataclass(slots=True, eq=False)
 class WorkItem:
     """One frame, filled in by one stage after the other. A stage owns it while it works on it."""
@@ -28,6 +36,7 @@ class WorkItem:
     queue_ms: float = 0.0
     in_flight_as: FrameIdentity | None = None
     """As what it is under way, if its row has another frame id."""
+    drawn: DrawnResult | None = None
     silent: bool = False
     """Whether its row is written without messages, because a stage died of composing them."""
 
@@ -41,6 +50,8 @@ class WorkItem:
         if result is not None:
             held += 0 if result.mask is None else result.mask.nbytes
             held += 0 if result.heat is None else result.heat.values.nbytes
+        if self.drawn is not None:
+            held += len(self.drawn.mask or b"") + len(self.drawn.overlay or b"")
         return held
 
     def fail(self, reason: str) -> WorkItem:
@@ -54,6 +65,7 @@ class WorkItem:
         mark = None if self.identity.sent_id is None else self.inspection_id
         self.in_flight_as = self.in_flight_as or self.identity
         self.identity = self.identity.with_own_id(mark)
+        self.drawn = None  # the overlay names the frame
 
     def skip(self) -> WorkItem:
         """End as SKIPPED, without the image."""

@@ -13,6 +13,9 @@ from pathlib import Path
 from tests.chaos.watched import VARIABLE
 from tests.system.process import AgentProcess
 
+PASSING = {"log-rate", "status"}
+"""Threads that come and go: a timer, and the look at other agents after a start."""
+
 
 class Agent(AgentProcess):
     """``sightline run`` as a process that also writes the names of its threads when asked."""
@@ -51,7 +54,7 @@ class Agent(AgentProcess):
         return int(found.split()[1])
 
     def threads(self, timeout_s: float = 10.0) -> list[str]:
-        """Names of its Python threads; none if it does not live or does not answer."""
+        """Names of its lasting Python threads; none if it does not live or does not answer."""
         if not self.alive or self.pid is None:
             return []
         self._threads.unlink(missing_ok=True)
@@ -62,4 +65,4 @@ class Agent(AgentProcess):
                 return []
             time.sleep(0.02)
         names: list[str] = json.loads(self._threads.read_text())
-        return names
+        return [name for name in names if name not in PASSING]

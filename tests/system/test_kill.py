@@ -13,14 +13,16 @@ from tests.system.conftest import StartAgent, rows
 from tests.system.images import drawn
 from tests.system.subscriber import Subscriber
 
-FRAMES = 120
+FRAMES = 60
+SMALL = {"parameters": {"sightline": {"scales": [160]}}}
+"""Images at half the side of the profile: what is tested does not depend on it."""
 
 
 def test_every_frame_has_one_row_after_a_kill_in_mid_stream(
     tmp_path: Path, database_url: str, start_mosquitto: StartMosquitto, start_agent: StartAgent
 ) -> None:
     broker = start_mosquitto(persistence=True)
-    agent = start_agent(broker.url, database_url)
+    agent = start_agent(broker.url, database_url, inspection=SMALL)
     camera = Camera("factory", "line-1", "cam-1")
     with Subscriber(broker.url, "factory/line-1/cam-1/verdict", "factory/sightline/+/status") as customer:
         customer.wait_for(lambda s: bool(s.of("status")), 60, "the agent's birth")

@@ -21,7 +21,7 @@ from tests.system.images import drawn
 from tests.system.process import sightline, write_config
 from tests.system.subscriber import Subscriber
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 
 SMALL = "test_vit"
 """A transformer of timm's own tests, in place of the one that the profile names."""
@@ -63,7 +63,7 @@ def test_a_recipe_made_with_the_bundled_model_runs_under_the_profile_edge(
     folder.mkdir()
     for shot in drawn("gear", 12, every_nth_defective=0, prefix="reference"):
         (folder / f"{shot.frame_id}.jpg").write_bytes(shot.encoded)
-    upright = {"rotations": []}
+    upright: dict[str, Any] = {"rotations": []}
     written = write_config(tmp_path, mosquitto.url, sqlite_url, inspection=SHOWN, references=upright)
     enrolled = sightline(
         "enroll", "--sku", "gear", "--name", "gear", "--references", folder, "--config", written

@@ -71,7 +71,7 @@ def test_the_cubes_are_enrolled_and_separated(
     cubes = photographs("cubes")
     references = some_of(cubes / "train" / "good", 8, tmp_path / "references")
     for kind in ("good", "abnormal"):
-        some_of(cubes / "test" / kind, 20, tmp_path / "test" / kind)
+        some_of(cubes / "test" / kind, 10, tmp_path / "test" / kind)
     broker = start_mosquitto()
     agent = start_agent(broker.url, sqlite_url)
     with Subscriber(broker.url, "factory/line-1/cam-1/+", "factory/sightline/+/status") as customer:
@@ -82,14 +82,14 @@ def test_the_cubes_are_enrolled_and_separated(
         )  # fmt: skip
         assert enrolled.returncode == 0, enrolled.stderr
         _publish(tmp_path / "test", broker.url, "raw", "5")
-        customer.wait_for(lambda s: len(s.frame_ids()) == 40, 120, "a verdict for each of 40 photographs")
+        customer.wait_for(lambda s: len(s.frame_ids()) == 20, 120, "a verdict for each of 20 photographs")
         assert agent.stop() == 0
         verdicts = customer.of("verdict")
-    assert len(verdicts) == 40
+    assert len(verdicts) == 20
     assert all(verdict["calibrated"] for verdict in verdicts)
     assert all(verdict["recipe"]["shots"] == 8 for verdict in verdicts)
     failed = [verdict for verdict in verdicts if verdict["verdict"] == "FAIL"]
     assert failed
     assert all(verdict["defects"] for verdict in failed), "a FAIL has its defects"
     found = rows(sqlite_url, "SELECT frame_id FROM inspection_history")
-    assert len({row["frame_id"] for row in found}) == len(found) == 40
+    assert len({row["frame_id"] for row in found}) == len(found) == 20

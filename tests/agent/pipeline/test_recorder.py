@@ -239,3 +239,19 @@ def test_another_image_under_the_id_of_a_row_gets_an_id_of_its_own(rooms: Rooms)
     ]
     verdict = json.loads(rooms.rows("outbox")[1]["payload"])
     assert (verdict["frame_id"], verdict["sent_frame_id"]) == (again.identity.frame_id, "1")
+
+
+def test_a_refused_row_costs_no_second_drawing(rooms: Rooms) -> None:
+    bench = Bench(rooms, failures=2)
+    work, _ = bench.work(1, failed())
+    drawings = []
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            bench.recorder.record([work])
+        drawings.append(work.drawn)
+    bench.recorder.record([work])
+    assert work.drawn is drawings[0] is drawings[1]
+    assert work.drawn is not None
+    (row,) = rooms.rows("inspection")
+    assert rooms.media.get(row["overlay_path"]) == work.drawn.overlay
+    assert rooms.media.get(row["mask_path"]) == work.drawn.mask
