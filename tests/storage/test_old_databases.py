@@ -1,4 +1,7 @@
-"""Databases as older versions wrote them: made by those versions, and never edited."""
+"""Databases as older versions wrote them: made by those versions, and never edited.
+
+That of 0004 is that of 0003, upgraded by the version with 0004, which then wrote a frame for two sinks.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +38,9 @@ from storage.views import VIEWS
 from tests.storage.examples import NOON, bolt_recipe, entry
 
 OLD = Path(__file__).parent / "old"
-REVISIONS = ("0001", "0002", "0003")
-NEWEST = "0003"
-"""Of these; with it came a media folder and messages that nobody had acknowledged yet."""
+REVISIONS = ("0001", "0002", "0003", "0004")
+WITH_MEDIA = "0003"
+"""With it came a media folder and messages that nobody had acknowledged yet."""
 
 RENAMED = {("outbox", "topic"): "destination", ("recipe", "audition"): "prompt_selection"}
 """Columns that have another name since."""
@@ -150,9 +153,11 @@ def test_why_a_version_was_written_is_kept_since_that_is_known(upgraded: Databas
     assert (active.note, active.parent) == known
 
 
-def test_old_inspections_stand_in_the_views(upgraded: Database) -> None:
+def test_old_inspections_stand_in_the_views(upgraded: Database, revision: str) -> None:
     found = {row["frame_id"]: row for row in inspections(upgraded)}
+    own = {"f-4": ("PASS", None, None)} if revision == "0004" else {}
     assert {name: (row["verdict"], row["truth"], row["sequence"]) for name, row in found.items()} == {
+        **own,
         "f-full": ("FAIL", "good", None),
         "f-1": ("PASS", "defective", None),
         "f-2": ("REVIEW", None, None),
@@ -171,7 +176,7 @@ def test_old_products_can_be_onboarded(upgraded: Database, revision: str) -> Non
 
 
 def test_every_old_word_is_stored_as_the_new_one(empty_url: str) -> None:
-    url = restore(empty_url, NEWEST)
+    url = restore(empty_url, WITH_MEDIA)
     kinds, origins = RENAMED_VALUES["event", "kind"], RENAMED_VALUES["recipe", "origin"]
     tried = json.dumps({"margin": 0.25})
     with Database(url) as database, database.write() as connection:
@@ -199,7 +204,7 @@ def test_every_old_word_is_stored_as_the_new_one(empty_url: str) -> None:
 
 
 def test_messages_that_the_old_version_owed_the_broker_are_the_first_to_go(empty_url: str) -> None:
-    url = restore(empty_url, NEWEST)
+    url = restore(empty_url, WITH_MEDIA)
     with Database(url) as database, database.read() as connection:
         query = "SELECT id, topic, payload, correlation_data FROM outbox WHERE sent_at IS NULL ORDER BY id"
         owed = [tuple(row) for row in connection.execute(text(query))]
@@ -221,8 +226,8 @@ def test_messages_that_the_old_version_owed_the_broker_are_the_first_to_go(empty
 
 
 def test_the_old_media_folder_belongs_to_the_upgraded_history(empty_url: str, tmp_path: Path) -> None:
-    url, folder = restore(empty_url, NEWEST), tmp_path / "media"
-    shutil.copytree(OLD / f"r{NEWEST}.media", folder)
+    url, folder = restore(empty_url, WITH_MEDIA), tmp_path / "media"
+    shutil.copytree(OLD / f"r{WITH_MEDIA}.media", folder)
     upgrade(url)
     with Database(url) as database:
         media = MediaFolder(folder)
