@@ -65,6 +65,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         return set(archive.namelist())
 
 
+@pytest.mark.slow
 def test_the_wheel_is_typed_and_holds_what_the_code_cites(installed: set[str]) -> None:
     assert {f"{room}/py.typed" for room in ROOMS} <= installed
     assert "agent/methods/METHODS.md" in installed

@@ -159,6 +159,7 @@ def test_a_table_that_somebody_dropped_stops_the_start(history: Path) -> None:
         prepare(url(history))
 
 
+@pytest.mark.slow
 def test_what_the_sentence_says_works(history: Path) -> None:
     """`.recover` brings back what a damaged file still holds."""
     if shutil.which("sqlite3") is None:

@@ -53,6 +53,7 @@ def test_constraints_have_the_names_that_the_code_gives_them(database: Database)
             )  # AUTOINCREMENT
 
 
+@pytest.mark.slow
 def test_two_processes_may_upgrade_at_once(empty_url: str) -> None:
     code = "import sys; from storage import upgrade; sys.stdin.read(1); print(upgrade(sys.argv[1]))"
     processes = [

@@ -69,6 +69,7 @@ def gears_root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_json_markdown_and_sheets(sightline: CommandLine, gears_root: Path) -> None:
     result = sightline(
         *("evaluate", "--dataset", "mvtec", "--root", str(gears_root), "--shots", "2", "--seeds", "0-1"),
@@ -216,6 +217,7 @@ def test_prompts_from_a_file(sightline: CommandLine, gears_root: Path) -> None:
     assert "words.json" in sightline(*arguments, "--prompts", "words.json", code=1).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -32,6 +32,7 @@ def run(sightline: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     return command
 
 
+@pytest.mark.slow
 def test_a_new_method_enrolls_inspects_and_travels_as_a_recipe(
     run: Callable[..., str], gears: Callable[[str, int], Path], tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def edit(path: Path, was: str, now: str) -> None:
     path.write_text(text.replace(was, now, 1))
 
 
+@pytest.mark.slow
 def test_a_recipe_is_edited_and_comes_back_as_a_new_version(enrolled: CommandLine) -> None:
     file = Path("gear.yaml")
     assert "without images" in enrolled("recipe", "export", "GR-1", "--out", str(file)).stdout
@@ -152,6 +153,7 @@ def test_a_recipe_for_another_product(enrolled: CommandLine) -> None:
     assert answer(enrolled, "recipe", "show", "GR-2")["parent"] is None
 
 
+@pytest.mark.slow
 def test_files_that_are_not_recipes(enrolled: CommandLine) -> None:
     enrolled("recipe", "export", "GR-1", "--out", "gear.yaml")
     edit(Path("gear.yaml"), "noun: gear", "nuon: gear")
@@ -258,6 +260,7 @@ def test_feedback_that_fits_several_inspections_says_so(inspected: CommandLine) 
     assert "no inspection matches frame 'f-1' of camera factory/main/cam 9" in none
 
 
+@pytest.mark.slow
 def test_a_proposal_shows_its_effect_and_writes_only_when_asked(inspected: CommandLine) -> None:
     for number in (5, 10, 22, 25, 28):
         inspected("feedback", f"i-{number}", "good")
@@ -295,6 +298,7 @@ def test_nothing_to_propose(sightline: CommandLine, gears: Gears) -> None:
     assert "no threshold that feedback could move" in sightline("recipe", "propose", "GR-1", code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_list_says_what_holds_now_of_the_language_model(enrolled: CommandLine) -> None:
     database = Database(DATABASE)
     book, claims = SqlRecipeBook(database), SqlOnboardingClaims(database)

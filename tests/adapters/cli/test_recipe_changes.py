@@ -167,6 +167,7 @@ def test_a_threshold_that_a_person_had_chosen_is_named_when_it_goes(enrolled: Co
     assert "recipe version 3 with 11 references" in shown
 
 
+@pytest.mark.slow
 def test_frames_that_cannot_become_references(enrolled: CommandLine) -> None:
     record(enrolled, (TOP, "v-1", variant(50)), (SIDE, "v-1", variant(51)), (TOP, "bad", variant(52)))
     record(enrolled, (TOP, "gone", None), (SIDE, "lost", variant(54)))

@@ -29,6 +29,7 @@ def answer(command: CommandLine, *arguments: str) -> Any:
     return json.loads(command(*arguments, "--json").stdout)
 
 
+@pytest.mark.slow
 def test_an_ignored_region_is_a_new_version_with_the_memory_of_the_old(enrolled: CommandLine) -> None:
     before = answer(enrolled, "recipe", "show", "GR-1")
     printed = enrolled("recipe", "region", "GR-1", "--ignore", CLOCK).stdout
@@ -67,6 +68,7 @@ def test_the_regions_are_drawn_on_a_reference(enrolled: CommandLine) -> None:
     assert "not as .gif" in enrolled("recipe", "region", "GR-1", "--image", "a.gif", code=1).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

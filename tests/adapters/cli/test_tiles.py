@@ -81,6 +81,7 @@ def test_what_cannot_be_done_is_one_sentence(enrolled: CommandLine) -> None:
     assert shown(enrolled)["version"] == 2
 
 
+@pytest.mark.slow
 def test_references_that_come_later_are_judged_in_the_same_tiles(enrolled: CommandLine, gears: Gears) -> None:
     enrolled("recipe", "tiles", "GR-1", "2x1")
     enrolled("enroll", "--sku", "GR-1", "--references", str(gears("more", 12)))
@@ -90,6 +91,7 @@ def test_references_that_come_later_are_judged_in_the_same_tiles(enrolled: Comma
     assert shown(enrolled)["shots"] == 12
 
 
+@pytest.mark.slow
 def test_the_configuration_divides_what_is_enrolled_from_now_on(enrolled: CommandLine, gears: Gears) -> None:
     tiles = ("--set", "inspection.tiles=2x2", "--set", "inspection.tile_memory=own")
     enrolled("enroll", "--sku", "NEW", "--references", str(gears("new", 8)), *tiles)
@@ -151,6 +153,7 @@ def test_enrollment_says_how_small_a_defect_is_found(sightline: CommandLine, pla
     assert re.search(r"--smallest-defect \d+px would take \d x \d tiles, about \d+ times the time", printed)
 
 
+@pytest.mark.slow
 def test_enrollment_takes_so_many_tiles_that_a_defect_is_found(sightline: CommandLine, plates: Path) -> None:
     whole = spot(sightline("enroll", "--sku", "P", "--references", str(plates)).stdout)
     wanted = whole - 2
@@ -181,6 +184,7 @@ def test_a_size_that_is_none_is_one_sentence(sightline: CommandLine, plates: Pat
     assert "such as 40px" in sightline(*command, code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_defect_that_no_number_of_tiles_shows_is_one_sentence(sightline: CommandLine, plates: Path) -> None:
     command = ("enroll", "--sku", "P", "--references", str(plates), "--smallest-defect", "1px")
     assert "more tiles than there may be" in sightline(*command, code=1).stderr
@@ -204,6 +208,7 @@ def test_a_shape_that_is_squeezed_is_said_and_tiles_that_keep_it_are_named(
     assert shown(sightline, "S")["parameters"]["tiles"] == "4x1", "tiles belong to no method"
 
 
+@pytest.mark.slow
 def test_layouts_are_compared_in_a_table(sightline: CommandLine, gears: Gears) -> None:
     arguments = ("bench", "--tiles", "1x1,2x1", "--size", "192x128", "--frames", "2", "--json", "out/t.json")
     printed = sightline(*arguments).stdout

@@ -63,6 +63,7 @@ def test_labels_and_scores_belong_together() -> None:
         image_metrics(np.array([True, False]), np.array([0.1]))
 
 
+@pytest.mark.slow
 @given(RANKINGS)
 def test_against_plain_definitions(pairs: list[tuple[bool, int]]) -> None:
     bad = [score for defective, score in pairs if defective]

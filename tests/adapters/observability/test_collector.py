@@ -214,6 +214,7 @@ def _counted_in(source: Path) -> Iterator[str]:
                     yield part.value
 
 
+@pytest.mark.slow
 def test_the_catalogue_names_every_counter_of_the_code() -> None:
     sources = [path for room in ("agent", "adapters", "storage") for path in (ROOT / room).rglob("*.py")]
     counted = {name for source in sources for name in _counted_in(source)}

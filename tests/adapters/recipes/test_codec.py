@@ -30,6 +30,7 @@ def put_together(file: RecipeFile, references: tuple[Reference, ...]) -> Recipe:
     return replace(file.recipe, references=references)
 
 
+@pytest.mark.slow
 @given(recipes(words(), version=st.integers(0, 9)))
 def test_any_recipe_survives_the_round_trip(recipe: Recipe) -> None:
     text = CODEC.write(recipe)

@@ -104,6 +104,7 @@ answers = st.sampled_from(["good", "defective", None])
 many = st.lists(st.builds(frame, st.floats(1e-3, 1e3), answers, st.integers(1, 3)), min_size=1, max_size=60)
 
 
+@pytest.mark.slow
 @given(many)
 def test_weights_are_shares_of_a_frame(frames: list[JudgedScore]) -> None:
     weighted = weigh_feedback(frames, POLICY)

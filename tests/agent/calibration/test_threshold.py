@@ -125,6 +125,7 @@ def test_the_threshold_follows_the_unit_of_the_scores(scores: list[float], facto
     assert scaled.threshold == pytest.approx(calibration(scores).threshold * factor, rel=1e-6)
 
 
+@pytest.mark.slow
 @given(finite_scores)
 def test_the_order_of_the_parts_does_not_matter(scores: list[float]) -> None:
     assert calibration(sorted(scores)).threshold == pytest.approx(calibration(scores).threshold, rel=1e-6)

@@ -381,6 +381,7 @@ def test_a_frame_for_which_memory_does_not_suffice_alone_is_an_error_and_halves_
     assert method.batches == [8]
 
 
+@pytest.mark.slow
 def test_memory_that_a_failed_pass_held_is_let_go_before_the_next() -> None:
     held: list[weakref.ref[np.ndarray]] = []
 

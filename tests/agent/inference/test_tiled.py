@@ -298,6 +298,7 @@ def test_memory_bounds_how_many_tiles_are_judged_at_once() -> None:
     assert method.shown == [8] * 6
 
 
+@pytest.mark.slow
 def test_tiles_are_halved_if_memory_runs_out_and_the_frame_is_judged() -> None:
     method = Answering(most=3)
     inspector = Inspector(method)

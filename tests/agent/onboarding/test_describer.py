@@ -181,6 +181,7 @@ def test_a_server_that_comes_back_later_is_asked_later(start: Start) -> None:
     assert "ollama" in [source for source, _ in sources(plant)]
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_is_reported_once_until_it_answers_again(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_server_that_is_required_is_reported_at_the_start(start: Start) -> Non
     assert plant.events().count("template-stands-in") == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_became_another_one_is_an_event_and_stands_beside_its_recipes(start: Start) -> None:
     with OllamaServer() as ollama:
         plant = start(ollama)

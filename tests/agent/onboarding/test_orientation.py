@@ -80,6 +80,7 @@ def test_the_decision_is_repeated_with_all_references_and_reported(shop: Shop) -
     assert f"'A' has 4 references, not calibrated yet; {rotated.note}" in shop.messages()
 
 
+@pytest.mark.slow
 def test_a_persons_angles_stay(shop: Shop) -> None:
     first = shop.enroll(Station.loose(SEED), 1)
     theirs = replace(with_angles(first, [0.0]), origin="import", parent=first.version, id=None, version=0)

@@ -203,6 +203,7 @@ def test_the_cost_is_bounded() -> None:
     assert method.calls == 2 * 5 * (1 + 3)
 
 
+@pytest.mark.slow
 def test_large_frames_are_tried_small() -> None:
     seen: list[tuple[int, ...]] = []
 

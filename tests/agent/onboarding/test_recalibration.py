@@ -73,6 +73,7 @@ def run(plant: Plant, task: str) -> None:
     plant.event_log.flush()
 
 
+@pytest.mark.slow
 def test_frames_that_people_call_good_move_the_threshold_in_a_version_of_its_own(start: Start) -> None:
     plant = start()
     before = enrolled(plant)
@@ -133,6 +134,7 @@ def test_four_frames_are_too_few_for_a_version(start: Start) -> None:
     assert active(plant).version == before.version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", [None, "defective"])
 def test_frames_that_nobody_calls_good_do_not_move_the_threshold(start: Start, truth: str | None) -> None:
     plant = start()
@@ -145,6 +147,7 @@ def test_frames_that_nobody_calls_good_do_not_move_the_threshold(start: Start, t
     assert active(plant).version == before.version
 
 
+@pytest.mark.slow
 def test_feedback_alone_calibrates_a_product_without_references(start: Start) -> None:
     plant = start()
     plant.inspected(*(frame(seed) for seed in range(12)))
@@ -204,6 +207,7 @@ def test_nothing_is_taken_as_good_unasked(start: Start) -> None:
     assert "commissioning" not in plant.schedule.periodic
 
 
+@pytest.mark.slow
 def test_a_threshold_that_a_person_chose_stands(start: Start) -> None:
     plant = start()
     before = enrolled(plant)

@@ -75,6 +75,7 @@ def test_a_jump_between_receipt_and_verdict_changes_nothing(
     assert not plant.pipeline.failed
 
 
+@pytest.mark.slow
 def test_a_late_verdict_is_late_although_the_clock_was_put_back(build: Build, wall: type[Wall]) -> None:
     method = GatedFade()
     plant = build(method=method, rules=CameraRules(cycle_time_ms=50.0))
@@ -93,6 +94,7 @@ def test_a_late_verdict_is_late_although_the_clock_was_put_back(build: Build, wa
     assert plant.rows()[0]["late"]
 
 
+@pytest.mark.slow
 def test_a_jump_neither_hangs_a_stage_nor_drops_a_frame(build: Build, wall: type[Wall]) -> None:
     plant = build(
         named_rules={"y/z": CameraRules(overload=Overload.LATEST)},

@@ -75,6 +75,7 @@ def test_guaranteed_frames_that_are_replaced_are_kept_by_name_and_recorded(
     assert plant.counters.get("frames_unrecorded") == 0
 
 
+@pytest.mark.slow
 def test_a_connection_lost_again_and_again_while_storage_is_away_fills_nothing(
     build: Build, rooms: Rooms
 ) -> None:
@@ -101,6 +102,7 @@ def _again(one: Sent, stale: Callable[[], bool]) -> Sent:
     return Sent(replace(again.delivery, stale=stale), again.acknowledgement)
 
 
+@pytest.mark.slow
 def test_what_waits_in_a_full_pipeline_is_decoded_images_within_the_bound(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=8, bounds=replace(BOUNDS, queue_bytes=50_000))

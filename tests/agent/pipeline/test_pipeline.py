@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from agent.domain.camera_rules import CameraRules, Overload
 from agent.domain.frame import Camera, DeliveryKind
 from tests.support.factory import Rooms, encoded, wait_until
@@ -23,6 +25,7 @@ Build = Callable[..., Plant]
 # --------------------------------------------------------------------------------- the usual course
 
 
+@pytest.mark.slow
 def test_every_frame_ends_as_one_row_one_verdict_and_one_acknowledgement(plant: Plant) -> None:
     sent = [frame(seed, camera) for seed in range(12) for camera in (CAMERA, SIDE)]
     rows = plant.inspected(*sent)
@@ -170,6 +173,7 @@ def test_equal_images_that_are_skipped_have_rows_of_their_own(build: Build) -> N
     assert len(plant.rows()) == 30
 
 
+@pytest.mark.slow
 def test_with_wait_nothing_is_skipped(build: Build) -> None:
     method = GatedFade()
     plant = build(method=method, max_batch=1)

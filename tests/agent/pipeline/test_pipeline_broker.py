@@ -93,6 +93,7 @@ def stand(rooms: Rooms, start_mosquitto: StartMosquitto, request: pytest.Fixture
     stand.plant.pipeline.stop(10.0)
 
 
+@pytest.mark.slow
 def test_works_in_flight_survive_two_restarts_of_the_broker(stand: Stand) -> None:
     stand.connected(1)
     stand.method.gate.clear()

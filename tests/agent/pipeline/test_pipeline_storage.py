@@ -108,6 +108,7 @@ def others() -> list[Sent]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", OUTAGES, ids=["locked", "read-only", "full", "gone"])
 @pytest.mark.parametrize("overload", [Overload.WAIT, Overload.LATEST])
 def test_a_database_that_goes_away_in_mid_stream_costs_nothing(
@@ -141,6 +142,7 @@ def test_a_database_that_goes_away_in_mid_stream_costs_nothing(
     assert len(verdicts) == len(judged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", OUTAGES, ids=["locked", "read-only", "full", "gone"])
 def test_a_stop_while_the_database_is_away_leaves_the_frames_to_the_broker(
     build: Build, rooms: Rooms, outage: Outage

@@ -43,6 +43,7 @@ def test_while_the_database_is_locked_nothing_is_lost_or_acknowledged(plant: Pla
     assert {one.acknowledgement.count for one in sent} == {1}
 
 
+@pytest.mark.slow
 def test_a_transaction_that_fails_is_written_whole_later(build: Build, rooms: Rooms) -> None:
     history = flaky(rooms, 3)
     plant = build(history=history)
@@ -77,6 +78,7 @@ def test_stopping_while_storage_refuses_leaves_frames_to_the_broker(build: Build
 # --------------------------------------------------------------------------------------- the end
 
 
+@pytest.mark.slow
 def test_stopping_finishes_what_was_admitted(build: Build) -> None:
     plant = build()
     sent = [frame(seed) for seed in range(40)]
@@ -125,6 +127,7 @@ def test_a_model_that_fails_is_an_error_of_each_frame_and_the_pipeline_goes_on(
 # ------------------------------------------------------------------------------------ all at once
 
 
+@pytest.mark.slow
 def test_repetitions_refusals_and_four_cameras_at_once(build: Build, rooms: Rooms) -> None:
     """Each camera sends from a thread of its own and repeats some frames; the database refuses at times."""
     history = flaky(rooms)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from agent.domain.calibration import Calibration
 from agent.domain.camera_rules import CameraRules
 from agent.domain.frame import Image
@@ -81,6 +83,7 @@ def test_a_camera_in_shadow_mode_alarms_nobody(build: Build, rooms: Rooms) -> No
     assert alerts(plant) == []
 
 
+@pytest.mark.slow
 def test_a_recipe_without_a_threshold_cannot_drift(build: Build, rooms: Rooms) -> None:
     rooms.book.add(template_recipe("A", "fade"))
     method = Level()

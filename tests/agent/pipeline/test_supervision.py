@@ -239,6 +239,7 @@ def test_a_message_that_the_client_dies_of_lets_the_others_pass(build: Build) ->
 # -------------------------------------------------------------------------------------- the budget
 
 
+@pytest.mark.slow
 def test_where_the_budget_is_spent_the_pipeline_ends_and_loses_nothing(build: Build, rooms: Rooms) -> None:
     history = slipping(rooms)
     history.slips = 10**9
@@ -273,6 +274,7 @@ def test_the_poison_has_its_row_before_a_spent_budget_ends_the_agent(build: Buil
     assert not later.pipeline.failed
 
 
+@pytest.mark.slow
 def test_a_lost_device_ends_the_agent_and_few_frames_end_with_it(build: Build) -> None:
     """Every pass fails until the process is started anew; then all frames that are left are judged."""
     method = GatedFade()

@@ -194,6 +194,7 @@ def test_every_key_of_an_answer_is_always_sent() -> None:
     assert set(schema["required"]) >= {"command", "request_id", "ok", "result", "error", "agent", "at"}
 
 
+@pytest.mark.slow
 def test_long_lists_name_the_number_left_out(client: Client) -> None:
     for number in range(MOST_LISTED):
         client.rooms.book.add(replace(bolt_recipe(references=()), sku=f"z-{number:03d}"))
