@@ -86,7 +86,6 @@ def test_dinov2_tokens_of_a_wide_image(dino: tuple[TimmBackbone, Any]) -> None:
     torch.testing.assert_close(tokens.flatten(1, 2), expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_clip_keeps_the_aspect_too(vit: OpenClipEncoder, convolutional: OpenClipEncoder) -> None:
     assert vit.encode_patches([drawn(40, 64)], 40, keep_aspect=True)[0].shape[1:3] == (5, 8)
     depths = convolutional.encode_patches([drawn(40, 80)], 64, keep_aspect=True)
