@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select
 
 from agent.domain.errors import FrameIdUsedError
 from agent.domain.events import Event
@@ -63,7 +63,7 @@ class SqlHistory:
             used = [
                 position
                 for position in order
-                if not new[position] and not _has_row(connection, entries[position].inspection.identity)
+                if not new[position] and _other_image(connection, entries[position].inspection.identity)
             ]
             if used:
                 raise FrameIdUsedError(used)
@@ -95,13 +95,16 @@ class SqlHistory:
         return [_outbox_row(message, inspection_id, agent_id, now) for message in entry.messages]
 
     def knows(self, identity: FrameIdentity) -> bool:
-        """Whether the frame has its row, under its id or, if another image has that, under its own."""
+        """Whether the frame has its row, under its id or, if another image has that, under its own.
+
+        It is asked for frames that may be repeated, so a row that does not say what it shows is theirs.
+        """
         with self._database.read() as connection:
-            if _has_row(connection, identity):
+            if (row := _row_of(connection, identity)) is not None and _may_show(row, identity):
                 return True
             if identity.content is None or identity.content_derived:
                 return False
-            return _has_row(connection, identity.with_own_id())
+            return _row_of(connection, identity.with_own_id()) is not None
 
     def occurrences(self, identity: FrameIdentity) -> int:
         """Rows of this camera with the frame id or ``id-2``, ``id-3``...
@@ -221,21 +224,40 @@ class SqlHistory:
         return len(found)
 
 
-def _has_row(connection: Connection, identity: FrameIdentity) -> bool:
-    """Whether a row has this camera, this frame id and, as far as both are known, this content.
+def _row_of(connection: Connection, identity: FrameIdentity) -> Row[Any, Any] | None:
+    """What tells the content of the row with this camera and frame id; None if there is none.
 
-    An id that was derived from the message already stands for its content. Rows of older versions name their
-    content only by the file of their image.
+    Rows of older versions name their content only by the file of their image, as long as that is kept.
     """
     columns = schema.inspection.c
     query = select(columns.content_sha256, columns.image_path).where(
         _same_camera(identity), columns.frame_id == identity.frame_id
     )
-    row = connection.execute(query).first()
-    if row is None:
-        return False
-    stored = row.content_sha256 or (row.image_path and PurePosixPath(row.image_path).stem)
-    return identity.content_derived or identity.content is None or not stored or stored == identity.content
+    return connection.execute(query).first()
+
+
+def _content(row: Row[Any, Any]) -> str | None:
+    return row.content_sha256 or (PurePosixPath(row.image_path).stem if row.image_path else None)
+
+
+def _comparable(identity: FrameIdentity) -> bool:
+    """An id that was derived from the message already stands for its content."""
+    return identity.content is not None and not identity.content_derived
+
+
+def _may_show(row: Row[Any, Any], identity: FrameIdentity) -> bool:
+    """Whether the row shows this frame, as far as both are known."""
+    stored = _content(row)
+    return not _comparable(identity) or stored is None or stored == identity.content
+
+
+def _other_image(connection: Connection, identity: FrameIdentity) -> bool:
+    """Whether the row with this id is not known to show this frame: then the frame needs a row of its own.
+
+    Of a row that does not say what it shows, a part too many is reported; one too few would vanish.
+    """
+    row = _row_of(connection, identity)
+    return row is not None and _comparable(identity) and _content(row) != identity.content
 
 
 def _files_of(inspection: Inspection) -> list[str]:

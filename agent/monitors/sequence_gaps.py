@@ -124,6 +124,8 @@ class _Series:
     """The numbers of one camera. Internally they go on rising if a counter wraps around."""
 
     begun: bool = False
+    first: tuple[int, float] | None = None
+    """The number that it began with, and when; None if it began with numbers of the history."""
     newest: int = 0
     offset: int = 0
     modulus: int | None = None
@@ -142,7 +144,9 @@ class _Series:
 
     def note(self, number: int, now: float, patience_s: float) -> None:
         if not self.begun:
-            self.begun, self.newest = True, number
+            self.begun, self.newest, self.first = True, number, (number, now)
+            return
+        if self._from_before_the_first(number, now, patience_s):
             return
         if self._late_from_before(number, now, patience_s):
             return
@@ -155,6 +159,16 @@ class _Series:
             self.suspects.clear()
         else:
             self._suspect(value, number, now, patience_s)
+
+    def _from_before_the_first(self, number: int, now: float, patience_s: float) -> bool:
+        """Several threads note frames, so the first to be noted need not be the oldest of a backlog."""
+        if self.first is None:
+            return False
+        first, since = self.first
+        if now - since > patience_s:
+            self.first = None
+            return False
+        return 0 < first - number < WINDOW
 
     def _late_from_before(self, number: int, now: float, patience_s: float) -> bool:
         if self.past is None:
@@ -271,7 +285,7 @@ class SequenceTracker:
         series = self._series[camera] = _Series()
         for number in numbers:
             series.note(number, now, self._policy.patience_s)
-        series.restarts = 0
+        series.restarts, series.first = 0, None
         return True
 
     def note(self, camera: str, number: int, now: float) -> None:

@@ -46,7 +46,8 @@ class History(Protocol):
     def knows(self, identity: FrameIdentity) -> bool:
         """Whether this frame has its row, under its id or, if another image has that, under its own.
 
-        Frames whose ``content`` is not known, on either side, are told apart by their ids alone.
+        If the content of frame or row is not known, the id alone counts: it is asked for deliveries that may
+        be repeated.
         """
         ...
 

@@ -230,6 +230,10 @@ def test_a_row_of_an_older_version_is_known_by_the_file_of_its_image(
     assert history.knows(good), "nothing is known of what its row shows"
     assert history.knows(replace(good, frame_id="f-2"))
     assert not history.knows(replace(shown("scratched").inspection.identity, frame_id="f-2"))
+    for fresh in (shown("scratched"), shown("scratched", "f-2")):
+        with pytest.raises(FrameIdUsedError):  # one row too many is seen, a part without a row is not
+            history.record([fresh])
+    assert history.record([shown("good", "f-2")]) == [False]
 
 
 def test_one_frame_recorded_by_many_threads_is_new_once(history: SqlHistory, database: Database) -> None:

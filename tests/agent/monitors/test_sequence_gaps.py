@@ -115,6 +115,12 @@ def test_what_was_missing_before_a_restart_is_reported_with_it() -> None:
     assert missing(found) == 4
 
 
+@pytest.mark.parametrize("numbers", [[3, 0, 1, 2, 4, 5], [11, *range(11), 12], [3, 2, 1, 0, 4]])
+def test_the_first_frame_that_is_noted_need_not_be_the_oldest(numbers: list[int]) -> None:
+    """Of a backlog, one thread notes the newest frame and another those that it replaced."""
+    assert reported(numbers) == []
+
+
 def test_one_stray_number_changes_nothing() -> None:
     assert reported([7_000, 7_001, 3, 7_002, LARGEST_GAP * 10, 7_003]) == []
 
