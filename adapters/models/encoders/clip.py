@@ -12,12 +12,12 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.encoders.normalisation import Preprocessing
-from adapters.models.encoders.preprocessing import prepare
+from adapters.models.encoders.preprocessing import in_multiples, prepare
 from adapters.models.encoders.towers import ConvolutionalTower, Tower, TransformerTower, encode_windows
 from adapters.models.weights.local import UNTRAINED, load_into, load_state, verify
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
-from agent.ports import ImageFeatures, WindowPass
+from agent.ports import ImageFeatures, ImageSize, WindowPass
 
 TEXT_BATCH = 256
 """Texts encoded in one pass."""
@@ -80,20 +80,20 @@ class OpenClipEncoder:
         self._model.visual.to(dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
-        """Embeddings (B, D), patches (B, h, w, D) and depths of images resized to size x size."""
+    def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:
+        """Embeddings (B, D), patches (B, h, w, D) and depths of images resized to ``size``."""
         return self._tower.encode(self._prepare(images, size))
 
     @torch.inference_mode()
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         """The depths alone, each (B, h_i, w_i, C_i); the pass ends at the deepest of them."""
         multiple = self._tower.multiple if keep_aspect else None
         return self._tower.encode_depths(self._prepare(images, size, keep_aspect=multiple))
 
     @torch.inference_mode()
-    def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
+    def encode_windows(self, images: Sequence[Image], size: ImageSize, sides: Sequence[int]) -> WindowPass:
         """WinCLIP's windows (:class:`agent.ports.WindowEncoder`). Raises ModelError without a ViT tower."""
         if not isinstance(self._tower, TransformerTower):
             raise ModelError(
@@ -113,7 +113,11 @@ class OpenClipEncoder:
             embedded.append(F.normalize(embed_texts(self._model, tokens).float(), dim=-1))
         return torch.cat(embedded)
 
-    def _prepare(self, images: Sequence[Image], size: int, *, keep_aspect: int | None = None) -> torch.Tensor:
+    def _prepare(
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: int | None = None
+    ) -> torch.Tensor:
+        if isinstance(size, tuple):
+            size = in_multiples(size, self._tower.multiple)
         return prepare(images, size, self._preprocessing, self._device, self._dtype, keep_aspect=keep_aspect)
 
 
