@@ -12,10 +12,11 @@ from adapters.cli.screen import stdout, table
 from agent.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from agent.app.models import Models
+    from agent.app.models import JudgedSide, Models
     from agent.domain.frame import Image
     from agent.inference.inspector import Inspector
     from agent.methods.prepared import Prepared
+    from agent.ports import ImageSize
     from config import Settings
 
 SHOTS = 4
@@ -48,7 +49,8 @@ class Contender:
     models: Models
     inspector: Inspector
     prepared: Prepared
-    side: int | None
+    side: JudgedSide | None
+    """None: its models scale images by rules of their own, and no stage is measured."""
     depths: list[float] = field(default_factory=list)
     words: list[float] = field(default_factory=list)
     frames: list[float] = field(default_factory=list)
@@ -56,21 +58,24 @@ class Contender:
 
     def take(self, image: Image) -> None:
         """One frame, by stage and as a whole."""
+        from agent.methods.parameters import KEEP, SQUARE, size_of
+
         if self.side is not None:
-            self._stages(image, self.side)
+            aspect = KEEP if self.side.keeps_area else SQUARE
+            self._stages(image, size_of(image, self.side.side, aspect))
         started = time.process_time()
         (scored,) = self.inspector.score([image], [self.prepared])
         self.frames.append(_since(started))
         self.scores.append(scored.score)
 
-    def _stages(self, image: Image, side: int) -> None:
+    def _stages(self, image: Image, size: ImageSize) -> None:
         encoder, own = self.models.encoder, self.models.names.own_backbone
         if own:
             started = time.process_time()
-            self.models.backbone.encode_patches([image], side)
+            self.models.backbone.encode_patches([image], size)
             self.depths.append(_since(started))
         started = time.process_time()
-        begun = encoder.start_pass([image], side)
+        begun = encoder.start_pass([image], size)
         if not own:
             self.depths.append(_since(started))
             started = time.process_time()
@@ -128,10 +133,8 @@ def _contender(settings: Settings, references: Sequence[Image], runtime: str) ->
     models = Models(own)
     inspector = build_inspector(own, models)
     recipe = drawn_recipe(settings.inspection.method, len(references))
-    side = judged_side(own, recipe)
-    return Contender(
-        runtime, models, inspector, inspector.prepare(recipe, references), None if side is None else side.side
-    )
+    prepared = inspector.prepare(recipe, references)
+    return Contender(runtime, models, inspector, prepared, judged_side(own, recipe))
 
 
 def _since(started: float) -> float:

@@ -52,6 +52,10 @@ def enroll(
         str | None,
         typer.Option(metavar="PX", help="Such as 40px: judge in so many tiles that it is seen."),
     ] = None,
+    keep_aspect: Annotated[
+        bool,
+        typer.Option("--keep-aspect", help="Keep the shape of images that are not square, at the same cost."),
+    ] = False,
     method: Method = None,
     bits: Bits = None,
     config: ConfigFile = None,
@@ -66,6 +70,7 @@ def enroll(
     from adapters.cli.references import enroll_images, read_references
     from adapters.cli.smallest_defect import parse_pixels
     from agent.enrollment.orientation import describe_change
+    from agent.methods.parameters import KEEP, with_parameters
 
     wanted = None if smallest_defect is None else parse_pixels(smallest_defect)
 
@@ -85,6 +90,8 @@ def enroll(
         renamed = name is not None and before is not None and name != before.name
         draft = _draft(store, _with_known(job, before), settings, method is not None, renamed=renamed)
         draft = replace(draft, references=taken.stored(store.media))
+        if keep_aspect:
+            draft = with_parameters(draft, aspect=KEEP)
         enrolled = enroll_images(inspector, draft, taken.images, settings)
         kept = enrolled.selection.kept if enrolled.selection is not None else range(len(taken))
         enrolled, said = _in_tiles(inspector, enrolled, taken.images.only(kept), settings, wanted)

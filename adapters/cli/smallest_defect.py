@@ -104,11 +104,15 @@ def sentence(seen: SmallestDefect | None, recipe: Recipe, settings: Settings, si
     at = ""
     if scaled is not None:
         shown = shorter if scaled.keeps_aspect else longer
-        at = f"at {min(scaled.side, shown):,} px of {shown:,}"
+        side = scaled.side
+        if scaled.keeps_area:
+            side = round(side * (shorter / longer) ** 0.5)
+        at = f"at {min(side, shown):,} px of {shown:,}"
         if not scaled.keeps_aspect and longer >= SQUEEZED * shorter:
             grid = next(square_grids(x1 - x0, y1 - y0))
             columns, rows = tiling.grid.columns * grid.columns, tiling.grid.rows * grid.rows
-            at += f", squeezed into a square ({columns} x {rows} tiles would keep its shape)"
+            keeping = f"enroll --keep-aspect or {columns} x {rows} tiles"
+            at += f", squeezed into a square ({keeping} would keep its shape)"
     if tiling.grid.count == 1:
         judged = f"judged {at}".strip()
     else:

@@ -26,6 +26,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Parameter, Recipe
 from agent.inference.inspector import Inspector
 from agent.inference.tiled import method_parameters
+from agent.methods.parameters import ASPECT, KEEP
 from agent.methods.prepared import Method
 from agent.methods.registry import MethodModels, MethodRegistry, MethodSpec, find_method
 from agent.methods.sightline import PRESET as SIGHTLINE
@@ -201,7 +202,9 @@ class JudgedSide:
     side: int
     """In pixels, the largest if there are several."""
     keeps_aspect: bool
-    """The shorter side becomes :attr:`side`. Otherwise both do."""
+    """If so, the shorter side becomes :attr:`side` or, with :attr:`keeps_area`, the area is that of a square
+    of this side. Otherwise both sides become it."""
+    keeps_area: bool = False
 
 
 def judged_side(settings: Settings, recipe: Recipe) -> JudgedSide | None:
@@ -217,7 +220,8 @@ def judged_side(settings: Settings, recipe: Recipe) -> JudgedSide | None:
     scales = getattr(parameters, "scales", None) or (getattr(parameters, "size", None),)
     if not all(isinstance(scale, int) for scale in scales):
         return None
-    return JudgedSide(max(scales), keeps_aspect=recipe.method == "anomaly-dino")
+    kept = getattr(parameters, ASPECT, None) == KEEP
+    return JudgedSide(max(scales), kept or recipe.method == "anomaly-dino", keeps_area=kept)
 
 
 def build_inspector(settings: Settings, models: Models | None = None) -> Inspector:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
+from agent.methods.parameters import ASPECT, KEEP
 from agent.methods.prepared import Prepared, Scored
 
 
@@ -44,16 +45,18 @@ def score_by_parameters(
     kind: type[P],
     score: Callable[[list[Image], list[P]], list[Scored]],
 ) -> list[Scored]:
-    """Scores in the order of ``images``; ``score`` is called once for all frames of equal parameters.
+    """Scores in the order of ``images``; ``score`` is called once for all frames of equal parameters, and of
+    one shape if they keep their aspect ratio.
 
     Raises:
         RecipeError: a recipe was prepared by another method.
     """
     groups: dict[Hashable, list[tuple[int, P]]] = {}
-    for index, item in enumerate(prepared):
+    for index, (image, item) in enumerate(zip(images, prepared, strict=True)):
         if not isinstance(item, kind):
             raise RecipeError(f"a recipe of another method reached {kind.__name__.removesuffix('Prepared')}")
-        groups.setdefault(item.parameters, []).append((index, item))
+        shape = image.shape[:2] if _keeps_aspect(item.parameters) else None
+        groups.setdefault((item.parameters, shape), []).append((index, item))
     results: dict[int, Scored] = {}
     for members in groups.values():
         indices, recipes = [index for index, _ in members], [item for _, item in members]
@@ -85,5 +88,11 @@ def combined_digest(*models: Digested | None) -> str:
 
 def fingerprint_of(digest: str, parameters: Any, *more: str) -> str:
     """Of weights, default parameters and whatever else scores depend on beside the recipe."""
-    parts = [digest, str(parameters), *(each for each in more if each)]
+    # Not part of str(parameters): fingerprints of thresholds from before it existed stay valid.
+    shape = KEEP if _keeps_aspect(parameters) else ""
+    parts = [digest, str(parameters), *(each for each in (*more, shape) if each)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _keeps_aspect(parameters: object) -> bool:
+    return getattr(parameters, ASPECT, None) == KEEP

@@ -6,7 +6,7 @@ The arithmetic here is shared by the preset ``fade`` (the paper's constants) and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -40,7 +40,7 @@ from agent.methods.memory import (
     self_distances,
     tempered_distances,
 )
-from agent.methods.parameters import override, with_parameters
+from agent.methods.parameters import SQUARE, check_aspect, override, size_of, with_parameters
 from agent.methods.prepared import Prepared, PreparedRecipe, Scored
 from agent.methods.prompt_library import library
 from agent.methods.registry import MethodModels, given
@@ -55,6 +55,9 @@ class FadeParameters:
 
     scales: tuple[int, ...] = (240, 448, 896)
     """Side lengths in pixels that frames are resized to. The image score by language uses the first."""
+    aspect: str = field(default=SQUARE, repr=False)
+    """``square``: images are squeezed into a square, as in the paper. ``keep``: they keep their aspect ratio
+    and get the area of that square (:func:`agent.methods.parameters.size_of`)."""
     map_size: int = 56
     """Maps of all scales are averaged at this side length."""
     zero_shot_gain: float = 80.0
@@ -111,6 +114,7 @@ class FadeParameters:
         if self.spread_weight < 0.0:
             raise ValueError("spread_weight is not negative")
         check_variants(self.angles, self.brightness)
+        check_aspect(self.aspect)
         if self.temperature < 0.0:
             raise ValueError("temperature is above 0, or 0 for the model's own")
         if self.map_size < 1:
@@ -239,7 +243,8 @@ class Fade:
             each = variants(image, p.angles, p.brightness)
             return torch.cat([self._vision([one], scale, p) for one in each])
 
-        return self._cache.get((content_key(image), scale, p.smoothing, p.angles, p.brightness), encode)
+        size = size_of(image, scale, p.aspect)
+        return self._cache.get((content_key(image), size, p.smoothing, p.angles, p.brightness), encode)
 
     def _vision(
         self,
@@ -248,24 +253,26 @@ class Fade:
         parameters: FadeParameters,
         features: ImageFeatures | None = None,
     ) -> torch.Tensor:
+        size = size_of(images[0], scale, parameters.aspect)
         if self._backbone is not None:
             unique, rows = distinct(images)
-            depths = tuple(depth[rows] for depth in self._backbone.encode_patches(unique, scale))
+            depths = tuple(depth[rows] for depth in self._backbone.encode_patches(unique, size))
         elif features is not None:
             depths = features.depths
         else:
-            depths = self._encoder.encode_patches(images, scale)
+            depths = self._encoder.encode_patches(images, size)
         return join_depths(depths, smoothing=parameters.smoothing)
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
-        """Frames with equal parameters share their passes."""
+        """Frames with equal parameters share their passes, and of one shape if they keep it."""
         return score_by_parameters(images, prepared, FadePrepared, self._score_group)
 
     def _score_group(self, images: list[Image], recipes: list[FadePrepared]) -> list[Scored]:
         parameters = recipes[0].parameters
         unique, rows = distinct(images)
-        passes = [_rows(self._encoder.encode_images(unique, scale), rows) for scale in parameters.scales]
+        sizes = [size_of(images[0], scale, parameters.aspect) for scale in parameters.scales]
+        passes = [_rows(self._encoder.encode_images(unique, size), rows) for size in sizes]
         first, scale = passes[0], logit_scale(self._encoder, parameters.temperature)
         directions = torch.stack([recipe.words.direction for recipe in recipes]).to(first.image)
         language = anomaly_probability(first.image, directions, scale)

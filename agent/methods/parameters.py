@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from agent.domain.errors import RecipeError
+from agent.domain.frame import Image
 from agent.domain.recipe import Parameter, Recipe
+from agent.ports import ImageSize
 
 T = TypeVar("T")
+
+ASPECT = "aspect"
+"""The parameter of methods that can keep the aspect ratio of images: one of these two."""
+SQUARE, KEEP = "square", "keep"
+_STEP = 16
+"""Sides of such images are multiples of it, in pixels: whole patches and cells."""
 
 
 def override(defaults: T, values: Mapping[str, Parameter]) -> T:
@@ -38,6 +47,23 @@ def override(defaults: T, values: Mapping[str, Parameter]) -> T:
 def with_parameters(recipe: Recipe, **values: Parameter) -> Recipe:
     """The recipe with these parameters beside, or in place of, its own."""
     return dataclasses.replace(recipe, parameters={**recipe.parameters, **values})
+
+
+def check_aspect(aspect: str) -> None:
+    """Raises ValueError for another word than the two."""
+    if aspect not in (SQUARE, KEEP):
+        raise ValueError(f"aspect is {SQUARE!r} or {KEEP!r}, not {aspect!r}")
+
+
+def size_of(image: Image, side: int, aspect: str) -> ImageSize:
+    """What ``image``, (H, W, 3), is resized to: a square of this side or, for :data:`KEEP`, the size of about
+    the same area and the image's aspect ratio, in multiples of 16 pixels."""
+    height, width = image.shape[:2]
+    if aspect != KEEP or height == width:
+        return side
+    ratio = math.sqrt(height / width)
+    rows, columns = (max(2, round(each / _STEP)) * _STEP for each in (side * ratio, side / ratio))
+    return rows, columns
 
 
 def _as_type_of(default: Any, value: Parameter, name: str) -> Any:

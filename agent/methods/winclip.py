@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
 import torch
@@ -23,7 +23,7 @@ from agent.methods.language import (
 )
 from agent.methods.maps import harmonic_mean, pool_map, window_map, window_mean
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
-from agent.methods.parameters import override, with_parameters
+from agent.methods.parameters import SQUARE, check_aspect, override, size_of, with_parameters
 from agent.methods.prepared import Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
 from agent.methods.variants import check_variants, variants
@@ -36,6 +36,9 @@ class WinClipParameters:
 
     size: int = 240
     """Side length in pixels that frames are resized to."""
+    aspect: str = field(default=SQUARE, repr=False)
+    """``square``: images are squeezed into a square, as in the paper. ``keep``: they keep their aspect ratio
+    and get the area of that square (:func:`agent.methods.parameters.size_of`)."""
     windows: tuple[int, ...] = (2, 3)
     """Side lengths of the windows in patches; the whole image is one more scale."""
     image_vision: float = 0.5
@@ -68,6 +71,7 @@ class WinClipParameters:
         if self.bank_limit < 0:
             raise ValueError("bank_limit is at least 1, or 0 for no limit")
         check_variants(self.angles, self.brightness)
+        check_aspect(self.aspect)
 
 
 PRESET = WinClipParameters()
@@ -157,7 +161,8 @@ class WinClip:
         return [torch.cat(scale) for scale in zip(*passes, strict=True)]
 
     def _pass(self, images: Sequence[Image], parameters: WinClipParameters) -> WindowPass:
-        return self._encoder.encode_windows(images, parameters.size, parameters.windows)
+        size = size_of(images[0], parameters.size, parameters.aspect)
+        return self._encoder.encode_windows(images, size, parameters.windows)
 
     def _score_group(self, images: list[Image], recipes: list[WinClipPrepared]) -> list[Scored]:
         parameters = recipes[0].parameters

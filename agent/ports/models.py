@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import torch  # only in annotations: commands that need no model start quickly
 
 
+ImageSize = int | tuple[int, int]
+"""What images are resized to in pixels: the side of a square, or (height, width), each rounded to the nearest
+multiple that the network takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
     """The result of one pass of an image tower over a batch of B images."""
@@ -56,12 +61,12 @@ class PatchEncoder(Protocol):
         ...
 
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """Patch features of several depths, each (B, h_i, w_i, C_i); images resized to size x size.
+        """Patch features of several depths, each (B, h_i, w_i, C_i); images resized to ``size``.
 
-        With ``keep_aspect`` their shorter side becomes ``size``, and the rest beyond the last whole patch is
-        cut off at the right and at the bottom. Then the images of one batch have one shape.
+        With ``keep_aspect`` their shorter side becomes ``size``, a number, and the rest beyond the last whole
+        patch is cut off at the right and at the bottom. Then the images of one batch have one shape.
         """
         ...
 
@@ -77,12 +82,12 @@ class ImageTextEncoder(PatchEncoder, Protocol):
         """The factor on cosines that the model was trained with (100 for CLIP: temperature 0.01)."""
         ...
 
-    def start_pass(self, images: Sequence[Image], size: int, *, keep_aspect: bool = False) -> ImagePass:
+    def start_pass(self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False) -> ImagePass:
         """The pass of :meth:`encode_images` as far as the depths; sizes as in :meth:`encode_patches`."""
         ...
 
-    def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
-        """One pass at size x size pixels for images of any sizes."""
+    def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:
+        """One pass at ``size`` for images of any sizes."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -115,8 +120,8 @@ class WindowPass:
 class WindowEncoder(ImageTextEncoder, Protocol):
     """A vision-language model that can look at windows of patches (WinCLIP)."""
 
-    def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
-        """Images resized to size x size; windows of side x side patches at every place (stride 1).
+    def encode_windows(self, images: Sequence[Image], size: ImageSize, sides: Sequence[int]) -> WindowPass:
+        """Images resized to ``size``; windows of side x side patches at every place (stride 1).
 
         Raises ModelError if the image tower is not a vision transformer, or a window exceeds its grid.
         """

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from agent.domain.frame import Image
-from agent.ports import ImageFeatures
+from agent.ports import ImageFeatures, ImageSize
 
 STATISTICS = 7
 
@@ -50,24 +50,28 @@ class ColourEncoder:
         return self._logit_scale
 
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         fine = torch.stack([self._statistics(image, size, keep_aspect) for image in images])
         coarse = F.avg_pool2d(fine.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
         return fine, coarse
 
-    def start_pass(self, images: Sequence[Image], size: int, *, keep_aspect: bool = False) -> ColourPass:
+    def start_pass(
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
+    ) -> ColourPass:
         return ColourPass(self.encode_patches(images, size, keep_aspect=keep_aspect), self._matrix)
 
-    def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
+    def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:
         return self.start_pass(images, size).finish()
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         return F.normalize(torch.stack([self._text(text) for text in texts]), dim=-1)
 
-    def _statistics(self, image: Image, size: int, keep_aspect: bool) -> torch.Tensor:
+    def _statistics(self, image: Image, size: ImageSize, keep_aspect: bool) -> torch.Tensor:
         patch, shorter = self._patch, min(image.shape[:2])
-        sides = [size * length // shorter if keep_aspect else size for length in image.shape[:2]]
+        sides = (size, size) if isinstance(size, int) else size
+        if keep_aspect:
+            sides = (sides[0] * image.shape[0] // shorter, sides[0] * image.shape[1] // shorter)
         rows, columns = (side // patch for side in sides)
         target = (columns * patch, rows * patch)
         pixels = cv2.resize(image, target, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0

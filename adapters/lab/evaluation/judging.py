@@ -23,7 +23,7 @@ from agent.enrollment.orientation import OrientationPolicy
 from agent.inference.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
 from agent.methods.maps import pool_map
-from agent.ports import ImageFeatures, ImagePass, ImageTextEncoder
+from agent.ports import ImageFeatures, ImagePass, ImageSize, ImageTextEncoder
 from config import Settings, load
 
 AGENT = "agent"
@@ -162,22 +162,22 @@ class OncePerBatch:
         self.name, self.digest = encoder.name, encoder.digest
         self.dimensions, self.logit_scale = encoder.dimensions, encoder.logit_scale
         self._images: list[Image] = []
-        self._size = 0
+        self._size: ImageSize = 0
         self._features: ImageFeatures | None = None
 
-    def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
+    def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:
         """The features of the last call if the batch is the same."""
         if self._features is None or not self._is_last(images, size):
             self._features = self._encoder.encode_images(images, size)
             self._images, self._size = list(images), size
         return self._features
 
-    def start_pass(self, images: Sequence[Image], size: int, *, keep_aspect: bool = False) -> ImagePass:
+    def start_pass(self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False) -> ImagePass:
         """Not shared: it goes straight through."""
         return self._encoder.start_pass(images, size, keep_aspect=keep_aspect)
 
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         """The depths of the last call if the batch is the same."""
         if self._features is not None and not keep_aspect and self._is_last(images, size):
@@ -188,6 +188,6 @@ class OncePerBatch:
         """Texts go straight through."""
         return self._encoder.encode_texts(texts)
 
-    def _is_last(self, images: Sequence[Image], size: int) -> bool:
+    def _is_last(self, images: Sequence[Image], size: ImageSize) -> bool:
         same = len(images) == len(self._images) and size == self._size
         return same and all(one is other for one, other in zip(images, self._images, strict=True))

@@ -12,7 +12,7 @@ from adapters.models.encoders.preprocessing import resize
 from agent.domain.frame import Image
 from agent.methods.maps import highest_mean
 from agent.methods.memory import MemoryBank, join_depths, nearest_distances
-from agent.ports import PatchEncoder
+from agent.ports import ImageSize, PatchEncoder
 
 TOP = 0.01
 """An image's score is the mean of this share of its largest distances."""
@@ -82,7 +82,7 @@ class HandMade:
 
     @torch.inference_mode()
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         """(B, h, w, 15) on each grid: 8 orientations, 3 means, 3 deviations, 1 constant.
 

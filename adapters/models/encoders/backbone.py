@@ -11,12 +11,13 @@ import torch
 from adapters.models.encoders.convolutional import DEPTHS, DepthsPart
 from adapters.models.encoders.depths import is_transformer, reductions, stages_at, take_stages
 from adapters.models.encoders.normalisation import Preprocessing
-from adapters.models.encoders.preprocessing import prepare
+from adapters.models.encoders.preprocessing import in_multiples, prepare
 from adapters.models.runtimes.compiler import Compiler
 from adapters.models.runtimes.graphs import Graph, TorchGraph
 from adapters.models.weights.local import UNTRAINED, load_state, mismatch, verify
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
+from agent.ports import ImageSize
 from agent.telemetry import Counters
 
 
@@ -81,12 +82,12 @@ class TimmBackbone:
 
     @torch.inference_mode()
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
-        """Features of several depths, each (B, h_i, w_i, C_i) float32, of images resized to size x size."""
-        side = max(1, round(size / self.multiple)) * self.multiple
+        """Features of several depths, each (B, h_i, w_i, C_i) float32, of images resized to ``size``."""
+        size = in_multiples(size, self.multiple)
         multiple = self.multiple if keep_aspect else None
-        batch = prepare(images, side, self.preprocessing, self._device, self._dtype, keep_aspect=multiple)
+        batch = prepare(images, size, self.preprocessing, self._device, self._dtype, keep_aspect=multiple)
         return self._depths(batch)
 
     def maps(self, batch: torch.Tensor) -> list[torch.Tensor]:

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from adapters.models.encoders.convolutional import ConvolutionalTower
 from adapters.models.encoders.normalisation import Preprocessing
-from adapters.models.encoders.preprocessing import prepare
+from adapters.models.encoders.preprocessing import in_multiples, prepare
 from adapters.models.encoders.towers import Tower, TransformerTower, encode_windows
 from adapters.models.runtimes.compiler import Compiler
 from adapters.models.weights.local import UNTRAINED, load_into, load_state, verify
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
-from agent.ports import ImageFeatures, ImagePass, WindowPass
+from agent.ports import ImageFeatures, ImagePass, ImageSize, WindowPass
 
 TEXT_BATCH = 256
 """Texts encoded in one pass."""
@@ -85,23 +85,23 @@ class OpenClipEncoder:
         self._model.visual.to(dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def start_pass(self, images: Sequence[Image], size: int, *, keep_aspect: bool = False) -> ImagePass:
+    def start_pass(self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False) -> ImagePass:
         """The images as far as their depths, each (B, h_i, w_i, C_i)."""
         multiple = self._tower.multiple if keep_aspect else None
         return self._tower.start(self._prepare(images, size, keep_aspect=multiple))
 
-    def encode_images(self, images: Sequence[Image], size: int) -> ImageFeatures:
-        """Embeddings (B, D), patches (B, h, w, D) and depths of images resized to size x size."""
+    def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:
+        """Embeddings (B, D), patches (B, h, w, D) and depths of images resized to ``size``."""
         return self.start_pass(images, size).finish()
 
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         """The depths alone, each (B, h_i, w_i, C_i); the pass ends at the deepest of them."""
         return self.start_pass(images, size, keep_aspect=keep_aspect).depths
 
     @torch.inference_mode()
-    def encode_windows(self, images: Sequence[Image], size: int, sides: Sequence[int]) -> WindowPass:
+    def encode_windows(self, images: Sequence[Image], size: ImageSize, sides: Sequence[int]) -> WindowPass:
         """WinCLIP's windows (:class:`agent.ports.WindowEncoder`). Raises ModelError without a ViT tower."""
         if not isinstance(self._tower, TransformerTower):
             raise ModelError(
@@ -149,7 +149,11 @@ class OpenClipEncoder:
             f"image towers of the kind {type(visual).__name__} are not supported; choose another model"
         )
 
-    def _prepare(self, images: Sequence[Image], size: int, *, keep_aspect: int | None = None) -> torch.Tensor:
+    def _prepare(
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: int | None = None
+    ) -> torch.Tensor:
+        if isinstance(size, tuple):
+            size = in_multiples(size, self._tower.multiple)
         return prepare(images, size, self._preprocessing, self._device, self._dtype, keep_aspect=keep_aspect)
 
 

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 from adapters.models.encoders.normalisation import Preprocessing
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
+from agent.ports import ImageSize
 
 
-def resize(image: Image, size: int | tuple[int, int], interpolation: str = "bicubic") -> torch.Tensor:
-    """(3, size, size) uint8, or (3, height, width) of a pair. The aspect ratio is not kept and nothing is
-    cropped, as FADE does.
+def resize(image: Image, size: ImageSize, interpolation: str = "bicubic") -> torch.Tensor:
+    """(3, size, size) uint8, or (3, height, width) of a pair, whatever the aspect ratio; nothing is cropped,
+    as in FADE.
 
     PyTorch's antialiased 8-bit kernel: the arithmetic of Pillow's resize, the same on every run, and
     independent of the other images of the batch.
@@ -46,22 +47,31 @@ def resize_keeping_aspect(image: Image, side: int, multiple: int, interpolation:
     return resized[:, : height // multiple * multiple, : width // multiple * multiple]
 
 
+def in_multiples(size: ImageSize, multiple: int) -> ImageSize:
+    """The size with each side rounded to the nearest multiple, at least one."""
+    if isinstance(size, int):
+        return max(1, round(size / multiple)) * multiple
+    height, width = (max(1, round(side / multiple)) * multiple for side in size)
+    return height, width
+
+
 def prepare(
     images: Sequence[Image],
-    size: int,
+    size: ImageSize,
     how: Preprocessing,
     device: torch.device,
     dtype: torch.dtype,
     *,
     keep_aspect: int | None = None,
 ) -> torch.Tensor:
-    """(B, 3, size, size) batch on ``device``, or (B, 3, h, w) if ``keep_aspect`` is a multiple to cut to.
+    """(B, 3, h, w) batch on ``device``, of ``size`` or, if ``keep_aspect`` is a multiple to cut to, as
+    :func:`resize_keeping_aspect` has it.
 
     Raises ModelError for an empty batch, a wrong image, or images that keep different shapes.
     """
     if not images:
         raise ModelError("a batch needs at least one image")
-    if keep_aspect is None:
+    if keep_aspect is None or not isinstance(size, int):
         resized = [resize(image, size, how.interpolation) for image in images]
     else:
         resized = [resize_keeping_aspect(image, size, keep_aspect, how.interpolation) for image in images]

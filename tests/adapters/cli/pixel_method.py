@@ -22,9 +22,10 @@ SIZE = 64
 
 @dataclass(frozen=True)
 class PixelParameters:
-    """``gain``: a factor on scores."""
+    """``gain``: a factor on scores. ``aspect``: read, as real methods do, and without effect."""
 
     gain: float = 1.0
+    aspect: str = "square"
 
     def __post_init__(self) -> None:
         if self.gain <= 0.0:

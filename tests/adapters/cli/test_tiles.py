@@ -201,11 +201,18 @@ def test_a_shape_that_is_squeezed_is_said_and_tiles_that_keep_it_are_named(
         (folder / f"{seed}.jpg").write_bytes(encode_jpeg(np.clip(levels, 0, 255).astype(np.uint8)))
     enroll = ("enroll", "--sku", "S", "--references", str(folder))
     printed = sightline(*enroll).stdout
-    assert "at 320 px of 480, squeezed into a square (4 x 1 tiles would keep its shape)" in printed
+    assert "at 320 px of 480, squeezed into a square (enroll --keep-aspect or 4 x 1 tiles would" in printed
+    wide = sightline(*enroll, "--keep-aspect").stdout
+    assert "judged at 120 px of 120" in wide
+    assert shown(sightline, "S")["parameters"] == {"aspect": "keep"}
+    squeezed = sightline(*enroll, "--keep-aspect", "--method", "anomaly-dino", code=1)
+    assert "no parameter 'aspect'" in squeezed.stderr
     assert "squeezed" not in sightline("recipe", "tiles", "S", "4x1").stdout
     kept = sightline(*enroll, "--method", "anomaly-dino").stdout
     assert "squeezed" not in kept, "this method keeps the aspect ratio by itself"
-    assert shown(sightline, "S")["parameters"]["tiles"] == "4x1", "tiles belong to no method"
+    parameters = shown(sightline, "S")["parameters"]
+    assert parameters["tiles"] == "4x1", "tiles belong to no method"
+    assert "aspect" not in parameters, "but what only some methods know does"
 
 
 @pytest.mark.slow

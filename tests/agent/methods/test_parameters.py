@@ -30,7 +30,7 @@ def test_no_values_change_nothing() -> None:
 def test_the_error_for_an_unknown_name_suggests_the_nearest_known_one() -> None:
     with pytest.raises(RecipeError, match="'few_shot_gian'; did you mean 'few_shot_gain'"):
         override(DEFAULTS, {"few_shot_gian": 1.0})
-    with pytest.raises(RecipeError, match="known are angles, bank_limit"):
+    with pytest.raises(RecipeError, match="known are angles, aspect, bank_limit"):
         override(DEFAULTS, {"zzzzzz": 1.0})
 
 

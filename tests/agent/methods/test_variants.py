@@ -19,6 +19,7 @@ from agent.methods.anomaly_dino import AnomalyDino, AnomalyDinoPrepared
 from agent.methods.fade import Fade, FadeParameters, FadePrepared
 from agent.methods.memory import nearest_distances
 from agent.methods.variants import brightened, evenly_spaced, rotated, variants
+from agent.ports import ImageSize
 from tests.support.encoders import ColourEncoder
 from tests.support.images import part, spotted
 
@@ -36,7 +37,7 @@ class Counting(ColourEncoder):
         self.shown = 0
 
     def encode_patches(
-        self, images: Sequence[Image], size: int, *, keep_aspect: bool = False
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         self.shown += len(images)
         return super().encode_patches(images, size, keep_aspect=keep_aspect)

@@ -118,3 +118,13 @@ def test_methods_of_words_run_on_a_vision_transformer(
     assert 0.0 <= scored.score <= 1.0
     assert scored.anomaly_map is not None
     assert torch.isfinite(scored.anomaly_map).all()
+
+
+def test_towers_take_a_height_and_a_width_rounded_to_their_patches(
+    vit: OpenClipEncoder, convolutional: OpenClipEncoder
+) -> None:
+    features = vit.encode_images([drawn(60, 90)], (42, 62))
+    assert features.patches.shape[1:3] == (5, 8), "patches of 8 pixels: 40 x 64"
+    assert features.depths[0].shape[1:3] == (5, 8)
+    wide = convolutional.encode_images([drawn(60, 90)], (64, 96))
+    assert [tuple(depth.shape[1:3]) for depth in wide.depths] == [(8, 12), (4, 6)]
