@@ -30,6 +30,7 @@ from agent.domain.errors import ConfigurationError, SightlineError
 
 if TYPE_CHECKING:
     from agent.domain.frame import Image
+    from agent.domain.recipe import Recipe
     from agent.inference.inspector import Inspector
     from agent.methods.prepared import Prepared
     from config import Settings
@@ -66,6 +67,8 @@ class Figures:
     machine: Mapping[str, Any]
     device: str
     precision: str
+    runtime: str
+    """Of convolutional networks."""
     profile: str
     method: str
     models: tuple[str, ...]
@@ -112,6 +115,13 @@ def bench(
         Path | None,
         typer.Option(metavar="DIR", help="With --tiles: trays of these good parts instead of drawn boards."),
     ] = None,
+    runtimes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Such as torch,onnxruntime: these runtimes on the same frames in turn, by stage.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.", dir_okay=False)
     ] = None,
@@ -131,6 +141,9 @@ def bench(
         whole = (width, height)
         _write(json_file, _compare_tiles(context, settings, tiles, photographs, whole, shots, frames))
         return
+    if runtimes is not None:
+        _write(json_file, _compare_runtimes(settings, runtimes, (width, height), shots, frames))
+        return
     if shots is None:
         shots = find_method(settings.inspection.method).fewest_references
     composition = composition_of(context)
@@ -139,7 +152,7 @@ def bench(
     with console.status("[dim]drawing frames ...[/]") as status:
         # The segmenter caches the last image, so the first timed frame is not that of the warm-up.
         images = drawn(max(2, min(DISTINCT_FRAMES, max(frames, batch))) + shots, width, height)
-        device, precision = _where(settings)  # loads PyTorch, whose memory is not the models'
+        device, precision, runtime = _where(settings)  # loads PyTorch, whose memory is not the models'
         before = resident.resident_mb()
         status.update("[dim]loading the models ...[/]")
         started = time.perf_counter()
@@ -150,7 +163,7 @@ def bench(
         gpu_loaded = _forget_gpu_peak(device)
         status.update("[dim]preparing the recipe ...[/]")
         started = time.perf_counter()
-        prepared = _recipe(inspector, settings.inspection.method, images[:shots])
+        prepared = inspector.prepare(drawn_recipe(settings.inspection.method, shots), images[:shots])
         prepare_s = time.perf_counter() - started
         status.update("[dim]warming up ...[/]")
         started = time.perf_counter()
@@ -162,6 +175,7 @@ def bench(
         machine=machine(),
         device=device,
         precision=precision,
+        runtime=runtime,
         profile=settings.agent.profile,
         method=settings.inspection.method,
         models=models_of(settings),
@@ -216,6 +230,28 @@ def _compare_tiles(
     )
     bench_tiles.show(rows, title)
     return {"machine": where, "images": what, "size": size, "rows": [asdict(row) for row in rows]}
+
+
+def _compare_runtimes(
+    settings: Settings, runtimes: str, size: tuple[int, int], shots: int | None, frames: int
+) -> dict[str, Any]:
+    """The figures, shown as a table. Raises SightlineError."""
+    from adapters.cli import bench_runtimes
+
+    names, count = bench_runtimes.parse_runtimes(runtimes), bench_runtimes.SHOTS if shots is None else shots
+    with stderr().status("[dim]drawing frames ...[/]") as status:
+        images = drawn(DISTINCT_FRAMES + count, *size)
+        _where(settings)  # the number of threads
+        status.update(f"[dim]inspecting {frames} frames by {', '.join(names)} ...[/]")
+        rows = bench_runtimes.bench_runtimes(settings, images, count, frames, names)
+    where = machine()
+    title = (
+        f"processor time, {frames} frames of {size[0]} x {size[1]}, {count} references, "
+        f"{settings.inspection.method}, profile {settings.agent.profile}; {where['processor']}, "
+        f"{where['cores']} cores, {where['threads']} threads"
+    )
+    bench_runtimes.show(rows, title)
+    return {"machine": where, "size": size, "shots": count, "rows": [asdict(row) for row in rows]}
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -282,27 +318,29 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
-def _where(settings: Settings) -> tuple[str, str]:
-    """Device and precision in force."""
+def _where(settings: Settings) -> tuple[str, str, str]:
+    """Device, precision and runtime in force."""
     import torch
 
     from adapters.models.device import PRECISIONS, pick_device, pick_precision
+    from adapters.models.runtimes.compiler import pick_runtime
 
     device = pick_device(settings.models.device, settings.models.threads)
     dtype = pick_precision(settings.models.precision, device)
     name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
-    return name, next(known for known, each in PRECISIONS.items() if each == dtype)
+    precision = next(known for known, each in PRECISIONS.items() if each == dtype)
+    return name, precision, pick_runtime(settings.models.runtime, device, dtype)
 
 
-def _recipe(inspector: Inspector, method: str, references: list[Image]) -> Prepared:
+def drawn_recipe(method: str, shots: int) -> Recipe:
+    """Of so many drawn references."""
     from agent.domain.recipe import Reference, template_recipe
 
-    names = [f"drawn {index}" for index in range(len(references))]
-    recipe = replace(
+    names = [f"drawn {index}" for index in range(shots)]
+    return replace(
         template_recipe("bench", method, "gear"),
         references=tuple(Reference(name, name, name) for name in names),
     )
-    return inspector.prepare(recipe, references)
 
 
 def _failing(inspector: Inspector, image: Image, prepared: Prepared) -> Prepared:
@@ -364,7 +402,8 @@ def _show(figures: Figures) -> None:
     shown = table("", "", title=f"{figures.method}, profile {figures.profile}")
     rows = [
         ("machine", f"{where['processor']}, {where['cores']} cores, {where['system']}"),
-        ("device", f"{figures.device}, {figures.precision}, {where['threads']} threads on the CPU"),
+        ("device", f"{figures.device}, {figures.precision}, {where['threads']} threads on the CPU, "
+         f"convolutions by {figures.runtime}"),
         ("models", ", ".join(figures.models) or "none"),
         ("frames", f"{figures.frames} of {figures.frame_size[0]} x {figures.frame_size[1]}, "
          f"{figures.batch} at a time, {figures.shots} references"),

@@ -329,9 +329,19 @@ def check_models(settings: Settings, composition: Application, pull: str) -> Fin
     return Finding(
         "models",
         State.OK,
-        f"{names} on {_device(settings)}, sha256 {method.digest[:16]}…, loaded in {loaded_s:.1f} s, "
+        f"{names} on {_device(settings)}, convolutions by {_runtime(settings)}, "
+        f"sha256 {method.digest[:16]}…, loaded in {loaded_s:.1f} s, "
         f"{frame_ms:.0f} ms a frame",
     )
+
+
+def _runtime(settings: Settings) -> str:
+    from adapters.models.device import pick_device, pick_precision
+    from adapters.models.runtimes.compiler import pick_runtime
+
+    models = settings.models
+    device = pick_device(models.device, models.threads)
+    return pick_runtime(models.runtime, device, pick_precision(models.precision, device))
 
 
 def _device(settings: Settings) -> str:

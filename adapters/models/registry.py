@@ -13,6 +13,7 @@ from adapters.models.detectors.sam import BUILDERS, Sam
 from adapters.models.encoders.backbone import TimmBackbone
 from adapters.models.encoders.clip import OpenClipEncoder
 from adapters.models.encoders.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Preprocessing
+from adapters.models.runtimes.compiler import Compiler
 from adapters.models.weights.catalogue import BUNDLED, KNOWN, TIMM_PREFIX, KnownModel, find, names
 from adapters.models.weights.local import digest_in_use
 from adapters.models.weights.store import WeightStore, bundled_folder
@@ -50,12 +51,14 @@ def load_clip(
     preprocessing: str | None = None,
     device: Device = "cpu",
     dtype: torch.dtype = torch.float32,
+    compiler: Compiler | None = None,
 ) -> OpenClipEncoder:
     """A vision-language model: a known name, or any of open_clip's with a file under ``models.files``.
 
     Args:
         preprocessing: a name in ``PREPROCESSINGS`` for weights that Sightline does not know; None: CLIP's
             own, with a line in the log. Known models keep theirs unless their file is the user's own.
+        compiler: gives a convolutional image tower to another runtime; None: all of it is PyTorch's.
 
     Raises:
         ModelError: there is no such model, or its weights are missing, altered or of another architecture.
@@ -78,6 +81,7 @@ def load_clip(
         device=device,
         dtype=dtype,
         output_stride=known.output_stride if known is not None else None,
+        compiler=compiler,
     )
     encoder.digest = digest_in_use(encoder.digest, dtype, preprocessing)
     return encoder
@@ -115,10 +119,12 @@ def load_backbone(
     preprocessing: str | None = None,
     device: Device = "cpu",
     dtype: torch.dtype = torch.float32,
+    compiler: Compiler | None = None,
 ) -> TimmBackbone:
     """A few-shot backbone by ``timm:NAME``. Raises ModelError if its weights are missing or unusable.
 
     ``preprocessing`` names one of ``PREPROCESSINGS``; None: the known one, or as timm declares it.
+    ``compiler`` gives a convolutional network to another runtime; None: it is PyTorch's.
     """
     plain = name.removeprefix(TIMM_PREFIX)
     known = find(f"{TIMM_PREFIX}{plain}")
@@ -135,6 +141,7 @@ def load_backbone(
         sha256=store.expected(known, weights) if known else store.lock.expected(weights),
         device=device,
         dtype=dtype,
+        compiler=compiler,
     )
     backbone.digest = digest_in_use(backbone.digest, dtype, preprocessing)
     return backbone

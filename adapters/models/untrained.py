@@ -21,6 +21,7 @@ from adapters.models.encoders.clip import OpenClipEncoder
 from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
 from adapters.models.encoders.vocabulary import VOCABULARY
 from adapters.models.registry import Device, bundled_folder
+from adapters.models.runtimes.compiler import Compiler
 from adapters.models.weights.catalogue import KNOWN, names, timm_network
 from adapters.models.weights.local import UNTRAINED
 from agent.domain.errors import ModelError
@@ -53,7 +54,11 @@ give 172.25 and 232.3 million parameters (METHODS section 5)."""
 
 
 def untrained_clip(
-    name: str, *, device: Device = "cpu", dtype: torch.dtype = torch.float32
+    name: str,
+    *,
+    device: Device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    compiler: Compiler | None = None,
 ) -> OpenClipEncoder:
     """A known vision-language model, or any of open_clip's. Raises ModelError for other names."""
     known = KNOWN.get(name)
@@ -68,16 +73,21 @@ def untrained_clip(
         device=device,
         dtype=dtype,
         output_stride=known.output_stride if known is not None else None,
+        compiler=compiler,
     )
 
 
 def untrained_backbone(
-    name: str, *, device: Device = "cpu", dtype: torch.dtype = torch.float32
+    name: str,
+    *,
+    device: Device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    compiler: Compiler | None = None,
 ) -> TimmBackbone:
     """A few-shot backbone by ``timm:NAME``. Raises ModelError for names that timm does not know."""
     architecture, preprocessing = timm_network(name)
     torch.manual_seed(SEED)
-    return TimmBackbone(architecture, None, preprocessing, device=device, dtype=dtype)
+    return TimmBackbone(architecture, None, preprocessing, device=device, dtype=dtype, compiler=compiler)
 
 
 def untrained_segmenter(name: str, *, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Sam:

@@ -12,6 +12,8 @@ import torch
 from adapters.models.device import pick_device, pick_precision
 from adapters.models.encoders.tagger import ClipTagger
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
+from adapters.models.runtimes.compiler import Compiler, pick_runtime
+from adapters.models.runtimes.store import GraphStore
 from adapters.models.untrained import (
     untrained_backbone,
     untrained_clip,
@@ -52,6 +54,13 @@ class Models:
         return pick_precision(self._models.precision, self.device)
 
     @cached_property
+    def compiler(self) -> Compiler:
+        """Of convolutional networks; the others are PyTorch's."""
+        runtime = pick_runtime(self._models.runtime, self.device, self.precision)
+        logger.info("convolutional networks run in %s", runtime)
+        return Compiler(runtime, GraphStore(self._models.cache / "graphs"))
+
+    @cached_property
     def encoder(self) -> ImageTextEncoder:
         return load_clip(
             self.names.clip,
@@ -60,13 +69,19 @@ class Models:
             preprocessing=self._models.preprocessing,
             device=self.device,
             dtype=self.precision,
+            compiler=self.compiler,
         )
 
     @cached_property
     def backbone(self) -> PatchEncoder:
         """The model of few-shot features, if it is not the encoder."""
         return load_backbone(
-            self.names.backbone, self._models.path, self._files, device=self.device, dtype=self.precision
+            self.names.backbone,
+            self._models.path,
+            self._files,
+            device=self.device,
+            dtype=self.precision,
+            compiler=self.compiler,
         )
 
     @cached_property
@@ -122,11 +137,15 @@ class UntrainedModels(Models):
 
     @cached_property
     def encoder(self) -> ImageTextEncoder:
-        return untrained_clip(self.names.clip, device=self.device, dtype=self.precision)
+        return untrained_clip(
+            self.names.clip, device=self.device, dtype=self.precision, compiler=self.compiler
+        )
 
     @cached_property
     def backbone(self) -> PatchEncoder:
-        return untrained_backbone(self.names.backbone, device=self.device, dtype=self.precision)
+        return untrained_backbone(
+            self.names.backbone, device=self.device, dtype=self.precision, compiler=self.compiler
+        )
 
     @cached_property
     def detector(self) -> Detector:

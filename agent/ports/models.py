@@ -32,6 +32,22 @@ class ImageFeatures:
     """Patch features of several depths, each (B, h_i, w_i, C_i), as the tower returns them."""
 
 
+class ImagePass(Protocol):
+    """A batch of B images on its way through an image tower, as far as the depths.
+
+    What words are compared with lies behind the depths, and is computed for those images that need it.
+    """
+
+    @property
+    def depths(self) -> tuple[torch.Tensor, ...]:
+        """Patch features of several depths, each (B, h_i, w_i, C_i), as the tower returns them."""
+        ...
+
+    def finish(self, rows: Sequence[int] | None = None) -> ImageFeatures:
+        """The features of these images of the batch, in this order; None: of all. Computed at each call."""
+        ...
+
+
 class PatchEncoder(Protocol):
     """A backbone whose patch features are compared with those of references (few-shot)."""
 
@@ -40,7 +56,8 @@ class PatchEncoder(Protocol):
 
     @property
     def digest(self) -> str:
-        """sha256 over the weights: equal digests give equal features."""
+        """sha256 over the weights: equal digests give equal features, but for the rounding of the runtime
+        that computes them, which moves scores by less than 0.001."""
         ...
 
     def encode_patches(
@@ -63,6 +80,10 @@ class ImageTextEncoder(PatchEncoder, Protocol):
     @property
     def logit_scale(self) -> float:
         """The factor on cosines that the model was trained with (100 for CLIP: temperature 0.01)."""
+        ...
+
+    def start_pass(self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False) -> ImagePass:
+        """The pass of :meth:`encode_images` as far as the depths; sizes as in :meth:`encode_patches`."""
         ...
 
     def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:

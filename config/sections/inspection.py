@@ -17,6 +17,7 @@ from config.sections.base import Matching, Section
 from config.sections.units import ByteCount, Duration, PixelCount
 
 Overload = Literal["wait", "latest"]
+Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
 Parameter = bool | int | float | str | list[int] | list[float]
 
 _HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:0*[1-9]\d{0,4})?", re.ASCII)
@@ -255,6 +256,17 @@ class ModelsSettings(Section):
         title="Precision",
         description="Of the models' arithmetic: bf16 is faster on a GPU and moves scores a little. "
         "auto: bf16 on a GPU, fp32 on a CPU.",
+    )
+    runtime: Runtime = Field(
+        "auto",
+        title="Runtime",
+        description="What computes convolutional networks on a CPU; all else is PyTorch's. Scores differ by "
+        "less than 0.001. auto: onnxruntime on a CPU in fp32. openvino: install sightline[openvino].",
+    )
+    cache: Path = Field(
+        Path("var/cache"),
+        title="Cache",
+        description="Where networks are kept as the runtime takes them. What is deleted there is made anew.",
     )
     threads: int | None = Field(
         None, title="CPU threads", ge=1, description="Threads of one pass. null: as many as there are cores."

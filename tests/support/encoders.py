@@ -56,11 +56,13 @@ class ColourEncoder:
         coarse = F.avg_pool2d(fine.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
         return fine, coarse
 
+    def start_pass(
+        self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
+    ) -> ColourPass:
+        return ColourPass(self.encode_patches(images, size, keep_aspect=keep_aspect), self._matrix)
+
     def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:
-        depths = self.encode_patches(images, size)
-        projected = depths[0] @ self._matrix
-        patches = F.normalize(projected, dim=-1)
-        return ImageFeatures(F.normalize(projected.mean(dim=(1, 2)), dim=-1), patches, depths)
+        return self.start_pass(images, size).finish()
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         return F.normalize(torch.stack([self._text(text) for text in texts]), dim=-1)
@@ -84,3 +86,17 @@ class ColourEncoder:
             seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big")
             vector += torch.randn(self._dimensions, generator=torch.Generator().manual_seed(seed))
         return vector
+
+
+class ColourPass:
+    """An ImagePass over statistics."""
+
+    def __init__(self, depths: tuple[torch.Tensor, ...], matrix: torch.Tensor) -> None:
+        self.depths = depths
+        self._matrix = matrix
+
+    def finish(self, rows: Sequence[int] | None = None) -> ImageFeatures:
+        depths = tuple(depth[slice(None) if rows is None else list(rows)] for depth in self.depths)
+        projected = depths[0] @ self._matrix
+        patches = F.normalize(projected, dim=-1)
+        return ImageFeatures(F.normalize(projected.mean(dim=(1, 2)), dim=-1), patches, depths)

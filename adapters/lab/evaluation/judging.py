@@ -23,7 +23,7 @@ from agent.enrollment.orientation import OrientationPolicy
 from agent.inference.inspector import Inspector
 from agent.methods import Method, Prepared, Scored, build_method
 from agent.methods.maps import pool_map
-from agent.ports import ImageFeatures, ImageSize, ImageTextEncoder
+from agent.ports import ImageFeatures, ImagePass, ImageSize, ImageTextEncoder
 from config import Settings, load
 
 AGENT = "agent"
@@ -171,6 +171,10 @@ class OncePerBatch:
             self._features = self._encoder.encode_images(images, size)
             self._images, self._size = list(images), size
         return self._features
+
+    def start_pass(self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False) -> ImagePass:
+        """Not shared: it goes straight through."""
+        return self._encoder.start_pass(images, size, keep_aspect=keep_aspect)
 
     def encode_patches(
         self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False

@@ -24,7 +24,7 @@ from adapters.lab.training.linepool import LinePool
 from adapters.lab.training.networks import device_of, to_network
 from adapters.lab.training.progress import Progress
 from adapters.models.encoders.clip import build_model, read_architecture
-from adapters.models.encoders.towers import densify
+from adapters.models.encoders.convolutional import densify
 from adapters.models.registry import BUNDLED, KNOWN, bundled_folder
 from adapters.simulator.captions import SYNONYMS
 from agent.domain.prompts import COMMON_DEFECTS, compositional_ensemble

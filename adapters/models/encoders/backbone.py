@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 
-from adapters.models.encoders.depths import (
-    is_transformer,
-    lags,
-    recentre,
-    reductions,
-    stages_at,
-    take_stages,
-)
+from adapters.models.encoders.convolutional import DEPTHS, DepthsPart
+from adapters.models.encoders.depths import is_transformer, reductions, stages_at, take_stages
 from adapters.models.encoders.normalisation import Preprocessing
 from adapters.models.encoders.preprocessing import in_multiples, prepare
+from adapters.models.runtimes.compiler import Compiler
+from adapters.models.runtimes.graphs import Graph, TorchGraph
 from adapters.models.weights.local import UNTRAINED, load_state, mismatch, verify
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
 from agent.ports import ImageSize
+from agent.telemetry import Counters
 
 
 class TimmBackbone:
@@ -39,6 +36,7 @@ class TimmBackbone:
             features need must be there; classifier and later stages may be missing. None: random numbers,
             for timing alone.
         preprocessing: of the images in the network's training; None: as timm declares it for the name.
+        compiler: gives a convolutional network to another runtime; None: it is PyTorch's.
 
     Raises:
         ModelError: the file is missing, damaged, of another architecture or has another digest.
@@ -55,6 +53,7 @@ class TimmBackbone:
         dtype: torch.dtype = torch.float32,
         strides: tuple[int, ...] = (8, 16),
         blocks: tuple[int, ...] | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         self.name = f"timm:{name}"
         self.digest = UNTRAINED if weights is None else verify(weights, sha256)
@@ -74,7 +73,12 @@ class TimmBackbone:
         if weights is not None:
             self._load(name, weights, known)
         self._trunk.eval().requires_grad_(False).to(self._device, dtype, memory_format=torch.channels_last)
-        self._lags = self._find_lags()
+        self._graph: Graph | None = None
+        if not self._transformer:
+            part = DepthsPart(self.name, name, self._trunk, self._stages)
+            self._graph = (compiler or Compiler()).compile(part, self.digest)
+        self.runtime = TorchGraph.runtime if self._graph is None else self._graph.runtime
+        self.counters = Counters()
 
     @torch.inference_mode()
     def encode_patches(
@@ -84,20 +88,20 @@ class TimmBackbone:
         size = in_multiples(size, self.multiple)
         multiple = self.multiple if keep_aspect else None
         batch = prepare(images, size, self.preprocessing, self._device, self._dtype, keep_aspect=multiple)
-        return tuple(each.permute(0, 2, 3, 1).float() for each in self.maps(batch))
+        return self._depths(batch)
 
     def maps(self, batch: torch.Tensor) -> list[torch.Tensor]:
         """(B, C_i, h_i, w_i), cells in the middle of their pixels, of a batch (B, 3, H, W) on the network's
         device that is normalised by ``preprocessing``; sides are multiples of ``multiple``.
         """
-        maps = take_stages(self._trunk, batch, self._stages, norm=self._transformer)
-        return [recentre(each, lag) for each, lag in zip(maps, self._lags, strict=True)]
+        return [each.permute(0, 3, 1, 2) for each in self._depths(batch)]
 
-    def _find_lags(self) -> tuple[float, ...]:
-        if self._transformer:  # a token lies in the middle of its patch
-            return (0.0,) * len(self._stages)
-        like = next(self._trunk.parameters())
-        return lags(lambda image: take_stages(self._trunk, image, self._stages), like)
+    def _depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        self.counters.add(DEPTHS, len(batch))
+        if self._graph is not None:
+            return self._graph(batch)[:-1]
+        maps = take_stages(self._trunk, batch, self._stages, norm=True)  # a token lies amid its patch
+        return tuple(each.permute(0, 2, 3, 1).float() for each in maps)
 
     def _load(self, name: str, weights: Path, known: set[str]) -> None:
         """Load strictly what the features need; the rest of the same architecture may be missing."""

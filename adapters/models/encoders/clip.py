@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from adapters.models.encoders.convolutional import ConvolutionalTower
 from adapters.models.encoders.normalisation import Preprocessing
 from adapters.models.encoders.preprocessing import in_multiples, prepare
-from adapters.models.encoders.towers import ConvolutionalTower, Tower, TransformerTower, encode_windows
+from adapters.models.encoders.towers import Tower, TransformerTower, encode_windows
+from adapters.models.runtimes.compiler import Compiler
 from adapters.models.weights.local import UNTRAINED, load_into, load_state, verify
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
-from agent.ports import ImageFeatures, ImageSize, WindowPass
+from agent.ports import ImageFeatures, ImagePass, ImageSize, WindowPass
 
 TEXT_BATCH = 256
 """Texts encoded in one pass."""
@@ -46,6 +48,7 @@ class OpenClipEncoder:
         output_stride: let a convolutional tower keep its last maps at this stride, dilated.
         blocks: which blocks of a transformer are the depths; None for FADE's few-shot features, the
             projected patch tokens of the last block.
+        compiler: gives a convolutional tower to another runtime; None: all of it is PyTorch's.
 
     Raises:
         ModelError: the file is missing, damaged, of another architecture or has another digest.
@@ -64,6 +67,7 @@ class OpenClipEncoder:
         strides: tuple[int, ...] = STRIDES,
         output_stride: int | None = None,
         blocks: tuple[int, ...] | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         configuration, default_name = read_architecture(architecture)
         self.name = name or default_name
@@ -76,21 +80,25 @@ class OpenClipEncoder:
         self._tokenizer = _tokenizer(configuration)
         self.dimensions = int(configuration["embed_dim"])
         self.logit_scale = float(self._model.logit_scale.float().exp())
-        self._tower = _tower(self._model.visual, strides, output_stride, blocks)
+        self._tower = self._build_tower(configuration, strides, output_stride, blocks, compiler or Compiler())
+        self.runtime, self.counters = self._tower.runtime, self._tower.counters
         self._model.visual.to(dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
+    def start_pass(self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False) -> ImagePass:
+        """The images as far as their depths, each (B, h_i, w_i, C_i)."""
+        multiple = self._tower.multiple if keep_aspect else None
+        return self._tower.start(self._prepare(images, size, keep_aspect=multiple))
+
     def encode_images(self, images: Sequence[Image], size: ImageSize) -> ImageFeatures:
         """Embeddings (B, D), patches (B, h, w, D) and depths of images resized to ``size``."""
-        return self._tower.encode(self._prepare(images, size))
+        return self.start_pass(images, size).finish()
 
-    @torch.inference_mode()
     def encode_patches(
         self, images: Sequence[Image], size: ImageSize, *, keep_aspect: bool = False
     ) -> tuple[torch.Tensor, ...]:
         """The depths alone, each (B, h_i, w_i, C_i); the pass ends at the deepest of them."""
-        multiple = self._tower.multiple if keep_aspect else None
-        return self._tower.encode_depths(self._prepare(images, size, keep_aspect=multiple))
+        return self.start_pass(images, size, keep_aspect=keep_aspect).depths
 
     @torch.inference_mode()
     def encode_windows(self, images: Sequence[Image], size: ImageSize, sides: Sequence[int]) -> WindowPass:
@@ -112,6 +120,34 @@ class OpenClipEncoder:
             tokens = self._tokenizer(list(texts[start : start + TEXT_BATCH])).to(self._device)
             embedded.append(F.normalize(embed_texts(self._model, tokens).float(), dim=-1))
         return torch.cat(embedded)
+
+    def _build_tower(
+        self,
+        configuration: dict[str, Any],
+        strides: tuple[int, ...],
+        output_stride: int | None,
+        blocks: tuple[int, ...] | None,
+        compiler: Compiler,
+    ) -> Tower:
+        from open_clip.timm_model import TimmModel
+        from open_clip.transformer import VisionTransformer
+
+        visual = self._model.visual
+        if isinstance(visual, VisionTransformer):
+            return TransformerTower(visual, blocks)
+        if isinstance(visual, TimmModel):
+            return ConvolutionalTower(
+                visual,
+                strides,
+                output_stride,
+                compiler,
+                name=self.name,
+                architecture=json.dumps(configuration["vision_cfg"], sort_keys=True),
+                digest=self.digest,
+            )
+        raise ModelError(
+            f"image towers of the kind {type(visual).__name__} are not supported; choose another model"
+        )
 
     def _prepare(
         self, images: Sequence[Image], size: ImageSize, *, keep_aspect: int | None = None
@@ -217,19 +253,4 @@ def _tokenizer(configuration: dict[str, Any]) -> Any:
     text = configuration["text_cfg"]
     return SimpleTokenizer(
         context_length=text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})
-    )
-
-
-def _tower(
-    visual: Any, strides: tuple[int, ...], output_stride: int | None, blocks: tuple[int, ...] | None
-) -> Tower:
-    from open_clip.timm_model import TimmModel
-    from open_clip.transformer import VisionTransformer
-
-    if isinstance(visual, VisionTransformer):
-        return TransformerTower(visual, blocks)
-    if isinstance(visual, TimmModel):
-        return ConvolutionalTower(visual, strides, output_stride)
-    raise ModelError(
-        f"image towers of the kind {type(visual).__name__} are not supported; choose another model"
     )

@@ -1,4 +1,4 @@
-"""``run_blocks``: GEM, text-comparable patch tokens of a CLIP transformer (Bousselham et al. 2023).
+"""``Streams``: GEM, text-comparable patch tokens of a CLIP transformer (Bousselham et al. 2023).
 
 As run by FADE (METHODS section 1.2): in the last six blocks a second stream attends query to query, key to
 key and value to value, normalised, refined once and averaged; it starts as the input of the first of these
@@ -7,7 +7,7 @@ blocks and takes its inputs from the normal stream, which stays untouched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -44,20 +44,52 @@ def gem_attention(attention: nn.MultiheadAttention, tokens: torch.Tensor) -> tor
     return F.linear(merged, attention.out_proj.weight, attention.out_proj.bias)
 
 
-def run_blocks(
-    blocks: Iterable[Any], tokens: torch.Tensor, keep: tuple[int, ...] = (), gem_blocks: int = GEM_BLOCKS
-) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
-    """Normal stream, GEM stream, and the normal stream after each block of ``keep``; all (B, T, C)."""
-    blocks = list(blocks)
-    first = max(0, len(blocks) - gem_blocks)
-    kept: dict[int, torch.Tensor] = {}
-    gem = tokens
-    for index, block in enumerate(blocks):
-        if index == first:
-            gem = tokens
-        if index >= first:
+class Streams:
+    """The normal stream through the blocks as far as it is asked for, and the GEM stream beside it.
+
+    Args:
+        tokens: (B, T, C) of the first block.
+        keep: the blocks after which the normal stream is kept.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[Any],
+        tokens: torch.Tensor,
+        keep: tuple[int, ...] = (),
+        gem_blocks: int = GEM_BLOCKS,
+    ) -> None:
+        self.blocks = list(blocks)
+        self.tokens = tokens
+        """(B, T, C) of the normal stream after the blocks that it passed."""
+        self.kept: dict[int, torch.Tensor] = {}
+        """The same after each block of ``keep``."""
+        self._keep, self._first = keep, max(0, len(self.blocks) - gem_blocks)
+        self._passed = 0
+        self._inputs: list[torch.Tensor] = []
+
+    def advance(self, stop: int) -> None:
+        """Through the blocks before number ``stop`` that it has not passed yet."""
+        for index in range(self._passed, stop):
+            if index >= self._first:
+                self._inputs.append(self.tokens)
+            self.tokens = self.blocks[index](self.tokens)
+            if index in self._keep:
+                self.kept[index] = self.tokens
+        self._passed = max(self._passed, stop)
+
+    def gem(self) -> torch.Tensor:
+        """(B, T, C) of the GEM stream, once the normal stream has passed all blocks."""
+        gem = self._inputs[0]
+        for block, tokens in zip(self.blocks[self._first :], self._inputs, strict=True):
             gem = gem + block.ls_1(gem_attention(block.attn, block.ln_1(tokens)))
-        tokens = block(tokens)
-        if index in keep:
-            kept[index] = tokens
-    return tokens, gem, kept
+        return gem
+
+    def of(self, rows: Sequence[int]) -> Streams:
+        """Those of some images, as far as they are."""
+        chosen = list(rows)
+        streams = Streams(self.blocks, self.tokens[chosen], self._keep)
+        streams.kept = {index: tokens[chosen] for index, tokens in self.kept.items()}
+        streams._first, streams._passed = self._first, self._passed
+        streams._inputs = [tokens[chosen] for tokens in self._inputs]
+        return streams

@@ -1,4 +1,4 @@
-"""``ConvolutionalTower`` and ``TransformerTower``: open_clip's image towers, each as one pass.
+"""``Tower`` and ``TransformerTower``: the image towers of CLIP models, as far as each is needed.
 
 ``encode_windows`` is WinCLIP's pass: small squares of patches, each alone (METHODS section 2).
 """
@@ -12,112 +12,40 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from adapters.models.encoders.depths import interleaved, lags, recentre, stages_at, take_stages
-from adapters.models.encoders.gem import run_blocks
+from adapters.models.encoders.convolutional import DEPTHS, WORDS
+from adapters.models.encoders.depths import interleaved
+from adapters.models.encoders.gem import Streams
+from adapters.models.runtimes.graphs import TorchGraph
 from agent.domain.errors import ModelError
-from agent.ports import ImageFeatures, WindowFeatures, WindowPass
+from agent.ports import ImageFeatures, ImagePass, WindowFeatures, WindowPass
+from agent.telemetry import Counters
 
 WINDOW_BATCH = 1024
 """Windows of all images in one pass of the transformer, which bounds the activations."""
-_CPU_BATCH = 2
-"""Images in one pass of a convolutional network on a CPU: its caches hold the maps of so many, and larger
-passes are slower."""
 
 
 class Tower(Protocol):
-    """An image tower of a CLIP model; all outputs channels last, float32."""
+    """An image tower of a CLIP model."""
 
     multiple: int
     """Side lengths in pixels are multiples of this."""
+    runtime: str
+    """What computes it: torch, onnxruntime or openvino."""
+    counters: Counters
+    """The images whose ``depths``, and whose ``words``, were computed."""
 
-    def encode(self, batch: torch.Tensor) -> ImageFeatures: ...
-
-    def encode_depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]: ...
-
-
-class ConvolutionalTower:
-    """open_clip's ``TimmModel`` around a convolutional network.
-
-    The text-aligned embedding of a place is the global head's output for an image that looks like this place
-    everywhere. Pooling over one location is the identity (average, maximum and their concatenation alike), so
-    each location of the last map goes through pooling and projection by itself.
-    """
-
-    def __init__(self, visual: Any, strides: tuple[int, ...], output_stride: int | None) -> None:
-        self._trunk, self._head = visual.trunk, visual.head
-        self.multiple = 1
-        if output_stride is not None:
-            densify(self._trunk, output_stride)
-        self._stages = stages_at(self._trunk, strides)
-        like = next(self._trunk.parameters())
-        self._lags = lags(lambda image: take_stages(self._trunk, image, self._stages), like)
-
-    def encode(self, batch: torch.Tensor) -> ImageFeatures:
-        found = [self._encode(part) for part in _parts(batch)]
-        return ImageFeatures(
-            image=torch.cat([each.image for each in found]),
-            patches=torch.cat([each.patches for each in found]),
-            depths=_joined([each.depths for each in found]),
-        )
-
-    def encode_depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return _joined(
-            [self._recentred(take_stages(self._trunk, part, self._stages)) for part in _parts(batch)]
-        )
-
-    def _encode(self, batch: torch.Tensor) -> ImageFeatures:
-        order = sorted(set(self._stages))
-        last, maps = self._trunk.forward_intermediates(batch, indices=order)
-        depths = [maps[order.index(stage)] for stage in self._stages]
-        count, channels, height, width = last.shape
-        places = last.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
-        patches = self._project(places).view(count, height, width, -1)
-        return ImageFeatures(
-            image=F.normalize(self._project(last).float(), dim=-1),
-            patches=F.normalize(patches.float(), dim=-1),
-            depths=self._recentred(depths),
-        )
-
-    def _recentred(self, depths: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        pairs = zip(depths, self._lags, strict=True)
-        return tuple(recentre(depth, lag).permute(0, 2, 3, 1).float() for depth, lag in pairs)
-
-    def _project(self, last: torch.Tensor) -> torch.Tensor:
-        projected: torch.Tensor = self._head(self._trunk.forward_head(last))
-        return projected
-
-
-def _parts(batch: torch.Tensor) -> Sequence[torch.Tensor]:
-    return batch.split(_CPU_BATCH) if batch.device.type == "cpu" else (batch,)
-
-
-def _joined(parts: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.cat(depth) for depth in zip(*parts, strict=True))
-
-
-def densify(trunk: Any, output_stride: int) -> None:
-    """Let a convolutional trunk keep its last maps at ``output_stride``, dilating what follows (atrous).
-
-    The weights stay. At locations of the original stride the values stay too, except at borders.
-    Raises ModelError if timm has no dilated form of the architecture.
-    """
-    import timm
-
-    name = trunk.default_cfg["architecture"]
-    try:
-        dilated = timm.create_model(name, pretrained=False, output_stride=output_stride)
-    except (TypeError, NotImplementedError, AssertionError) as error:
-        raise ModelError(
-            f"the architecture {name} cannot run at an output stride of {output_stride}"
-        ) from error
-    for path, module in dilated.named_modules():
-        if isinstance(module, nn.Conv2d) and not path.endswith("classifier"):
-            own = trunk.get_submodule(path)
-            own.stride, own.padding, own.dilation = module.stride, module.padding, module.dilation
+    def start(self, batch: torch.Tensor) -> ImagePass:
+        """A batch (B, 3, H, W) as far as its depths."""
+        ...
 
 
 class TransformerTower:
-    """open_clip's ``VisionTransformer``: GEM patches beside the normal tokens (METHODS sections 1.1, 1.2)."""
+    """open_clip's ``VisionTransformer``: GEM patches beside the normal tokens (METHODS sections 1.1, 1.2).
+
+    PyTorch computes it on every device.
+    """
+
+    runtime = TorchGraph.runtime
 
     def __init__(self, visual: Any, blocks: tuple[int, ...] | None) -> None:
         count = len(visual.transformer.resblocks)
@@ -134,33 +62,30 @@ class TransformerTower:
         """As loaded: the table is resized and added in float32, whatever precision the tower has."""
         self.multiple = int(visual.patch_size[0])
         self._blocks = None if blocks is None else tuple(block % count for block in blocks)
+        self.counters = Counters()
 
-    def encode(self, batch: torch.Tensor) -> ImageFeatures:
+    def start(self, batch: torch.Tensor) -> TransformerPass:
+        self.counters.add(DEPTHS, len(batch))
         tokens, grid = self.embed(batch)
-        tokens, gem, kept = run_blocks(self._visual.transformer.resblocks, tokens, self._blocks or ())
+        streams = Streams(self._visual.transformer.resblocks, tokens, self._blocks or ())
+        streams.advance(len(streams.blocks) if self._blocks is None else max(self._blocks) + 1)
+        return TransformerPass(self, streams, grid)
+
+    def finish(self, streams: Streams, grid: tuple[int, int]) -> ImageFeatures:
+        """From wherever the streams stand to the end."""
+        self.counters.add(WORDS, len(streams.tokens))
+        streams.advance(len(streams.blocks))
         return ImageFeatures(
-            image=F.normalize(self.pooled(tokens).float(), dim=-1),
-            patches=F.normalize(_to_grid(self._projected(gem), grid), dim=-1),
-            depths=self._depths(tokens, kept, grid),
+            image=F.normalize(self.pooled(streams.tokens).float(), dim=-1),
+            patches=F.normalize(_to_grid(self._projected(streams.gem()), grid), dim=-1),
+            depths=self.depths(streams, grid),
         )
 
-    def encode_depths(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        tokens, grid = self.embed(batch)
-        last = len(self._visual.transformer.resblocks) - 1
-        wanted = (last,) if self._blocks is None else self._blocks
-        kept: dict[int, torch.Tensor] = {}
-        for index, block in enumerate(self._visual.transformer.resblocks[: max(wanted) + 1]):
-            tokens = block(tokens)
-            if index in wanted:
-                kept[index] = tokens
-        return self._depths(tokens, kept, grid)
-
-    def _depths(
-        self, tokens: torch.Tensor, kept: dict[int, torch.Tensor], grid: tuple[int, int]
-    ) -> tuple[torch.Tensor, ...]:
+    def depths(self, streams: Streams, grid: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+        """Each (B, h, w, C), once the streams have passed the deepest."""
         if self._blocks is None:  # FADE's few-shot features: the projected patch tokens of the last block
-            return (_to_grid(self._projected(tokens), grid),)
-        return tuple(_to_grid(kept[block], grid) for block in self._blocks)
+            return (_to_grid(self._projected(streams.tokens), grid),)
+        return tuple(_to_grid(streams.kept[block], grid) for block in self._blocks)
 
     def embed(self, batch: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
         """(B, 1 + h w, C) tokens with their positions, normalised, and the grid (h, w)."""
@@ -202,9 +127,22 @@ class TransformerTower:
         return projected
 
 
+class TransformerPass:
+    """See :class:`agent.ports.ImagePass`."""
+
+    def __init__(self, tower: TransformerTower, streams: Streams, grid: tuple[int, int]) -> None:
+        self.depths = tower.depths(streams, grid)
+        self._tower, self._streams, self._grid = tower, streams, grid
+
+    @torch.inference_mode()
+    def finish(self, rows: Sequence[int] | None = None) -> ImageFeatures:
+        streams = self._streams if rows is None else self._streams.of(rows)
+        return self._tower.finish(streams, self._grid)
+
+
 def _to_grid(tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """(B, 1 + h w, C) tokens to (B, h, w, C) float32, the class token dropped."""
-    return tokens[:, 1:].reshape(len(tokens), *grid, -1).float()
+    return tokens[:, 1:].unflatten(1, grid).float()
 
 
 def position_table(table: torch.Tensor, own: tuple[int, int], wanted: tuple[int, int]) -> torch.Tensor:

@@ -76,6 +76,28 @@ def test_large_models_at_their_true_size(
     assert figures["shots"] == (1 if method == "anomaly-dino" else 0)
 
 
+@pytest.mark.slow
+def test_runtimes_take_turns_on_the_same_frames(sightline: CommandLine, tmp_path: Path) -> None:
+    shown = sightline(
+        "bench", "--runtimes", "torch,onnxruntime", "--frames", "2", "--size", "96x64", "--shots", "1",
+        "--set", "inspection.parameters.sightline.scales=[96]", "--set", "references.directions=1",
+        "--json", "bench.json",
+    )  # fmt: skip
+    first, second = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert (first["runtime"], second["runtime"]) == ("torch", "onnxruntime")
+    assert (first["ratio"], first["score_off"]) == (1.0, 0.0)
+    assert second["score_off"] < 1e-3
+    for row in (first, second):
+        assert min(row["depths_ms"], row["words_ms"], row["frame_ms"]) > 0
+    for word in ("depths", "words", "ratio"):
+        assert word in shown.stdout
+    assert list((tmp_path / "var" / "cache" / "graphs").iterdir()), "a second run exports nothing"
+
+
+def test_an_unknown_runtime_is_an_error(sightline: CommandLine) -> None:
+    assert "not tensorrt" in sightline("bench", "--runtimes", "torch,tensorrt", code=1).stderr
+
+
 def test_what_is_missing_is_an_error(sightline: CommandLine) -> None:
     assert (
         "no method 'nothing'"

@@ -21,7 +21,7 @@ VIT = {
     "vision_cfg": {"image_size": 32, "layers": 8, "width": 32, "head_width": 8, "patch_size": 8},
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
 }
-CONVOLUTIONAL = {
+CONVOLUTIONAL: dict[str, Any] = {
     "embed_dim": 24,
     "vision_cfg": {
         "image_size": 64,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from adapters.simulator import Product, Station, draw
 from agent.app.models import Models, build_inspector, build_methods
+from agent.domain.calibration import Calibration
 from agent.domain.errors import ModelError, RecipeError
-from agent.domain.recipe import template_recipe
+from agent.domain.recipe import Reference, template_recipe
 from agent.methods.fade import Fade
 from agent.methods.null import Null
 from config import Settings, load
@@ -30,6 +34,39 @@ def test_products_of_one_production_line_are_inspected_by_methods_of_their_own(s
     assert results[2].score == 0.0
     assert results[0].model_digest == results[1].model_digest != results[2].model_digest
     assert len({inspector.fingerprint(recipe) for recipe in recipes}) == 3
+
+
+@pytest.mark.slow
+def test_a_recipe_of_one_runtime_is_judged_alike_in_another(tmp_path: Path) -> None:
+    """Enrolled in PyTorch, as before there were others: one scorer, scores within 1e-3, equal verdicts."""
+    shown = [draw(Product.create("gear", 7), Station.fixed(7), index, size=160).image for index in range(6)]
+    shown[-1] = shown[-1].copy()
+    shown[-1][60:90, 60:90] = 255
+    inspectors = {}
+    for runtime in ("torch", "onnxruntime"):
+        overrides = [
+            f"models.runtime={runtime}",
+            f"models.cache={tmp_path}",
+            "inspection.parameters.sightline.scales=[160]",
+        ]
+        inspectors[runtime] = build_inspector(load(profile="embedded", overrides=overrides).settings)
+    references = tuple(Reference(str(index), str(index), str(index)) for index in range(4))
+    recipe = replace(template_recipe("A", "sightline", "gear"), references=references)
+    enrolled = inspectors["torch"].prepare(recipe, shown[:4])
+    good, bad = (one.score for one in inspectors["torch"].score(shown[4:], [enrolled] * 2))
+    part = (bad - good) / 3  # between the good and the bad one, away from both
+    calibration = Calibration(bad - part, good + part, 4, 0.01, "between them", None)
+    found = {}
+    for runtime, inspector in inspectors.items():
+        own = inspector.prepare(replace(recipe, calibration=calibration), shown[:4])
+        found[runtime] = inspector.inspect(shown[4:], [own] * 2)
+    torch_, onnx = found["torch"], found["onnxruntime"]
+    assert [one.verdict for one in torch_] == [one.verdict for one in onnx]
+    for one, other in zip(torch_, onnx, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-3)
+        assert one.model_digest == other.model_digest
+    assert len({inspector.fingerprint(recipe) for inspector in inspectors.values()}) == 1
+    assert list((tmp_path / "graphs").iterdir())
 
 
 def test_methods_share_their_models(settings: Settings) -> None:

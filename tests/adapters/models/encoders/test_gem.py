@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from adapters.models.encoders.clip import OpenClipEncoder
-from adapters.models.encoders.gem import run_blocks
+from adapters.models.encoders.gem import Streams
 from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
 from adapters.models.encoders.preprocessing import prepare
 from adapters.models.encoders.towers import position_table
@@ -157,17 +157,21 @@ def test_the_normal_stream_is_untouched(vit: OpenClipEncoder) -> None:
         expected = tokens
         for block in blocks:
             expected = block(expected)
-        normal, gem, kept = run_blocks(blocks, tokens, keep=(1,))
-    assert torch.allclose(normal, expected, atol=1e-6)
-    assert not torch.allclose(normal, gem, atol=1e-2)
-    assert list(kept) == [1]
+        streams = Streams(blocks, tokens, keep=(1,))
+        streams.advance(len(blocks))
+        gem = streams.gem()
+    assert torch.allclose(streams.tokens, expected, atol=1e-6)
+    assert not torch.allclose(streams.tokens, gem, atol=1e-2)
+    assert list(streams.kept) == [1]
 
 
 def test_a_shallow_tower_starts_gem_at_its_first_block(vit: OpenClipEncoder) -> None:
     blocks = vit._model.visual.transformer.resblocks[:3]
     tokens = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        _, gem, _ = run_blocks(blocks, tokens)
+        streams = Streams(blocks, tokens)
+        streams.advance(len(blocks))
+        gem = streams.gem()
         expected, stream = tokens, tokens
         for block in blocks:
             expected = expected + _slow_attention(block.attn, block.ln_1(stream)[0])[None]
