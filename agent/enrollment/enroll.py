@@ -25,12 +25,13 @@ from agent.inference.reference_images import ReferenceImages
 from agent.inference.regional import InspectedImages
 from agent.inference.tiled import TiledScored, levelled, tiling_of, with_tiles
 from agent.methods.batching import require_references
+from agent.methods.feature_cache import scoring_references
 from agent.methods.maps import pool_map
 from agent.methods.prepared import Prepared, Scored
 
 FOLDS = 10
 """If banks are bounded, references are left out in so many groups. A bank from nine tenths of them covers a
-part nearly as well as one from all, and choosing it takes a second on a processor."""
+part nearly as well as one from all."""
 
 _NAMED = 5
 """A note names at most so many new references."""
@@ -93,8 +94,8 @@ def enroll(
 
     def scored(indices: Sequence[int]) -> _Scored:
         part = images.only(indices)
-        prepared = inspector.prepare(finder.decide(_among(recipe, indices), part), part)
-        return _Scored(tuple(indices), prepared, leave_one_out(inspector, prepared, part, progress))
+        decided = finder.decide(_among(recipe, indices), part)
+        return _Scored(tuple(indices), leave_one_out(inspector, decided, part, progress))
 
     require_references(recipe, images)
     found, chosen = None, None
@@ -108,9 +109,9 @@ def enroll(
     scores = found.left_out.scores
     counted: Sequence[int] = range(len(scores))
     if selection is not None:
-        confirmed = _confirmed(found.prepared.recipe, selection)
+        confirmed = _confirmed(found.left_out.prepared.recipe, selection)
         counted = counting(scores, confirmed, policy, selection)
-    calibrated = _calibrated(inspector, found, policy, counted)
+    calibrated = _calibrated(inspector, found.left_out, policy, counted)
     return Enrolled(*calibrated, tuple(scores), chosen, finder.found)
 
 
@@ -118,6 +119,8 @@ def enroll(
 class LeftOut:
     """What references score against the others, each as if it had not been enrolled."""
 
+    prepared: Prepared
+    """The recipe with all of them."""
     scores: list[float]
     """In the order of the references; empty if there is only one."""
     pooled: list[float]
@@ -131,25 +134,23 @@ class _Scored:
     """Some of the images, memorised and scored against each other."""
 
     indices: tuple[int, ...]
-    prepared: Prepared
     left_out: LeftOut
 
 
 def calibrated_anew(
-    inspector: Inspector, prepared: Prepared, images: Sequence[Image], policy: CalibrationPolicy
+    inspector: Inspector, recipe: Recipe, images: Sequence[Image], policy: CalibrationPolicy
 ) -> Prepared:
     """The recipe with the threshold of its references' leave-one-out scores, whatever threshold it had.
 
     Args:
         images: of its references, in their order.
     """
-    before = prepared.recipe.calibration
-    found = _Scored((), prepared, leave_one_out(inspector, prepared, images))
-    recipe, again = _calibrated(inspector, found, policy, range(len(found.left_out.scores)))
-    if before is None or recipe.calibration is None:
+    left_out = leave_one_out(inspector, recipe, images)
+    after, again = _calibrated(inspector, left_out, policy, range(len(left_out.scores)))
+    if recipe.calibration is None or after.calibration is None:
         return again
-    named = replace(recipe.calibration, label_margin=before.label_margin)
-    return again.with_recipe(replace(recipe, calibration=named))
+    named = replace(after.calibration, label_margin=recipe.calibration.label_margin)
+    return again.with_recipe(replace(after, calibration=named))
 
 
 def describe_version(before: Recipe, after: Recipe) -> str | None:
@@ -202,9 +203,9 @@ def _confirmed(recipe: Recipe, selection: SelectionPolicy) -> list[int]:
 
 
 def _calibrated(
-    inspector: Inspector, found: _Scored, policy: CalibrationPolicy, counted: Sequence[int]
+    inspector: Inspector, left_out: LeftOut, policy: CalibrationPolicy, counted: Sequence[int]
 ) -> tuple[Recipe, Prepared]:
-    recipe, left_out = found.prepared.recipe, found.left_out
+    recipe = left_out.prepared.recipe
     tiling = tiling_of(recipe.parameters)
     if tiling.tile_levels != left_out.tile_levels:
         recipe = with_tiles(recipe, replace(tiling, tile_levels=left_out.tile_levels))
@@ -221,7 +222,7 @@ def _calibrated(
         scorer=inspector.fingerprint(recipe),
     )
     calibrated = replace(recipe, calibration=calibration)
-    return calibrated, found.prepared.with_recipe(calibrated)
+    return calibrated, left_out.prepared.with_recipe(calibrated)
 
 
 def _among(recipe: Recipe, indices: Sequence[int]) -> Recipe:
@@ -261,8 +262,7 @@ class _OrientationFinder:
         few = _among(self._inspector.comparing(recipe), indices)
 
         def scores_in(angles: Sequence[float]) -> Sequence[float]:
-            prepared = self._inspector.prepare(with_angles(few, angles), part)
-            return leave_one_out(self._inspector, prepared, part).scores
+            return leave_one_out(self._inspector, with_angles(few, angles), part, ready=False).scores
 
         return find_orientation(len(part), scores_in, policy)
 
@@ -286,54 +286,64 @@ def _select(
 
 
 def leave_one_out(
-    inspector: Inspector, prepared: Prepared, images: Sequence[Image], progress: Progress | None = None
+    inspector: Inspector,
+    recipe: Recipe,
+    images: Sequence[Image],
+    progress: Progress | None = None,
+    *,
+    ready: bool = True,
 ) -> LeftOut:
-    """The score of each reference against the others, and the pooled value of its map if there is one.
+    """The recipe prepared from its references, and the score of each of them against the others.
 
     If a bank holds every patch, the reference's own are masked. A bounded bank keeps only one of similar
     patches, whichever reference it came from. Masking the patches of one reference would leave a gap that
     would not exist if it had not been enrolled, and comparing with all patches would be milder than the bank
-    that judges parts. So references are left out in groups, and for each group a bank of the same bound is
-    chosen from the others.
+    that judges parts. So references are left out in groups, and what takes the places of a group's patches is
+    chosen as the bank itself is (:meth:`agent.methods.coreset.Coreset.substitutes`).
 
     Tiles are brought to one scale by what they score here (:func:`agent.inference.tiled.levelled`).
 
     One image has no others: then both lists are empty.
+
+    Args:
+        ready: False if only the scores are of interest, and the prepared recipe is to judge no frames.
     """
-    if len(images) < 2:
-        return LeftOut([], [])
     images = ReferenceImages.of(images)
+    groups = _groups(len(images), FOLDS) if len(images) > 1 else []
+    prepared = inspector.prepare(recipe, images, groups)
+    if prepared.complete and groups:
+        groups = _groups(len(images), len(images))
     found: dict[int, tuple[Scored, float | None]] = {}
-    for group in _groups(len(images), 1 if prepared.complete else FOLDS):
-        without = None if prepared.complete else _without(inspector, prepared, images, group)
-        for index in group:
-            rest = prepared.without_reference(index) if without is None else without
-            scored = inspector.score([images[index]], [rest])[0]
-            pooled = None
-            if scored.anomaly_map is not None:
-                pooled = float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction))
-            found[index] = (replace(scored, anomaly_map=None, patches=None), pooled)
-            if progress is not None:
-                progress(len(found), len(images))
-    ordered = [found[index] for index in range(len(images))]
+    with scoring_references():
+        for group in groups:
+            rest = prepared.without(group)
+            for index in group:
+                found[index] = _scored(inspector, images[index], rest)
+                if progress is not None:
+                    progress(len(found), len(images))
+    ordered = [found[index] for index in range(len(found))]
+    if ready:
+        prepared = prepared.without_groups()
     tiled = [scored for scored, _ in ordered if isinstance(scored, TiledScored)]
-    if len(tiled) == len(images):
+    if tiled and len(tiled) == len(images):
         all_tiles = levelled(tiled)
-        return LeftOut(all_tiles.scores, all_tiles.pooled, all_tiles.levels)
+        return LeftOut(prepared, all_tiles.scores, all_tiles.pooled, all_tiles.levels)
     return LeftOut(
-        [scored.score for scored, _ in ordered], [pooled for _, pooled in ordered if pooled is not None]
+        prepared,
+        [scored.score for scored, _ in ordered],
+        [pooled for _, pooled in ordered if pooled is not None],
     )
+
+
+def _scored(inspector: Inspector, image: Image, prepared: Prepared) -> tuple[Scored, float | None]:
+    """The score of an image, and the pooled value of its map if there is one."""
+    scored, pooled = inspector.score([image], [prepared])[0], None
+    if scored.anomaly_map is not None:
+        pooled = float(pool_map(scored.anomaly_map.unsqueeze(0), prepared.pool_fraction))
+    return replace(scored, anomaly_map=None, patches=None), pooled
 
 
 def _groups(count: int, most: int) -> list[range]:
     """At most so many groups of indices. Neighbours, which may show parts made together, are separated."""
     number = min(count, most)
     return [range(first, count, number) for first in range(number)]
-
-
-def _without(
-    inspector: Inspector, prepared: Prepared, images: ReferenceImages, group: Collection[int]
-) -> Prepared:
-    """The same recipe as if none of the group had been enrolled."""
-    rest = [index for index in range(len(images)) if index not in group]
-    return inspector.prepare(_among(prepared.recipe, rest), images.only(rest))

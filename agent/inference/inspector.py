@@ -26,6 +26,7 @@ from agent.inference.regional import Regional, box_of, map_pixels
 from agent.inference.tiled import TiledMethod, TiledPrepared, without_tiles
 from agent.methods.maps import FloatMap, regions
 from agent.methods.prepared import (
+    Groups,
     Method,
     Prepared,
     PreparedRecipe,
@@ -94,8 +95,10 @@ class Inspector:
         """The method of recipes that are still to be written. Raises RecipeError, ModelError."""
         return self._methods.get(self._methods.default)
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> Prepared:
         """The recipe with its words embedded and its references memorised by its own method.
+
+        ``groups``: as in :meth:`agent.methods.prepared.Method.prepare`.
 
         Raises RecipeError, ModelError; RuntimeError or ValueError as the method gives it.
         """
@@ -103,7 +106,7 @@ class Inspector:
         images = ReferenceImages.of(references)
         images.need(self.reference_side(recipe))
         try:
-            prepared = method.prepare(recipe, images)
+            prepared = method.prepare(recipe, images, groups)
             if isinstance(prepared, PreparedRecipe | TiledPrepared):
                 return replace(prepared, form=ReferenceForm.among(images.forms))
             return prepared

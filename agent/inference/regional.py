@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, overload
 
@@ -17,7 +17,7 @@ from agent.domain.recipe import Recipe
 from agent.domain.regions import EVERYWHERE, Regions, Window
 from agent.methods.batching import fingerprint_of
 from agent.methods.maps import FloatMap, to_pixels
-from agent.methods.prepared import Method, Prepared, PreparedRecipe, ScalingMethod, Scored
+from agent.methods.prepared import Groups, Method, Prepared, PreparedRecipe, ScalingMethod, Scored
 
 FILL = 128
 """The level of what is not inspected, in every channel. It is the same in references and frames, so neither
@@ -116,8 +116,11 @@ class RegionalPrepared(PreparedRecipe):
     def complete(self) -> bool:
         return self.prepared.complete
 
-    def without_reference(self, reference: int) -> Self:
-        return replace(self, prepared=self.prepared.without_reference(reference))
+    def without(self, references: Collection[int]) -> Self:
+        return replace(self, prepared=self.prepared.without(references))
+
+    def without_groups(self) -> Self:
+        return replace(self, prepared=self.prepared.without_groups())
 
     def with_recipe(self, recipe: Recipe) -> Self:
         prepared = self.prepared.with_recipe(recipe)
@@ -175,11 +178,11 @@ class Regional:
         """Of everything that the scores of a recipe with these regions depend on beside it."""
         return fingerprint_of(self.fingerprint, regions.digest) if regions else self.fingerprint
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> Prepared:
         regions = recipe.regions
         if not regions:
-            return self._method.prepare(recipe, references)
-        prepared = self._method.prepare(recipe, InspectedImages(references, regions))
+            return self._method.prepare(recipe, references, groups)
+        prepared = self._method.prepare(recipe, InspectedImages(references, regions), groups)
         if isinstance(prepared, PreparedRecipe):
             prepared = replace(prepared, inspected=regions)
         return RegionalPrepared(prepared.recipe, prepared)

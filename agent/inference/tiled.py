@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import overload
@@ -37,7 +37,7 @@ from agent.methods.batching import require_references
 from agent.methods.maps import pool_map
 from agent.methods.null import Null
 from agent.methods.parameters import override
-from agent.methods.prepared import Method, Prepared, ScalingMethod, Scored
+from agent.methods.prepared import Groups, Method, Prepared, ScalingMethod, Scored
 
 logger = logging.getLogger(__name__)
 
@@ -123,13 +123,16 @@ class TiledPrepared:
         leaves references out in groups, as it does with a bounded bank."""
         return not self.shared and all(tile.complete for tile in self.tiles)
 
-    def without_reference(self, reference: int) -> TiledPrepared:
+    def without(self, references: Collection[int]) -> TiledPrepared:
         if not self.shared:
-            return self._with(tuple(tile.without_reference(reference) for tile in self.tiles))
-        left, count = self.tiles[0], len(self.tiles)
-        for image in range(reference * count, (reference + 1) * count):
-            left = left.without_reference(image)
-        return self._with((left,) * count)
+            return self._with(tuple(tile.without(references) for tile in self.tiles))
+        count = len(self.tiles)
+        return self._with((self.tiles[0].without(_tiles_of(references, count)),) * count)
+
+    def without_groups(self) -> TiledPrepared:
+        if self.shared:
+            return self._with((self.tiles[0].without_groups(),) * len(self.tiles))
+        return self._with(tuple(tile.without_groups() for tile in self.tiles))
 
     def with_recipe(self, recipe: Recipe) -> TiledPrepared:
         return replace(self, recipe=recipe, tiling=tiling_of(recipe.parameters))._with(self.tiles)
@@ -296,20 +299,22 @@ class TiledMethod:
         side = self._method.reference_side(without_tiles(recipe))
         return None if side is None else tiling_of(recipe.parameters).whole_side(side)
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> Prepared:
         tiling, plain = tiling_of(recipe.parameters), without_tiles(recipe)
         if tiling.grid.count == 1 or isinstance(self._method, Null):  # which looks at no image
-            prepared = self._method.prepare(plain, references)
+            prepared = self._method.prepare(plain, references, groups)
             return prepared if plain is recipe else prepared.with_recipe(recipe)
         require_references(recipe, references)
         every = range(tiling.grid.count)
         shared = tiling.tile_memory == SHARED
         if shared or not references:
             names = tuple(one for one in plain.references for _ in every)
-            one = self._method.prepare(replace(plain, references=names), Tiles(references, tiling, every))
+            each = Tiles(references, tiling, every)
+            together = [_tiles_of(group, tiling.grid.count) for group in groups]
+            one = self._method.prepare(replace(plain, references=names), each, together)
             tiles = tuple(one for _ in every)
         else:
-            tiles = tuple(self._method.prepare(plain, Tiles(references, tiling, (i,))) for i in every)
+            tiles = tuple(self._method.prepare(plain, Tiles(references, tiling, (i,)), groups) for i in every)
         return TiledPrepared(recipe, tiling, tiles, shared).with_recipe(recipe)
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
@@ -358,6 +363,11 @@ class TiledMethod:
             release()  # here the traceback is gone, and with it the tensors that it held
             self._limit.refused(count)
         return scored
+
+
+def _tiles_of(references: Collection[int], count: int) -> list[int]:
+    """The numbers of all tiles of some references in a memory that has ``count`` of each."""
+    return [tile for one in sorted(references) for tile in range(one * count, (one + 1) * count)]
 
 
 def _merged(scored: Sequence[Scored], prepared: TiledPrepared, width: int, height: int) -> Scored:

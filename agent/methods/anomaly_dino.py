@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,13 +14,13 @@ import torch
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 from agent.methods.batching import fingerprint_of, require_references, score_by_parameters
-from agent.methods.feature_cache import FeatureCache, content_key
+from agent.methods.feature_cache import FeatureCache
 from agent.methods.maps import FloatMap, highest_mean, inside, to_pixels
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, join_depths, nearest_distances
 from agent.methods.parameters import override, with_parameters
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
-from agent.methods.variants import check_variants, evenly_spaced, variants
+from agent.methods.variants import check_variants, evenly_spaced
 from agent.ports import PatchEncoder
 
 
@@ -96,9 +96,12 @@ class AnomalyDinoPrepared(PreparedRecipe):
     def complete(self) -> bool:
         return self.bank is None or self.bank.complete
 
-    def without_reference(self, reference: int) -> Self:
-        """Removes all orientations of the reference."""
-        return self if self.bank is None else replace(self, bank=self.bank.without(reference))
+    def without(self, references: Collection[int]) -> Self:
+        """Removes all orientations of the references."""
+        return self if self.bank is None else replace(self, bank=self.bank.without(references))
+
+    def without_groups(self) -> Self:
+        return self if self.bank is None else replace(self, bank=self.bank.without_groups())
 
     @property
     def mask_threshold(self) -> float:
@@ -133,24 +136,24 @@ class AnomalyDino:
         return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> AnomalyDinoPrepared:
+    def prepare(
+        self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()
+    ) -> AnomalyDinoPrepared:
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         vectors = (self._memorised(image, parameters) for image in references)
-        bank = bank_of(vectors, limit=parameters.bank_limit) if references else None
-        return AnomalyDinoPrepared(recipe, parameters, bank)
+        if not references:
+            return AnomalyDinoPrepared(recipe, parameters, None)
+        bank = bank_of(vectors, limit=parameters.bank_limit, groups=groups)
+        return AnomalyDinoPrepared(recipe, parameters, bank if groups else bank.with_index())
 
     def _memorised(self, image: Image, parameters: AnomalyDinoParameters) -> torch.Tensor:
         """(n, C) unit vectors of one reference in all its orientations."""
         p = parameters
-
-        def encode() -> torch.Tensor:
-            # One image at a time: enrollment runs beside inspection and must not hold the device for long.
-            each = variants(image, p.orientations, p.brightness)
-            return torch.cat([self._patches(one, p)[0].flatten(0, 1) for one in each])
-
-        key = (content_key(image), p.size, p.smoothing, p.orientations, p.brightness)
-        return self._cache.get(key, encode)
+        how = (p.size, p.smoothing)
+        return self._cache.of_variants(
+            image, how, p.orientations, p.brightness, lambda one: self._patches(one, p)[0].flatten(0, 1)
+        )
 
     def _patches(
         self, image: Image, parameters: AnomalyDinoParameters

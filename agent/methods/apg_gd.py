@@ -16,7 +16,7 @@ from agent.methods.batching import combined_digest, fingerprint_of, require_refe
 from agent.methods.boxes import clamp, suppress
 from agent.methods.language import Vocabulary, Words, anomaly_probability, logit_scale
 from agent.methods.parameters import override
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
 from agent.ports import Detections, Detector, ImageTextEncoder
 
@@ -101,7 +101,7 @@ class ApgGd:
         return fingerprint_of(self.digest, self._defaults)
 
     @torch.inference_mode()
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> ApgGdPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> ApgGdPrepared:
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         words = self._vocabulary.words(recipe.prompts, wrap=parameters.wrap_prompt)

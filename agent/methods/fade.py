@@ -5,7 +5,7 @@ The arithmetic here is shared by the preset ``fade`` (the paper's constants) and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -22,7 +22,7 @@ from agent.methods.batching import (
     require_references,
     score_by_parameters,
 )
-from agent.methods.feature_cache import FeatureCache, content_key
+from agent.methods.feature_cache import FeatureCache, are_references, content_key
 from agent.methods.language import (
     Vocabulary,
     Words,
@@ -41,11 +41,11 @@ from agent.methods.memory import (
     tempered_distances,
 )
 from agent.methods.parameters import SQUARE, check_aspect, override, size_of, with_parameters
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.prompt_library import library
 from agent.methods.registry import MethodModels, given
-from agent.methods.variants import check_variants, variants
-from agent.ports import ImageFeatures, ImageTextEncoder, PatchEncoder
+from agent.methods.variants import check_variants
+from agent.ports import ImageFeatures, ImageSize, ImageTextEncoder, PatchEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,11 @@ class FadePrepared(PreparedRecipe):
     def complete(self) -> bool:
         return all(bank.complete for bank in self.banks)
 
-    def without_reference(self, reference: int) -> Self:
-        return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
+    def without(self, references: Collection[int]) -> Self:
+        return replace(self, banks=tuple(bank.without(references) for bank in self.banks))
+
+    def without_groups(self) -> Self:
+        return replace(self, banks=tuple(bank.without_groups() for bank in self.banks))
 
     def label(self, region: torch.Tensor) -> str | None:
         return best_label(region, self.words)
@@ -214,11 +217,11 @@ class Fade:
         return with_parameters(recipe, bank_limit=WHOLE_BANK, spread_weight=0.0)
 
     @torch.inference_mode()
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> FadePrepared:
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         for_image, for_map = describing(recipe, parameters)
-        banks = tuple(self._bank(references, scale, parameters) for scale in parameters.scales)
+        banks = tuple(self._bank(references, scale, parameters, groups) for scale in parameters.scales)
         return FadePrepared(
             recipe=recipe,
             parameters=parameters,
@@ -227,24 +230,23 @@ class Fade:
             banks=banks if references else (),
         )
 
-    def _bank(self, references: Sequence[Image], scale: int, parameters: FadeParameters) -> MemoryBank:
+    def _bank(
+        self, references: Sequence[Image], scale: int, parameters: FadeParameters, groups: Groups
+    ) -> MemoryBank:
         if not references:
             return MemoryBank(torch.zeros(0, 1), torch.zeros(0, dtype=torch.long))
         patches = (self._memorised(image, scale, parameters) for image in references)
-        bank = bank_of(patches, limit=parameters.bank_limit)
-        return bank.with_spread() if parameters.spread_weight else bank
+        bank = bank_of(patches, limit=parameters.bank_limit, groups=groups)
+        bank = bank.with_spread() if parameters.spread_weight else bank
+        return bank if groups else bank.with_index()  # of parts of it there is none
 
     def _memorised(self, image: Image, scale: int, parameters: FadeParameters) -> torch.Tensor:
         """(variants, h, w, C) unit vectors of one reference."""
         p = parameters
-
-        def encode() -> torch.Tensor:
-            # One image at a time: enrollment runs beside inspection and must not hold the device for long.
-            each = variants(image, p.angles, p.brightness)
-            return torch.cat([self._vision([one], scale, p) for one in each])
-
-        size = size_of(image, scale, p.aspect)
-        return self._cache.get((content_key(image), size, p.smoothing, p.angles, p.brightness), encode)
+        how = (size_of(image, scale, p.aspect), p.smoothing)
+        return self._cache.of_variants(
+            image, how, p.angles, p.brightness, lambda one: self._vision([one], scale, p)
+        )
 
     def _vision(
         self,
@@ -272,7 +274,7 @@ class Fade:
         parameters = recipes[0].parameters
         unique, rows = distinct(images)
         sizes = [size_of(images[0], scale, parameters.aspect) for scale in parameters.scales]
-        passes = [_rows(self._encoder.encode_images(unique, size), rows) for size in sizes]
+        passes = [_rows(self._encode(unique, size), rows) for size in sizes]
         first, scale = passes[0], logit_scale(self._encoder, parameters.temperature)
         directions = torch.stack([recipe.words.direction for recipe in recipes]).to(first.image)
         language = anomaly_probability(first.image, directions, scale)
@@ -293,6 +295,24 @@ class Fade:
         scores, maps = aggregate(language, language_map, vision_map, few_shot, parameters, inspected)
         return [Scored(float(scores[i]), maps[i], first.patches[i]) for i in range(len(images))]
 
+    def _encode(self, images: list[Image], size: ImageSize) -> ImageFeatures:
+        if not are_references():
+            return self._encoder.encode_images(images, size)
+        each = [self._encode_reference(image, size) for image in images]
+        return ImageFeatures(
+            image=torch.cat([one.image for one in each]),
+            patches=torch.cat([one.patches for one in each]),
+            depths=tuple(torch.cat(depth) for depth in zip(*(one.depths for one in each), strict=True)),
+        )
+
+    def _encode_reference(self, image: Image, size: ImageSize) -> ImageFeatures:
+        def encode() -> tuple[torch.Tensor, ...]:
+            found = self._encoder.encode_images([image], size)
+            return (found.image, found.patches, *found.depths)
+
+        whole, patches, *depths = self._cache.get((content_key(image), size), encode)
+        return ImageFeatures(whole, patches, tuple(depths))
+
     def _distances(
         self,
         images: list[Image],
@@ -308,8 +328,12 @@ class Fade:
             alone = self_distances(features.patches[zero])
             maps.update(zip(zero, alone, strict=True))
         if few:
-            scale = parameters.scales[level]
-            joined = self._vision([images[i] for i in few], scale, parameters, _rows(features, few))
+            shown, scale = [images[i] for i in few], parameters.scales[level]
+            if are_references():
+                plain = replace(parameters, angles=(0.0,), brightness=(1.0,))
+                joined = torch.cat([self._memorised(image, scale, plain) for image in shown])
+            else:
+                joined = self._vision(shown, scale, parameters, _rows(features, few))
             for row, i in enumerate(few):
                 maps[i] = tempered_distances(joined[row], recipes[i].banks[level], parameters.spread_weight)
         # Grids differ if the few-shot features are finer than the aligned ones.

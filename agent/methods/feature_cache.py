@@ -5,14 +5,40 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import product
 
 import torch
 
 from agent.domain.frame import Image
+from agent.methods.variants import brightened, rotated
 
 CACHE_BYTES = 256 * 2**20
 """What one method keeps by default: about 500 references of the embedded profile."""
+
+Tensors = tuple[torch.Tensor, ...]
+
+_scoring_references: ContextVar[bool] = ContextVar("scoring_references", default=False)
+
+
+@contextmanager
+def scoring_references() -> Iterator[None]:
+    """In this thread, images that are scored are references: their features are kept and used again.
+
+    Of frames they are not: each comes once, and to know it again would take a digest of its pixels.
+    """
+    token = _scoring_references.set(True)
+    try:
+        yield
+    finally:
+        _scoring_references.reset(token)
+
+
+def are_references() -> bool:
+    """Whether images are scored inside of :func:`scoring_references`."""
+    return _scoring_references.get()
 
 
 class FeatureCache:
@@ -24,7 +50,7 @@ class FeatureCache:
 
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
         self._limit = limit_bytes
-        self._entries: dict[Hashable, torch.Tensor] = {}
+        self._entries: dict[Hashable, Tensors] = {}
         self._held = 0
         self._random = random.Random(0)
         self._lock = threading.Lock()
@@ -34,14 +60,14 @@ class FeatureCache:
         """Of all tensors together; at most the limit."""
         return self._held
 
-    def get(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The tensor under ``key``, computed if it is not cached; it must not be written into."""
+    def get(self, key: Hashable, compute: Callable[[], Tensors]) -> Tensors:
+        """The tensors under ``key``, computed if they are not cached; they must not be written into."""
         with self._lock:
             known = self._entries.get(key)
         if known is not None:
             return known
         computed = compute()  # without the lock: two threads may do the same work, none waits for a model
-        size = computed.element_size() * computed.nelement()
+        size = _bytes(computed)
         with self._lock:
             if key not in self._entries and size <= self._limit:
                 self._make_room(self._limit - size)
@@ -49,11 +75,39 @@ class FeatureCache:
                 self._held += size
         return computed
 
+    def of_variants(
+        self,
+        image: Image,
+        how: Hashable,
+        angles: Sequence[float],
+        brightness: Sequence[float],
+        encode: Callable[[Image], torch.Tensor],
+    ) -> torch.Tensor:
+        """What ``encode`` gives of a reference in every angle under every brightness, concatenated.
+
+        One image at a time: enrollment runs beside inspection and must not hold the device for long.
+
+        Args:
+            how: all that the features depend on beside the image.
+        """
+        name = content_key(image)
+
+        def one(angle: float, factor: float) -> torch.Tensor:
+            def compute() -> Tensors:
+                return (encode(brightened(rotated(image, angle), factor)),)
+
+            return self.get((name, how, angle, factor), compute)[0]
+
+        return torch.cat([one(angle, factor) for angle, factor in product(angles, brightness)])
+
     def _make_room(self, most: int) -> None:
         while self._held > most:
             key = self._random.choice(list(self._entries))
-            gone = self._entries.pop(key)
-            self._held -= gone.element_size() * gone.nelement()
+            self._held -= _bytes(self._entries.pop(key))
+
+
+def _bytes(tensors: Tensors) -> int:
+    return sum(one.element_size() * one.nelement() for one in tensors)
 
 
 def content_key(image: Image) -> str:

@@ -18,7 +18,7 @@ from agent.methods.batching import combined_digest, fingerprint_of, require_refe
 from agent.methods.boxes import areas, clamp, select, suppress
 from agent.methods.maps import FloatMap, inside
 from agent.methods.parameters import override
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
 from agent.methods.tagging import ReproducibleTagger, drawn, object_tag
 from agent.ports import Detections, Detector, Segmenter
@@ -129,7 +129,7 @@ class IapAs:
         tags = "" if self._tagger is None else self._tagger.digest
         return fingerprint_of(self.digest, self._defaults, tags)
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> IapAsPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> IapAsPrepared:
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         names = _names(recipe)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 import torch.nn.functional as F
+
+from agent.methods.clusters import ClusterIndex
+from agent.methods.coreset import CANDIDATES, Coreset
+from agent.methods.prepared import Groups
+from agent.methods.spread import Spread, SpreadTable
 
 _BLOCK, _BLOCK_CPU = (4096, 16384), (512, 1024)
 """Queries and bank vectors compared at once: bounds the similarity matrix, the running maximum is exact.
@@ -23,38 +28,21 @@ _REACH = 1
 WHOLE_BANK = 2**31
 """A limit that no bank reaches."""
 
-_CANDIDATES = 4
-"""Vectors that compete for each place of a bounded bank."""
-_ROWS = 512
-"""Vectors compared at once: bounds the similarity matrix of a spread."""
-_NONE = -1
+_WORTH_AN_INDEX = 2048
+"""Fewer vectors are compared with sooner than an index is asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How far each vector of a memory bank is from the references that it did not come from."""
+class Substitutes:
+    """What a bounded bank would hold in place of some references' vectors, had they never been there."""
 
-    distances: torch.Tensor
-    """(N, 2) to the nearest vector of another reference, and to that of a third one; infinite if there is
-    none. After one reference was left out the second column is unknown, and missing."""
-    others: torch.Tensor
-    """(N, 2) which references these are, -1 if there is none."""
-
-    @property
-    def values(self) -> torch.Tensor:
-        """(N,) distances to the nearest other reference; 0 if there is none, which means nothing."""
-        nearest = self.distances[:, 0]
-        return torch.where(nearest.isinf(), torch.zeros_like(nearest), nearest)
-
-    def without(self, reference: int, kept: torch.Tensor) -> Spread | None:
-        """As it would be had ``reference`` never been there, for the vectors ``kept``, (N,) booleans.
-
-        None for a spread that has lost a reference already: it has to be measured again.
-        """
-        if self.distances.shape[1] < 2:
-            return None
-        lost = (self.others[kept, 0] == reference).long()[:, None]
-        return Spread(self.distances[kept].gather(1, lost), self.others[kept].gather(1, lost))
+    references: frozenset[int]
+    vectors: torch.Tensor
+    """(M, C)"""
+    owners: torch.Tensor
+    """(M,)"""
+    spread: Spread | None = None
+    """Of what is left of the bank, and of these behind it; None if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +57,47 @@ class MemoryBank:
     """Whether every patch of every reference is in it; a coreset is not."""
     spread: Spread | None = None
     """How far its references are from each other; None if it was not measured."""
+    substitutes: tuple[Substitutes, ...] = ()
+    """For the groups of references that it was built to be left without; none for a complete bank."""
+    index: ClusterIndex | None = None
+    """Of its vectors, so that a query is not compared with all of them; None if it is not worth it."""
+
+    def without_groups(self) -> Self:
+        """The same bank, and no more what would be in it without some references; quick to search."""
+        return replace(self, substitutes=()).with_index()
 
     def with_spread(self) -> Self:
         """The same bank, and how far its references are from each other."""
-        return replace(self, spread=spread_of(self.vectors, self.owners))
+        table = SpreadTable(self.vectors, self.owners)
+        substitutes = tuple(
+            replace(one, spread=table.without(one.references, one.vectors, one.owners))
+            for one in self.substitutes
+        )
+        return replace(self, spread=table.spread(), substitutes=substitutes)
 
-    def without(self, reference: int) -> MemoryBank:
-        """The bank as it would be had ``reference`` never been enrolled.
+    def with_index(self) -> Self:
+        """The same bank, quicker to search on a processor."""
+        if self.vectors.device.type != "cpu" or len(self.vectors) < _WORTH_AN_INDEX:
+            return self
+        return replace(self, index=ClusterIndex(self.vectors))
 
-        Exactly so if it is complete. Of a coreset the vectors of the others stay as they are: one that
-        gave way to a near vector of ``reference`` does not come back, and leaves a gap.
+    def without(self, references: Collection[int]) -> MemoryBank:
+        """The bank as it would be had these references never been enrolled.
+
+        Exactly so if it is complete. Of a coreset the vectors of the others stay as they are. Those that gave
+        way to near vectors of ``references`` come back if the bank was built with ``references`` as one of
+        its groups (:class:`BankBuilder`); otherwise they leave a gap.
         """
-        keep = self.owners != reference
+        gone = torch.tensor(sorted(references), device=self.owners.device)
+        keep = ~torch.isin(self.owners, gone)
         left = MemoryBank(self.vectors[keep], self.owners[keep], self.complete)
+        known = next((one for one in self.substitutes if one.references == frozenset(references)), None)
+        if known is not None:
+            vectors = torch.cat([left.vectors, known.vectors])
+            return MemoryBank(vectors, torch.cat([left.owners, known.owners]), False, known.spread)
         if self.spread is None:
             return left
-        spread = self.spread.without(reference, keep)
+        spread = self.spread.without(int(gone[0]), keep) if len(gone) == 1 else None
         return left.with_spread() if spread is None else replace(left, spread=spread)
 
 
@@ -121,12 +134,14 @@ def build_bank(patches: torch.Tensor, *, limit: int, seed: int = 0) -> MemoryBan
     return bank_of(list(patches), limit=limit, seed=seed)
 
 
-def bank_of(references: Iterable[torch.Tensor], *, limit: int, seed: int = 0) -> MemoryBank:
+def bank_of(
+    references: Iterable[torch.Tensor], *, limit: int, seed: int = 0, groups: Groups = ()
+) -> MemoryBank:
     """The same from one tensor (..., C) of unit vectors for each reference; 0 as limit keeps all of them.
 
-    ``references`` may be a generator: see :class:`BankBuilder` for what is held at once.
+    ``references`` may be a generator: see :class:`BankBuilder` for what is held at once, and for ``groups``.
     """
-    builder = BankBuilder(limit, seed=seed)
+    builder = BankBuilder(limit, seed=seed, groups=groups)
     for each in references:
         builder.add(each)
     return builder.build()
@@ -141,9 +156,14 @@ class BankBuilder:
     numbers stay. What was thinned out early would have been thinned out late, too.
     """
 
-    def __init__(self, limit: int, *, seed: int = 0) -> None:
-        """``limit``: most vectors of the bank; 0 keeps all of them."""
+    def __init__(self, limit: int, *, seed: int = 0, groups: Groups = ()) -> None:
+        """
+        Args:
+            limit: most vectors of the bank; 0 keeps all of them.
+            groups: references that the bank will be left without together. A reference is in one of them.
+        """
         self._limit = limit
+        self._groups = groups
         self._seed = seed
         self._references = 0
         self._total = 0
@@ -159,7 +179,7 @@ class BankBuilder:
         self._held.append((flat, owners, numbers))
         self._references += 1
         self._total += len(flat)
-        if self._limit and sum(len(each) for each, _, _ in self._held) > 2 * _CANDIDATES * self._limit:
+        if self._limit and sum(len(each) for each, _, _ in self._held) > 2 * CANDIDATES * self._limit:
             self._held = [self._thinned()]
 
     def build(self) -> MemoryBank:
@@ -168,40 +188,30 @@ class BankBuilder:
             raise ValueError("a memory bank needs at least one reference")
         vectors, owners, _ = self._thinned()
         if self._limit and len(vectors) > self._limit:
-            kept = coreset(vectors, self._limit, seed=self._seed)
-            vectors, owners = vectors[kept], owners[kept]
+            return self._bounded(vectors, owners)
         return MemoryBank(vectors.contiguous(), owners, complete=len(vectors) == self._total)
+
+    def _bounded(self, vectors: torch.Tensor, owners: torch.Tensor) -> MemoryBank:
+        """A coreset, and for each group what it would hold in place of the group's."""
+        of_reference = torch.full((self._references,), len(self._groups))
+        for number, group in enumerate(self._groups):
+            of_reference[sorted(group)] = number
+        numbers = of_reference.to(owners.device)[owners] if self._groups else None
+        found = Coreset(vectors, self._limit, seed=self._seed, groups=numbers)
+        substitutes = []
+        for number, group in enumerate(self._groups):
+            kept = found.substitutes(number)
+            substitutes.append(Substitutes(frozenset(group), vectors[kept], owners[kept]))
+        chosen = found.chosen
+        return MemoryBank(vectors[chosen], owners[chosen], False, substitutes=tuple(substitutes))
 
     def _thinned(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """All that is held, or the candidates among it, in the order of the references."""
         vectors, owners, numbers = (torch.cat(column) for column in zip(*self._held, strict=True))
-        if not self._limit or len(vectors) <= _CANDIDATES * self._limit:
+        if not self._limit or len(vectors) <= CANDIDATES * self._limit:
             return vectors, owners, numbers
-        kept = numbers.argsort(stable=True)[: _CANDIDATES * self._limit].sort().values
+        kept = numbers.argsort(stable=True)[: CANDIDATES * self._limit].sort().values
         return vectors[kept], owners[kept], numbers[kept]
-
-
-def coreset(vectors: torch.Tensor, count: int, *, seed: int, projection: int = 16) -> torch.Tensor:
-    """Indices of ``count`` vectors that cover all: greedy k-centre (PatchCore, section 3.2).
-
-    Distances are taken in a random projection, which keeps them nearly (Johnson-Lindenstrauss), and
-    among at most four candidates for each place, so that thousands of references stay affordable.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    n = vectors.shape[0]
-    candidates = torch.randperm(n, generator=generator)[: _CANDIDATES * count].to(vectors.device)
-    matrix = torch.randn(vectors.shape[1], projection, generator=generator).to(vectors)
-    points = vectors[candidates] @ matrix
-    norms = (points * points).sum(dim=1)
-    chosen = torch.empty(count, dtype=torch.long, device=vectors.device)
-    nearest = torch.full_like(norms, torch.inf)
-    index = torch.zeros((), dtype=torch.long, device=vectors.device)
-    for i in range(count):
-        chosen[i] = index
-        distance = norms + norms[index] - 2.0 * (points @ points[index])
-        nearest = torch.minimum(nearest, distance)
-        index = nearest.argmax()
-    return candidates[chosen]
 
 
 def nearest_distances(queries: torch.Tensor, bank: MemoryBank) -> torch.Tensor:
@@ -214,12 +224,15 @@ def nearest_distances(queries: torch.Tensor, bank: MemoryBank) -> torch.Tensor:
         (...) distances in [0, 1].
     """
     flat = _flat(queries, bank)
+    found = None if bank.index is None else bank.index.nearest(flat)
+    if found is not None:
+        return _distances(found[0]).reshape(queries.shape[:-1])
     rows, columns = _BLOCK_CPU if flat.device.type == "cpu" else _BLOCK
     best = torch.full((flat.shape[0],), -2.0, device=flat.device, dtype=flat.dtype)
     for block in bank.vectors.split(columns):
         for queried, highest in zip(flat.split(rows), best.split(rows), strict=True):
             torch.maximum(highest, (queried @ block.T).amax(dim=1), out=highest)  # writes into best
-    return (0.5 * (1.0 - best)).clamp_min(0.0).reshape(queries.shape[:-1])
+    return _distances(best).reshape(queries.shape[:-1])
 
 
 def tempered_distances(queries: torch.Tensor, bank: MemoryBank, weight: float) -> torch.Tensor:
@@ -244,8 +257,10 @@ def tempered_distances(queries: torch.Tensor, bank: MemoryBank, weight: float) -
         return nearest_distances(queries, bank)
     if bank.spread is None:
         raise ValueError("the spread of this memory bank was not measured")
-    best, index = _nearest(_flat(queries, bank), bank.vectors)
-    distances = (0.5 * (1.0 - best)).clamp_min(0.0).reshape(-1, 1, *queries.shape[-3:-1])
+    flat = _flat(queries, bank)
+    found = None if bank.index is None else bank.index.nearest(flat)
+    best, index = found or _nearest(flat, bank.vectors)
+    distances = _distances(best).reshape(-1, 1, *queries.shape[-3:-1])
     side = 2 * _REACH + 1
     spread = F.max_pool2d(bank.spread.values[index].view_as(distances), side, stride=1, padding=_REACH)
     tempered = distances.square() / (distances + weight * spread).clamp_min(_TINY)
@@ -298,25 +313,8 @@ def self_distances(patches: torch.Tensor) -> torch.Tensor:
     similarities = flat @ flat.transpose(1, 2)
     similarities.diagonal(dim1=1, dim2=2).fill_(-2.0)
     best = similarities.amax(dim=2)
-    return (0.5 * (1.0 - best)).clamp_min(0.0).reshape(batch, height, width)
+    return _distances(best).reshape(batch, height, width)
 
 
-def spread_of(vectors: torch.Tensor, owners: torch.Tensor) -> Spread:
-    """The spread of (N, C) unit vectors that came from the references ``owners``, (N,).
-
-    Distances are 0.5 (1 - cosine). Takes N^2 C multiplications and N values for each reference.
-    """
-    references = owners.unique()
-    order = owners.argsort(stable=True)
-    groups = vectors[order].split([int((owners == each).sum()) for each in references])
-    highest = torch.stack([_highest(vectors, group) for group in groups], dim=1)
-    highest[owners[:, None] == references] = -torch.inf
-    if len(references) == 1:
-        highest, references = highest.repeat(1, 2), references.repeat(2)
-    best, which = highest.topk(2, dim=1)
-    distances = (0.5 * (1.0 - best)).clamp_min(0.0)
-    return Spread(distances, torch.where(distances.isinf(), _NONE, references[which]))
-
-
-def _highest(vectors: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
-    return torch.cat([(rows @ group.T).amax(dim=1) for rows in vectors.split(_ROWS)])
+def _distances(cosines: torch.Tensor) -> torch.Tensor:
+    return (0.5 * (1.0 - cosines)).clamp_min(0.0)

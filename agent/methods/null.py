@@ -10,7 +10,7 @@ from typing import Self
 from agent.domain.calibration import Calibration
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels
 
 _EVERYTHING_PASSES = Calibration(
@@ -59,7 +59,7 @@ class Null:
         self._cost_s = cost_ms / 1000.0
         self._never = threading.Event()
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> NullPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> NullPrepared:
         return NullPrepared(_passing(recipe))
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
     from agent.domain.form import ReferenceForm
+
+
+Groups = Sequence[Collection[int]]
+"""References that will be left out together, by their numbers; each is in one group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,15 @@ class Prepared(Protocol):
         """Whether all patches of all references are memorised; a bounded bank may hold a part of them."""
         ...
 
-    def without_reference(self, reference: int) -> Prepared:
-        """The same as if the reference of that index had never been enrolled; exact only if complete."""
+    def without(self, references: Collection[int]) -> Prepared:
+        """The same as if the references of these indices had never been enrolled.
+
+        Exact if complete. Otherwise they have to be a group that the recipe was prepared with.
+        """
+        ...
+
+    def without_groups(self) -> Prepared:
+        """The same without what only :meth:`without` needs; nothing more can then be left out exactly."""
         ...
 
     def with_recipe(self, recipe: Recipe) -> Prepared:
@@ -93,8 +104,11 @@ class PreparedRecipe:
     def complete(self) -> bool:
         return True
 
-    def without_reference(self, reference: int) -> Self:
+    def without(self, references: Collection[int]) -> Self:
         """Nothing is memorised: references only set the threshold."""
+        return self
+
+    def without_groups(self) -> Self:
         return self
 
     def with_recipe(self, recipe: Recipe) -> Self:
@@ -128,8 +142,13 @@ class Method(Protocol):
         """Of everything that scores depend on beside the recipe: method, default parameters, weights."""
         ...
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
-        """Embed the words and memorise the references. Raises RecipeError, ModelError."""
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> Prepared:
+        """Embed the words and memorise the references. Raises RecipeError, ModelError.
+
+        Args:
+            groups: what :meth:`Prepared.without` will be asked to leave out; a bounded memory then knows what
+                takes their places.
+        """
         ...
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:

@@ -17,7 +17,7 @@ suspicious frame get their outlines from it (IAP-AS; METHODS 3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, overload
 
@@ -35,7 +35,7 @@ from agent.methods.boxes import clamp
 from agent.methods.fade import Fade, FadeParameters, FadePrepared
 from agent.methods.maps import FloatMap, Region, regions, to_pixels
 from agent.methods.parameters import override
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Groups, Prepared, Scored
 from agent.methods.registry import MethodModels, given
 from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 
@@ -104,10 +104,14 @@ class SightlinePrepared(FadePrepared):
     def complete(self) -> bool:
         return all(bank.complete for bank in self.banks) and (self.product is None or self.product.complete)
 
-    def without_reference(self, reference: int) -> Self:
-        frame = FadePrepared.without_reference(self, reference)  # a class with slots has no plain super()
-        product = None if self.product is None else self.product.without_reference(reference)
+    def without(self, references: Collection[int]) -> Self:
+        frame = FadePrepared.without(self, references)  # a class with slots has no plain super()
+        product = None if self.product is None else self.product.without(references)
         return replace(frame, product=product)
+
+    def without_groups(self) -> Self:
+        frame = FadePrepared.without_groups(self)
+        return replace(frame, product=None if self.product is None else self.product.without_groups())
 
 
 class Sightline:
@@ -149,14 +153,14 @@ class Sightline:
         parameters = override(self._defaults, recipe.parameters)
         return self._detector is not None and parameters.locate and recipe.noun.lower() != GENERIC_NOUN
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> SightlinePrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> SightlinePrepared:
         parameters = override(self._defaults, recipe.parameters)
-        frame = self._fade.prepare(recipe, references)
+        frame = self._fade.prepare(recipe, references, groups)
         product = None
         if self._locates(recipe):
             # One image at a time: enrollment runs beside inspection.
             boxes = [self._locate([image], [recipe.noun], parameters)[0] for image in references]
-            product = self._fade.prepare(recipe, Crops(references, boxes))
+            product = self._fade.prepare(recipe, Crops(references, boxes), groups)
         return SightlinePrepared(recipe, parameters, frame.words, frame.map_words, frame.banks, product)
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
@@ -24,7 +24,7 @@ from agent.methods.language import (
 from agent.methods.maps import harmonic_mean, pool_map, window_map, window_mean
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
 from agent.methods.parameters import SQUARE, check_aspect, override, size_of, with_parameters
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
 from agent.methods.variants import check_variants, variants
 from agent.ports import WindowEncoder, WindowPass
@@ -98,8 +98,11 @@ class WinClipPrepared(PreparedRecipe):
     def complete(self) -> bool:
         return all(bank.complete for bank in self.banks)
 
-    def without_reference(self, reference: int) -> Self:
-        return replace(self, banks=tuple(bank.without(reference) for bank in self.banks))
+    def without(self, references: Collection[int]) -> Self:
+        return replace(self, banks=tuple(bank.without(references) for bank in self.banks))
+
+    def without_groups(self) -> Self:
+        return replace(self, banks=tuple(bank.without_groups() for bank in self.banks))
 
     def label(self, region: torch.Tensor) -> str | None:
         return best_label(region, self.words)
@@ -138,11 +141,12 @@ class WinClip:
         return with_parameters(recipe, bank_limit=WHOLE_BANK)
 
     @torch.inference_mode()
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> WinClipPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> WinClipPrepared:
         require_references(recipe, references)
         parameters = override(self._defaults, recipe.parameters)
         memorised = [self._memorised(image, parameters) for image in references]
-        banks = [bank_of(scale, limit=parameters.bank_limit) for scale in zip(*memorised, strict=True)]
+        limit = parameters.bank_limit
+        banks = [bank_of(scale, limit=limit, groups=groups) for scale in zip(*memorised, strict=True)]
         words = self._vocabulary.words(recipe.prompts, wrap=parameters.wrap_prompt)
         return WinClipPrepared(recipe, parameters, words, tuple(banks))
 

@@ -267,7 +267,7 @@ def _scores(
     """
     table = np.empty((len(prepared), len(frames), 1 + len(copies[0])), np.float64)
     for index, frame in enumerate(frames):
-        recipes = [one.without_reference(index) if index < bank else one for one in prepared]
+        recipes = [one.without({index}) if index < bank else one for one in prepared]
         own = [frame, *copies[index]]
         step = max(1, batch // len(recipes))
         for start in range(0, len(own), step):

@@ -101,8 +101,7 @@ class Recalibration:
         if kept is not None and kept[0] == key:
             return kept[1]
         images = context.recipe_cache.images(active.references)
-        prepared = context.inspector.prepare(active, images)
-        scores = leave_one_out(context.inspector, prepared, images).scores
+        scores = leave_one_out(context.inspector, active, images).scores
         good = context.confirmed(active.references)
         confirmed = [index for index, one in enumerate(active.references) if one.sha256 in good]
         scores = [scores[i] for i in counting(scores, confirmed, context.policy, context.selection)]

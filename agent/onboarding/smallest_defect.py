@@ -145,7 +145,7 @@ class _Trial:
         self._images = [images[index].copy() for index in chosen]
         self._products = [inspected_foreground(image, prepared.recipe.regions) for image in self._images]
         self._prepared = [
-            prepared.without_reference(int(index)) if prepared.complete else prepared for index in chosen
+            prepared.without({int(index)}) if prepared.complete else prepared for index in chosen
         ]
 
     def finds(self, size: int, number: int) -> bool | None:

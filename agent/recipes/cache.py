@@ -169,7 +169,7 @@ class RecipeCache:
         """Let a camera's recipe take over with the threshold of what that camera inspects."""
         sku, _ = key
         try:
-            calibrated = calibrated_anew(self._inspector, prepared, images, policy)
+            calibrated = calibrated_anew(self._inspector, prepared.recipe, images, policy)
         except (SightlineError, RuntimeError, ValueError) as error:  # torch raises RuntimeError
             logger.error(
                 "the threshold of %r for the regions of a camera cannot be set, that of the whole image "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 from agent.methods.parameters import override
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels
 
 SIZE = 64
@@ -47,9 +47,9 @@ class PixelPrepared(PreparedRecipe):
     bank: NDArray[np.float32] | None
     gain: float = 1.0
 
-    def without_reference(self, reference: int) -> Self:
+    def without(self, references: Collection[int]) -> Self:
         assert self.bank is not None
-        return replace(self, bank=np.delete(self.bank, reference, axis=0))
+        return replace(self, bank=np.delete(self.bank, sorted(references), axis=0))
 
     @property
     def mask_threshold(self) -> float:
@@ -67,7 +67,7 @@ class PixelMethod:
         self._defaults = defaults
         self._references_only = references_only
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PixelPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> PixelPrepared:
         assert len(references) == len(recipe.references), "a recipe names each of its references"
         gain = override(self._defaults, recipe.parameters).gain
         return PixelPrepared(

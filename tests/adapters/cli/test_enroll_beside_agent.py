@@ -15,6 +15,7 @@ from agent.app.agent import Agent
 from agent.domain.frame import Image
 from agent.domain.recipe import Recipe
 from agent.inference.inspector import Inspector
+from agent.methods.prepared import Groups
 from config import Settings, load
 from tests.adapters.cli.conftest import CommandLine, QuickApplication
 from tests.adapters.cli.pixel_method import PixelMethod, PixelPrepared
@@ -36,7 +37,9 @@ class Interrupted(QuickApplication):
         meanwhile = self._meanwhile
 
         class Method(PixelMethod):
-            def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PixelPrepared:
+            def prepare(
+                self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()
+            ) -> PixelPrepared:
                 if len(references) == 9:
                     meanwhile()
                 return super().prepare(recipe, references)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from agent.domain.frame import Image
 from agent.domain.prompts import PromptSet
 from agent.domain.recipe import Recipe
 from agent.inference.inspector import Inspector
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Groups, Prepared, Scored
 from tests.adapters.evaluation.trees import draw, draw_mask
 
 
@@ -39,9 +39,12 @@ class BrightPrepared:
     def complete(self) -> bool:
         return True
 
-    def without_reference(self, reference: int) -> BrightPrepared:
+    def without(self, references: Collection[int]) -> BrightPrepared:
         """Not asked for here."""
         raise NotImplementedError
+
+    def without_groups(self) -> BrightPrepared:
+        return self
 
     def with_recipe(self, recipe: Recipe) -> BrightPrepared:
         """Not asked for here."""
@@ -66,7 +69,7 @@ class Bright:
     digest: str = "bright"
     fingerprint: str = "bright"
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> BrightPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> BrightPrepared:
         """See :class:`agent.methods.prepared.Method`."""
         self.recipes.append(recipe)
         assert len(references) == recipe.shots

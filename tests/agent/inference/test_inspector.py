@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from agent.inference.batch_limit import AGAIN_AFTER
 from agent.inference.inspector import Inspector, Segmentation
 from agent.methods import MethodRegistry, build_method
 from agent.methods.null import NullPrepared
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Groups, Prepared, Scored
 from tests.support.encoders import ColourEncoder
 
 CALIBRATION = Calibration(0.5, 0.4, 16, 0.01, "test", map_threshold=0.5)
@@ -34,7 +34,10 @@ class PlainPrepared:
     pool_fraction: float = 0.0
     complete: bool = True
 
-    def without_reference(self, reference: int) -> PlainPrepared:
+    def without(self, references: Collection[int]) -> PlainPrepared:
+        return self
+
+    def without_groups(self) -> PlainPrepared:
         return self
 
     def with_recipe(self, recipe: Recipe) -> PlainPrepared:
@@ -60,7 +63,7 @@ class BrightestPixel:
         self.maps = maps
         self.batches: list[int] = []
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PlainPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> PlainPrepared:
         return PlainPrepared(recipe)
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:
@@ -414,7 +417,7 @@ def test_a_device_that_is_lost_is_not_an_error_of_a_frame() -> None:
 
 def test_a_slip_while_a_recipe_is_prepared_is_a_matter_of_that_recipe() -> None:
     class Slipping(BrightestPixel):
-        def prepare(self, recipe: Recipe, references: Sequence[Image]) -> PlainPrepared:
+        def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> PlainPrepared:
             raise KeyError("blocks.11")
 
     with pytest.raises(ModelError, match=r"the method failed on this recipe: KeyError: 'blocks.11'"):

@@ -24,7 +24,7 @@ from agent.inference.tiled import MOST_GAIN, TiledPrepared, TiledScored, blended
 from agent.methods import build_method
 from agent.methods.anomaly_dino import AnomalyDino, AnomalyDinoParameters
 from agent.methods.fade import Fade
-from agent.methods.prepared import Method, Prepared, Scored
+from agent.methods.prepared import Groups, Method, Prepared, Scored
 from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS
 
@@ -192,7 +192,7 @@ def test_leaving_a_reference_out_is_as_if_it_had_never_been_enrolled(inspector: 
     for memory in ("own", "shared"):
         whole = inspector.prepare(recipe(5, tiles="2x2", tile_memory=memory), images)
         rest = inspector.prepare(recipe(4, tiles="2x2", tile_memory=memory), images[:2] + images[3:])
-        without = whole.without_reference(2)
+        without = whole.without({2})
         assert score(inspector, images[2], without).tiles == pytest.approx(
             score(inspector, images[2], rest).tiles, abs=1e-6
         )
@@ -280,7 +280,7 @@ class Answering:
         self.shown: list[int] = []
         self._inner = Fade(ColourEncoder(), defaults=PARAMETERS)
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> Prepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> Prepared:
         return self._inner.prepare(recipe, references)
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:

@@ -117,7 +117,7 @@ def test_orientations_are_evenly_spaced_and_the_first_is_untouched() -> None:
 def test_leaving_one_out_drops_all_its_orientations() -> None:
     dino = method()
     images = [part(0), spotted(1), part(2)]
-    left_out = dino.prepare(recipe(3), images).without_reference(1)
+    left_out = dino.prepare(recipe(3), images).without({1})
     without = dino.prepare(recipe(2), [images[0], images[2]])
     assert left_out.bank is not None
     assert without.bank is not None
@@ -139,7 +139,7 @@ def test_without_references_nothing_can_be_scored() -> None:
     assert judged[0].reason == lone.lacking
     assert judged[0].score is None
     assert judged[1].score == pytest.approx(known.score), "its neighbour is scored in the same batch"
-    assert dino.prepare(recipe(0), ()).without_reference(0).bank is None
+    assert dino.prepare(recipe(0), ()).without({0}).bank is None
 
 
 def test_the_foreground_is_the_side_that_holds_the_middle() -> None:

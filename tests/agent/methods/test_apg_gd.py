@@ -128,7 +128,7 @@ def test_the_ratio_lies_between_zero_and_one(anomalous: float, normal: float) ->
 def test_references_leave_nothing_in_memory() -> None:
     apg, _ = method({})
     prepared = apg.prepare(recipe(), ())
-    assert prepared.without_reference(0) is prepared
+    assert prepared.without({0}) is prepared
     assert prepared.label(F.normalize(torch.ones(4), dim=0)) is None
     other = recipe()
     assert prepared.with_recipe(other).recipe is other

@@ -220,7 +220,7 @@ def test_leaving_one_out_is_as_if_it_had_never_been_enrolled() -> None:
     prepared = fade.prepare(recipe("A", 3), images)
     without = fade.prepare(recipe("A", 2), [images[0], images[2]])
     known = fade.score([images[1]], [prepared])[0]
-    left_out = fade.score([images[1]], [prepared.without_reference(1)])[0]
+    left_out = fade.score([images[1]], [prepared.without({1})])[0]
     same(left_out, fade.score([images[1]], [without])[0])
     assert left_out.score > known.score + 0.05
     assert [bank.owners.unique().tolist() for bank in prepared.banks] == [[0, 1, 2]] * 2, "unchanged"

@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from agent.methods.feature_cache import FeatureCache, content_key
 
 
+def full(count: int, value: float) -> tuple[torch.Tensor, ...]:
+    return (torch.full((count,), value),)
+
+
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 6)), max_size=60), st.integers(0, 64))
 def test_it_stays_within_its_limit_and_gives_what_was_asked_for(
     asked: list[tuple[int, int]], limit: int
 ) -> None:
     cache = FeatureCache(limit)
     for value, count in asked:
-        given_back = cache.get((value, count), partial(torch.full, (count,), float(value)))
+        (given_back,) = cache.get((value, count), partial(full, count, float(value)))
         assert given_back.tolist() == [float(value)] * count
         assert cache.held_bytes <= limit
 
@@ -26,9 +30,9 @@ def test_it_stays_within_its_limit_and_gives_what_was_asked_for(
 def test_what_is_at_hand_is_not_computed_again() -> None:
     cache, computed = FeatureCache(1000), []
 
-    def compute() -> torch.Tensor:
+    def compute() -> tuple[torch.Tensor, ...]:
         computed.append(1)
-        return torch.zeros(4)
+        return (torch.zeros(4),)
 
     for _ in range(3):
         cache.get("a", compute)
@@ -38,9 +42,9 @@ def test_what_is_at_hand_is_not_computed_again() -> None:
 def test_a_scan_over_more_than_fits_still_finds_some() -> None:
     cache, computed = FeatureCache(4 * 50), []
 
-    def compute() -> torch.Tensor:
+    def compute() -> tuple[torch.Tensor, ...]:
         computed.append(1)
-        return torch.zeros(1)
+        return (torch.zeros(1),)
 
     for _ in range(4):
         for key in range(60):

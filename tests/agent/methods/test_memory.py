@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.methods import memory
+from agent.methods.coreset import Coreset, coreset
 from agent.methods.memory import (
     BankBuilder,
     MemoryBank,
     build_bank,
-    coreset,
     join_depths,
     nearest_distances,
     self_distances,
@@ -80,7 +82,7 @@ def test_frames_of_a_batch_do_not_see_each_other() -> None:
 def test_leaving_out_takes_away_every_vector_of_a_reference_and_no_other() -> None:
     patches = unit(3, 2, 2, 5)
     bank = build_bank(patches, limit=100)
-    left = bank.without(1)
+    left = bank.without({1})
     expected = build_bank(patches[[0, 2]], limit=100)
     torch.testing.assert_close(left.vectors, expected.vectors)
     assert left.owners.tolist() == [0] * 4 + [2] * 4
@@ -189,7 +191,7 @@ def test_a_bank_that_was_begun_and_one_from_scratch_are_equal() -> None:
     before = grown.build()
     grown.add(references[4])
     torch.testing.assert_close(grown.build().vectors, torch.cat(references), rtol=0.0, atol=0.0)
-    torch.testing.assert_close(grown.build().without(4).vectors, before.vectors, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(grown.build().without({4}).vectors, before.vectors, rtol=0.0, atol=0.0)
 
 
 def test_leave_one_out_of_a_coreset_is_near_that_of_the_others_coreset() -> None:
@@ -202,7 +204,7 @@ def test_leave_one_out_of_a_coreset_is_near_that_of_the_others_coreset() -> None
     ratios = []
     for left in range(12):
         others = references_bank(references[:left] + references[left + 1 :], limit=400)
-        approximate = nearest_distances(references[left], bank.without(left)).mean()
+        approximate = nearest_distances(references[left], bank.without({left})).mean()
         ratios.append(float(approximate / nearest_distances(references[left], others).mean()))
     assert 0.97 < sum(ratios) / len(ratios) < 1.15
 
@@ -210,3 +212,61 @@ def test_leave_one_out_of_a_coreset_is_near_that_of_the_others_coreset() -> None
 def test_a_bank_needs_a_reference() -> None:
     with pytest.raises(ValueError, match="at least one reference"):
         BankBuilder(10).build()
+
+
+def grouped(k: int = 10, limit: int = 60) -> tuple[torch.Tensor, MemoryBank]:
+    """Ten references, the last with looks of its own, and their bank with one group a pair."""
+    references = F.normalize(unit(1, 12, 8) + 0.3 * unit(k, 12, 8, seed=1), dim=-1)
+    references[-1] = unit(12, 8, seed=9)
+    groups = [range(first, k, 5) for first in range(5)]
+    return references, references_bank(list(references), limit=limit, groups=groups)
+
+
+def test_substitutes_take_the_places_of_a_group_and_come_from_the_others() -> None:
+    references, bank = grouped()
+    flat = references.reshape(-1, 8)
+    for first in range(5):
+        left = bank.without(range(first, 10, 5))
+        assert len(left.vectors) == len(bank.vectors) == 60
+        assert not set(left.owners.tolist()) & {first, first + 5}
+        places = [int((flat == vector).all(dim=1).nonzero()[0]) for vector in left.vectors]
+        assert [place // 12 for place in places] == left.owners.tolist()
+        assert len(set(places)) == 60, "none of them twice"
+
+
+def test_a_bank_without_a_group_covers_the_others_as_well_as_one_chosen_from_them() -> None:
+    references, bank = grouped()
+    for first in range(5):
+        gone = {first, first + 5}
+        rest = torch.stack([one for index, one in enumerate(references) if index not in gone])
+        afresh = build_bank(rest, limit=60)
+        ours = nearest_distances(rest, bank.without(gone)).max()
+        gap = nearest_distances(rest, replace(bank, substitutes=()).without(gone)).max()
+        assert float(ours) <= 1.5 * float(nearest_distances(rest, afresh).max()) + 1e-9
+        assert float(ours) <= float(gap)
+
+
+def test_the_spread_without_a_group_is_that_of_what_is_left() -> None:
+    _, bank = grouped()
+    bank = bank.with_spread()
+    for first in range(5):
+        left = bank.without({first, first + 5})
+        assert left.spread is not None
+        expected = replace(left, spread=None).with_spread().spread
+        assert expected is not None
+        torch.testing.assert_close(left.spread.values, expected.values, rtol=0.0, atol=1e-12)
+
+
+def test_what_is_kept_for_groups_can_be_dropped() -> None:
+    _, bank = grouped()
+    assert len(bank.substitutes) == 5
+    assert bank.without_groups().substitutes == ()
+    complete = references_bank([unit(4, 8)] * 3, limit=100, groups=[{0}, {1}, {2}])
+    assert complete.substitutes == (), "nothing gave way to anything"
+
+
+def test_substitutes_need_groups_and_there_may_be_none() -> None:
+    with pytest.raises(ValueError, match="groups"):
+        Coreset(unit(20, 4), 5, seed=0).substitutes(0)
+    alone = Coreset(unit(20, 4), 5, seed=0, groups=torch.zeros(20, dtype=torch.long))
+    assert len(alone.substitutes(0)) == 0

@@ -22,7 +22,7 @@ def test_everything_passes_without_a_model() -> None:
 def test_it_passes_for_every_recipe_it_is_lent_to() -> None:
     method = build_method("null")
     prepared = method.prepare(template_recipe("A", "null"), ())
-    other = prepared.with_recipe(template_recipe("B", "null")).without_reference(0)
+    other = prepared.with_recipe(template_recipe("B", "null")).without({0})
     assert other.recipe.sku == "B"
     assert Inspector(method).inspect([part(1)], [other])[0].verdict is Verdict.PASS
 

@@ -117,7 +117,7 @@ def test_a_batch_of_mixed_recipes_equals_its_frames_one_by_one() -> None:
 def test_leaving_one_out_leaves_its_crop_out_too() -> None:
     built = method({"part": [(BOX, 0.8)]})
     images = [part(0), spotted(1), part(2)]
-    left_out = built.prepare(recipe(3), images).without_reference(1)
+    left_out = built.prepare(recipe(3), images).without({1})
     without = built.prepare(recipe(2), [images[0], images[2]])
     one, other = built.score([images[1]] * 2, [left_out, without])
     assert one.score == pytest.approx(other.score, abs=1e-5)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.methods import memory
-from agent.methods.memory import MemoryBank, build_bank, nearest_distances, spread_of, tempered_distances
+from agent.methods.memory import MemoryBank, build_bank, nearest_distances, tempered_distances
+from agent.methods.spread import spread_of
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -45,13 +46,13 @@ def test_a_bank_without_a_reference_has_the_spread_of_one_that_never_had_it(
 ) -> None:
     patches = unit(references + 1, each, 5, seed=seed)
     bank = build_bank(patches, limit=1000).with_spread()
-    left = bank.without(0)
+    left = bank.without({0})
     alone = build_bank(patches[1:], limit=1000).with_spread()
     assert left.spread is not None
     assert alone.spread is not None
     torch.testing.assert_close(left.spread.values, alone.spread.values, rtol=0.0, atol=1e-12)
     if references > 1:  # and once more, when the second nearest is no longer known
-        twice, alone = left.without(1), build_bank(patches[2:], limit=1000).with_spread()
+        twice, alone = left.without({1}), build_bank(patches[2:], limit=1000).with_spread()
         assert twice.spread is not None
         assert alone.spread is not None
         torch.testing.assert_close(twice.spread.values, alone.spread.values, rtol=0.0, atol=1e-12)

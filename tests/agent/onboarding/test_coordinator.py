@@ -18,6 +18,7 @@ from agent.enrollment.first_frames import commission
 from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
+from agent.methods.prepared import Groups
 from agent.onboarding import noun_of
 from agent.ports import Entry, OutboxMessage, RecipeBook
 from agent.recipes.cache import RecipeCache
@@ -260,7 +261,7 @@ def test_closing_leaves_references_for_the_next_start(build: Build) -> None:
 class Failing(Fade):
     failure: Exception | None = None
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> FadePrepared:
         if self.failure is not None and references:
             raise self.failure
         return super().prepare(recipe, references)

@@ -17,7 +17,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.onboarding.naming import MOSTLY, REFERENCES, Naming, name_defects, supported_margin
 from agent.onboarding.synthetic_defects import KINDS, add_defect
 
@@ -47,7 +47,7 @@ class Talking:
     def __init__(self, answers: Sequence[tuple[str, float]], *, patches: bool = True) -> None:
         self.answers, self.patches, self.scored = list(answers), patches, 0
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> TalkingPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> TalkingPrepared:
         return TalkingPrepared(recipe, self.answers, [])
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:

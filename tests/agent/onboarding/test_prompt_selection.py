@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -18,7 +18,7 @@ from agent.domain.prompts import PromptSet, PromptSource
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.domain.regions import Regions, rectangle
 from agent.inference.inspector import Inspector
-from agent.methods.prepared import Prepared, Scored
+from agent.methods.prepared import Groups, Prepared, Scored
 from agent.onboarding.prompt_selection import (
     Candidate,
     PromptSelection,
@@ -47,9 +47,12 @@ class WordPrepared:
     def complete(self) -> bool:
         return True
 
-    def without_reference(self, reference: int) -> WordPrepared:
-        rest = self.references[:reference] + self.references[reference + 1 :]
+    def without(self, references: Collection[int]) -> WordPrepared:
+        rest = tuple(one for index, one in enumerate(self.references) if index not in references)
         return replace(self, references=rest)
+
+    def without_groups(self) -> WordPrepared:
+        return self
 
     def with_recipe(self, recipe: Recipe) -> WordPrepared:
         return replace(self, recipe=recipe)
@@ -70,7 +73,7 @@ class WordMethod:
         self.calls = 0
         self.own_reference_seen = False
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> WordPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> WordPrepared:
         assert len(references) == recipe.shots
         return WordPrepared(recipe, tuple(references))
 

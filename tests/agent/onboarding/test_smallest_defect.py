@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,7 +19,7 @@ from agent.domain.recipe import Parameter, Recipe, Reference, template_recipe
 from agent.domain.tiling import TileGrid
 from agent.enrollment.enroll import Enrolled, enroll
 from agent.inference.inspector import Inspector
-from agent.methods.prepared import Prepared, PreparedRecipe, Scored
+from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.onboarding.smallest_defect import FOUND, TRIES, SmallestDefect, smallest_defect
 
 WIDTH, HEIGHT, CELLS = 480, 320, 16
@@ -29,8 +29,8 @@ WIDTH, HEIGHT, CELLS = 480, 320, 16
 class CellsPrepared(PreparedRecipe):
     bank: NDArray[np.float64]
 
-    def without_reference(self, reference: int) -> Self:
-        return replace(self, bank=np.delete(self.bank, reference, axis=0))
+    def without(self, references: Collection[int]) -> Self:
+        return replace(self, bank=np.delete(self.bank, sorted(references), axis=0))
 
 
 class Cells:
@@ -39,7 +39,7 @@ class Cells:
 
     digest = fingerprint = "cells"
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> CellsPrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> CellsPrepared:
         return CellsPrepared(recipe, np.array([self._cells(image) for image in references]))
 
     def score(self, images: Sequence[Image], prepared: Sequence[Prepared]) -> list[Scored]:

@@ -13,6 +13,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
+from agent.methods.prepared import Groups
 from agent.recipes import cache as cache_module
 from agent.recipes.cache import RecipeCache
 from storage import SqlRecipeBook
@@ -29,7 +30,7 @@ class CountingFade(Fade):
         self.prepared: list[tuple[str, int]] = []
         self.failure: Exception | None = None
 
-    def prepare(self, recipe: Recipe, references: Sequence[Image]) -> FadePrepared:
+    def prepare(self, recipe: Recipe, references: Sequence[Image], groups: Groups = ()) -> FadePrepared:
         self.prepared.append((recipe.sku, recipe.version))
         if self.failure is not None:
             raise self.failure
