@@ -257,5 +257,9 @@ class ModelsSettings(Section):
         "auto: bf16 on a GPU, fp32 on a CPU.",
     )
     threads: int | None = Field(
-        None, title="CPU threads", ge=1, description="Threads of one pass. null: as many as there are cores."
+        None,
+        title="CPU threads",
+        ge=1,
+        description="Threads of one pass. null: OMP_NUM_THREADS, else as many as there are cores; from three "
+        "cores on, one less. `sightline check` reports both.",
     )
