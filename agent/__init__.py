@@ -4,9 +4,19 @@ Uses numpy and torch as arithmetic and knows nothing of MQTT, SQL, HTTP or where
 needs from outside is a Protocol in :mod:`agent.ports`. Only :mod:`agent.app` wires the parts.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-try:
-    __version__ = version("sightline")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
+if TYPE_CHECKING:
+    __version__: str
+
+
+def __getattr__(name: str) -> str:
+    """``__version__``, looked up when it is read: most commands start sooner without the library for it."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("sightline")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"

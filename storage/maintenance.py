@@ -6,12 +6,8 @@ import logging
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
 from agent.domain.errors import StorageError
@@ -20,6 +16,9 @@ from storage.database import Database
 from storage.integrity import START_LIMIT_S, file_problems, verify_file
 from storage.schema import metadata
 from storage.views import VIEWS, create_views, drop_views, readers_of_views
+
+if TYPE_CHECKING:
+    from alembic.config import Config  # imported where it is used: most commands upgrade nothing
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +99,9 @@ def _keep_a_copy(
 
 
 def _migrate(connection: Connection, configuration: Config, database: Database) -> None:
+    from alembic import command
+    from alembic.util import CommandError
+
     readers = readers_of_views(connection)
     drop_views(connection)
     configuration.attributes["connection"] = connection
@@ -116,12 +118,16 @@ def _migrate(connection: Connection, configuration: Config, database: Database) 
 
 
 def _configuration(folder: Path) -> Config:
+    from alembic.config import Config
+
     configuration = Config()
     configuration.set_main_option("script_location", str(folder).replace("%", "%%"))
     return configuration
 
 
 def _head(configuration: Config) -> str:
+    from alembic.script import ScriptDirectory
+
     head = ScriptDirectory.from_config(configuration).get_current_head()
     if head is None:
         raise StorageError("this installation has lost its migrations; install Sightline again")
@@ -130,11 +136,15 @@ def _head(configuration: Config) -> str:
 
 def _is_older(configuration: Config, revision: str) -> bool:
     """Whether this Sightline knows the revision. A newer one's is refused without a copy."""
+    from alembic.script import ScriptDirectory
+
     known = ScriptDirectory.from_config(configuration).walk_revisions()
     return revision in {script.revision for script in known}
 
 
 def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection).get_current_revision()
 
 

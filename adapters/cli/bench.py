@@ -15,6 +15,7 @@ import typer
 from rich.text import Text
 
 from adapters.cli import resident
+from adapters.cli.bench_beside import Beside, beside
 from adapters.cli.options import (
     ConfigFile,
     Method,
@@ -84,6 +85,7 @@ class Figures:
     frames_per_s: float
     memory_mb: Memory
     gpu_memory_mb: Mapping[str, float] | None
+    beside: Beside | None
     note: str | None
 
 
@@ -104,6 +106,15 @@ def bench(
             help="Models at their true size without a file: real times, no download, meaningless scores.",
         ),
     ] = False,
+    busy: Annotated[
+        int,
+        typer.Option(
+            "--beside",
+            metavar="N",
+            min=0,
+            help="Time frames beside N busy processes, too, in turns with frames alone.",
+        ),
+    ] = 0,
     tiles: Annotated[
         str | None,
         typer.Option(
@@ -171,6 +182,10 @@ def bench(
         warm_up_ms = (time.perf_counter() - started) * 1000.0
         status.update(f"[dim]inspecting {frames} frames ...[/]")
         times, elapsed = _inspect(inspector, images[shots:], prepared, frames, batch)
+        crowd = None
+        if busy:
+            status.update(f"[dim]inspecting {frames} frames alone and beside busy processes ...[/]")
+            crowd = beside(inspector, prepared, images[shots:], busy, frames)
     figures = Figures(
         machine=machine(),
         device=device,
@@ -191,6 +206,7 @@ def bench(
         frames_per_s=float(f"{frames / elapsed:.4g}"),
         memory_mb=_memory(before, loaded),
         gpu_memory_mb=_gpu_memory(device, gpu_loaded),
+        beside=crowd,
         note=MEANINGLESS if random_weights else None,
     )
     _show(figures)
@@ -322,10 +338,11 @@ def _where(settings: Settings) -> tuple[str, str, str]:
     """Device, precision and runtime in force."""
     import torch
 
-    from adapters.models.device import PRECISIONS, pick_device, pick_precision
+    from adapters.models.device import PRECISIONS, pick_device, pick_precision, use_threads
     from adapters.models.runtimes.compiler import pick_runtime
 
-    device = pick_device(settings.models.device, settings.models.threads)
+    use_threads(settings.models.threads)
+    device = pick_device(settings.models.device)
     dtype = pick_precision(settings.models.precision, device)
     name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
     precision = next(known for known, each in PRECISIONS.items() if each == dtype)
@@ -417,6 +434,14 @@ def _show(figures: Figures) -> None:
     if figures.gpu_memory_mb is not None:
         gpu = figures.gpu_memory_mb
         rows.append(("GPU memory", f"{_mb(gpu['loaded'])} with the models, {_mb(gpu['peak'])} at most"))
+    if (crowd := figures.beside) is not None:
+        rows.append(
+            (
+                f"beside {crowd.processes} busy",
+                f"{crowd.beside_ms:,.1f} ms p50, {crowd.factor:.2f} times the {crowd.alone_ms:,.1f} ms "
+                f"alone; threads wait {crowd.waiting}",
+            )
+        )
     for name, value in rows:
         shown.add_row(Text(name, style="dim"), value)
     console = stdout()

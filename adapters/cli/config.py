@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from adapters.cli.options import ConfigFile, Overrides, Profile, configure
+from adapters.cli.screen import Commands
 from config import json_schema, show
 
-config_commands = typer.Typer(help="The configuration in force, and its schema.", no_args_is_help=True)
+config_commands = typer.Typer(
+    cls=Commands, help="The configuration in force, and its schema.", no_args_is_help=True
+)
 
 
 @config_commands.command("show")

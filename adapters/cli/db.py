@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from adapters.cli.options import ConfigFile, Overrides, Profile, composition_of, configure
-from adapters.cli.screen import complain
+from adapters.cli.screen import Commands, complain
 
-db_commands = typer.Typer(help="Upgrade, check and back up the history database.", no_args_is_help=True)
+db_commands = typer.Typer(
+    cls=Commands, help="Upgrade, check and back up the history database.", no_args_is_help=True
+)
 
 
 @db_commands.command("upgrade")

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, configure
-from adapters.cli.screen import complain, plain, stderr, stdout, table
+from adapters.cli.screen import Commands, complain, plain, stderr, stdout, table
 from adapters.models.weights.catalogue import KNOWN, KnownModel, find
 from adapters.models.weights.needs import ModelNames
 from adapters.models.weights.store import Holding, WeightStore, pull_name
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from adapters.models.weights.hub import Progress
     from adapters.models.weights.pull import Pulled
 
-models_commands = typer.Typer(help="List, download and verify the weights of models.", no_args_is_help=True)
+models_commands = typer.Typer(
+    cls=Commands, help="List, download and verify the weights of models.", no_args_is_help=True
+)
 
 _COLOURS = {"bundled": "green", "present": "green", "incomplete": "red", "missing": "bright_black"}
 

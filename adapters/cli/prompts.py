@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from adapters.cli.options import ConfigFile, Overrides, Profile, configure
-from adapters.cli.screen import plain, plural, stderr, stdout
+from adapters.cli.screen import Commands, plain, plural, stderr, stdout
 from agent.domain.errors import SightlineError
 
-prompt_commands = typer.Typer(help="Prompt sets: what good and defective parts look like, in words.")
+prompt_commands = typer.Typer(
+    cls=Commands, help="Prompt sets: what good and defective parts look like, in words."
+)
 
 
 @prompt_commands.callback()

@@ -15,7 +15,7 @@ from adapters.cli.recipe_files import export_command, import_command
 from adapters.cli.recipe_proposal import propose_command
 from adapters.cli.recipe_region import region_command
 from adapters.cli.recipe_tiles import tiles_command
-from adapters.cli.screen import number, plain, stdout, table
+from adapters.cli.screen import Commands, number, plain, stdout, table
 from agent.domain.errors import SightlineError
 from agent.recipes.view import listing_record, recipe_record, remarks
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from agent.ports import OnboardingRecord
 
-recipe_commands = typer.Typer(help="Recipes: how each product is inspected.", no_args_is_help=True)
+recipe_commands = typer.Typer(
+    cls=Commands, help="Recipes: how each product is inspected.", no_args_is_help=True
+)
 recipe_commands.command("commission")(commission_command)
 recipe_commands.command("export")(export_command)
 recipe_commands.command("import")(import_command)

@@ -39,11 +39,8 @@ class Commands(TyperGroup):
     """A group whose commands may raise SightlineError: the sentence goes to stderr, the exit code is 1."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """With a help text that fills the terminal: where its lines end in the source does not matter."""
         command = super().get_command(ctx, cmd_name)
-        if command is not None and command.help:
-            command.help = _LINE_END.sub(" ", command.help)
-        return command
+        return None if command is None else fill_lines(command)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -57,6 +54,13 @@ class Commands(TyperGroup):
         except OSError as error:
             complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
             raise typer.Exit(1) from error
+
+
+def fill_lines(command: Any) -> Any:
+    """The command with a help text that fills the terminal, wherever its lines end in the source."""
+    if command.help:
+        command.help = _LINE_END.sub(" ", command.help)
+    return command
 
 
 def complain(sentence: str) -> None:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
 
+from adapters.models.threads import default_threads, usable_cores
 from agent.domain.errors import ModelError
 
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16})
 """By the names that a configuration uses."""
 
 
-def pick_device(name: str, threads: int | None = None, *, asked: str = "models.device") -> torch.device:
+def use_threads(wanted: int | None) -> None:
+    """Compute on ``wanted`` CPU threads from now on; None: as :func:`default_threads` has it."""
+    torch.set_num_threads(wanted or default_threads(os.environ, usable_cores()))
+
+
+def pick_device(name: str, *, asked: str = "models.device") -> torch.device:
     """``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``, ready to be used.
 
-    ``threads`` bounds the CPU threads of one pass; None leaves PyTorch's choice. ``asked`` names the setting
-    in the error.
+    ``asked`` names the setting in the error.
 
     Raises:
         ModelError: PyTorch knows no such device, or it is a GPU that this machine does not have.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

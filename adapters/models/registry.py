@@ -13,6 +13,7 @@ from adapters.models.detectors.sam import BUILDERS, Sam
 from adapters.models.encoders.backbone import TimmBackbone
 from adapters.models.encoders.clip import OpenClipEncoder
 from adapters.models.encoders.normalisation import CLIP_PREPROCESSING, PREPROCESSINGS, Preprocessing
+from adapters.models.encoders.open_clip_library import import_open_clip
 from adapters.models.runtimes.compiler import Compiler
 from adapters.models.weights.catalogue import BUNDLED, KNOWN, TIMM_PREFIX, KnownModel, find, names
 from adapters.models.weights.local import digest_in_use
@@ -88,9 +89,7 @@ def load_clip(
 
 
 def _check_architecture(name: str) -> None:
-    import open_clip
-
-    if open_clip.get_model_config(name) is None:
+    if import_open_clip().get_model_config(name) is None:
         raise ModelError(
             f"there is no vision-language model {name!r}; known are {', '.join(names('clip'))}, and any "
             "architecture of open_clip with a local file under models.files"

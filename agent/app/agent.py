@@ -7,18 +7,16 @@ import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.images.camera_depths import CameraDepths
 from adapters.images.codec import CvImageCodec
 from adapters.images.decoder import PayloadDecoder
 from adapters.mqtt.codec import JsonMessageParser
-from adapters.mqtt.embedded_broker import EmbeddedBroker
 from adapters.mqtt.messages import JsonCommandParser, MqttMessageComposer, MqttReplier
 from adapters.mqtt.sink import MqttSink
 from adapters.mqtt.topics import Topics
 from adapters.mqtt.transport import MqttTransport
-from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter
 from adapters.recipes.codec import RecipeYaml
 from adapters.scheduling import BackgroundSchedule
 from adapters.webhook.sink import configured_webhooks
@@ -58,6 +56,9 @@ from agent.recipes.import_export import RecipeTransfer
 from agent.telemetry import Counters
 from agent.threads import run_with_timeout
 from config import Settings, contradictions, open_secrets
+
+if TYPE_CHECKING:
+    from adapters.mqtt.embedded_broker import EmbeddedBroker
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ class Agent:
         if self._images is not None:
             self._images.start()
         if settings.broker.embedded:
+            from adapters.mqtt.embedded_broker import EmbeddedBroker
+
             self._broker = EmbeddedBroker(port=settings.broker.port)
             self._broker.start()
             self._url = self._broker.url
@@ -305,6 +308,8 @@ class Agent:
         writer: PromptWriter | None = None
         tagger: Tagger | None = None
         if settings.ollama.enabled:
+            from adapters.ollama import OllamaOptions, OllamaTagger, OllamaWriter
+
             options = OllamaOptions.of(settings.ollama, lease_s=settings.onboarding.lease.total_seconds())
             writer = OllamaWriter(options)
             tagger = OllamaTagger(options) if settings.ollama.vision_model else None

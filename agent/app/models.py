@@ -9,7 +9,7 @@ from functools import cached_property
 
 import torch
 
-from adapters.models.device import pick_device, pick_precision
+from adapters.models.device import pick_device, pick_precision, use_threads
 from adapters.models.encoders.tagger import ClipTagger
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
 from adapters.models.runtimes.compiler import Compiler, pick_runtime
@@ -47,7 +47,8 @@ class Models:
 
     @cached_property
     def device(self) -> torch.device:
-        return pick_device(self._models.device, self._models.threads)
+        use_threads(self._models.threads)
+        return pick_device(self._models.device)
 
     @cached_property
     def precision(self) -> torch.dtype:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Self
 
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from agent.domain.frame import Image
 from agent.enrollment.near_duplicates import ImageSimilarity
@@ -186,7 +186,7 @@ def unusual(scores: Sequence[float], false_report_rate: float = 0.01) -> list[in
         rest = [logs[index] for index in order[suspected - 1 :]]
         m = len(rest)
         deviate = (rest[0] - fmean(rest)) / max(stdev(rest), _LEAST_SPREAD)
-        quantile = float(student_t.ppf(1.0 - false_report_rate / m, m - 2))
+        quantile = float(stdtrit(m - 2, 1.0 - false_report_rate / m))
         limit = (m - 1) * quantile / math.sqrt((m - 2 + quantile**2) * m)
         if deviate > limit:
             count = suspected

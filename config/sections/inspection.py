@@ -269,5 +269,9 @@ class ModelsSettings(Section):
         description="Where networks are kept as the runtime takes them. What is deleted there is made anew.",
     )
     threads: int | None = Field(
-        None, title="CPU threads", ge=1, description="Threads of one pass. null: as many as there are cores."
+        None,
+        title="CPU threads",
+        ge=1,
+        description="Threads of one pass. null: OMP_NUM_THREADS, else as many as there are cores; from three "
+        "cores on, one less. `sightline check` reports both.",
     )

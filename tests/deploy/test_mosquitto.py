@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapters.cli.check import check_broker
+from adapters.cli.checks import check_broker
 from agent.app import Application
 from agent.ports import OutboxMessage
 from config import load

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from adapters.models.encoders.convolutional import ConvolutionalTower
 from adapters.models.encoders.normalisation import Preprocessing
+from adapters.models.encoders.open_clip_library import import_open_clip
 from adapters.models.encoders.preprocessing import in_multiples, prepare
 from adapters.models.encoders.towers import Tower, TransformerTower, encode_windows
 from adapters.models.runtimes.compiler import Compiler
@@ -173,10 +174,8 @@ def read_architecture(architecture: str | Path) -> tuple[dict[str, Any], str]:
         )
         name = path.stem
     else:
-        import open_clip
-
         name = str(architecture)
-        configuration = open_clip.get_model_config(name) or {}
+        configuration = import_open_clip().get_model_config(name) or {}
         if not configuration:
             raise ModelError(f"open_clip knows no architecture {name!r}; see `sightline models list`")
     missing = {"embed_dim", "vision_cfg", "text_cfg"} - configuration.keys()
@@ -187,6 +186,7 @@ def read_architecture(architecture: str | Path) -> tuple[dict[str, Any], str]:
 
 def build_model(configuration: dict[str, Any], name: str) -> Any:
     """The open_clip module with random weights; nothing is downloaded. Raises ModelError."""
+    import_open_clip()
     from open_clip.model import CLIP, CustomTextCLIP
 
     settings = copy.deepcopy(configuration)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from adapters.cli import resident
 from adapters.cli.bench import drawn, parse_size, percentiles
+from adapters.cli.bench_beside import BusyProcesses
 from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ConfigurationError
 from agent.methods import METHODS
@@ -38,6 +40,36 @@ def test_a_table_and_the_same_as_json(sightline: CommandLine, tmp_path: Path) ->
         memory = figures["memory_mb"]
         assert 0 < memory["before"] <= memory["peak"]
         assert memory["beyond_models"] == pytest.approx(memory["peak"] - memory["loaded"], abs=0.11)
+
+
+def test_a_frame_beside_busy_processes(sightline: CommandLine, tmp_path: Path) -> None:
+    """Times are the machine's; what is counted is that all processes end with the measurement."""
+    shown = sightline(
+        "bench", "--frames", "2", "--size", "64x64", "--method", "null", "--beside", "2",
+        "--json", "bench.json",
+    )  # fmt: skip
+    beside = json.loads((tmp_path / "bench.json").read_text())["beside"]
+    assert beside["processes"] == 2
+    assert beside["waiting"] == "passively"
+    assert min(beside["alone_ms"], beside["beside_ms"]) > 0
+    assert "beside 2 busy" in shown.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_busy_processes_compute_only_while_they_are_let() -> None:
+    with BusyProcesses(1) as busy:
+        (process,) = busy.processes
+        for _ in range(2):
+            with busy.running():
+                _until_state(process.pid, "R")
+            _until_state(process.pid, "S")
+    assert process.poll() == 0
+
+
+def _until_state(pid: int, wanted: str) -> None:
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != wanted:
+        assert time.monotonic() < deadline
 
 
 def test_random_weights_need_no_file_and_say_what_they_are(sightline: CommandLine, tmp_path: Path) -> None:

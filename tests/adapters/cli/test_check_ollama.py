@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.cli.check import State, check_ollama
+from adapters.cli.checks import State, check_ollama
 from agent.domain.errors import ConfigurationError
 from config import Settings, contradictions
 from tests.support.ollama_server import MODEL, OllamaServer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.cli.check import State, check_webhook
+from adapters.cli.checks import State, check_webhook
 from agent.domain.errors import ConfigurationError
 from config import Settings
 from tests.fixtures.mosquitto import free_port

@@ -226,7 +226,7 @@ def test_check_without_anything_installed_but_the_agent(sightline: CommandLine) 
     changes = ("ollama.enabled=false", "broker.url=embedded://127.0.0.1:0", "metrics.port=0")
     quiet = [argument for change in changes for argument in ("--set", change)]
     findings = {one["part"]: one for one in json.loads(sightline("check", "--json", *quiet).stdout)}
-    assert " ".join(findings) == "config broker secrets database media metrics ollama models"
+    assert " ".join(findings) == "config broker secrets database media metrics ollama processor models"
     assert findings["database"]["state"] == "warning"
     assert not Path("var").exists(), "check creates nothing"
     sightline("db", "upgrade")

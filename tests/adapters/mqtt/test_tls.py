@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from adapters.cli.check import State, check_broker, check_secrets
+from adapters.cli.checks import State, check_broker, check_secrets
 from adapters.mqtt.options import Tls
 from adapters.mqtt.tls import context_of
 from agent.domain.errors import ConfigurationError, SightlineError

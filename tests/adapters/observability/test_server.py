@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from adapters.cli.check import check_metrics
+from adapters.cli.checks import check_metrics
 from adapters.observability import server as module
 from adapters.observability.collector import registry_of
 from adapters.observability.health import Health
