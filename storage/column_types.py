@@ -6,13 +6,30 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, Text
+from sqlalchemy import BigInteger, ColumnElement, Integer, String, Text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit row number. SQLite counts up only what is declared INTEGER, which has 64 bits there."""
+
+
+class DialectSql(ColumnElement[Any]):
+    """SQL that each dialect writes in its own way, for indexes on expressions."""
+
+    inherit_cache = False
+
+    def __init__(self, *, sqlite: str, postgresql: str) -> None:
+        self.by_dialect = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+@compiles(DialectSql)
+def _text_of(element: DialectSql, compiler: SQLCompiler, **_options: Any) -> str:
+    return element.by_dialect[compiler.dialect.name]
+
 
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)

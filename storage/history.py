@@ -8,7 +8,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from agent.domain.errors import FrameIdUsedError
 from agent.domain.events import Event
@@ -16,7 +29,7 @@ from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
-from storage.column_types import stored_name, storable
+from storage.column_types import storable, stored_name
 from storage.database import Database, insert_into
 from storage.media import MediaFolder
 
@@ -88,8 +101,14 @@ class SqlHistory:
             for one in inspections
         ]
         unique = [table.c.site, table.c.line, table.c.camera, table.c.frame_id]
-        statement = insert_into(connection, table).on_conflict_do_nothing(index_elements=unique)
-        inserted = set(connection.execute(statement.returning(table.c.inspection_id), rows).scalars())
+        statement = insert_into(connection, table)
+        given: Any = rows
+        if connection.dialect.name == "postgresql":
+            # An array a column: psycopg reads the text of a statement with thousands of values each time.
+            statement = statement.from_select(list(rows[0]), _given_as_arrays(table, tuple(rows[0])))
+            given = {name: [row[name] for row in rows] for name in rows[0]}
+        statement = statement.on_conflict_do_nothing(index_elements=unique)
+        inserted = set(connection.execute(statement.returning(table.c.inspection_id), given).scalars())
         # The same inspection may stand twice in one call; its second row is not new.
         return [_take(inserted, stored_name(one.inspection_id)) for one in inspections]
 
@@ -217,7 +236,10 @@ class SqlHistory:
             if newest is None:
                 return 0
             since = and_(of_part, columns.received_at >= newest - SAME_PART)
-            found = connection.execute(select(columns.inspection_id).where(since)).scalars().all()
+            # Counts change in the order in which frames change them, or the two could deadlock.
+            order = (columns.site, columns.line, columns.camera, columns.received_at)
+            query = select(columns.inspection_id).where(since).order_by(*order)
+            found = connection.execute(query).scalars().all()
             given = {
                 "truth": feedback.truth,
                 "given_at": feedback.at,
@@ -226,6 +248,12 @@ class SqlHistory:
             }
             _insert_all(connection, schema.feedback, [{"inspection_id": one, **given} for one in found])
         return len(found)
+
+
+def _given_as_arrays(table: Table, names: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    """Rows of parameters that hold a list for each column, in their order."""
+    arrays = (bindparam(name, type_=ARRAY(table.c[name].type)) for name in names)
+    return select(func.unnest(*arrays).table_valued(*names).render_derived(name="given"))
 
 
 def _calibration_samples(
@@ -237,7 +265,7 @@ def _calibration_samples(
         return {}
     calibration = schema.calibration.c
     query = select(calibration.recipe_id, calibration.samples).where(calibration.recipe_id.in_(recipes))
-    return {recipe: samples for recipe, samples in connection.execute(query)}
+    return {row.recipe_id: row.samples for row in connection.execute(query)}
 
 
 def _take(among: set[str], one: str) -> bool:

@@ -19,6 +19,7 @@ from storage.backups import backup_before, dump_command
 from storage.database import Database
 from storage.integrity import START_LIMIT_S, file_problems, verify_file
 from storage.schema import metadata
+from storage.triggers import create_triggers, drop_triggers
 from storage.views import VIEWS, create_views, drop_views, readers_of_views
 
 _log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def _keep_a_copy(
 def _migrate(connection: Connection, configuration: Config, database: Database) -> None:
     readers = readers_of_views(connection)
     drop_views(connection)
+    drop_triggers(connection)
     configuration.attributes["connection"] = connection
     try:
         command.upgrade(configuration, "head")
@@ -110,6 +112,7 @@ def _migrate(connection: Connection, configuration: Config, database: Database) 
             f"the database {database} was written by a newer Sightline ({error}); install that version or"
             " restore a backup"
         ) from error
+    create_triggers(connection)
     create_views(connection, readers)
     if database.is_sqlite and (broken := _broken_references(connection)):
         raise StorageError(f"the upgrade of {database} would leave {broken}; nothing was changed")

@@ -61,7 +61,7 @@ def test_a_batch_costs_the_same_statements_whatever_its_size(
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if not statement.startswith("BEGIN"):
-            statements.append(statement.split()[0])
+            statements.append(statement.split(maxsplit=1)[0])
 
     sqlalchemy.event.listen(database.engine, "before_cursor_execute", note)
     try:
