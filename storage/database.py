@@ -189,7 +189,7 @@ class Database:
             with self.write() as connection:
                 connection.exec_driver_sql(f"PRAGMA analysis_limit = {_SAMPLED}")
                 connection.exec_driver_sql("ANALYZE")
-                # The sample takes a verdict for as rare as a sample is long. Nearly all rows have the same one.
+                # A sample takes a verdict to be as rare as it is long, but nearly all rows have the same one.
                 connection.exec_driver_sql(
                     "UPDATE sqlite_stat1 SET"
                     " stat = CAST(stat AS INTEGER) || ' ' || (CAST(stat AS INTEGER) / 5 + 1) || ' 1'"

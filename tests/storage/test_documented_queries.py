@@ -85,6 +85,29 @@ def test_no_large_table_is_read_as_a_whole(
     assert [line for line in plan if re.search(whole[name], line)] == []
 
 
+FILTERS = {
+    "verdict IN ('FAIL', 'REVIEW') AND truth IS NULL": "ix_inspection_unanswered",
+    "verdict = 'PASS' AND sku = 'product-01'": "ix_inspection_sku",
+    "verdict = 'PASS' AND truth = 'defective'": "ix_inspection_judged",
+    "sku = 'product-01' AND recipe_version = 9": "ix_inspection_sku",
+    "sku = 'product-01' AND score > 5": "ix_inspection_sku",
+    "site = 'plant' AND line = 'line-1' AND camera = 'cam-1' AND verdict = 'PASS'": "ix_inspection_camera",
+    "verdict = 'FAIL' AND received_at >= '2026-11-14'": "ix_inspection_verdict_received_at",
+}
+"""Some would be slow by another index that fits: nearly all rows have the verdict PASS."""
+
+
+@pytest.mark.parametrize("condition", FILTERS)
+def test_the_index_of_the_rarest_value_serves_a_page(
+    histories: Mapping[str, Database], condition: str
+) -> None:
+    """On SQLite, whose statistics are simple. PostgreSQL knows how often each value stands."""
+    view = f"FROM inspection_history WHERE {condition} ORDER BY received_at DESC LIMIT 50"
+    with histories["sqlite"].read() as connection:
+        (line,) = explain(connection, f"SELECT received_at {view}")
+    assert FILTERS[condition] in line, "and nothing is sorted"
+
+
 def test_the_counts_of_the_views_are_those_of_the_rows(histories: Mapping[str, Database]) -> None:
     columns = schema.inspection.c
     for database in histories.values():
