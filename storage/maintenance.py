@@ -19,7 +19,7 @@ from storage.backups import backup_before, dump_command
 from storage.database import Database
 from storage.integrity import START_LIMIT_S, file_problems, verify_file
 from storage.schema import metadata
-from storage.triggers import create_triggers, drop_triggers
+from storage.triggers import create_triggers, drop_triggers, missing_triggers
 from storage.views import VIEWS, create_views, drop_views, readers_of_views
 
 _log = logging.getLogger(__name__)
@@ -175,6 +175,8 @@ def _schema_problems(connection: Connection, head: str) -> list[str]:
         set(metadata.tables).difference(inspector.get_table_names())
         | set(VIEWS).difference(inspector.get_view_names())
     )
+    if not missing:
+        missing = [f"the trigger {name}" for name in missing_triggers(connection)]
     return [f"the schema lacks {name}; restore a backup" for name in missing]
 
 

@@ -11,7 +11,7 @@ frames wait for each other and do not deadlock.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from storage.schema import COUNTED, COUNTED_BY
 
@@ -28,37 +28,52 @@ _COUNTED_OF = "received_at, site, line, camera, shadow, sku, recipe_version, ver
 """Columns of an inspection that a count depends on."""
 
 
+_CHANGES = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}
+
+TRIGGERS = {f"feedback_truth_{change}": "feedback" for change in _CHANGES} | {
+    f"inspection_count_{change}": "inspection" for change in _CHANGES
+}
+"""Each with its table. On PostgreSQL the function has the same name."""
+
+
 def create_triggers(connection: Connection) -> None:
     """Create them in the caller's transaction."""
-    triggers = _sqlite() if connection.dialect.name == "sqlite" else _postgresql()
-    for statement in triggers:
-        connection.execute(text(statement))
+    for statement in _sqlite() if connection.dialect.name == "sqlite" else _postgresql():
+        connection.exec_driver_sql(statement)
 
 
 def drop_triggers(connection: Connection) -> None:
     """Drop those that exist, inside the caller's transaction."""
-    sqlite = connection.dialect.name == "sqlite"
-    for table, name in (("feedback", "feedback_truth"), ("inspection", "inspection_count")):
-        for change in ("insert", "update", "delete"):
-            on = "" if sqlite else f" ON {table}"
-            connection.execute(text(f"DROP TRIGGER IF EXISTS {name}_{change}{on}"))
-            if not sqlite:
-                connection.execute(text(f"DROP FUNCTION IF EXISTS {name}_{change}()"))
+    for name, table in TRIGGERS.items():
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+        else:
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name} ON {table}")
+            connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {name}()")
+
+
+def missing_triggers(connection: Connection) -> list[str]:
+    """Those that are not there or do nothing, sorted: without them the views would be wrong."""
+    query = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        if connection.dialect.name == "sqlite"
+        else "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'"
+        " AND tgrelid IN ('inspection'::regclass, 'feedback'::regclass)"
+    )
+    return sorted(set(TRIGGERS).difference(connection.exec_driver_sql(query).scalars()))
 
 
 def count_again(connection: Connection) -> None:
     """Count all inspections, where many rows were written while there were no triggers."""
     dialect = connection.dialect.name
     if dialect == "postgresql":
-        connection.execute(text("SET LOCAL work_mem = '256MB'"))  # otherwise it sorts millions on the disk
+        connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")  # otherwise it sorts millions on the disk
     group = f"{_HOUR[dialect].format(row='')}, {', '.join(_GROUP)}"
     counts = ", ".join(f"COUNT(*) FILTER (WHERE {of})" for of in COUNTED.values())
-    connection.execute(text("DELETE FROM hourly_count"))
-    connection.execute(
-        text(
-            f"INSERT INTO hourly_count ({_COLUMNS})"  # noqa: S608 - our own names
-            f" SELECT {group}, {counts} FROM inspection GROUP BY {group}"
-        )
+    connection.exec_driver_sql("DELETE FROM hourly_count")
+    connection.exec_driver_sql(
+        f"INSERT INTO hourly_count ({_COLUMNS})"  # noqa: S608 - our own names
+        f" SELECT {group}, {counts} FROM inspection GROUP BY {group}"
     )
 
 
@@ -71,9 +86,8 @@ _LATEST = """(
 
 
 def _sqlite() -> list[str]:
-    changes = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}
     triggers = []
-    for change, rows in changes.items():
+    for change, rows in _CHANGES.items():
         truth = "".join(
             f"UPDATE inspection SET truth = {_LATEST.format(row=row)}"  # noqa: S608 - our own names
             f" WHERE inspection_id = {row}.inspection_id; "
@@ -116,7 +130,7 @@ _TRUTH = """
 
 def _postgresql() -> list[str]:
     triggers = []
-    for change, rows in {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}.items():
+    for change, rows in _CHANGES.items():
         truth = "".join(_TRUTH.format(row=row, latest=_LATEST.format(row=row)) for row in rows)
         triggers += [
             _function(f"feedback_truth_{change}", truth),

@@ -15,7 +15,8 @@ from agent.domain.frame import Camera
 from agent.domain.inspection import Feedback, RecipeStamp
 from agent.domain.verdict import Verdict
 from agent.ports import Entry
-from storage import Database, SqlHistory, schema
+from storage import Database, SqlHistory, check, schema, upgrade
+from storage.triggers import TRIGGERS
 from tests.storage.examples import NOON, identity, inspected, message
 
 CAMERAS = [Camera("factory", f"line-{number}", "cam-a") for number in (1, 2)]
@@ -116,6 +117,16 @@ def test_truth_and_counts_follow_every_change(database: Database, history: SqlHi
             connection.execute(statement)
         assert kept(database) == counted(database), statement
     assert not kept(database)
+
+
+@pytest.mark.parametrize("trigger", list(TRIGGERS)[::3])
+def test_a_check_names_a_trigger_that_is_gone(empty_url: str, trigger: str) -> None:
+    upgrade(empty_url)
+    with Database(empty_url) as database, database.write() as connection:
+        on = "" if database.is_sqlite else f" ON {TRIGGERS[trigger]}"
+        connection.execute(text(f"DROP TRIGGER {trigger}{on}"))
+    (problem,) = check(empty_url)
+    assert problem == f"the schema lacks the trigger {trigger}; restore a backup"
 
 
 def test_a_product_without_a_name_is_not_the_one_named_nothing(

@@ -76,9 +76,12 @@ def _count(hour: str, day: sa.TextClause) -> None:
     )
     group = "site, line, camera, shadow, sku, recipe_version"
     counts = ", ".join(f"COUNT(*) FILTER (WHERE {of})" for of in _COUNTED.values())
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("SET LOCAL work_mem = '256MB'")  # otherwise it sorts millions of rows on the disk
-    op.execute(
+    connection = op.get_bind()
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "SET LOCAL work_mem = '256MB'"
+        )  # otherwise it sorts millions of rows on the disk
+    connection.exec_driver_sql(
         f"INSERT INTO hourly_count (hour, {group}, {', '.join(_COUNTED)})"  # noqa: S608 - our own names
         f" SELECT {hour}, {group}, {counts} FROM inspection GROUP BY {hour}, {group}"
     )
