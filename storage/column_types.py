@@ -6,13 +6,30 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, Text
+from sqlalchemy import BigInteger, ColumnElement, Integer, String, Text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit row number. SQLite counts up only what is declared INTEGER, which has 64 bits there."""
+
+
+class DialectSql(ColumnElement[Any]):
+    """SQL that each dialect writes in its own way, for indexes on expressions."""
+
+    inherit_cache = False
+
+    def __init__(self, *, sqlite: str, postgresql: str) -> None:
+        self.by_dialect = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+@compiles(DialectSql)
+def _text_of(element: DialectSql, compiler: SQLCompiler, **_options: Any) -> str:
+    return element.by_dialect[compiler.dialect.name]
+
 
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
@@ -70,7 +87,9 @@ def storable(text: str) -> str:
     Both can arrive in the JSON of a message, and neither may cost the row. Escapes instead of a
     replacement character keep different texts different.
     """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+    if not text.isascii():  # which most texts of a row are, and Python knows without looking
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\x00", "\\x00")
 
 
 class CleanText(TypeDecorator[str]):
@@ -81,6 +100,16 @@ class CleanText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else storable(value)
+
+
+def stored_name(name: str, max_bytes: int = NAME_BYTES) -> str:
+    """``name`` as :class:`Name` stores it."""
+    clean = storable(name)
+    encoded = clean.encode()
+    if len(encoded) <= max_bytes:
+        return clean
+    digest = hashlib.sha256(encoded).hexdigest()
+    return encoded[: max_bytes - len(digest) - 1].decode("utf-8", "ignore") + "~" + digest
 
 
 class Name(TypeDecorator[str]):
@@ -104,11 +133,4 @@ class Name(TypeDecorator[str]):
         return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        clean = storable(value)
-        encoded = clean.encode()
-        if len(encoded) <= self.max_bytes:
-            return clean
-        digest = hashlib.sha256(encoded).hexdigest()
-        return encoded[: self.max_bytes - len(digest) - 1].decode("utf-8", "ignore") + "~" + digest
+        return None if value is None else stored_name(value, self.max_bytes)

@@ -8,7 +8,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from agent.domain.errors import FrameIdUsedError
 from agent.domain.events import Event
@@ -16,7 +29,7 @@ from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
-from storage.column_types import storable
+from storage.column_types import storable, stored_name
 from storage.database import Database, insert_into
 from storage.media import MediaFolder
 
@@ -58,8 +71,9 @@ class SqlHistory:
         new = [False] * len(entries)
         order = sorted(range(len(entries)), key=lambda i: _sort_key(entries[i].inspection.identity))
         with self._database.write() as connection:
-            for position in order:
-                new[position] = self._insert(connection, entries[position].inspection)
+            inserted = self._insert(connection, [entries[position].inspection for position in order])
+            for position, is_new in zip(order, inserted, strict=True):
+                new[position] = is_new
             used = [
                 position
                 for position in order
@@ -74,20 +88,29 @@ class SqlHistory:
             self._media.settle(path for entry in entries for path in _files_of(entry.inspection))
         return new
 
-    def _insert(self, connection: Connection, inspection: Inspection) -> bool:
+    def _insert(self, connection: Connection, inspections: Sequence[Inspection]) -> list[bool]:
+        """One statement for all rows: of its time, most is spent once a statement. Which ones are new."""
         table = schema.inspection
-        row: dict[str, Any] = {**_inspection_row(inspection), **self._agent}
-        if inspection.recipe is not None:
-            # A stored version never changes, so its calibration names the source of this threshold.
-            row["calibration_samples"] = (
-                select(schema.calibration.c.samples)
-                .where(schema.calibration.c.recipe_id == inspection.recipe.id)
-                .scalar_subquery()
-            )
-        statement = insert_into(connection, table).values(row)
+        samples = _calibration_samples(connection, inspections)
+        rows = [
+            {
+                **_inspection_row(one),
+                **self._agent,
+                "calibration_samples": samples.get(one.recipe.id) if one.recipe else None,
+            }
+            for one in inspections
+        ]
         unique = [table.c.site, table.c.line, table.c.camera, table.c.frame_id]
+        statement = insert_into(connection, table)
+        given: Any = rows
+        if connection.dialect.name == "postgresql":
+            # An array a column: psycopg reads the text of a statement with thousands of values each time.
+            statement = statement.from_select(list(rows[0]), _given_as_arrays(table, tuple(rows[0])))
+            given = {name: [row[name] for row in rows] for name in rows[0]}
         statement = statement.on_conflict_do_nothing(index_elements=unique)
-        return connection.execute(statement.returning(table.c.frame_id)).first() is not None
+        inserted = set(connection.execute(statement.returning(table.c.inspection_id), given).scalars())
+        # The same inspection may stand twice in one call; its second row is not new.
+        return [_take(inserted, stored_name(one.inspection_id)) for one in inspections]
 
     def _outbox_rows(self, entry: Entry) -> list[dict[str, Any]]:
         now = datetime.now(UTC)
@@ -213,7 +236,10 @@ class SqlHistory:
             if newest is None:
                 return 0
             since = and_(of_part, columns.received_at >= newest - SAME_PART)
-            found = connection.execute(select(columns.inspection_id).where(since)).scalars().all()
+            # Counts change in the order in which frames change them, or the two could deadlock.
+            order = (columns.site, columns.line, columns.camera, columns.received_at)
+            query = select(columns.inspection_id).where(since).order_by(*order)
+            found = connection.execute(query).scalars().all()
             given = {
                 "truth": feedback.truth,
                 "given_at": feedback.at,
@@ -222,6 +248,31 @@ class SqlHistory:
             }
             _insert_all(connection, schema.feedback, [{"inspection_id": one, **given} for one in found])
         return len(found)
+
+
+def _given_as_arrays(table: Table, names: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    """Rows of parameters that hold a list for each column, in their order."""
+    arrays = (bindparam(name, type_=ARRAY(table.c[name].type)) for name in names)
+    return select(func.unnest(*arrays).table_valued(*names).render_derived(name="given"))
+
+
+def _calibration_samples(
+    connection: Connection, inspections: Sequence[Inspection]
+) -> Mapping[int | None, int]:
+    """By recipe. A stored version never changes, so its calibration names the source of a threshold."""
+    recipes = {one.recipe.id for one in inspections if one.recipe is not None and one.recipe.id is not None}
+    if not recipes:
+        return {}
+    calibration = schema.calibration.c
+    query = select(calibration.recipe_id, calibration.samples).where(calibration.recipe_id.in_(recipes))
+    return {row.recipe_id: row.samples for row in connection.execute(query)}
+
+
+def _take(among: set[str], one: str) -> bool:
+    """Whether it was there; it no longer is."""
+    there = one in among
+    among.discard(one)
+    return there
 
 
 def _row_of(connection: Connection, identity: FrameIdentity) -> Row[Any, Any] | None:

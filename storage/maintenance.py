@@ -15,6 +15,7 @@ from storage.backups import backup_before, dump_command
 from storage.database import Database
 from storage.integrity import START_LIMIT_S, file_problems, verify_file
 from storage.schema import metadata
+from storage.triggers import create_triggers, drop_triggers, missing_triggers
 from storage.views import VIEWS, create_views, drop_views, readers_of_views
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def _migrate(connection: Connection, configuration: Config, database: Database) 
 
     readers = readers_of_views(connection)
     drop_views(connection)
+    drop_triggers(connection)
     configuration.attributes["connection"] = connection
     try:
         command.upgrade(configuration, "head")
@@ -112,6 +114,7 @@ def _migrate(connection: Connection, configuration: Config, database: Database) 
             f"the database {database} was written by a newer Sightline ({error}); install that version or"
             " restore a backup"
         ) from error
+    create_triggers(connection)
     create_views(connection, readers)
     if database.is_sqlite and (broken := _broken_references(connection)):
         raise StorageError(f"the upgrade of {database} would leave {broken}; nothing was changed")
@@ -182,6 +185,8 @@ def _schema_problems(connection: Connection, head: str) -> list[str]:
         set(metadata.tables).difference(inspector.get_table_names())
         | set(VIEWS).difference(inspector.get_view_names())
     )
+    if not missing:
+        missing = [f"the trigger {name}" for name in missing_triggers(connection)]
     return [f"the schema lacks {name}; restore a backup" for name in missing]
 
 

@@ -159,6 +159,7 @@ class SqlRetention:
                 gone[table] += len(ids)
                 if len(ids) < chunk:
                     break
+        self._database.refresh_statistics()
         return Pruned(events=gone[schema.event], messages=gone[schema.outbox])
 
     def newest_before(self, moment: datetime) -> datetime | None:

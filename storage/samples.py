@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import PurePosixPath
 
-from sqlalchemy import ScalarSelect, Select, and_, exists, func, insert, select
+from sqlalchemy import Select, and_, exists, func, insert, select
 
 from agent.ports.samples import InspectedFrame, JudgedScore, RecordedFrame
 from storage import schema
@@ -17,18 +17,6 @@ from storage.media import MediaFolder
 _JUDGED = ("PASS", "FAIL", "REVIEW")
 _MOST_NAMED = 500
 """Values in one statement; SQLite takes a bounded number."""
-
-
-def _latest_truth() -> ScalarSelect[str]:
-    """The latest feedback on an inspection, as a correlated subquery; NULL without feedback."""
-    feedback = schema.feedback.c
-    return (
-        select(feedback.truth)
-        .where(feedback.inspection_id == schema.inspection.c.inspection_id)
-        .order_by(feedback.given_at.desc(), feedback.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
 
 
 class SqlSamples:
@@ -53,7 +41,7 @@ class SqlSamples:
                 columns.sku == sku,
                 columns.verdict.in_(_JUDGED),
                 columns.image_path.is_not(None),
-                func.coalesce(_latest_truth(), "good") == "good",
+                func.coalesce(columns.truth, "good") == "good",
             )
             .group_by(columns.image_path)
             .order_by(first, columns.image_path)
@@ -84,7 +72,7 @@ class SqlSamples:
             columns.camera,
             columns.sku,
             columns.image_path,
-            _latest_truth().label("truth"),
+            columns.truth,
         ).where(columns.frame_id == frame_id)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(columns.site, columns.line, columns.camera)).all()
@@ -105,7 +93,8 @@ class SqlSamples:
         return self._media.renew(path)
 
     def call_good(self, inspection_id: str, at: datetime, by: str | None) -> None:
-        latest = select(_latest_truth()).where(schema.inspection.c.inspection_id == inspection_id)
+        columns = schema.inspection.c
+        latest = select(columns.truth).where(columns.inspection_id == inspection_id)
         row = {
             "inspection_id": inspection_id,
             "truth": "good",
@@ -118,12 +107,12 @@ class SqlSamples:
                 connection.execute(insert(schema.feedback).values(row))
 
     def called_good(self, paths: Sequence[str]) -> frozenset[str]:
-        columns, truth = schema.inspection.c, _latest_truth()
+        columns = schema.inspection.c
         good: set[str] = set()
         with self._database.read() as connection:
             for start in range(0, len(paths), _MOST_NAMED):
                 named = columns.image_path.in_(list(paths[start : start + _MOST_NAMED]))
-                found = connection.execute(select(columns.image_path).where(named, truth == "good"))
+                found = connection.execute(select(columns.image_path).where(named, columns.truth == "good"))
                 good.update(path for path in found.scalars() if path is not None)
         return frozenset(good)
 
@@ -140,7 +129,7 @@ class SqlSamples:
             select(
                 columns.score,
                 columns.verdict,
-                _latest_truth().label("truth"),
+                columns.truth,
                 columns.recipe_version,
                 columns.threshold,
             )

@@ -6,6 +6,8 @@ once and read flat. People query the views of :mod:`storage.views`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -25,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from storage.column_types import SKU_BYTES, CleanText, Name, RowId, UtcDateTime
+from storage.column_types import SKU_BYTES, CleanText, DialectSql, Name, RowId, UtcDateTime
 
 metadata = MetaData(
     naming_convention={
@@ -36,6 +38,12 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Options of an index on the rows that fulfil the condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 sku = Table(
     "sku",
@@ -155,13 +163,42 @@ commission = Table(
     CheckConstraint("frames >= 1", name="frames"),
 )
 
+DAY = DialectSql(
+    sqlite="(substr(received_at, 1, 10))",  # times are stored as UTC: UtcDateTime
+    postgresql="(CAST(received_at AT TIME ZONE 'UTC' AS DATE))",
+)
+"""The day of an inspection. The view has the very text of the index, or it could not use it."""
+
 MEDIA = ("image_path", "mask_path", "overlay_path")
 """The columns of an inspection that name a file."""
 
-_NAMED = {role: text(f"{role} IS NOT NULL") for role in MEDIA}
-_HAS_MEDIA = text(" OR ".join(f"{role} IS NOT NULL" for role in MEDIA))
+COUNTED = {
+    "inspections": "TRUE",
+    "passed": "verdict = 'PASS'",
+    "failed": "verdict = 'FAIL'",
+    "review": "verdict = 'REVIEW'",
+    "errors": "verdict = 'ERROR'",
+    "skipped": "verdict = 'SKIPPED'",
+    "truth_good": "truth = 'good'",
+    "truth_defective": "truth = 'defective'",
+    "false_alarms": "truth = 'good' AND verdict = 'FAIL'",
+    "escapes": "truth = 'defective' AND verdict = 'PASS'",
+}
+"""What is counted by hour, and of which inspections."""
 
-_RENAMED = text("sent_frame_id IS NOT NULL")
+COUNTED_BY = (
+    "hour", "site", "line", "camera", "shadow",
+    "COALESCE(sku, '')", "(sku IS NULL)", "COALESCE(recipe_version, -1)",
+)  # fmt: skip
+"""One row of ``hourly_count`` each, NULL being a value like others."""
+
+DEFECTIVE = "truth = 'defective' OR (truth IS NULL AND verdict = 'FAIL')"
+"""Parts whose defects count: a person said so, or they failed and nobody said anything."""
+
+_DEFECTIVE_READ = ("received_at", "site", "line", "sku", "inspection_id")
+
+UNANSWERED = "verdict IN ('FAIL', 'REVIEW') AND truth IS NULL"
+"""Parts that wait for a person. On SQLite a query uses the index only with these very conditions."""
 
 inspection = Table(
     "inspection",
@@ -206,13 +243,20 @@ inspection = Table(
     Column("inspected_at", UtcDateTime, nullable=False),
     Column("agent_id", CleanText, nullable=False),
     Column("agent_version", CleanText, nullable=False),
+    Column("truth", String(16)),  # of the latest feedback; storage.triggers keeps it so
     UniqueConstraint("site", "line", "camera", "frame_id"),
     CheckConstraint("verdict IN ('PASS', 'FAIL', 'REVIEW', 'ERROR', 'SKIPPED')", name="verdict"),
     Index(None, "received_at"),
-    Index(None, "site", "line", "camera", "received_at"),
-    Index(None, "sku", "received_at"),
+    # What people filter a camera or a product by stands in its index, so that only rows that fit are read.
+    Index("ix_inspection_camera", "site", "line", "camera", "received_at", "sku", "verdict"),
+    Index("ix_inspection_sku", "sku", "received_at", "recipe_version", "verdict", "score"),
+    Index(None, "verdict", "received_at"),
+    # Holds all that the view reads of them.
+    Index("ix_inspection_defective", DAY, *_DEFECTIVE_READ, **_only(DEFECTIVE)),
+    Index("ix_inspection_unanswered", "received_at", **_only(UNANSWERED)),
+    Index("ix_inspection_judged", "truth", "received_at", "verdict", **_only("truth IS NOT NULL")),
     Index(None, "frame_id"),  # feedback that names a frame and no camera
-    Index(None, "sent_frame_id", sqlite_where=_RENAMED, postgresql_where=_RENAMED),
+    Index(None, "sent_frame_id", **_only("sent_frame_id IS NOT NULL")),
     Index(None, "part_id"),
     # Only rows that have them: once images are let go, these indexes shrink with them.
     Index(
@@ -220,10 +264,31 @@ inspection = Table(
         "verdict",
         "received_at",
         "inspection_id",
-        sqlite_where=_HAS_MEDIA,
-        postgresql_where=_HAS_MEDIA,
+        **_only(" OR ".join(f"{role} IS NOT NULL" for role in MEDIA)),
     ),
-    *(Index(None, role, sqlite_where=has, postgresql_where=has) for role, has in _NAMED.items()),
+    *(Index(None, role, **_only(f"{role} IS NOT NULL")) for role in MEDIA),
+)
+
+
+DAY_OF_HOUR = DialectSql(sqlite="(substr(hour, 1, 10))", postgresql="(CAST(hour AT TIME ZONE 'UTC' AS DATE))")
+
+hourly_count = Table(
+    "hourly_count",
+    metadata,
+    # Inspections, counted by storage.triggers as they are written, so that yield and quality of any time
+    # are sums of a few rows. A version of a SKU in another hour, on another camera, is another row.
+    Column("id", RowId, primary_key=True),
+    Column("hour", UtcDateTime, nullable=False),
+    Column("site", Name, nullable=False),
+    Column("line", Name, nullable=False),
+    Column("camera", Name, nullable=False),
+    Column("shadow", Boolean, nullable=False),
+    Column("sku", Name(SKU_BYTES)),
+    Column("recipe_version", Integer),
+    *(Column(name, Integer, nullable=False) for name in COUNTED),
+    # A UNIQUE constraint would take each NULL for another value.
+    Index("ix_hourly_count_group", *(text(one) for one in COUNTED_BY), unique=True),
+    Index("ix_hourly_count_day", DAY_OF_HOUR),
 )
 
 
@@ -244,6 +309,7 @@ defect = Table(
     Column("bbox_height", Integer, nullable=False),
     Column("area_px", Integer, nullable=False),
     Column("area_fraction", Double, nullable=False),
+    Index(None, "label"),
 )
 
 feedback = Table(
@@ -258,8 +324,6 @@ feedback = Table(
     CheckConstraint("truth IN ('good', 'defective')", name="truth"),
     Index(None, "inspection_id", "given_at"),
 )
-
-_PENDING = text("sent_at IS NULL")
 
 outbox = Table(
     "outbox",
@@ -277,7 +341,7 @@ outbox = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("sent_at", UtcDateTime),
     CheckConstraint("payload IS NOT NULL OR sent_at IS NOT NULL", name="payload"),
-    Index("ix_outbox_pending", "sink", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    Index("ix_outbox_pending", "sink", "id", **_only("sent_at IS NULL")),
     Index(None, "sent_at"),
     sqlite_autoincrement=True,  # a number is never given twice, so a late PUBACK marks no other row
 )

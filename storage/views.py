@@ -14,12 +14,6 @@ from sqlalchemy import Connection, Double, Integer, Text, column, table
 from storage import schema
 from storage.column_types import UtcDateTime
 
-_LATEST_FEEDBACK = """
-    SELECT inspection_id, truth, given_by, note, given_at,
-           ROW_NUMBER() OVER (PARTITION BY inspection_id ORDER BY given_at DESC, id DESC) AS recency
-    FROM feedback
-"""
-
 _HISTORY = """
 SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.sent_frame_id, i.part_id, i.sequence, i.sku,
        i.verdict, i.reason, i.score, i.threshold, i.threshold_source, i.calibration_samples,
@@ -27,50 +21,45 @@ SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.sent_frame_id, i
        i.recipe_id, i.recipe_version, i.method, i.prompt_source, i.shots, i.model_digest,
        (SELECT COUNT(*) FROM defect d WHERE d.inspection_id = i.inspection_id) AS defects,
        {labels} AS defect_labels,
-       f.truth, f.given_by AS truth_by, f.note AS truth_note, f.given_at AS truth_at,
+       i.truth, f.given_by AS truth_by, f.note AS truth_note, f.given_at AS truth_at,
        i.captured_at, i.received_at, i.inspected_at,
        i.queue_ms, i.decode_ms, i.infer_ms, i.record_ms,
        i.queue_ms + i.decode_ms + i.infer_ms + i.record_ms AS total_ms,
        i.width, i.height, i.image_path, i.mask_path, i.overlay_path,
        i.agent_id, i.agent_version
 FROM inspection i
-LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
+LEFT JOIN feedback f ON i.truth IS NOT NULL AND f.id = (
+    SELECT latest.id FROM feedback latest WHERE latest.inspection_id = i.inspection_id
+    ORDER BY latest.given_at DESC, latest.id DESC LIMIT 1
+)
 """
 
+_COUNTS = ", ".join(
+    f"SUM({name}) AS {name}" for name in ("inspections", "passed", "failed", "review", "errors", "skipped")
+)
+
 _YIELD = """
-SELECT {hour} AS hour, site, line, camera, sku, shadow,
-       COUNT(*) AS inspections,
-       COUNT(*) FILTER (WHERE verdict = 'PASS') AS passed,
-       COUNT(*) FILTER (WHERE verdict = 'FAIL') AS failed,
-       COUNT(*) FILTER (WHERE verdict = 'REVIEW') AS review,
-       COUNT(*) FILTER (WHERE verdict = 'ERROR') AS errors,
-       COUNT(*) FILTER (WHERE verdict = 'SKIPPED') AS skipped,
-       CAST(COUNT(*) FILTER (WHERE verdict = 'PASS') AS DOUBLE PRECISION)
-         / NULLIF(COUNT(*) FILTER (WHERE verdict IN ('PASS', 'FAIL')), 0) AS yield
-FROM inspection
-GROUP BY {hour}, site, line, camera, sku, shadow
+SELECT hour, site, line, camera, sku, shadow,
+       {counts},
+       CAST(SUM(passed) AS DOUBLE PRECISION) / NULLIF(SUM(passed) + SUM(failed), 0) AS yield
+FROM hourly_count
+WHERE inspections > 0
+GROUP BY hour, site, line, camera, sku, shadow
 """
 
 _QUALITY = """
-SELECT {day} AS day, i.site, i.line, i.sku, i.recipe_version,
-       COUNT(*) AS inspections,
-       COUNT(*) FILTER (WHERE i.verdict = 'PASS') AS passed,
-       COUNT(*) FILTER (WHERE i.verdict = 'FAIL') AS failed,
-       COUNT(*) FILTER (WHERE i.verdict = 'REVIEW') AS review,
-       COUNT(*) FILTER (WHERE i.verdict = 'ERROR') AS errors,
-       COUNT(*) FILTER (WHERE i.verdict = 'SKIPPED') AS skipped,
-       COUNT(f.truth) AS feedback,
-       COUNT(*) FILTER (WHERE f.truth = 'good') AS truth_good,
-       COUNT(*) FILTER (WHERE f.truth = 'defective') AS truth_defective,
-       COUNT(*) FILTER (WHERE f.truth = 'good' AND i.verdict = 'FAIL') AS false_alarms,
-       COUNT(*) FILTER (WHERE f.truth = 'defective' AND i.verdict = 'PASS') AS escapes,
-       CAST(COUNT(*) FILTER (WHERE f.truth = 'good' AND i.verdict = 'FAIL') AS DOUBLE PRECISION)
-         / NULLIF(COUNT(*) FILTER (WHERE f.truth = 'good'), 0) AS false_alarm_rate,
-       CAST(COUNT(*) FILTER (WHERE f.truth = 'defective' AND i.verdict = 'PASS') AS DOUBLE PRECISION)
-         / NULLIF(COUNT(*) FILTER (WHERE f.truth = 'defective'), 0) AS escape_rate
-FROM inspection i
-LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
-GROUP BY {day}, i.site, i.line, i.sku, i.recipe_version
+SELECT {day_of_hour} AS day, site, line, sku, recipe_version,
+       {counts},
+       SUM(truth_good) + SUM(truth_defective) AS feedback,
+       SUM(truth_good) AS truth_good,
+       SUM(truth_defective) AS truth_defective,
+       SUM(false_alarms) AS false_alarms,
+       SUM(escapes) AS escapes,
+       CAST(SUM(false_alarms) AS DOUBLE PRECISION) / NULLIF(SUM(truth_good), 0) AS false_alarm_rate,
+       CAST(SUM(escapes) AS DOUBLE PRECISION) / NULLIF(SUM(truth_defective), 0) AS escape_rate
+FROM hourly_count
+WHERE inspections > 0
+GROUP BY {day_of_hour}, site, line, sku, recipe_version
 """
 
 _PARETO = """
@@ -86,8 +75,7 @@ FROM (
            ) AS rank
     FROM defect d
     JOIN inspection i ON i.inspection_id = d.inspection_id
-    LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
-    WHERE f.truth = 'defective' OR (f.truth IS NULL AND i.verdict = 'FAIL')
+    WHERE {defective}
     GROUP BY {day}, i.site, i.line, i.sku, d.label
 ) counted
 WINDOW whole AS (PARTITION BY day, site, line, sku),
@@ -98,13 +86,12 @@ WINDOW whole AS (PARTITION BY day, site, line, sku),
 
 _DEFECTS = """
 SELECT i.inspection_id, i.site, i.line, i.camera, i.frame_id, i.part_id, i.sku, i.recipe_version,
-       i.verdict, i.shadow, f.truth, i.received_at,
+       i.verdict, i.shadow, i.truth, i.received_at,
        d.defect_index, d.label, d.score,
        d.bbox_x, d.bbox_y, d.bbox_width, d.bbox_height, d.area_px, d.area_fraction,
        i.width AS image_width, i.height AS image_height, i.image_path, i.mask_path, i.overlay_path
 FROM defect d
 JOIN inspection i ON i.inspection_id = d.inspection_id
-LEFT JOIN ({latest}) f ON f.inspection_id = i.inspection_id AND f.recency = 1
 """
 
 _EVENTS = """
@@ -130,7 +117,6 @@ HISTORY = table(
     ),
     column("defects", Integer),
     column("defect_labels", Text),
-    column("truth", Text),
     column("truth_by", Text),
     column("truth_note", Text),
     column("truth_at", UtcDateTime),
@@ -140,16 +126,12 @@ HISTORY = table(
 
 _DIALECTS = {
     "sqlite": {
-        "hour": "strftime('%Y-%m-%dT%H:00:00Z', received_at)",
-        "day": "substr(i.received_at, 1, 10)",  # times are stored as UTC: UtcDateTime
         "labels": (
             "(SELECT group_concat(o.label, ', ') FROM (SELECT d.label FROM defect d"
             " WHERE d.inspection_id = i.inspection_id ORDER BY d.defect_index) o)"
         ),
     },
     "postgresql": {
-        "hour": "date_trunc('hour', received_at, 'UTC')",
-        "day": "CAST(i.received_at AT TIME ZONE 'UTC' AS DATE)",
         "labels": (
             "(SELECT string_agg(d.label, ', ' ORDER BY d.defect_index) FROM defect d"
             " WHERE d.inspection_id = i.inspection_id)"
@@ -160,7 +142,17 @@ _DIALECTS = {
 
 def view_sql(name: str, dialect: str) -> str:
     """The SELECT behind a view, for ``sqlite`` or ``postgresql``."""
-    return VIEWS[name].format(latest=_LATEST_FEEDBACK, **_DIALECTS[dialect]).strip()
+    return (
+        VIEWS[name]
+        .format(
+            day=schema.DAY.by_dialect[dialect],
+            day_of_hour=schema.DAY_OF_HOUR.by_dialect[dialect],
+            counts=_COUNTS,
+            defective=schema.DEFECTIVE,
+            **_DIALECTS[dialect],
+        )
+        .strip()
+    )
 
 
 def create_views(connection: Connection, readers: Sequence[tuple[str, str]] = ()) -> None:

@@ -133,6 +133,16 @@ def bench(
             help="Such as torch,onnxruntime: these runtimes on the same frames in turn, by stage.",
         ),
     ] = None,
+    history: Annotated[
+        int | None,
+        typer.Option(metavar="ROWS", min=1, help="Instead: queries and insertion of so long a history."),
+    ] = None,
+    history_database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="With --history: an empty database instead of a file to throw away."
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.", dir_okay=False)
     ] = None,
@@ -146,6 +156,12 @@ def bench(
     """
     from agent.methods import find_method
 
+    if history is not None:
+        from adapters.cli.bench_history import bench_history
+
+        where = f"{_processor()}, {_cores()} cores"
+        _write(json_file, bench_history(context, history, history_database, where))
+        return
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     width, height = parse_size(size)
     if tiles is not None:
@@ -309,7 +325,7 @@ def machine() -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -322,6 +338,10 @@ def percentiles(times: list[float]) -> dict[str, float]:
 
     p50, p95 = np.percentile(times, (50, 95))
     return {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "mean": round(float(np.mean(times)), 2)}
+
+
+def _cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _processor() -> str:

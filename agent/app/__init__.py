@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from adapters.images.codec import CvImageCodec
     from adapters.images.decoder import PayloadDecoder
     from agent.app.agent import Agent
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from agent.onboarding.product_region import Boxes
     from agent.ports import EventReporter
     from config import Settings
+    from storage.benchmark.bench import HistoryFigures
 
 
 class Application:
@@ -39,6 +42,12 @@ class Application:
         if upgrade:
             DatabaseTools(settings).prepare()
         return Store(settings)
+
+    def bench_history(self, url: str, rows: int, report: Callable[[str], None]) -> HistoryFigures:
+        """Fill an empty database with drawn rows and measure it. Raises StorageError."""
+        from storage.benchmark.bench import bench_history
+
+        return bench_history(url, rows, report)
 
     def inspector(self, settings: Settings) -> Inspector:
         """Load the models. Raises ModelError, RecipeError."""

@@ -15,7 +15,7 @@ from agent.ports import Entry, OutboxMessage
 
 CAMERA = Camera("factory", "line-1", "cam-a")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-REVISION = "0008"
+REVISION = "0009"
 """The newest."""
 
 

@@ -33,6 +33,10 @@ QUERIES = [
 ]
 
 
+NAMED = ("SN-000123", "cam-1", "product-01", "missing part")
+"""What a query asks for and the shift of these tests does not have; a history of storage.benchmark has it."""
+
+
 def rows(database: Database, query: str) -> list[dict[str, Any]]:
     with database.read() as connection:
         return [dict(row) for row in connection.execute(text(query)).mappings()]
@@ -175,7 +179,12 @@ def test_quality_and_pareto_are_by_day_and_line_and_sum_up_to_the_whole(
         ("2026-11-21", "line-1", 1, None),
         ("2026-11-21", "line-2", 2, 1.0),
     ]
-    whole = {name: query for query in QUERIES for name in VIEWS if f"FROM {name}\nGROUP BY sku" in query}
+    whole = {
+        name: query
+        for query in QUERIES
+        for name in VIEWS
+        if f"FROM {name}\nWHERE day >= '2026-11-14'\nGROUP BY sku" in query
+    }
     (row,) = rows(database, whole["sku_quality"])
     assert (row["inspections"], row["truth_defective"], row["escapes"]) == (4, 1, 1)
     pareto = rows(database, whole["defect_pareto"])
@@ -263,4 +272,4 @@ def test_the_queries_of_the_documentation_run(database: Database) -> None:
     assert len(QUERIES) >= 6
     for query in QUERIES:
         found = rows(database, query)
-        assert found != [] or "SN-000123" in query, query
+        assert found != [] or any(name in query for name in NAMED), query

@@ -130,6 +130,23 @@ def test_an_unknown_runtime_is_an_error(sightline: CommandLine) -> None:
     assert "not tensorrt" in sightline("bench", "--runtimes", "torch,tensorrt", code=1).stderr
 
 
+def test_a_history_is_filled_and_its_documented_queries_are_timed(
+    sightline: CommandLine, tmp_path: Path
+) -> None:
+    shown = sightline("bench", "--history", "300", "--json", "history.json")
+    figures = json.loads((tmp_path / "history.json").read_text())
+    assert figures["rows"] == 300
+    assert figures["into_empty"]["frames"] == 300
+    assert {query["section"] for query, _answer in figures["answers"]} >= {
+        "inspection_history",
+        "defect_pareto",
+    }
+    assert all(answer["median_ms"] > 0 and answer["plan"] for _query, answer in figures["answers"])
+    assert "frames a second" in shown.stdout
+    assert "What happened to one part" in shown.stdout
+    assert [path.name for path in tmp_path.iterdir() if "history" in path.name] == ["history.json"]
+
+
 def test_what_is_missing_is_an_error(sightline: CommandLine) -> None:
     assert (
         "no method 'nothing'"
