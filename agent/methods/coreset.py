@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 CANDIDATES = 4
 """Vectors that compete for each place."""
+_TOGETHER = 48
+"""So many vectors are looked ahead at."""
 
 
 class Coreset:
@@ -44,24 +47,46 @@ class Coreset:
         return self._candidates[self._places]
 
     def _choose(self, count: int) -> None:
+        """Many vectors at once are compared with all, and the choice is that of one after the other.
+
+        Distances to what is chosen only fall. So among the farthest few the next one is known without the
+        others, as long as it is no nearer than the first of the others was.
+        """
         points, norms, groups = self._points, self._norms, self._groups
         numbers = [] if groups is None else groups.tolist()
-        places: list[int] = []
-        nearest, distance = torch.full_like(norms, torch.inf), torch.empty_like(norms)
         # To the nearest one chosen of each group: what would be left without a group.
         by_group = torch.full((max(numbers, default=-1) + 1, len(norms)), torch.inf).to(norms)
-        place = 0
-        for _ in range(count):
-            places.append(place)
-            torch.add(norms, norms[place], out=distance)
-            distance.sub_(torch.mv(points, points[place]), alpha=2.0)
-            torch.minimum(nearest, distance, out=nearest)
+        nearest = torch.full_like(norms, torch.inf)
+        places, round_ = [], [0]
+        while True:
+            distances = torch.addmm(norms, points[round_], points.T, alpha=-2.0).add_(norms[round_, None])
+            torch.minimum(nearest, distances.amin(dim=0), out=nearest)
             if numbers:
-                own = by_group[numbers[place]]
-                torch.minimum(own, distance, out=own)
-            place = int(nearest.argmax())
+                for place, distance in zip(round_, distances, strict=True):
+                    own = by_group[numbers[place]]
+                    torch.minimum(own, distance, out=own)
+            places += round_
+            if len(places) == count:
+                break
+            round_ = self._farthest(nearest, count - len(places))
         self._places = torch.tensor(places, device=norms.device)
         self._by_group = by_group
+
+    def _farthest(self, nearest: torch.Tensor, most: int) -> list[int]:
+        """The next ones that are chosen, one after the other, as far as that is certain."""
+        few, pool = nearest.topk(min(_TOGETHER + 1, len(nearest)))
+        places, distances = pool.tolist(), few.double().cpu().numpy()
+        others = distances[-1] if len(places) > _TOGETHER else -np.inf
+        points = self._points[pool].double().cpu().numpy()
+        chosen: list[int] = []
+        while len(chosen) < min(most, _TOGETHER):
+            index = int(distances.argmax())
+            if chosen and (distances[index] <= others or distances[index] <= 0.0):
+                break
+            chosen.append(places[index])
+            away = points - points[index]
+            np.minimum(distances, (away * away).sum(axis=1), out=distances)
+        return chosen
 
     def substitutes(self, group: int) -> torch.Tensor:
         """Indices of the vectors that would take the places of a group's, had the group not been there.

@@ -109,31 +109,59 @@ def smallest_defect(
     height, width = images[0].shape[:2]
     sizes = _sizes(min(width, height))
     most = TRIES * len(sizes).bit_length()
-    results: dict[int, tuple[int, int]] = {}
+    results: dict[int, _Tries] = {}
 
     def is_found(index: int) -> bool:
-        found = tried = 0
-        for number in range(TRIES):
-            outcome = trial.finds(sizes[index], number)
-            found, tried = found + bool(outcome), tried + (outcome is not None)
+        tries = results.setdefault(index, _Tries())
+        while not tries.decided:
+            tries.add(trial.finds(sizes[index], tries.done))
             if progress is not None:
-                progress(min(most, len(results) * TRIES + number + 1), most)
-        results[index] = (found, tried)
-        return tried > 0 and found >= FOUND * tried
+                progress(min(most, (len(results) - 1) * TRIES + tries.done), most)
+        return tries.succeeds
 
     low, high = -1, len(sizes)  # nothing up to `low` is found, everything from `high` on is
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if is_found(middle) else (middle, high)
-    found, tried = results[min(high, len(sizes) - 1)]
+    last = min(high, len(sizes) - 1)
+    tries = results[last]
+    while tries.done < TRIES:  # what is reported has all of them
+        tries.add(trial.finds(sizes[last], tries.done))
     wide, high_px = size or (width, height)
     smallest = round(sizes[high] * wide / width) if high < len(sizes) else None
-    return SmallestDefect(smallest, found, tried, wide, high_px, tiling.grid, tiling.tile_overlap)
+    return SmallestDefect(smallest, tries.found, tries.tried, wide, high_px, tiling.grid, tiling.tile_overlap)
 
 
 def _sizes(shorter: int) -> list[int]:
     count = max(0, math.floor(math.log(max(1.0, _LARGEST * shorter / _SMALLEST), STEP)))
     return [round(_SMALLEST * STEP**index) for index in range(count + 1)]
+
+
+@dataclass(slots=True)
+class _Tries:
+    """How many defects of one size were found so far."""
+
+    done: int = 0
+    tried: int = 0
+    """Those that could be made visible."""
+    found: int = 0
+
+    def add(self, outcome: bool | None) -> None:
+        self.done += 1
+        self.tried += outcome is not None
+        self.found += bool(outcome)
+
+    @property
+    def succeeds(self) -> bool:
+        """Whether the size counts as found."""
+        return self.tried > 0 and self.found >= FOUND * self.tried
+
+    @property
+    def decided(self) -> bool:
+        """Whether no further try can change that."""
+        left = TRIES - self.done
+        certain = self.tried > 0 and self.found >= FOUND * (self.tried + left)
+        return left == 0 or certain or self.found + left < FOUND * (self.tried + left)
 
 
 class _Trial:
