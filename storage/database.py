@@ -118,6 +118,8 @@ class Database:
         self._url = parse_url(url)
         self.busy_timeout_s = busy_timeout_s
         self.on_full: Callable[[], None] = do_nothing
+        self._commits = 0
+        self._counting = threading.Lock()
         self._writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
         if self.path is not None:
             _make_folder(self.path.parent)
@@ -169,6 +171,13 @@ class Database:
             connection.execution_options(sqlite_begin="IMMEDIATE").begin(),
         ):
             yield connection
+        with self._counting:
+            self._commits += 1
+
+    @property
+    def commits(self) -> int:
+        """How many writing transactions were committed: each waits for the disk once."""
+        return self._commits
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -41,6 +41,8 @@ class MediaFolder:
         self.on_full: Callable[[], None] = do_nothing
         self._incoming = root / ".incoming"
         self._settled = PendingMedia()
+        self._syncs = 0
+        self._counting = threading.Lock()
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
             self._clear_leftovers()
@@ -186,7 +188,14 @@ class MediaFolder:
         finally:
             aside.unlink(missing_ok=True)
         _sync_folder(target.parent)
+        with self._counting:
+            self._syncs += 2
         return modified
+
+    @property
+    def syncs(self) -> int:
+        """How many files and folders were synced to the disk."""
+        return self._syncs
 
     def _clear_leftovers(self) -> None:
         """Delete half-written files of killed agents, but not fresh ones: another agent may write them."""
