@@ -104,8 +104,10 @@ class Name(TypeDecorator[str]):
         return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
+        return None if value is None else self.stored(value)
+
+    def stored(self, value: str) -> str:
+        """As the database has it."""
         clean = storable(value)
         encoded = clean.encode()
         if len(encoded) <= self.max_bytes:

@@ -140,7 +140,7 @@ class _Bare:
         codec = composition.codec()
         with composition.store(settings) as store:
             recipe = store.book.active(SKU) or template_recipe(SKU, settings.inspection.method)
-            references = [codec.decode(store.media.get(one.image_path)) for one in recipe.references]
+            references = [codec.decode(store.media.get(one.path)) for one in recipe.references]
         return self._inspector.prepare(recipe, references)
 
     def rate(self) -> float:
@@ -201,6 +201,7 @@ def _drawn(size: tuple[int, int]) -> tuple[list[bytes], str]:
 def _draw(size: tuple[int, int], count: int, seed: int, *, defective: bool) -> list[bytes]:
     """JPEG files of one product; if ``defective``, one in :data:`DEFECTIVE` has a defect."""
     import cv2
+    import numpy as np
 
     from adapters.cli.demo.plan import encode_jpeg
     from adapters.simulator import Product, Station, draw
@@ -210,7 +211,8 @@ def _draw(size: tuple[int, int], count: int, seed: int, *, defective: bool) -> l
     for index in range(count):
         defect = product.kind.defects[0] if defective and index % DEFECTIVE == DEFECTIVE - 1 else None
         image = draw(product, station, seed + index, size=max(size), defect=defect).image
-        found.append(encode_jpeg(cv2.resize(image, size, interpolation=cv2.INTER_AREA)))
+        resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        found.append(encode_jpeg(np.asarray(resized, dtype=np.uint8)))
     return found
 
 

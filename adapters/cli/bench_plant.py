@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adapters.mqtt.camera_publisher import CameraPublisher
     from adapters.mqtt.connection import Connection
     from adapters.mqtt.publish_queue import PublishPacket
+    from adapters.mqtt.session import Session
     from config import Settings
 
 SKU = "bench"
@@ -167,7 +168,7 @@ class AgentProcess(AbstractContextManager["AgentProcess"]):
         return True
 
     def _get(self, page: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{page}", timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{page}", timeout=30) as answer:
             return bytes(answer.read())
 
     def _last_line(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -47,8 +49,21 @@ class ImageCodec(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A file to be stored."""
+
+    content: bytes
+    suffix: str
+    """Such as ``.png``."""
+
+
 class MediaStore(Protocol):
     """Content-addressed files: equal bytes are stored once; the store chooses the names."""
+
+    def put_all(self, files: Sequence[MediaFile]) -> Sequence[str]:
+        """Store and return the paths, as :meth:`put`. Waits for the disk once for all, not for each."""
+        ...
 
     def put(self, content: bytes, suffix: str) -> str:
         """Store and return the path relative to the media folder. Raises StorageError."""
