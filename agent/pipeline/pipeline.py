@@ -52,7 +52,8 @@ class PipelineOptions:
     """The pipeline's part of the configuration."""
 
     max_batch: int = 8
-    max_wait_ms: float = 20.0
+    max_wait_ms: float = 0.0
+    """How long a batch that is not full waits for more; 0: it takes those that are there."""
     capacity: int = 256
     """How many deliveries may wait to be decoded; at least the window of unacknowledged messages."""
     rules: CameraRulebook = field(default_factory=CameraRulebook)

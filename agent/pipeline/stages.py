@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -82,11 +81,13 @@ class DecodeStage:
 
 
 class Batcher:
-    """Collects frames into one batch: up to ``max_batch``, waiting at most ``max_wait_ms`` for more."""
+    """Collects frames into one batch of up to ``max_batch``.
 
-    def __init__(
-        self, source: StageQueue | queue.Queue[WorkItem], max_batch: int, max_wait_ms: float, poll_s: float
-    ) -> None:
+    It waits for more only if ``max_wait_ms`` says so. Without, a frame on an idle line is inspected at once,
+    and those that come meanwhile are the next batch: the busier the line, the larger the batches.
+    """
+
+    def __init__(self, source: StageQueue, max_batch: int, max_wait_ms: float, poll_s: float) -> None:
         self._source = source
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1000.0
@@ -94,18 +95,10 @@ class Batcher:
 
     def take(self) -> list[WorkItem]:
         """The next batch, in order; empty if nothing came within ``poll_s`` seconds."""
-        try:
-            batch = [self._source.get(timeout=self._poll_s)]
-        except queue.Empty:
-            return []
+        batch = self._source.take(self._max_batch, self._poll_s)
         deadline = time.monotonic() + self._max_wait_s
-        while len(batch) < self._max_batch:
-            remaining = deadline - time.monotonic()
-            try:
-                # Frames that already wait are taken even after the time is up: they cost no waiting.
-                batch.append(self._source.get(timeout=max(0.0, remaining)))
-            except queue.Empty:
-                break
+        while batch and len(batch) < self._max_batch and (left := deadline - time.monotonic()) > 0.0:
+            batch += self._source.take(self._max_batch - len(batch), left)
         return batch
 
 
@@ -204,12 +197,9 @@ class RecordStage:
             parts.gaps.report()  # all skipped frames are noted now, so a missing number is really missing
         self._write(lambda: parts.events.flush(everything=over))
         pieces: list[WorkItem | Superseded] = list(parts.superseded.take(RECORD_BATCH))
-        try:
-            pieces.append(parts.inspected.get(timeout=0.0 if pieces or over else self._thread.pace.poll_s))
-            while len(pieces) < RECORD_BATCH:
-                pieces.append(parts.inspected.get(timeout=0.0))
-        except queue.Empty:
-            pass  # record those that came
+        if len(pieces) < RECORD_BATCH:
+            wait_s = 0.0 if pieces or over else self._thread.pace.poll_s
+            pieces += parts.inspected.take(RECORD_BATCH - len(pieces), wait_s)
         if over and not pieces:
             parts.gaps.report(final=True)
             self._write(lambda: parts.events.flush(everything=True))

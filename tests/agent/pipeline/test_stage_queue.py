@@ -35,12 +35,7 @@ class Ready:
             self.queue.put(one, 0.01)
 
     def taken(self) -> list[str]:
-        names = []
-        while True:
-            try:
-                names.append(self.queue.get(0.0).identity.frame_id)
-            except queue.Empty:
-                return names
+        return [one.identity.frame_id for one in self.queue.take(100, 0.0)]
 
 
 def test_the_order_is_kept_and_the_bound_holds() -> None:
@@ -81,7 +76,7 @@ def test_images_in_the_queue_are_bounded_by_their_bytes() -> None:
         except queue.Full:
             break
     assert (len(ready), ready.bytes_held) == (3, 2700)
-    ready.get(0.0)
+    ready.take(1, 0.0)
     assert ready.bytes_held == 1800
 
 
