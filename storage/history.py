@@ -8,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Row, and_, func, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select
 
 from agent.domain.errors import FrameIdUsedError
 from agent.domain.events import Event
@@ -18,8 +16,8 @@ from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
-from storage.column_types import Name, storable
-from storage.database import Database
+from storage.column_types import stored_name, storable
+from storage.database import Database, insert_into
 from storage.media import MediaFolder
 
 _NO_INSPECTION = ""
@@ -29,22 +27,6 @@ SAME_PART = timedelta(days=1)
 """Inspections of one part id that are farther apart are of two parts."""
 
 _MOST = 2**63 - 1
-
-_NAME = Name()
-
-
-def _insert_fresh(insertion: sqlite.Insert | postgresql.Insert) -> ReturningInsert[tuple[str]]:
-    columns = schema.inspection.c
-    unique = [columns.site, columns.line, columns.camera, columns.frame_id]
-    return insertion.on_conflict_do_nothing(index_elements=unique).returning(columns.inspection_id)
-
-
-# Statements are built once: SQLAlchemy takes longer to build one than SQLite to run it.
-_INSPECTIONS = {
-    "sqlite": _insert_fresh(sqlite.insert(schema.inspection)),
-    "postgresql": _insert_fresh(postgresql.insert(schema.inspection)),
-}
-_DEFECTS, _MESSAGES = insert(schema.defect), insert(schema.outbox)
 
 
 class SqlHistory:
@@ -73,10 +55,12 @@ class SqlHistory:
         """
         if not entries:
             return []
+        new = [False] * len(entries)
         order = sorted(range(len(entries)), key=lambda i: _sort_key(entries[i].inspection.identity))
         with self._database.write() as connection:
-            fresh = self._insert(connection, [entries[position].inspection for position in order])
-            new = [_NAME.stored(entry.inspection.inspection_id) in fresh for entry in entries]
+            inserted = self._insert(connection, [entries[position].inspection for position in order])
+            for position, is_new in zip(order, inserted, strict=True):
+                new[position] = is_new
             used = [
                 position
                 for position in order
@@ -85,35 +69,29 @@ class SqlHistory:
             if used:
                 raise FrameIdUsedError(used)
             written = [entry for entry, is_new in zip(entries, new, strict=True) if is_new]
-            _insert_all(connection, _DEFECTS, [row for e in written for row in _defect_rows(e)])
-            _insert_all(connection, _MESSAGES, [row for e in written for row in self._outbox_rows(e)])
+            _insert_all(connection, schema.defect, [row for e in written for row in _defect_rows(e)])
+            _insert_all(connection, schema.outbox, [row for e in written for row in self._outbox_rows(e)])
         if self._media is not None:
             self._media.settle(path for entry in entries for path in _files_of(entry.inspection))
         return new
 
-    def _insert(self, connection: Connection, inspections: Sequence[Inspection]) -> set[str]:
-        """Insert in one statement the rows whose frames have none. Returns their inspection ids."""
-        samples = self._calibration_samples(connection, inspections)
+    def _insert(self, connection: Connection, inspections: Sequence[Inspection]) -> list[bool]:
+        """One statement for all rows: of its time, most is spent once a statement. Which ones are new."""
+        table = schema.inspection
+        samples = _calibration_samples(connection, inspections)
         rows = [
-            {**_inspection_row(one), **self._agent, "calibration_samples": samples.get(_recipe_id(one))}
+            {
+                **_inspection_row(one),
+                **self._agent,
+                "calibration_samples": samples.get(one.recipe.id) if one.recipe else None,
+            }
             for one in inspections
         ]
-        found = connection.execute(_INSPECTIONS[connection.dialect.name], rows)
-        return {row.inspection_id for row in found}
-
-    def _calibration_samples(
-        self, connection: Connection, inspections: Sequence[Inspection]
-    ) -> Mapping[int | None, int]:
-        """By recipe id: how many samples the threshold was set from.
-
-        A stored version never changes, so its calibration names the source of this threshold.
-        """
-        ids = {_recipe_id(one) for one in inspections} - {None}
-        if not ids:
-            return {}
-        table = schema.calibration.c
-        query = select(table.recipe_id, table.samples).where(table.recipe_id.in_(ids))
-        return {row.recipe_id: row.samples for row in connection.execute(query)}
+        unique = [table.c.site, table.c.line, table.c.camera, table.c.frame_id]
+        statement = insert_into(connection, table).on_conflict_do_nothing(index_elements=unique)
+        inserted = set(connection.execute(statement.returning(table.c.inspection_id), rows).scalars())
+        # The same inspection may stand twice in one call; its second row is not new.
+        return [_take(inserted, stored_name(one.inspection_id)) for one in inspections]
 
     def _outbox_rows(self, entry: Entry) -> list[dict[str, Any]]:
         now = datetime.now(UTC)
@@ -189,7 +167,9 @@ class SqlHistory:
             connection.execute(insert(schema.event).values(row))
             agent_id, now = self._agent["agent_id"], datetime.now(UTC)
             _insert_all(
-                connection, _MESSAGES, [_outbox_row(one, _NO_INSPECTION, agent_id, now) for one in messages]
+                connection,
+                schema.outbox,
+                [_outbox_row(one, _NO_INSPECTION, agent_id, now) for one in messages],
             )
 
     def record_feedback(self, feedback: Feedback) -> bool:
@@ -244,9 +224,27 @@ class SqlHistory:
                 "given_by": feedback.by,
                 "note": feedback.note,
             }
-            rows = [{"inspection_id": one, **given} for one in found]
-            _insert_all(connection, insert(schema.feedback), rows)
+            _insert_all(connection, schema.feedback, [{"inspection_id": one, **given} for one in found])
         return len(found)
+
+
+def _calibration_samples(
+    connection: Connection, inspections: Sequence[Inspection]
+) -> Mapping[int | None, int]:
+    """By recipe. A stored version never changes, so its calibration names the source of a threshold."""
+    recipes = {one.recipe.id for one in inspections if one.recipe is not None and one.recipe.id is not None}
+    if not recipes:
+        return {}
+    calibration = schema.calibration.c
+    query = select(calibration.recipe_id, calibration.samples).where(calibration.recipe_id.in_(recipes))
+    return {recipe: samples for recipe, samples in connection.execute(query)}
+
+
+def _take(among: set[str], one: str) -> bool:
+    """Whether it was there; it no longer is."""
+    there = one in among
+    among.discard(one)
+    return there
 
 
 def _row_of(connection: Connection, identity: FrameIdentity) -> Row[Any, Any] | None:
@@ -315,13 +313,9 @@ def _feedback_target(feedback: Feedback) -> ColumnElement[bool] | None:
     return and_(frame, columns.site == site, columns.line == line, columns.camera == camera)
 
 
-def _insert_all(connection: Connection, statement: Insert, rows: list[dict[str, Any]]) -> None:
+def _insert_all(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
     if rows:
-        connection.execute(statement, rows)
-
-
-def _recipe_id(inspection: Inspection) -> int | None:
-    return None if inspection.recipe is None else inspection.recipe.id
+        connection.execute(insert(table), rows)
 
 
 def _inspection_row(inspection: Inspection) -> dict[str, Any]:
