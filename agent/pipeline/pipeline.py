@@ -220,6 +220,7 @@ class Pipeline:
             measures=parts.measures,
         )
         record_parts = RecordParts(
+            ingress=self.ingress,
             inspected=self._inspected,
             superseded=self._superseded,
             ingest=ingest,

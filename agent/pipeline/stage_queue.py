@@ -79,6 +79,14 @@ class StageQueue:
                 self._changed.notify_all()
             return taken
 
+    def gather(self, count: int, timeout: float) -> None:
+        """Wait until ``count`` items are there, or the queue is half full, at most ``timeout`` seconds."""
+        count = min(count, self._capacity // 2)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._items) >= count or 2 * self._bytes >= self._most_bytes, timeout
+            )
+
     def _replaced_by(self, work: WorkItem) -> WorkItem | None:
         camera = work.identity.camera
         if self._superseded is None or work.result is not None:
