@@ -12,7 +12,6 @@ from agent.ports import OutboxMessage, StoredMessage
 from storage.database import Database
 from storage.schema import outbox
 
-
 _MESSAGES = select(
     outbox.c.id,
     *(outbox.c[field.name] for field in fields(OutboxMessage)),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from adapters.images.header import HeaderError
 from adapters.images.overlay import draw_overlay, draw_regions
-from adapters.images.pixels import PixelReader, pixel_reader
+from adapters.images.pixels import InProcessReader, PixelReader
 from agent.domain.errors import SightlineError
 from agent.domain.frame import MEDIA_TYPE_OF, Image
 from agent.domain.inspection import HeatMap, Inspection
@@ -26,7 +26,7 @@ class CvImageCodec:
 
     def __init__(self, max_pixels: int = 100_000_000, pixels: PixelReader | None = None) -> None:
         """``pixels`` decodes images in place of this process."""
-        self._pixels = pixels or pixel_reader(max_pixels)
+        self._pixels = pixels or InProcessReader(max_pixels)
 
     def decode(self, encoded: bytes) -> Image:
         """(H, W, 3) uint8 RGB of a JPEG or PNG. Raises ImageError."""

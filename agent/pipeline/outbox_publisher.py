@@ -209,7 +209,13 @@ class OutboxPublisher:
                 self.sink.close()
                 return
             if not more:
-                self._filled.wait(SETTLE_S if self._under_way else self._retry_s)
+                self._filled.wait(self._pause_s(last=last))
+
+    def _pause_s(self, *, last: bool) -> float:
+        """How long to wait for new messages before acknowledgements are looked at."""
+        if not self._under_way:
+            return self._retry_s
+        return SETTLE_S if last or self._held_back else MARK_EVERY_S
 
     def _may_leave(self, *, more: bool) -> bool:
         """Whether the publisher may end. What it leaves unsent or unmarked goes out after the next start."""

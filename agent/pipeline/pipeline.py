@@ -195,7 +195,7 @@ class Pipeline:
     def _decoding(self, router: MessageRouter) -> StageRunner[Any]:
         thread, shutdown = self._decode, self._shutdown
         output = StageOutput(thread, self._decoded, self._inspect, shutdown.abandoned, self._parts.counters)
-        stage = DecodeStage(thread, self.ingress, router, output)
+        stage = DecodeStage(thread, self.ingress, self._parts.decoder, router, output)
         return StageRunner(thread, stage, shutdown.ending, shutdown.abandoned)
 
     def _inspecting(self) -> StageRunner[Any]:

@@ -25,6 +25,7 @@ from agent.pipeline.stage_queue import StageOutput, StageQueue
 from agent.pipeline.superseded import Superseded, SupersededFrames
 from agent.pipeline.work_item import WorkItem
 from agent.pipeline.worker import StageThread
+from agent.ports import FrameDecoder
 from agent.recipes.cache import RecipeCache
 from agent.telemetry import Counters
 
@@ -50,17 +51,28 @@ class DecodeStage:
     """Turns deliveries into work items."""
 
     def __init__(
-        self, thread: StageThread, ingress: IngressQueue, router: MessageRouter, output: StageOutput
+        self,
+        thread: StageThread,
+        ingress: IngressQueue,
+        decoder: FrameDecoder,
+        router: MessageRouter,
+        output: StageOutput,
     ) -> None:
         self._thread = thread
         self._ingress = ingress
+        self._decoder = decoder
         self._router = router
         self._output = output
 
     def take(self) -> Sequence[Taken]:
         """The delivery that has waited longest."""
         delivery = self._ingress.take(self._thread.pace.poll_s)
-        return () if delivery is None else (Taken(delivery),)
+        if delivery is None:
+            return ()
+        upcoming = self._ingress.upcoming()
+        if upcoming is not None:
+            self._decoder.expect(upcoming)
+        return (Taken(delivery),)
 
     def work(self, pieces: Sequence[Taken]) -> None:
         """Route each delivery; a frame goes on to the next stage."""

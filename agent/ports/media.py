@@ -24,6 +24,13 @@ class FrameDecoder(Protocol):
         """Raises FrameError, with as much of the identity as could be read."""
         ...
 
+    def expect(self, delivery: Delivery) -> None:
+        """Which frame probably comes after the next one: it may be decoded while that is worked on.
+
+        A hint alone. Never raises, never blocks.
+        """
+        ...
+
 
 class ImageCodec(Protocol):
     """Images to files and back."""
