@@ -241,10 +241,8 @@ class _Child:
         Raises HeaderError, _DiedError.
         """
         deadline = time.monotonic() + request.timeout_s
+        self._forget_others(request.content, deadline)
         try:
-            while self._asked and self._asked[0][0].content is not request.content:
-                with contextlib.suppress(HeaderError):  # another image came than was expected
-                    self._answer(deadline)
             if not self._asked:
                 self._ask(request, deadline)
             if ahead is not None and len(self._asked) == 1:
@@ -258,6 +256,15 @@ class _Child:
             ) from None
         except OSError:
             raise self._death() from None
+
+    def _forget_others(self, content: bytes, deadline: float) -> None:
+        """Wait for an image that was decoded ahead and is not the next one. Raises _DiedError."""
+        try:
+            while self._asked and self._asked[0][0].content is not content:
+                with contextlib.suppress(HeaderError):
+                    self._answer(deadline)
+        except (OSError, _DiedError):
+            raise _DiedError("it did not finish an image that nobody asked for", killed=True) from None
 
     def _ask(self, request: _Request, deadline: float) -> None:
         """Raises HeaderError, OSError."""
