@@ -37,7 +37,7 @@ QUIET_S = 60.0
 OPEN = 256
 """Frames on their way at full load: enough that the agent never waits for the camera."""
 
-_MOSQUITTO = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 _STARTED_S = 20.0
 _END_S = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -67,9 +67,9 @@ class Load:
 class Broker(AbstractContextManager["Broker"]):
     """A mosquitto of its own on a free port, without persistence."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises ConfigurationError: mosquitto is not installed."""
-        found = shutil.which("mosquitto") or shutil.which("mosquitto", path=os.pathsep.join(_MOSQUITTO))
+    def __init__(self, folder: Path, name: str = "mosquitto") -> None:
+        """Raises ConfigurationError: mosquitto is not installed under that name."""
+        found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(_FOLDERS))
         if found is None:
             raise ConfigurationError(
                 "bench --agent needs the broker mosquitto, which is not installed here; "
