@@ -61,7 +61,7 @@ class Load:
     messages: float
     """Messages sent a frame."""
     cpu_ms: Mapping[str, float]
-    """Processor time a frame of ``agent``, ``decoder`` and ``broker``."""
+    """Processor time a frame of ``agent``, ``decoder`` and ``broker``; ``camera``: of this process."""
 
 
 class Broker(AbstractContextManager["Broker"]):
@@ -260,7 +260,7 @@ class Plant(AbstractContextManager["Plant"]):
 
     def _cpu(self) -> dict[str, float]:
         """Seconds of processor time so far by process; those that the system does not report are missing."""
-        ids = {**self._agent.processes(), "broker": self._broker.pid}
+        ids = {**self._agent.processes(), "broker": self._broker.pid, "camera": os.getpid()}
         found = {name: _processor_s(number) for name, number in ids.items()}
         return {name: seconds for name, seconds in found.items() if seconds is not None}
 
