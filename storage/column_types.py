@@ -70,9 +70,7 @@ def storable(text: str) -> str:
     Both can arrive in the JSON of a message, and neither may cost the row. Escapes instead of a
     replacement character keep different texts different.
     """
-    if not text.isascii():  # which most texts of a row are, and Python knows without looking
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return text.replace("\x00", "\\x00")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
 class CleanText(TypeDecorator[str]):
@@ -83,16 +81,6 @@ class CleanText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else storable(value)
-
-
-def stored_name(name: str, max_bytes: int = NAME_BYTES) -> str:
-    """``name`` as :class:`Name` stores it."""
-    clean = storable(name)
-    encoded = clean.encode()
-    if len(encoded) <= max_bytes:
-        return clean
-    digest = hashlib.sha256(encoded).hexdigest()
-    return encoded[: max_bytes - len(digest) - 1].decode("utf-8", "ignore") + "~" + digest
 
 
 class Name(TypeDecorator[str]):
@@ -116,4 +104,11 @@ class Name(TypeDecorator[str]):
         return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else stored_name(value, self.max_bytes)
+        if value is None:
+            return None
+        clean = storable(value)
+        encoded = clean.encode()
+        if len(encoded) <= self.max_bytes:
+            return clean
+        digest = hashlib.sha256(encoded).hexdigest()
+        return encoded[: self.max_bytes - len(digest) - 1].decode("utf-8", "ignore") + "~" + digest

@@ -16,7 +16,7 @@ from agent.domain.frame import Camera, FrameIdentity
 from agent.domain.inspection import Defect, Feedback, Inspection
 from agent.ports import Entry, OutboxMessage
 from storage import schema
-from storage.column_types import stored_name, storable
+from storage.column_types import storable
 from storage.database import Database, insert_into
 from storage.media import MediaFolder
 
@@ -58,9 +58,8 @@ class SqlHistory:
         new = [False] * len(entries)
         order = sorted(range(len(entries)), key=lambda i: _sort_key(entries[i].inspection.identity))
         with self._database.write() as connection:
-            inserted = self._insert(connection, [entries[position].inspection for position in order])
-            for position, is_new in zip(order, inserted, strict=True):
-                new[position] = is_new
+            for position in order:
+                new[position] = self._insert(connection, entries[position].inspection)
             used = [
                 position
                 for position in order
@@ -75,23 +74,20 @@ class SqlHistory:
             self._media.settle(path for entry in entries for path in _files_of(entry.inspection))
         return new
 
-    def _insert(self, connection: Connection, inspections: Sequence[Inspection]) -> list[bool]:
-        """One statement for all rows: of its time, most is spent once a statement. Which ones are new."""
+    def _insert(self, connection: Connection, inspection: Inspection) -> bool:
         table = schema.inspection
-        samples = _calibration_samples(connection, inspections)
-        rows = [
-            {
-                **_inspection_row(one),
-                **self._agent,
-                "calibration_samples": samples.get(one.recipe.id) if one.recipe else None,
-            }
-            for one in inspections
-        ]
+        row: dict[str, Any] = {**_inspection_row(inspection), **self._agent}
+        if inspection.recipe is not None:
+            # A stored version never changes, so its calibration names the source of this threshold.
+            row["calibration_samples"] = (
+                select(schema.calibration.c.samples)
+                .where(schema.calibration.c.recipe_id == inspection.recipe.id)
+                .scalar_subquery()
+            )
+        statement = insert_into(connection, table).values(row)
         unique = [table.c.site, table.c.line, table.c.camera, table.c.frame_id]
-        statement = insert_into(connection, table).on_conflict_do_nothing(index_elements=unique)
-        inserted = set(connection.execute(statement.returning(table.c.inspection_id), rows).scalars())
-        # The same inspection may stand twice in one call; its second row is not new.
-        return [_take(inserted, stored_name(one.inspection_id)) for one in inspections]
+        statement = statement.on_conflict_do_nothing(index_elements=unique)
+        return connection.execute(statement.returning(table.c.frame_id)).first() is not None
 
     def _outbox_rows(self, entry: Entry) -> list[dict[str, Any]]:
         now = datetime.now(UTC)
@@ -226,25 +222,6 @@ class SqlHistory:
             }
             _insert_all(connection, schema.feedback, [{"inspection_id": one, **given} for one in found])
         return len(found)
-
-
-def _calibration_samples(
-    connection: Connection, inspections: Sequence[Inspection]
-) -> Mapping[int | None, int]:
-    """By recipe. A stored version never changes, so its calibration names the source of a threshold."""
-    recipes = {one.recipe.id for one in inspections if one.recipe is not None and one.recipe.id is not None}
-    if not recipes:
-        return {}
-    calibration = schema.calibration.c
-    query = select(calibration.recipe_id, calibration.samples).where(calibration.recipe_id.in_(recipes))
-    return {recipe: samples for recipe, samples in connection.execute(query)}
-
-
-def _take(among: set[str], one: str) -> bool:
-    """Whether it was there; it no longer is."""
-    there = one in among
-    among.discard(one)
-    return there
 
 
 def _row_of(connection: Connection, identity: FrameIdentity) -> Row[Any, Any] | None:

@@ -30,10 +30,10 @@ class TolerantClient(mqtt.Client):
     """Of the PUBLISH packet in hand, while it is not in the packet."""
 
     def _handle_publish(self) -> MQTTErrorCode:
-        packet = self._in_packet["packet"]
-        head = head_length(packet, (self._in_packet["command"] >> 1) & 0x03, self._protocol == mqtt.MQTTv5)
+        packet, qos = self._in_packet["packet"], (self._in_packet["command"] >> 1) & 0x03
+        head = head_length(packet, qos, self._protocol == mqtt.MQTTv5)
         self._payload = None
-        if head is not None:
+        if head is not None and qos < 2:  # paho keeps one of QoS 2, which nobody subscribes to, for later
             # paho copies the rest of the packet several times for each property.
             self._payload = bytes(memoryview(packet)[head:])
             del packet[head:]

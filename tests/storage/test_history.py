@@ -6,16 +6,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
-import sqlalchemy
 from sqlalchemy import func, select
 
 from agent.domain.errors import FrameIdUsedError, StorageError
 from agent.domain.events import Event
 from agent.domain.frame import Camera, content_digest
-from agent.domain.inspection import Feedback, MediaPaths, RecipeStamp
+from agent.domain.inspection import Feedback, MediaPaths
 from agent.domain.verdict import Verdict
 from agent.ports import Entry
 from storage import Database, SqlHistory, SqlOutbox, SqlRecipeBook, defects, inspections, schema
@@ -48,38 +46,6 @@ def test_a_number_beyond_64_bits_costs_no_row(
     one = inspected(identity=identity(sequence=number))
     assert history.record([Entry(one)]) == [True]
     assert [row["sequence"] for row in inspections(database)] == [kept]
-
-
-@pytest.mark.parametrize("frames", [2, 60])
-def test_a_batch_costs_the_same_statements_whatever_its_size(
-    database: Database, history: SqlHistory, book: SqlRecipeBook, frames: int
-) -> None:
-    recipe = book.add(bolt_recipe())
-    stamp = RecipeStamp(recipe.id, recipe.version, recipe.method, "template", recipe.shots)
-    entries = [entry(f"f-{number}", recipe=stamp, defects=(defect(),)) for number in range(frames)]
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            statements.append(statement.split()[0])
-
-    sqlalchemy.event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        assert list(history.record(entries)) == [True] * frames
-    finally:
-        sqlalchemy.event.remove(database.engine, "before_cursor_execute", note)
-    # The calibration's samples, then inspections, defects and messages.
-    assert statements == ["SELECT", "INSERT", "INSERT", "INSERT"]
-    (samples,) = {row["calibration_samples"] for row in inspections(database)}
-    assert samples == 16
-
-
-def test_one_call_may_name_a_frame_twice(database: Database, history: SqlHistory) -> None:
-    long = "f" * 600  # longer than a stored name
-    again = [entry("f-1"), entry(long), entry("f-1", inspection_id="another"), entry("f-2"), entry(long)]
-    assert list(history.record(again)) == [True, True, False, True, False]
-    assert list(history.record([entry(long), entry("f-3")])) == [False, True]
-    assert count(database, "inspection") == count(database, "outbox") == 4
 
 
 def test_every_field_of_an_inspection_stands_in_its_row(

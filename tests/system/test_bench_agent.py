@@ -41,9 +41,7 @@ def test_what_a_frame_costs_in_transactions_syncs_and_messages(tmp_path: Path) -
         assert load["frames"] == 60
         assert load["messages"] == 1.0
         assert 0.0 < load["syncs"] <= 2.0, "a file and its folder"
-        assert 0.0 < load["commits"] <= 1.5, (
-            "rows and their messages share one, marks another"
-        )
+        assert 0.0 < load["commits"] <= 1.5, "rows and their messages share one, marks another"
         assert set(load["stages_ms"]) == {"queue", "decode", "infer", "record", "commit", "total"}
         assert 0.0 < load["p50_ms"] <= load["p99_ms"]
     for word in ("full load", "half load", "of the bare model", "p99", "commits a frame"):
