@@ -9,11 +9,14 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from agent.domain.errors import DiskFullError, StorageError
+from agent.ports import MediaFile
 from storage.database import do_nothing
+from storage.disk_sync import DiskSync
 from storage.pending_media import PendingMedia
 
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
@@ -41,6 +44,7 @@ class MediaFolder:
         self.on_full: Callable[[], None] = do_nothing
         self._incoming = root / ".incoming"
         self._settled = PendingMedia()
+        self._sync = DiskSync()
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
             self._clear_leftovers()
@@ -48,31 +52,40 @@ class MediaFolder:
             raise StorageError(f"the media folder {root} cannot be used: {error.strerror}") from error
 
     def put(self, content: bytes, suffix: str) -> str:
-        """Store and return the relative path. Bytes that are already there are not written again.
+        """Store one file, as :meth:`put_all`, and return its path. Raises StorageError."""
+        return self.put_all([MediaFile(content, suffix)])[0]
 
-        Their file gets the present time. So the retention, which may be about to delete it for an older row,
+    def put_all(self, files: Sequence[MediaFile]) -> list[str]:
+        """Store and return the relative paths. Bytes that are already there are not written again.
+
+        All files are written, then synced together: that takes little longer than to sync one. A file that is
+        there gets the present time. So the retention, which may be about to delete it for an older row,
         leaves it.
 
-        Raises StorageError: the disk refused, or ``suffix`` is not 1 to 8 of a-z and 0-9.
+        Raises StorageError: the disk refused, or a suffix is not 1 to 8 of a-z and 0-9. Some files may have
+        been stored all the same.
         """
-        match = _SUFFIX.fullmatch(suffix)
-        if match is None:
-            raise StorageError(f"{suffix!r} is not a file suffix; use 1 to 8 lower-case letters or digits")
-        digest = hashlib.sha256(content).hexdigest()
-        path = f"{digest[:2]}/{digest[2:4]}/{digest}.{match[1]}"
-        target = self._root / path
+        paths = [_path_of(file) for file in files]
+        contents = {path: file.content for path, file in zip(paths, files, strict=True)}
         try:
-            self._settled.begin(path, _stored_lately(target))
-            if (modified := _renewed(target, len(content))) is None:
-                modified = self._write(target, content)
-            self._settled.stored(path, modified)
+            absent: dict[str, bytes] = {}
+            for path, content in contents.items():
+                target = self._root / path
+                self._settled.begin(path, _stored_lately(target))
+                if (modified := _renewed(target, len(content))) is None:
+                    absent[path] = content
+                else:
+                    self._settled.stored(path, modified)
+            for path, modified in self._write(absent).items():
+                self._settled.stored(path, modified)
         except OSError as error:
-            sentence = f"{path} cannot be written to {self._root}: {error.strerror}"
+            named = paths[0] if len(contents) == 1 else f"one of {len(contents)} files"
+            sentence = f"{named} cannot be written to {self._root}: {error.strerror}"
             if error.errno in _FULL:
                 self.on_full()
                 raise DiskFullError(sentence) from error
             raise StorageError(sentence) from error
-        return path
+        return paths
 
     def renew(self, path: str) -> bool:
         """Give a file the present time, as :meth:`put` does. Returns whether it exists.
@@ -170,23 +183,37 @@ class MediaFolder:
         except OSError as error:
             raise StorageError(f"the media file {path} cannot be deleted: {error.strerror}") from error
 
-    def _write(self, target: Path, content: bytes) -> int:
-        """Write a file. Returns its time, in nanoseconds of the epoch."""
-        aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
-        # Folders first: on a journaling file system the file's own fsync then syncs them too, and the last
-        # fsync only has the rename left to sync.
-        target.parent.mkdir(parents=True, exist_ok=True)
+    def _write(self, contents: Mapping[str, bytes]) -> Mapping[str, int]:
+        """Write files by path. Returns their times, in nanoseconds of the epoch."""
+        mark = f"{os.getpid()}.{threading.get_ident()}"
+        asides = {path: self._incoming / f"{Path(path).name}.{mark}" for path in contents}
+        targets = {path: self._root / path for path in contents}
+        # Folders first: on a journaling file system the files' own fsyncs then sync them too, and the last
+        # fsyncs only have the renames left to sync.
+        for target in targets.values():
+            target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with aside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                modified = os.fstat(file.fileno()).st_mtime_ns
-            aside.replace(target)
+            with ExitStack() as opened:
+                numbers = {}
+                for path, content in contents.items():
+                    file = opened.enter_context(asides[path].open("wb"))
+                    file.write(content)
+                    file.flush()
+                    numbers[path] = file.fileno()
+                self._sync.all(list(numbers.values()))
+                modified = {path: os.fstat(number).st_mtime_ns for path, number in numbers.items()}
+            for path, target in targets.items():
+                asides[path].replace(target)
         finally:
-            aside.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+            for aside in asides.values():
+                aside.unlink(missing_ok=True)
+        self._sync.folders({target.parent for target in targets.values()})
         return modified
+
+    @property
+    def syncs(self) -> int:
+        """How many files and folders were synced to the disk."""
+        return self._sync.count
 
     def _clear_leftovers(self) -> None:
         """Delete half-written files of killed agents, but not fresh ones: another agent may write them."""
@@ -222,11 +249,10 @@ def _renewed(target: Path, size: int) -> int | None:
     return found.st_mtime_ns if stat.S_ISREG(found.st_mode) and found.st_size == size else None
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows has no file descriptors of folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _path_of(file: MediaFile) -> str:
+    """The path of a file by its content. Raises StorageError."""
+    match = _SUFFIX.fullmatch(file.suffix)
+    if match is None:
+        raise StorageError(f"{file.suffix!r} is not a file suffix; use 1 to 8 lower-case letters or digits")
+    digest = hashlib.sha256(file.content).hexdigest()
+    return f"{digest[:2]}/{digest[2:4]}/{digest}.{match[1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, and_, func, select, update
@@ -10,6 +11,11 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from agent.ports import OutboxMessage, StoredMessage
 from storage.database import Database
 from storage.schema import outbox
+
+_MESSAGES = select(
+    outbox.c.id,
+    *(outbox.c[field.name] for field in fields(OutboxMessage)),
+).order_by(outbox.c.id)
 
 
 class SqlOutbox:
@@ -28,25 +34,11 @@ class SqlOutbox:
         self, limit: int, excluding: Collection[int] = (), *, sink: str | None = None
     ) -> Sequence[StoredMessage]:
         """Up to ``limit`` messages, the oldest first, without those of ``excluding``. Raises StorageError."""
-        query = select(outbox).where(self._is_pending(sink)).order_by(outbox.c.id).limit(limit)
+        query = _MESSAGES.where(self._is_pending(sink)).limit(limit)
         if excluding:
             query = query.where(outbox.c.id.not_in(excluding))
         with self._database.read() as connection:
-            return [
-                StoredMessage(
-                    id=row.id,
-                    message=OutboxMessage(
-                        sink=row.sink,
-                        kind=row.kind,
-                        destination=row.destination,
-                        payload=row.payload,
-                        content_type=row.content_type,
-                        retain=row.retain,
-                        correlation_data=row.correlation_data,
-                    ),
-                )
-                for row in connection.execute(query)
-            ]
+            return [StoredMessage(id, OutboxMessage(*message)) for id, *message in connection.execute(query)]
 
     def mark_sent(self, ids: Sequence[int]) -> None:
         """Record when the messages were acknowledged and drop their payloads. Raises StorageError.

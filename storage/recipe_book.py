@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Job
@@ -29,6 +29,10 @@ from storage.recipe_rows import (
 _JOB_FIELDS = ("name", "description", "gtin", "lot")
 
 
+_ACTIVE_VERSION = select(schema.sku.c.active_version).where(schema.sku.c.sku == bindparam("wanted"))
+"""Built once: it is asked for every batch of frames."""
+
+
 class SqlRecipeBook:
     """All recipes on SQLite and PostgreSQL, for agents and commands."""
 
@@ -48,9 +52,8 @@ class SqlRecipeBook:
 
     def active_version(self, sku: str) -> int | None:
         """One lookup by primary key. Raises StorageError."""
-        query = select(schema.sku.c.active_version).where(schema.sku.c.sku == sku)
         with self._database.read() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return connection.execute(_ACTIVE_VERSION, {"wanted": sku}).scalar_one_or_none()
 
     def register(self, job: Job) -> bool:
         """Store a SKU. True for the one caller that made the row.

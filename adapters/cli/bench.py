@@ -40,6 +40,7 @@ MEANINGLESS = (
     "Random weights of the models' true sizes: times and memory are those of the real ones, scores and "
     "verdicts mean nothing."
 )
+FRAMES = 20
 DISTINCT_FRAMES = 8
 """Images are drawn before timing starts, and used again in turn."""
 _DEFECTIVE = 0.01
@@ -92,7 +93,10 @@ class Figures:
 def bench(
     context: typer.Context,
     method: Method = None,
-    frames: Annotated[int, typer.Option(metavar="N", min=1, help="Frames that are timed.")] = 20,
+    frames: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Frames that are timed; by default 20, with --agent for 10 s."),
+    ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of a frame, in pixels.")] = "640x480",
     batch: Annotated[int, typer.Option(metavar="B", min=1, help="Frames inspected together.")] = 1,
     shots: Annotated[
@@ -122,9 +126,21 @@ def bench(
             help="Such as 1x1,3x2: the smallest defect found in these tiles, and the time of a frame.",
         ),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--agent",
+            help="The whole agent instead: images through a mosquitto of its own into SQLite and back as "
+            "verdicts, at full and at half load, beside the bare model.",
+        ),
+    ] = False,
     photographs: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="With --tiles: trays of these good parts instead of drawn boards."),
+        typer.Option(
+            metavar="DIR",
+            help="With --tiles: trays of these good parts instead of drawn boards. With --agent: JPEG files "
+            "to publish instead of drawn parts.",
+        ),
     ] = None,
     runtimes: Annotated[
         str | None,
@@ -154,8 +170,6 @@ def bench(
 
     Each frame takes the expensive path: it counts as defective, so it is located, scored and outlined.
     """
-    from agent.methods import find_method
-
     if history is not None:
         from adapters.cli.bench_history import bench_history
 
@@ -164,15 +178,28 @@ def bench(
         return
     settings = configure(config, profile, [*(overrides or ()), *chosen_method(method)]).settings
     width, height = parse_size(size)
+    if whole:
+        from adapters.cli.bench_agent import Options, bench_agent
+
+        options = Options(
+            frames=frames,
+            size=(width, height),
+            shots=_fewest(settings) if shots is None else shots,
+            photographs=photographs,
+            configuration=_configuration(config, profile, overrides),
+        )
+        _write(json_file, bench_agent(context, settings, options))
+        return
+    frames = frames or FRAMES
     if tiles is not None:
-        whole = (width, height)
-        _write(json_file, _compare_tiles(context, settings, tiles, photographs, whole, shots, frames))
+        uncut = (width, height)
+        _write(json_file, _compare_tiles(context, settings, tiles, photographs, uncut, shots, frames))
         return
     if runtimes is not None:
         _write(json_file, _compare_runtimes(settings, runtimes, (width, height), shots, frames))
         return
     if shots is None:
-        shots = find_method(settings.inspection.method).fewest_references
+        shots = _fewest(settings)
     composition = composition_of(context)
     build = composition.untrained_inspector if random_weights else composition.inspector
     console = stderr()
@@ -227,6 +254,19 @@ def bench(
     )
     _show(figures)
     _write(json_file, asdict(figures))
+
+
+def _fewest(settings: Settings) -> int:
+    from agent.methods import find_method
+
+    return find_method(settings.inspection.method).fewest_references
+
+
+def _configuration(config: Path | None, profile: str | None, given: list[str] | None) -> tuple[str, ...]:
+    """The options as another process takes them."""
+    found = [] if config is None else ["--config", str(config)]
+    found += [] if profile is None else ["--profile", profile]
+    return (*found, *(part for one in given or () for part in ("--set", one)))
 
 
 def _write(file: Path | None, content: dict[str, Any]) -> None:

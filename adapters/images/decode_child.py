@@ -11,8 +11,9 @@ import re
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -63,12 +64,12 @@ class Log:
         return text.decode("utf-8", "replace")
 
 
-def main(channel: int, canvas: int, decode: Decode = decode_bgr) -> None:
-    """Serve the socket ``channel`` until it is closed; ``canvas`` is where pixels go."""
+def main(channel: int, canvases: Sequence[int], decode: Decode = decode_bgr) -> None:
+    """Serve the socket ``channel`` until it is closed; pixels go to each of ``canvases`` in turn."""
     _prepare_process()
     with socket.socket(fileno=channel) as agent:
         agent.sendall(READY)
-        log, shared = Log(), Canvas(canvas)
+        log, turns = Log(), cycle([Canvas(one) for one in canvases])
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LOG_BYTES, _LOG_BYTES))
         while (request := _read(agent, REQUEST.size)) is not None:
             length, max_pixels, memory, seconds, *depth = REQUEST.unpack(request)
@@ -79,7 +80,7 @@ def main(channel: int, canvas: int, decode: Decode = decode_bgr) -> None:
             signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_S)
             with _memory(memory):
                 reading = partial(decode, bytes(content), max_pixels, KnownDepth(*depth))
-                answer = _answer(reading, log, shared)
+                answer = _answer(reading, log, next(turns))
             del content, reading  # frees a large one before the next request
             signal.setitimer(signal.ITIMER_REAL, 0)
             agent.sendall(answer)

@@ -15,7 +15,7 @@ from adapters.images.forms import FormError, image_of, read_form
 from adapters.images.header import Header, HeaderError, media_type
 from adapters.images.identity import Reading, read_identity
 from adapters.images.image_ref import ImageReferenceError, ReferenceReader
-from adapters.images.pixels import PixelReader, pixel_reader
+from adapters.images.pixels import InProcessReader, PixelReader
 from agent.domain.errors import FrameError, MessageError
 from agent.domain.frame import Camera, Delivery, Frame, FrameIdentity, content_digest
 from agent.telemetry import Counters, about
@@ -73,7 +73,7 @@ class PayloadDecoder:
         """``pixels`` decodes images, by default in this process; ``depths`` knows the bits of each camera's
         values. Raises ValueError for limits that cannot be kept."""
         self._limits = limits = limits or FrameLimits()
-        self._pixels = pixels or pixel_reader(limits.max_pixels)
+        self._pixels = pixels or InProcessReader(limits.max_pixels)
         self._counters = counters if counters is not None else Counters()
         self.depths = depths or CameraDepths(counters=self._counters)
         self._references = ReferenceReader(
@@ -103,6 +103,12 @@ class PayloadDecoder:
         self.depths.note(delivery.camera, header)
         self.depths.note_levels(identity, header, image)
         return Frame(identity, image, _explicit(content, header), header.media_type, delivery.received_at)
+
+    def expect(self, delivery: Delivery) -> None:
+        """Which delivery comes after the next one; an image in a message of text is not looked for."""
+        payload = delivery.payload
+        if len(payload) <= self._limits.max_bytes and media_type(payload) is not None:
+            self._pixels.expect(payload)
 
     def measure(self, delivery: Delivery) -> None:
         """Find the bits of a camera's values before its images are decoded; what is unreadable has none."""

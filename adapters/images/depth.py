@@ -25,7 +25,8 @@ DEPTHS = (8, 10, 12, 14, DEEP)
 FEWEST_LEVELS = 32
 """An image with fewer levels of 256 lost most of what its camera saw, or shows next to nothing."""
 
-_SAMPLE = 65_536
+_SAMPLES = (2_048, 65_536)
+"""How many values are looked at first: nearly every image shows so many levels among a few."""
 _FIRST_CHUNK = 8
 _AFTER_HEADER = 33
 _MAX_CHUNKS = 1_000
@@ -72,8 +73,11 @@ def count_levels(image: NDArray[np.uint8]) -> int:
     """How many of 256 levels an image has, over all channels; exact if they are few, else at least
     :data:`FEWEST_LEVELS`."""
     flat = image.reshape(-1)
-    sampled = _used(flat[:: max(1, flat.size // _SAMPLE)])
-    return sampled if sampled >= FEWEST_LEVELS else _used(flat)
+    for sample in _SAMPLES:
+        sampled = _used(flat[:: max(1, flat.size // sample)])
+        if sampled >= FEWEST_LEVELS:
+            return sampled
+    return _used(flat)
 
 
 def _used(values: NDArray[np.uint8]) -> int:

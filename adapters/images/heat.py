@@ -33,11 +33,10 @@ def heat_panel(canvas: Image, heat: HeatMap, unit: int) -> Image:
     top = max(float(values.max(initial=0.0)), heat.threshold, 1e-9)
     share = np.clip(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR) / top, 0.0, 1.0)
     share = share.astype(np.float32)
-    alpha = (_OPACITY * np.sqrt(share))[..., None]
+    alpha = np.asarray(_OPACITY * np.sqrt(share), dtype=np.float32)
     # Without colour, the frame's own red and blue are not taken for heat.
     grey = cv2.cvtColor(cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    blended = (1.0 - alpha) * grey + alpha * _colours(share)
-    panel = Pillow.fromarray(blended.astype(np.uint8))
+    panel = Pillow.fromarray(cv2.blendLinear(grey, _colours(share), 1.0 - alpha, alpha))
     _draw_scale(panel, heat.threshold, top, unit)
     return np.asarray(panel, dtype=np.uint8)
 
@@ -45,7 +44,8 @@ def heat_panel(canvas: Image, heat: HeatMap, unit: int) -> Image:
 def _colours(share: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of values from 0 to 1: blue, green, yellow, red."""
     levels = np.rint(share * 255).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[..., ::-1], dtype=np.uint8)
+    coloured = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _draw_scale(panel: Pillow.Image, threshold: float, top: float, unit: int) -> None:

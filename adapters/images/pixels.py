@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -22,14 +22,23 @@ class PixelReader(Protocol):
         """A whole JPEG or PNG to its header and image. Raises HeaderError."""
         ...
 
+    def expect(self, content: bytes) -> None:
+        """Which image comes after the next one, so that nobody waits for it. Never raises, never blocks."""
+        ...
 
-def pixel_reader(max_pixels: int) -> PixelReader:
-    """The reader that decodes in this process."""
 
-    def read(content: bytes, known: KnownDepth = UNKNOWN) -> tuple[Header, Image]:
-        return decode_pixels(content, max_pixels, known)
+@dataclass(frozen=True, slots=True)
+class InProcessReader:
+    """Decodes in this process, nothing ahead of its time."""
 
-    return read
+    max_pixels: int
+
+    def __call__(self, content: bytes, known: KnownDepth = UNKNOWN) -> tuple[Header, Image]:
+        """As :func:`decode_pixels`."""
+        return decode_pixels(content, self.max_pixels, known)
+
+    def expect(self, content: bytes) -> None:
+        """Does nothing."""
 
 
 def decode_pixels(content: bytes, max_pixels: int, known: KnownDepth = UNKNOWN) -> tuple[Header, Image]:

@@ -11,14 +11,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from adapters.images.channel import ANSWER, READY, REQUEST, Canvas, open_canvas
-from adapters.images.depth import UNKNOWN, KnownDepth
+from adapters.images.depth import DEEP, UNKNOWN, KnownDepth
 from adapters.images.header import Header, HeaderError, admit
 from agent.domain.frame import Image
 from agent.telemetry import Counters
@@ -32,8 +33,8 @@ _BASE_BYTES = 128_000_000
 _BYTES_PER_PIXEL = 40
 """Coefficients of a progressive JPEG in full colour, the image in 16 bits and in 8, and it rotated."""
 _BOOT = (
-    "import sys; channel, canvas, entry, *path = sys.argv[1:]; sys.path[:] = path; "
-    "from importlib import import_module; import_module(entry).main(int(channel), int(canvas))"
+    "import sys; channel, one, other, entry, *path = sys.argv[1:]; sys.path[:] = path; "
+    "from importlib import import_module; import_module(entry).main(int(channel), (int(one), int(other)))"
 )
 _ENTRY = "adapters.images.decode_child"
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -58,6 +59,9 @@ class _DiedError(Exception):
 class DecodeWorker:
     """Decodes one image at a time in a child process, which it kills and replaces if it does not answer.
 
+    The image that :meth:`expect` named is sent before the answer about the one before it is awaited. So the
+    child decodes it while the caller works on that.
+
     Callable from any thread. The first call or :meth:`start` starts the child, which ends by itself when
     this process ends. The child is not a fork: it inherits no sockets, no databases and no passwords from
     the environment.
@@ -77,6 +81,7 @@ class DecodeWorker:
         self._counters = counters if counters is not None else Counters()
         self._entry = entry
         self._child: _Child | None = None
+        self._expected: bytes | None = None
         self._lock = threading.Lock()
 
     @staticmethod
@@ -103,6 +108,10 @@ class DecodeWorker:
             except _DiedError as error:
                 raise HeaderError(str(error)) from None
 
+    def expect(self, content: bytes) -> None:
+        """Which image comes after the next one. Never raises, never blocks."""
+        self._expected = content
+
     def close(self) -> None:
         """End the child. A later call starts another."""
         with self._lock:
@@ -127,7 +136,7 @@ class DecodeWorker:
     def _decode(self, content: bytes, header: Header, known: KnownDepth) -> tuple[Header, Image]:
         child = self._running_child()
         try:
-            return child.decode(content, header, known, self._max_pixels, self._timeout_s)
+            return child.decode(self._request(content, header, known), self._ahead())
         except HeaderError:
             raise
         except _DiedError as error:
@@ -136,6 +145,20 @@ class DecodeWorker:
         except BaseException:
             self._discard(child, "it was interrupted")  # half an answer may be under way
             raise
+
+    def _request(self, content: bytes, header: Header, known: KnownDepth) -> _Request:
+        return _Request(content, header, known, self._max_pixels, self._timeout_s)
+
+    def _ahead(self) -> _Request | None:
+        """The image that comes after this one, if it can be decoded without knowing this one."""
+        content, self._expected = self._expected, None
+        if content is None:
+            return None
+        try:
+            header = admit(content, self._max_pixels)
+        except HeaderError:
+            return None
+        return None if header.depth == DEEP else self._request(content, header, UNKNOWN)
 
     def _running_child(self) -> _Child:
         if self._child is not None and not self._child.alive:
@@ -159,16 +182,33 @@ class DecodeWorker:
         logger.warning("the decoder is replaced: %s", reason)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """An image to decode, and what it may take."""
+
+    content: bytes
+    header: Header
+    known: KnownDepth
+    max_pixels: int
+    timeout_s: float
+
+
 class _Child:
-    """One child process, its socket and the memory it shares with this one."""
+    """One child process, its socket and the memory it shares with this one.
+
+    It has up to two requests at a time and answers them in their order; the pixels of each go to the other of
+    two canvases.
+    """
 
     def __init__(self, entry: str) -> None:
         """Raises OSError."""
-        self._canvas_file = open_canvas()
-        self._canvas = Canvas(self._canvas_file)
+        self._files = (open_canvas(), open_canvas())
+        self._canvases = [Canvas(file) for file in self._files]
+        self._sent = 0
+        self._asked: deque[tuple[_Request, Canvas]] = deque()
         self._socket, theirs = socket.socketpair()
         with theirs:
-            shared = (theirs.fileno(), self._canvas_file)
+            shared = (theirs.fileno(), *self._files)
             try:
                 self._process = subprocess.Popen(
                     _command(entry, shared),
@@ -195,37 +235,69 @@ class _Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def decode(
-        self, content: bytes, header: Header, known: KnownDepth, max_pixels: int, timeout_s: float
-    ) -> tuple[Header, Image]:
-        """Raises HeaderError, _DiedError."""
-        deadline = time.monotonic() + timeout_s
+    def decode(self, request: _Request, ahead: _Request | None = None) -> tuple[Header, Image]:
+        """The image of ``request``; ``ahead`` is decoded meanwhile and afterwards, for the next call.
+
+        Raises HeaderError, _DiedError.
+        """
+        deadline = time.monotonic() + request.timeout_s
+        self._forget_others(request.content, deadline)
         try:
-            self._canvas.grow(header.pixels * 3)
-        except OSError as error:
-            raise HeaderError(f"there is no memory for the image: {error.strerror}") from None
-        memory = _BASE_BYTES + _BYTES_PER_PIXEL * header.pixels + 4 * len(content)
-        try:
-            depth = (known.stated, known.seen)
-            self._send(REQUEST.pack(len(content), max_pixels, memory, timeout_s, *depth), deadline)
-            self._send(content, deadline)
-            done, height, width, length, bits, highest = ANSWER.unpack(self._receive(ANSWER.size, deadline))
-            if not done:
-                raise HeaderError(self._receive(length, deadline).decode("utf-8", "replace"))
+            if not self._asked:
+                self._ask(request, deadline)
+            if ahead is not None and len(self._asked) == 1:
+                with contextlib.suppress(HeaderError):  # no memory: it is reported when its turn comes
+                    self._ask(ahead, deadline)
+            return self._answer(deadline)
         except TimeoutError:
             raise _DiedError(
-                f"the image was not decoded within {timeout_s:g} s; send a smaller one or raise "
+                f"the image was not decoded within {request.timeout_s:g} s; send a smaller one or raise "
                 "frames.decode_timeout_s"
             ) from None
         except OSError:
             raise self._death() from None
+
+    def _forget_others(self, content: bytes, deadline: float) -> None:
+        """Wait for an image that was decoded ahead and is not the next one. Raises _DiedError."""
+        try:
+            while self._asked and self._asked[0][0].content is not content:
+                with contextlib.suppress(HeaderError):
+                    self._answer(deadline)
+        except (OSError, _DiedError):
+            raise _DiedError("it did not finish an image that nobody asked for", killed=True) from None
+
+    def _ask(self, request: _Request, deadline: float) -> None:
+        """Raises HeaderError, OSError."""
+        content, header, known = request.content, request.header, request.known
+        canvas = self._canvases[self._sent % len(self._canvases)]
+        try:
+            canvas.grow(header.pixels * 3)
+        except OSError as error:
+            raise HeaderError(f"there is no memory for the image: {error.strerror}") from None
+        memory = _BASE_BYTES + _BYTES_PER_PIXEL * header.pixels + 4 * len(content)
+        depth = (known.stated, known.seen)
+        self._asked.append((request, canvas))
+        self._sent += 1
+        self._send(
+            REQUEST.pack(len(content), request.max_pixels, memory, request.timeout_s, *depth), deadline
+        )
+        self._send(content, deadline)
+
+    def _answer(self, deadline: float) -> tuple[Header, Image]:
+        """What became of the request that was sent first. Raises HeaderError, _DiedError, OSError."""
+        done, height, width, length, bits, highest = ANSWER.unpack(self._receive(ANSWER.size, deadline))
+        sentence = b"" if done else self._receive(length, deadline)
+        request, canvas = self._asked.popleft()
+        if not done:
+            raise HeaderError(sentence.decode("utf-8", "replace"))
+        header = request.header
         if sorted((height, width)) != sorted((header.height, header.width)):
             raise _DiedError("the decoder answered with an image of another size")
         try:
-            image: Image = self._canvas.pixels(height, width).copy()
+            image: Image = canvas.pixels(height, width).copy()
         except (OSError, MemoryError) as error:
             raise HeaderError(f"there is no memory for the image: {error}") from None
-        self._canvas.shrink()
+        canvas.shrink()
         return replace(header, bits=bits, highest=highest), image
 
     def close(self, *, kill: bool = False) -> None:
@@ -241,7 +313,8 @@ class _Child:
 
     def _close_files(self) -> None:
         self._socket.close()
-        os.close(self._canvas_file)
+        for file in self._files:
+            os.close(file)
 
     def _death(self) -> _DiedError:
         try:

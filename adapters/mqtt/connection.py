@@ -102,6 +102,10 @@ class Connection:
         )
         self.unacknowledged = AckWindow(self._send_ack, listener.on_stale)
         self._sock: mqtt.SocketLike | None = None
+        self._selector = selectors.DefaultSelector()
+        self._watched = 0
+        self._awake = False
+        """Whether a wake-up is in the pipe already."""
         self._wake_read: socket.socket | None = None
         self._wake_write: socket.socket | None = None
         self._accepted = False
@@ -158,6 +162,7 @@ class Connection:
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
         try:
             self._connect()
             while self._ended is None:
@@ -169,6 +174,7 @@ class Connection:
             self._ended = ended
             self.unacknowledged.close()
             self._publish_queue.close(ended.reason)
+            self._selector.close()
             sock = self._client.socket()
             if sock is not None:
                 sock.close()
@@ -269,22 +275,33 @@ class Connection:
         events = 0 if paused else selectors.EVENT_READ
         if self._client.want_write():
             events |= selectors.EVENT_WRITE
-        with selectors.DefaultSelector() as selector:
-            selector.register(wake, selectors.EVENT_READ)
-            if events:
-                selector.register(sock, events)
-            found = {key.fileobj: mask for key, mask in selector.select(_TICK_S)}
+        self._watch(sock, events)
+        found = {key.fileobj: mask for key, mask in self._selector.select(_TICK_S)}
         if paused and _hung_up(sock):
             self._end("the broker ended the connection")
         if wake in found:
             with contextlib.suppress(BlockingIOError):
                 wake.recv(4096)
+            self._awake = False  # before the work is looked for: what is queued from now on wakes again
         mask = found.get(sock, 0)
         return bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE)
 
+    def _watch(self, sock: mqtt.SocketLike, events: int) -> None:
+        """Let the selector wait for these events of the socket."""
+        if events == self._watched:
+            return
+        if not events:
+            self._selector.unregister(sock)
+        elif not self._watched:
+            self._selector.register(sock, events)
+        else:
+            self._selector.modify(sock, events)
+        self._watched = events
+
     def _wake(self) -> None:
         pipe = self._wake_write
-        if pipe is not None:
+        if pipe is not None and not self._awake:
+            self._awake = True
             # A full pipe wakes as well as one more byte; a closed one has nothing left to wake.
             with contextlib.suppress(OSError):
                 pipe.send(b"\0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
@@ -46,17 +47,27 @@ class PublishPacket:
     expiry_s: int | None = None
 
     def properties(self) -> Properties:
-        """The PUBLISH properties (MQTT 5 section 3.3.2.3)."""
-        properties = Properties(PacketTypes.PUBLISH)
-        if self.content_type is not None:
-            properties.ContentType = self.content_type
-        if self.correlation_data is not None:
-            properties.CorrelationData = self.correlation_data
-        if self.user_properties:
-            properties.UserProperty = list(self.user_properties)
-        if self.expiry_s is not None:
-            properties.MessageExpiryInterval = self.expiry_s
-        return properties
+        """The PUBLISH properties (MQTT 5 section 3.3.2.3); not to be changed, as equal packets share them."""
+        return _properties(self.content_type, self.correlation_data, self.user_properties, self.expiry_s)
+
+
+@lru_cache(maxsize=16)  # paho takes as long to make them as for the rest of a packet
+def _properties(
+    content_type: str | None,
+    correlation_data: bytes | None,
+    user_properties: tuple[tuple[str, str], ...],
+    expiry_s: int | None,
+) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)
+    if content_type is not None:
+        properties.ContentType = content_type
+    if correlation_data is not None:
+        properties.CorrelationData = correlation_data
+    if user_properties:
+        properties.UserProperty = list(user_properties)
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    return properties
 
 
 class Ticket:
@@ -90,7 +101,8 @@ class Ticket:
 
     def wait(self, timeout_s: float) -> bool:
         """True once the broker has acknowledged; False after the timeout or a failure."""
-        return self._event.wait(timeout_s) and self._acknowledged
+        settled = self._event.is_set() or (timeout_s > 0.0 and self._event.wait(timeout_s))
+        return settled and self._acknowledged
 
 
 class PendingTickets:

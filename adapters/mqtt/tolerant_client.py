@@ -26,13 +26,27 @@ class TolerantClient(mqtt.Client):
     """Calls ``on_mended`` for each message whose properties had to be decoded tolerantly."""
 
     on_mended: Callable[[str], None] | None = None
+    _payload: bytes | None = None
+    """Of the PUBLISH packet in hand, while it is not in the packet."""
 
     def _handle_publish(self) -> MQTTErrorCode:
+        packet, qos = self._in_packet["packet"], (self._in_packet["command"] >> 1) & 0x03
+        head = head_length(packet, qos, self._protocol == mqtt.MQTTv5)
+        self._payload = None
+        if head is not None and qos < 2:  # paho keeps one of QoS 2, which nobody subscribes to, for later
+            # paho copies the rest of the packet several times for each property.
+            self._payload = bytes(memoryview(packet)[head:])
+            del packet[head:]
         try:
             return MQTTErrorCode(super()._handle_publish())
         except (MalformedPacket, UnicodeDecodeError) as error:
             reason = str(error)
         return self._deliver_tolerantly(reason)
+
+    def _handle_on_message(self, message: mqtt.MQTTMessage) -> None:
+        if self._payload is not None:
+            message.payload, self._payload = self._payload, None
+        super()._handle_on_message(message)
 
     def _deliver_tolerantly(self, reason: str) -> MQTTErrorCode:
         command, packet = self._in_packet["command"], bytes(self._in_packet["packet"])
@@ -48,6 +62,19 @@ class TolerantClient(mqtt.Client):
             self.on_mended(reason)
         self._handle_on_message(message)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def head_length(packet: bytes | bytearray, qos: int, properties: bool) -> int | None:
+    """Bytes before the payload of a PUBLISH packet after its fixed header; None if it ends before that."""
+    reader = _Reader(packet)
+    try:
+        reader.skip(reader.number(2))
+        reader.skip(2 if qos else 0)
+        if properties:
+            reader.skip(reader.variable())
+    except _EndError:
+        return None
+    return reader.position
 
 
 @dataclass(slots=True)
@@ -122,15 +149,24 @@ class _EndError(Exception):
 
 
 class _Reader:
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | bytearray) -> None:
         self._content = content
         self._at = 0
 
+    @property
+    def position(self) -> int:
+        return self._at
+
+    def skip(self, length: int) -> None:
+        if self._at + length > len(self._content):
+            raise _EndError
+        self._at += length
+
     def rest(self) -> bytes:
-        return self._content[self._at :]
+        return bytes(self._content[self._at :])
 
     def take(self, length: int) -> bytes:
-        taken = self._content[self._at : self._at + length]
+        taken = bytes(self._content[self._at : self._at + length])
         if len(taken) < length:
             raise _EndError
         self._at += length

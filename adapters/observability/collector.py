@@ -205,9 +205,14 @@ class AgentCollector(Collector):
         yield from (free, size, reserve)
 
     def _database(self) -> Iterator[Metric]:
-        file = self._source.database_file
+        file, work = self._source.database_file, self._source.storage_work()
         if file is not None:
             yield _value("database_size_bytes", "The SQLite file with its journal.", sqlite_bytes(file))
+        commits = _counter("database_commits", "Transactions that wrote; each waits for the disk once.", [])
+        commits.add_metric([], work.commits)
+        syncs = _counter("media_syncs", "Media files and folders that were synced to the disk.", [])
+        syncs.add_metric([], work.syncs)
+        yield from (commits, syncs)
 
     def _device(self) -> Iterator[Metric]:
         families = {

@@ -59,6 +59,16 @@ class DiskState:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageWork:
+    """What storage has done since the start."""
+
+    commits: int = 0
+    """Writing transactions."""
+    syncs: int = 0
+    """Media files and folders that were synced to the disk."""
+
+
+@dataclass(frozen=True, slots=True)
 class HealthSource:
     """Each callable answers at once, from memory. A question that may take long is a :class:`CachedProbe`."""
 
@@ -75,6 +85,7 @@ class HealthSource:
     disks: CachedProbe[Sequence[DiskState]]
     database_file: Path | None = None
     """The SQLite file."""
+    storage_work: Callable[[], StorageWork] = StorageWork
     models: Callable[[], str | None] = field(default=lambda: None)
     """Why the models cannot judge; None if they are loaded."""
     hang_after_s: float = math.inf

@@ -17,6 +17,7 @@ from adapters.observability.health_source import (
     DiskState,
     HealthSource,
     OutboxState,
+    StorageWork,
     outbox_states,
 )
 from adapters.observability.machine import disk
@@ -88,6 +89,7 @@ class Observability:
             outbox=CachedProbe("the database", self._outbox_states),
             disks=CachedProbe("the file system", self._disks),
             database_file=self._store.database.path,
+            storage_work=lambda: StorageWork(self._store.database.commits, self._store.media.syncs),
             models=self._missing_models,
             hang_after_s=self._settings.agent.hang_after.total_seconds() or math.inf,
         )

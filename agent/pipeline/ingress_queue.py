@@ -125,6 +125,15 @@ class IngressQueue:
             self._bytes -= len(taken.payload)
             return taken
 
+    def upcoming(self) -> Delivery | None:
+        """The frame that is taken next; None if none waits, or it may turn out to need no decoding."""
+        with self._changed:
+            first = self._waiting[0] if self._waiting else None
+        if first is None or first.kind is not DeliveryKind.FRAME or first.redelivered or first.retained:
+            return None
+        # Of some cameras, a newer frame may still replace it.
+        return None if self._rules.of(first.camera).overload is Overload.LATEST else first
+
     def take_job_of(self, camera: Camera, timeout_s: float) -> Delivery | None:
         """The first waiting job of ``camera``, ahead of its turn; None if none comes in time.
 

@@ -26,6 +26,9 @@ MARK_AFTER_S = 1.0
 """A batch that takes longer ends early: messages not marked as sent are sent again after a kill."""
 SETTLE_S = 0.02
 """How often to look for acknowledgements while some are due."""
+MARK_EVERY_S = 0.2
+"""Acknowledged messages are marked together: each transaction makes those that write rows wait. After a kill,
+the messages of this time are sent again."""
 MOST_RESTING = 500
 LONGEST_REST_S = 300.0
 MOST_REFUSED_DESTINATIONS = 100
@@ -162,6 +165,8 @@ class OutboxPublisher:
         self._storage_away_until = 0.0
         self._storage_failures = 0
         self._held_back = False
+        self._mark_at: float | None = None
+        """When acknowledged messages are marked; None if there are none."""
         self._last_call: float | None = None
         """Once the end has begun: when it gives up."""
         self._parked: str | None = None
@@ -204,7 +209,13 @@ class OutboxPublisher:
                 self.sink.close()
                 return
             if not more:
-                self._filled.wait(SETTLE_S if self._under_way else self._retry_s)
+                self._filled.wait(self._pause_s(last=last))
+
+    def _pause_s(self, *, last: bool) -> float:
+        """How long to wait for new messages before acknowledgements are looked at."""
+        if not self._under_way:
+            return self._retry_s
+        return SETTLE_S if last or self._held_back else MARK_EVERY_S
 
     def _may_leave(self, *, more: bool) -> bool:
         """Whether the publisher may end. What it leaves unsent or unmarked goes out after the next start."""
@@ -241,9 +252,12 @@ class OutboxPublisher:
         return False
 
     def _settle(self) -> None:
-        """Mark acknowledged messages as sent; those that failed are pending again."""
+        """Mark acknowledged messages as sent, once it is time; those that failed are pending again."""
         sent = [number for number, one in self._under_way.items() if one.ticket.wait(0.0)]
         failed = [number for number, one in self._under_way.items() if one.ticket.failed]
+        if sent and not failed and not self._time_to_mark(len(sent)):
+            return
+        self._mark_at = None
         if sent:
             self._outbox.mark_sent(sent)
             self._count("messages_sent", len(sent))
@@ -255,6 +269,12 @@ class OutboxPublisher:
             del self._under_way[number]
         if failed or (sent and self._held_back):
             self._look_again = self._away_until = 0.0  # some are pending again, or the client has room again
+
+    def _time_to_mark(self, count: int) -> bool:
+        now = time.monotonic()
+        if self._mark_at is None:
+            self._mark_at = now + MARK_EVERY_S
+        return count >= BATCH or now >= self._mark_at or self._held_back or self._ending.is_set()
 
     def _deal_with_refusal(self, number: int, sent: _Sent) -> None:
         why = sent.ticket.refused

@@ -52,7 +52,8 @@ class PipelineOptions:
     """The pipeline's part of the configuration."""
 
     max_batch: int = 8
-    max_wait_ms: float = 20.0
+    max_wait_ms: float = 0.0
+    """How long a batch that is not full waits for more; 0: it takes those that are there."""
     capacity: int = 256
     """How many deliveries may wait to be decoded; at least the window of unacknowledged messages."""
     rules: CameraRulebook = field(default_factory=CameraRulebook)
@@ -194,7 +195,7 @@ class Pipeline:
     def _decoding(self, router: MessageRouter) -> StageRunner[Any]:
         thread, shutdown = self._decode, self._shutdown
         output = StageOutput(thread, self._decoded, self._inspect, shutdown.abandoned, self._parts.counters)
-        stage = DecodeStage(thread, self.ingress, router, output)
+        stage = DecodeStage(thread, self.ingress, self._parts.decoder, router, output)
         return StageRunner(thread, stage, shutdown.ending, shutdown.abandoned)
 
     def _inspecting(self) -> StageRunner[Any]:
@@ -219,6 +220,7 @@ class Pipeline:
             measures=parts.measures,
         )
         record_parts = RecordParts(
+            ingress=self.ingress,
             inspected=self._inspected,
             superseded=self._superseded,
             ingest=ingest,

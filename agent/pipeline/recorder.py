@@ -20,7 +20,7 @@ from agent.inference.inspector import InspectionResult
 from agent.monitors.monitors import Monitors
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.work_item import DrawnResult, WorkItem
-from agent.ports import Entry, History, ImageCodec, MediaStore, Sink
+from agent.ports import Entry, History, ImageCodec, MediaFile, MediaStore, Sink
 from agent.telemetry import TOTAL, Counters, Measures, about
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Recorder:
         Raises:
             StorageError: nothing was written and nothing acknowledged; call again.
         """
-        entries = [self._entry(work) for work in works]
+        entries = self._entries(works)
         started = time.monotonic()
         new = self._store(works, entries)
         self._measures.observe("commit", time.monotonic() - started)
@@ -101,21 +101,37 @@ class Recorder:
             try:
                 return self._history.record(entries)
             except FrameIdUsedError as used:
-                for position in used.positions:
-                    works[position].give_own_id()
-                    entries[position] = self._entry(works[position])
+                renamed = [works[position] for position in used.positions]
+                for work in renamed:
+                    work.give_own_id()
+                for position, entry in zip(used.positions, self._entries(renamed), strict=True):
+                    entries[position] = entry
 
-    def _entry(self, work: WorkItem) -> Entry:
+    def _entries(self, works: Sequence[WorkItem]) -> list[Entry]:
+        """The entries of ``works``. Their files are stored together: the disk is waited for once."""
+        inspections, files = [], []
+        for work in works:
+            started = self._monotonic()
+            if work.result is None:
+                raise ValueError("a work item without result reached the recorder")
+            inspection = self._inspection(work, work.result)
+            files.append(self._files(work, work.result, inspection))
+            inspections.append(_recorded_in(inspection, self._monotonic() - started))
         started = self._monotonic()
-        if work.result is None:
-            raise ValueError("a work item without result reached the recorder")
-        inspection = self._inspection(work, work.result)
-        inspection, mask = self._with_media(work, work.result, inspection)
-        record_ms = (self._monotonic() - started) * 1000.0
-        inspection = replace(inspection, timings=replace(inspection.timings, record=record_ms))
+        paths = iter(self._media.put_all([file for one in files for file in one.values()]))
+        share_s = (self._monotonic() - started) / max(1, len(works))
+        entries = []
+        for work, drawn, own in zip(works, inspections, files, strict=True):
+            media = MediaPaths(**{role: next(paths) for role in own})
+            inspection = replace(_recorded_in(drawn, share_s), media=media)
+            entries.append(self._entry(work, inspection, own.get("mask")))
+        return entries
+
+    def _entry(self, work: WorkItem, inspection: Inspection, mask: MediaFile | None) -> Entry:
         if inspection.verdict is Verdict.SKIPPED or work.silent:
             return Entry(inspection)
-        composed = (sink.compose(inspection, mask, work.delivery) for sink in self._sinks)
+        png = None if mask is None else mask.content
+        composed = (sink.compose(inspection, png, work.delivery) for sink in self._sinks)
         return Entry(inspection, tuple(message for messages in composed for message in messages))
 
     def _inspection(self, work: WorkItem, result: InspectionResult) -> Inspection:
@@ -151,21 +167,21 @@ class Recorder:
             regions=EVERYWHERE if recipe is None else recipe.regions,
         )
 
-    def _with_media(
+    def _files(
         self, work: WorkItem, result: InspectionResult, inspection: Inspection
-    ) -> tuple[Inspection, bytes | None]:
+    ) -> dict[str, MediaFile]:
+        """The files of a frame, by their role in :class:`MediaPaths`."""
         frame = work.frame
         if frame is None:
-            return inspection, None
+            return {}
         if work.drawn is None:  # once, however often the database refuses the row
             work.drawn = self._draw(frame, result, inspection)
-        drawn = work.drawn
-        media = MediaPaths(
-            image=self._media.put(frame.encoded, SUFFIX_OF.get(frame.media_type, ".img")),
-            mask=None if drawn.mask is None else self._media.put(drawn.mask, ".png"),
-            overlay=None if drawn.overlay is None else self._media.put(drawn.overlay, ".jpg"),
-        )
-        return replace(inspection, media=media), drawn.mask
+        files = {"image": MediaFile(frame.encoded, SUFFIX_OF.get(frame.media_type, ".img"))}
+        if work.drawn.mask is not None:
+            files["mask"] = MediaFile(work.drawn.mask, ".png")
+        if work.drawn.overlay is not None:
+            files["overlay"] = MediaFile(work.drawn.overlay, ".jpg")
+        return files
 
     def _draw(self, frame: Frame, result: InspectionResult, inspection: Inspection) -> DrawnResult:
         mask = overlay = None
@@ -174,6 +190,12 @@ class Recorder:
         if mask is not None or result.verdict in _SHOWN:
             overlay = self._codec.encode_overlay(frame.image, result.mask, inspection, result.heat)
         return DrawnResult(mask, overlay)
+
+
+def _recorded_in(inspection: Inspection, seconds: float) -> Inspection:
+    """The inspection with that much more time for its record."""
+    timings = inspection.timings
+    return replace(inspection, timings=replace(timings, record=timings.record + seconds * 1000.0))
 
 
 def log_result(inspection: Inspection) -> None:

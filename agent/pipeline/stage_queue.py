@@ -68,15 +68,24 @@ class StageQueue:
         if replaced is not None and self._superseded is not None:
             self._superseded.add_work(replaced)
 
-    def get(self, timeout: float) -> WorkItem:
-        """The item that has waited longest. Raises queue.Empty after ``timeout`` seconds; 0 asks once."""
+    def take(self, most: int, timeout: float) -> list[WorkItem]:
+        """Up to ``most`` items, those that have waited longest; empty if none comes within ``timeout`` s."""
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._items), timeout):
-                raise queue.Empty
-            work = self._items.popleft()
-            self._bytes -= work.size
-            self._changed.notify_all()
-            return work
+            if not self._items and timeout > 0.0:
+                self._changed.wait_for(lambda: bool(self._items), timeout)
+            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            self._bytes -= sum(work.size for work in taken)
+            if taken:
+                self._changed.notify_all()
+            return taken
+
+    def gather(self, count: int, timeout: float) -> None:
+        """Wait until ``count`` items are there, or the queue is half full, at most ``timeout`` seconds."""
+        count = min(count, self._capacity // 2)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._items) >= count or 2 * self._bytes >= self._most_bytes, timeout
+            )
 
     def _replaced_by(self, work: WorkItem) -> WorkItem | None:
         camera = work.identity.camera

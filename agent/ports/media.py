@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +22,13 @@ class FrameDecoder(Protocol):
 
     def decode(self, delivery: Delivery) -> Frame:
         """Raises FrameError, with as much of the identity as could be read."""
+        ...
+
+    def expect(self, delivery: Delivery) -> None:
+        """Which frame probably comes after the next one: it may be decoded while that is worked on.
+
+        A hint alone. Never raises, never blocks.
+        """
         ...
 
 
@@ -47,8 +56,21 @@ class ImageCodec(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A file to be stored."""
+
+    content: bytes
+    suffix: str
+    """Such as ``.png``."""
+
+
 class MediaStore(Protocol):
     """Content-addressed files: equal bytes are stored once; the store chooses the names."""
+
+    def put_all(self, files: Sequence[MediaFile]) -> Sequence[str]:
+        """Store and return the paths, as :meth:`put`. Waits for the disk once for all, not for each."""
+        ...
 
     def put(self, content: bytes, suffix: str) -> str:
         """Store and return the path relative to the media folder. Raises StorageError."""

@@ -52,7 +52,12 @@ class InspectionSettings(Section):
     )
     max_batch: int = Field(8, title="Batch", ge=1, le=256, description="Most frames in one pass.")
     max_wait_ms: float = Field(
-        20, title="Wait, ms", ge=0, le=10_000, description="Longest wait for a batch to fill."
+        0,
+        title="Wait, ms",
+        ge=0,
+        le=10_000,
+        description="Longest wait for a batch to fill. 0: none waits; frames that come while others are "
+        "inspected are the next batch.",
     )
     overload: Overload = Field(
         "wait",

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.errors import StorageError
+from agent.ports import MediaFile
 from storage import MediaFolder
 
 
@@ -103,3 +104,35 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"media folder .* cannot be used"):
         MediaFolder(tmp_path / "file")
+
+
+def test_files_are_stored_together_and_named_in_their_order(media: MediaFolder, tmp_path: Path) -> None:
+    known, torn = media.put(b"known", "png"), media.put(b"torn", "png")
+    (tmp_path / "media" / torn).write_bytes(b"to")
+    before = media.syncs
+    contents = [b"new", b"known", b"torn", b"another", b"new"]
+    paths = media.put_all([MediaFile(content, "png") for content in contents])
+    assert [media.get(path) for path in paths] == contents
+    assert (paths[1], paths[2], paths[4]) == (known, torn, paths[0])
+    assert len(files(tmp_path)) == 4
+    assert media.syncs - before == 6, "three files and their folders; what is there is not written again"
+    assert media.put_all([]) == []
+
+
+def test_one_bad_suffix_among_many_stores_nothing(media: MediaFolder, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="not a file suffix"):
+        media.put_all([MediaFile(b"good", "png"), MediaFile(b"bad", "../x")])
+    assert files(tmp_path) == []
+
+
+def test_files_that_cannot_all_be_written_leave_no_half_of_one(media: MediaFolder, tmp_path: Path) -> None:
+    blocked = hashlib.sha256(b"blocked").hexdigest()
+    place = tmp_path / "media" / blocked[:2] / blocked[2:4] / f"{blocked}.png"
+    place.mkdir(parents=True)  # a folder is where the file should be
+    (place / "full").touch()
+    with pytest.raises(StorageError, match="one of 3 files cannot be written"):
+        media.put_all([MediaFile(content, "png") for content in (b"first", b"blocked", b"last")])
+    assert not files(tmp_path / "media" / ".incoming")
+    for found in files(tmp_path / "media"):
+        if found.name != "full":
+            assert hashlib.sha256(found.read_bytes()).hexdigest() == found.name.partition(".")[0]

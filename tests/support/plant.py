@@ -22,7 +22,7 @@ from agent.methods.fade import Fade
 from agent.methods.prepared import Method, Prepared, Scored
 from agent.monitors.monitors import MonitorOptions
 from agent.pipeline import Pace, Pipeline, PipelineOptions, PipelineParts
-from agent.ports import Entry, FrameDecoder, History, MediaStore, PromptWriter, Sink, Transport
+from agent.ports import Entry, FrameDecoder, History, MediaFile, MediaStore, PromptWriter, Sink, Transport
 from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
 from agent.recipes.import_export import RecipeTransfer
@@ -93,11 +93,11 @@ class FlakyHistory(Flaky, SqlHistory):
 
 
 class FlakyMedia(Flaky, MediaFolder):
-    """Refuses ``failures`` files before it writes again."""
+    """Refuses the files of ``failures`` calls before it writes again."""
 
-    def put(self, content: bytes, suffix: str) -> str:
+    def put_all(self, files: Sequence[MediaFile]) -> list[str]:
         self.refuse()
-        return super().put(content, suffix)
+        return super().put_all(files)
 
 
 class Plant:

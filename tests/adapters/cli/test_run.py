@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
 
 from adapters.cli.commands import application
+from adapters.cli.run import SWITCH_S, settle_process
 from tests.adapters.cli.conftest import CommandLine
 from tests.fixtures.mosquitto import Mosquitto
 
@@ -153,3 +155,14 @@ def test_weights_that_are_not_there_are_one_sentence(sightline: CommandLine) -> 
     assert ended.returncode == 1
     assert "no-such-model" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_what_the_start_left_is_no_garbage_to_look_through() -> None:
+    before = sys.getswitchinterval()
+    try:
+        settle_process()
+        assert gc.get_freeze_count() > 0
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(before)

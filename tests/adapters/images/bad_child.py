@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,5 +50,5 @@ def decode(content: bytes, max_pixels: int, known: KnownDepth) -> tuple[Header, 
     return header, image[:1] if wish == "shrink" else image
 
 
-def main(channel: int, canvas: int) -> None:
-    decode_child.main(channel, canvas, decode)
+def main(channel: int, canvases: Sequence[int]) -> None:
+    decode_child.main(channel, canvases, decode)

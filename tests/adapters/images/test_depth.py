@@ -16,7 +16,7 @@ from adapters.images.camera_depths import CameraDepths
 from adapters.images.codec import CvImageCodec
 from adapters.images.decoder import PayloadDecoder
 from adapters.images.depth import DEPTHS, KnownDepth, count_levels, stated_bits, with_stated_bits
-from adapters.images.pixels import PixelReader, decode_pixels, pixel_reader
+from adapters.images.pixels import InProcessReader, PixelReader, decode_pixels
 from adapters.images.worker import DecodeWorker
 from agent.domain.events import Event
 from tests.adapters.images.test_decoder import CAMERA, delivery
@@ -60,7 +60,7 @@ def expected(levels: NDArray[np.uint8], channels: int = 3) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module", params=["here", "process"])
 def pixels(request: pytest.FixtureRequest) -> Iterator[PixelReader]:
     if request.param == "here":
-        yield pixel_reader(MANY)
+        yield InProcessReader(MANY)
         return
     if not DecodeWorker.supported():
         pytest.skip("decodes in process here")

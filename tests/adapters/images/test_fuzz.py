@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from adapters.images.decoder import FrameLimits, PayloadDecoder
 from adapters.images.header import HeaderError
-from adapters.images.pixels import PixelReader, pixel_reader
+from adapters.images.pixels import InProcessReader, PixelReader
 from adapters.images.worker import DecodeWorker
 from adapters.mqtt.codec import JsonMessageParser
 from adapters.mqtt.messages import JsonCommandParser
@@ -45,7 +45,7 @@ def counters() -> Counters:
 def pixels(counters: Counters) -> Iterator[PixelReader]:
     """The real one of the agent, where this system has it."""
     if not DecodeWorker.supported():
-        yield pixel_reader(LIMITS.max_pixels)
+        yield InProcessReader(LIMITS.max_pixels)
         return
     with DecodeWorker(LIMITS.max_pixels, 20.0, counters) as worker:
         yield worker
@@ -85,7 +85,7 @@ def test_mutated_messages_between_good_ones(pixels: PixelReader, counters: Count
         if number % 20 == 0:
             content = next(good)
             one = sent((content, {"frame_id": f"good-{number}"}, None))
-            expected = pixel_reader(LIMITS.max_pixels)(content)[1]
+            expected = InProcessReader(LIMITS.max_pixels)(content)[1]
             assert np.array_equal(decoder.decode(one).image, expected)
     assert counters.get("decoder_restarts") == 0
 
@@ -118,7 +118,7 @@ def test_splices_of_images(first: bytes, second: bytes, data: st.DataObject) -> 
     cut = data.draw(st.integers(2, len(first)))
     rest = data.draw(st.integers(0, len(second) - 1))
     try:
-        header, image = pixel_reader(LIMITS.max_pixels)(first[:cut] + second[rest:])
+        header, image = InProcessReader(LIMITS.max_pixels)(first[:cut] + second[rest:])
     except HeaderError:
         return
     assert sorted(image.shape[:2]) == sorted((header.height, header.width))

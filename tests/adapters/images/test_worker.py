@@ -139,6 +139,54 @@ def test_threads_take_turns(good: DecodeWorker) -> None:
         assert np.array_equal(image, decode_pixels(content, MANY)[1])
 
 
+# ----------------------------------------------------------------------------------- one image ahead
+
+
+def test_images_that_are_expected_are_the_same_as_others(good: DecodeWorker) -> None:
+    contents = [*originals(), JPEG, PNG] * 2
+    for content, following in zip(contents, [*contents[1:], b"no image"], strict=True):
+        good.expect(following)
+        assert np.array_equal(good(content)[1], decode_pixels(content, MANY)[1])
+
+
+def test_another_image_than_was_expected(good: DecodeWorker) -> None:
+    small = cv2.imencode(".png", np.zeros((3, 5, 3), np.uint8))[1].tobytes()
+    for content, expected in ((JPEG, PNG), (small, JPEG), (small, JPEG[:-20]), (PNG, small), (JPEG, b"")):
+        good.expect(expected)
+        assert np.array_equal(good(content)[1], decode_pixels(content, MANY)[1])
+    assert "truncated" in refusal(good, JPEG[:500])
+
+
+@pytest.mark.parametrize(
+    ("wish", "word"), [("crash SIGSEGV", "SIGSEGV"), ("leave", "code 3"), ("fail", "of its own")]
+)
+def test_an_image_ahead_is_its_own_error_and_no_neighbours(bad: DecodeWorker, wish: str, word: str) -> None:
+    poison = asking(JPEG, wish)
+    bad.expect(poison)
+    assert np.array_equal(bad(PNG)[1], decode_pixels(PNG, MANY)[1])
+    bad.expect(PNG)
+    assert word in refusal(bad, poison)
+    assert np.array_equal(bad(PNG)[1], decode_pixels(PNG, MANY)[1])
+
+
+def test_an_image_ahead_that_hangs_is_one_error(counters: Counters) -> None:
+    with DecodeWorker(MANY, 0.5, counters, entry=BAD) as worker:
+        worker.start()
+        poison = asking(JPEG, "hang")
+        worker.expect(poison)
+        assert worker(PNG)[0].width == 90
+        assert "not decoded within 0.5 s" in refusal(worker, poison)
+        worker.start()
+        assert worker(PNG)[0].width == 90
+    assert counters.snapshot() == {"decoder_restarts": 1}
+
+
+def test_a_decoder_that_dies_over_an_image_nobody_asks_for_costs_no_frame(bad: DecodeWorker) -> None:
+    bad.expect(asking(JPEG, "crash SIGSEGV"))
+    assert bad(PNG)[0].width == 90
+    assert bad(JPEG)[0].width == 90
+
+
 # ---------------------------------------------------------------------------------------- bad images
 
 
@@ -226,7 +274,7 @@ def test_the_child_has_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         process = Path(f"/proc/{pid_of(worker)}")
         held = [str(one.readlink()) for one in (process / "fd").iterdir()]
         assert not [one for one in held if __file__ in one]
-        assert len(held) <= 6
+        assert len(held) <= 7
         assert b"secret" not in (process / "environ").read_bytes()
         assert os.getsid(pid_of(worker)) == pid_of(worker)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapters.mqtt.tolerant_client import Decoded, decode
+from adapters.mqtt.tolerant_client import Decoded, decode, head_length
 
 allowed = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=40)
 users = st.lists(st.tuples(allowed, allowed), max_size=5)
@@ -60,3 +60,15 @@ def test_properties_end_at_the_first_that_cannot_be_read() -> None:
 def test_any_bytes_end_in_a_message_or_in_none(packet: bytes, qos: int) -> None:
     found = decode(packet, qos)
     assert found is None or found.payload == b"" or packet.endswith(found.payload)
+
+
+@given(users, st.binary(max_size=50), st.integers(0, 1), st.booleans())
+def test_the_head_ends_where_the_payload_begins(
+    user: list[tuple[str, str]], payload: bytes, qos: int, version_5: bool
+) -> None:
+    properties = Properties(PacketTypes.PUBLISH)
+    if user:
+        properties.UserProperty = user
+    head = b"\x00\x03a/b" + b"\x00\x07" * qos + (properties.pack() if version_5 else b"")
+    assert head_length(bytearray(head + payload), qos, version_5) == len(head)
+    assert all(head_length(head[:end], qos, version_5) is None for end in range(len(head)))

@@ -263,3 +263,15 @@ def test_what_awaits_an_acknowledgement_is_admitted_although_the_queue_is_full()
     held.admit(frame("a"), guaranteed, frame("c"))
     assert held.taken() == ["a", "b"]
     assert held.counters.get("deliveries_refused") == 1
+
+
+def test_the_frame_that_comes_next_is_known_if_it_is_sure_to_be_decoded() -> None:
+    held = Held(10, SIDE)
+    assert held.queue.upcoming() is None
+    held.admit(frame("a"), frame("b"), job("j"), frame("s", SIDE))
+    held.admit(replace(frame("r"), redelivered=True), replace(frame("t"), retained=True))
+    found = []
+    while held.queue.take(0.0) is not None:
+        upcoming = held.queue.upcoming()
+        found.append(None if upcoming is None else upcoming.payload)
+    assert found == [b"b", None, None, None, None, None], "no job, none that may be replaced or have a row"

@@ -104,6 +104,17 @@ def test_new_messages_go_out_when_it_is_woken(rooms: Rooms) -> None:
     assert bench.transport.topics() == ["t/0", "t/1", "t/2"]
 
 
+def test_messages_that_were_acknowledged_are_marked_together(rooms: Rooms) -> None:
+    commit(rooms, *range(20))
+    before = rooms.database.commits
+    with Bench(rooms) as bench:
+        bench.transport.acknowledges = False
+        wait_until(lambda: len(bench.transport.tickets) == 20, "the messages")
+        bench.transport.acknowledge_all()
+        wait_until(lambda: rooms.outbox.depth() == 0, "the marks")
+        assert rooms.database.commits - before == 1
+
+
 def test_what_was_committed_before_the_end_goes_out_before_the_end(rooms: Rooms) -> None:
     """The recorder's last commit and `ending` both come just after the publisher found nothing."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,9 @@ from agent.inference.inspector import InspectionResult
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.work_item import WorkItem
+from agent.ports import MediaFile
 from agent.telemetry import Counters
+from storage import MediaFolder
 from tests.support.factory import Rooms, encoded
 from tests.support.images import spotted
 from tests.support.loopback import CAMERA, LoopbackTransport, Sent, message
@@ -255,3 +258,29 @@ def test_a_refused_row_costs_no_second_drawing(rooms: Rooms) -> None:
     (row,) = rooms.rows("inspection")
     assert rooms.media.get(row["overlay_path"]) == work.drawn.overlay
     assert rooms.media.get(row["mask_path"]) == work.drawn.mask
+
+
+class CountingMedia(MediaFolder):
+    """Counts how often the disk is waited for."""
+
+    groups = 0
+
+    def put_all(self, files: Sequence[MediaFile]) -> list[str]:
+        self.groups += 1
+        return super().put_all(files)
+
+
+def test_frames_that_wait_share_one_transaction_and_one_wait_for_the_disk(rooms: Rooms) -> None:
+    media = rooms.media = CountingMedia(rooms.folder / "media")
+    bench = Bench(rooms)
+    pairs = [bench.work(number, failed() if number % 3 == 0 else PASSED) for number in range(12)]
+    commits, syncs = rooms.database.commits, media.syncs
+    bench.recorder.record([work for work, _sent in pairs])
+    assert rooms.database.commits - commits == 1
+    assert media.groups == 1
+    assert 17 < media.syncs - syncs <= 2 * 17, "12 images, 4 overlays, their one mask, and the folders"
+    assert all(sent.acknowledged for _work, sent in pairs)
+    for row in rooms.rows("inspection"):
+        stored = [row[role] for role in ("image_path", "mask_path", "overlay_path")]
+        assert [path is not None for path in stored] == [True, *[row["verdict"] == "FAIL"] * 2]
+        assert rooms.media.get(row["image_path"]) == pairs[int(row["frame_id"])][1].delivery.payload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from dataclasses import replace
 
 import pytest
@@ -35,12 +36,7 @@ class Ready:
             self.queue.put(one, 0.01)
 
     def taken(self) -> list[str]:
-        names = []
-        while True:
-            try:
-                names.append(self.queue.get(0.0).identity.frame_id)
-            except queue.Empty:
-                return names
+        return [one.identity.frame_id for one in self.queue.take(100, 0.0)]
 
 
 def test_the_order_is_kept_and_the_bound_holds() -> None:
@@ -81,7 +77,7 @@ def test_images_in_the_queue_are_bounded_by_their_bytes() -> None:
         except queue.Full:
             break
     assert (len(ready), ready.bytes_held) == (3, 2700)
-    ready.get(0.0)
+    ready.take(1, 0.0)
     assert ready.bytes_held == 1800
 
 
@@ -92,3 +88,32 @@ def test_an_image_larger_than_the_whole_queue_passes_alone() -> None:
     ready.put(one, 0.0)
     with pytest.raises(queue.Full):
         ready.put(work("b"), 0.0)
+
+
+def test_it_gives_as_many_as_are_asked_for_and_none_without_waiting() -> None:
+    ready = StageQueue(100)
+    for name in "abc":
+        ready.put(work(name), 0.0)
+    assert [one.identity.frame_id for one in ready.take(2, 0.0)] == ["a", "b"]
+    assert [one.identity.frame_id for one in ready.take(2, 60.0)] == ["c"]
+    assert (ready.take(2, 0.0), ready.bytes_held) == ([], 0)
+
+
+@pytest.mark.parametrize(("capacity", "enough"), [(100, 3), (4, 2)])
+def test_it_gathers_until_enough_are_there_or_it_is_half_full(capacity: int, enough: int) -> None:
+    ready = StageQueue(capacity)
+    gathered = threading.Event()
+
+    def gather() -> None:
+        ready.gather(3, 60.0)
+        gathered.set()
+
+    waiter = threading.Thread(target=gather)
+    for number in range(enough - 1):
+        ready.put(work(str(number)), 0.0)
+    waiter.start()
+    assert not gathered.wait(0.05)
+    ready.put(work("last"), 0.0)
+    assert gathered.wait(20.0)
+    waiter.join()
+    ready.gather(100, 0.0)  # and never longer than it may

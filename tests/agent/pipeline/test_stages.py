@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Sequence
 
@@ -36,10 +35,10 @@ def work(number: int, sku: str | None = "A") -> WorkItem:
 # --------------------------------------------------------------------------------------- batches
 
 
-def filled(count: int) -> queue.Queue[WorkItem]:
-    source: queue.Queue[WorkItem] = queue.Queue()
+def filled(count: int) -> StageQueue:
+    source = StageQueue(100)
     for number in range(count):
-        source.put(work(number))
+        source.put(work(number), 0.0)
     return source
 
 
@@ -60,8 +59,8 @@ def test_a_batch_waits_for_more_and_goes_as_soon_as_it_is_full() -> None:
     taken: list[list[str]] = []
     taker = threading.Thread(target=lambda: taken.append(ids(batcher.take())))
     taker.start()
-    source.put(work(1))
-    source.put(work(2))
+    source.put(work(1), 0.0)
+    source.put(work(2), 0.0)
     taker.join(20.0)
     assert taken == [["0", "1", "2"]]
 
@@ -110,7 +109,7 @@ class Bench:
         thread, consumer = (StageThread(name, end, self.counters, pace) for name in ("inspect", "record"))
         self.out = StageQueue(100)
         output = StageOutput(thread, self.out, consumer, threading.Event(), self.counters)
-        batcher = Batcher(queue.Queue(), 8, 0.0, 0.0)
+        batcher = Batcher(StageQueue(100), 8, 0.0, 0.0)
         self.stage = InspectStage(thread, batcher, self.cache, inspector, output)
 
     def inspect(self, batch: Sequence[WorkItem]) -> bool:
