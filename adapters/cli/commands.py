@@ -63,7 +63,7 @@ COMMANDS = (
         "Record the truth about an inspected part. The latest feedback counts; none is overwritten."),
     LazyCommand("evaluate", "adapters.cli.evaluate:evaluate", _MAINTENANCE,
         "Measure a method on labelled images, or several of them side by side."),
-    LazyCommand("bench", "adapters.cli.bench:bench", _MAINTENANCE,
+    LazyCommand("bench", "adapters.cli.bench.command:bench", _MAINTENANCE,
         "Time the configured method on drawn frames: milliseconds, frames a second, memory."),
     LazyCommand("models", "adapters.cli.models:models_commands", _MAINTENANCE,
         "List, download and verify the weights of models."),

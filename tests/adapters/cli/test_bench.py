@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.cli import resident
-from adapters.cli.bench import drawn, parse_size, percentiles
-from adapters.cli.bench_beside import BusyProcesses
+from adapters.cli.bench.beside import BusyProcesses
+from adapters.cli.bench.frames import drawn, parse_size
+from adapters.cli.bench.method import percentiles
 from adapters.models.weights.needs import ModelNames
 from agent.domain.errors import ConfigurationError
 from agent.methods import METHODS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.cli.bench_plant import Broker
+from adapters.cli.bench.plant import Broker
 from agent.domain.errors import ConfigurationError
 from tests.adapters.cli.conftest import CommandLine
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from adapters.cli.bench.machine import machine
+from adapters.cli.options import composition_of
 from adapters.cli.screen import number, stderr, stdout, table
 from agent.domain.errors import ConfigurationError
 from agent.domain.tiling import TileGrid, Tiling
@@ -42,6 +46,33 @@ class Row:
     frame_ms: float
     frame_cpu_ms: float
     """Processor time, which does not depend on what else the machine does."""
+
+
+def compare_tiles(
+    context: typer.Context,
+    settings: Settings,
+    tiles: str,
+    photographs: Path | None,
+    size: tuple[int, int],
+    shots: int | None,
+    frames: int,
+) -> dict[str, Any]:
+    """The figures, shown as a table. Raises SightlineError."""
+    count, grids = shots or SHOTS, parse_grids(tiles)
+    with stderr().status("[dim]drawing images ...[/]"):
+        if photographs is None:
+            images, what = boards(count, *size), "drawn circuit boards"
+        else:
+            images, what = trays(photographs, count, *size), "trays of photographs"
+    inspector = composition_of(context).inspector(settings)
+    rows = bench_tiles(inspector, settings, images, grids, frames)
+    where = machine()
+    title = (
+        f"{count} {what} of {size[0]:,} x {size[1]:,}, {settings.inspection.method}, profile "
+        f"{settings.agent.profile}; {where['processor']}, {where['cores']} cores, {where['threads']} threads"
+    )
+    show(rows, title)
+    return {"machine": where, "images": what, "size": size, "rows": [asdict(row) for row in rows]}
 
 
 def bench_tiles(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from adapters.cli.bench_plant import SKU, Load, Plant, command, overrides
+from adapters.cli.bench.machine import machine
+from adapters.cli.bench.plant import SKU, Load, Plant, command, overrides
 from adapters.cli.options import composition_of
 from adapters.cli.screen import stderr, stdout, table
 from agent.domain.errors import SightlineError
@@ -71,7 +72,6 @@ def bench_agent(context: typer.Context, settings: Settings, options: Options) ->
 
     Raises SightlineError: mosquitto is missing, or the agent does not answer.
     """
-    from adapters.cli.bench import machine
 
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as name, stderr().status("") as status:
         folder = Path(name)

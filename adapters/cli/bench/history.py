@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from adapters.cli.bench.machine import cores, processor
 from adapters.cli.options import composition_of
 from adapters.cli.screen import plain, stderr, stdout, table
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from storage.benchmark.bench import HistoryFigures
 
 
-def bench_history(context: typer.Context, rows: int, url: str | None, machine: str) -> dict[str, Any]:
+def bench_history(context: typer.Context, rows: int, url: str | None) -> dict[str, Any]:
     """The figures, shown as a table. By default of a SQLite file that is deleted. Raises StorageError."""
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as folder, stderr().status("") as status:
         figures = composition_of(context).bench_history(
@@ -26,8 +27,9 @@ def bench_history(context: typer.Context, rows: int, url: str | None, machine: s
             rows,
             lambda what: status.update(f"[dim]{plain(what)} ...[/]"),
         )
-    _show(figures, machine)
-    return {"machine": machine, **asdict(figures)}
+    where = f"{processor()}, {cores()} cores"
+    _show(figures, where)
+    return {"machine": where, **asdict(figures)}
 
 
 def _show(figures: HistoryFigures, machine: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
-from adapters.cli.screen import stdout, table
+from adapters.cli.bench.frames import DISTINCT_FRAMES, drawn, drawn_recipe
+from adapters.cli.bench.machine import in_force, machine
+from adapters.cli.screen import stderr, stdout, table
 from agent.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -94,6 +96,26 @@ def parse_runtimes(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def compare_runtimes(
+    settings: Settings, runtimes: str, size: tuple[int, int], shots: int | None, frames: int
+) -> dict[str, Any]:
+    """The figures, shown as a table. Raises SightlineError."""
+    names, count = parse_runtimes(runtimes), SHOTS if shots is None else shots
+    with stderr().status("[dim]drawing frames ...[/]") as status:
+        images = drawn(DISTINCT_FRAMES + count, *size)
+        in_force(settings)  # the number of threads
+        status.update(f"[dim]inspecting {frames} frames by {', '.join(names)} ...[/]")
+        rows = bench_runtimes(settings, images, count, frames, names)
+    where = machine()
+    title = (
+        f"processor time, {frames} frames of {size[0]} x {size[1]}, {count} references, "
+        f"{settings.inspection.method}, profile {settings.agent.profile}; {where['processor']}, "
+        f"{where['cores']} cores, {where['threads']} threads"
+    )
+    show(rows, title)
+    return {"machine": where, "size": size, "shots": count, "rows": [asdict(row) for row in rows]}
+
+
 def bench_runtimes(
     settings: Settings, images: Sequence[Image], shots: int, frames: int, runtimes: Sequence[str]
 ) -> list[Row]:
@@ -126,7 +148,6 @@ def bench_runtimes(
 
 
 def _contender(settings: Settings, references: Sequence[Image], runtime: str) -> Contender:
-    from adapters.cli.bench import drawn_recipe
     from agent.app.models import Models, build_inspector, judged_side
 
     own = settings.model_copy(update={"models": settings.models.model_copy(update={"runtime": runtime})})
