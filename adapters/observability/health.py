@@ -64,7 +64,7 @@ class Health:
     def ready(self) -> Report:
         """Whether frames would be judged and recorded now."""
         return self._report(
-            self._pipeline, self._stages, self._broker, self._storage, self._models, self._disk
+            self._pipeline, self._stages, self._broker, self._storage, self._models, self._recipes, self._disk
         )
 
     def _report(self, *parts: Callable[[], Check]) -> Report:
@@ -122,6 +122,10 @@ class Health:
     def _models(self) -> Check:
         missing = self.source.models()
         return _check("models", [] if missing is None else [missing])
+
+    def _recipes(self) -> Check:
+        left = self.source.recipes()
+        return _check("recipes", [] if left is None else [left])
 
     def _disk(self) -> Check:
         disks = self.source.disks.answer()

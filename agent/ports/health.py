@@ -58,3 +58,5 @@ class PipelineState:
     storage_wait: str | None
     """Why storage is waited for; None if it answers."""
     sinks: tuple[SinkState, ...] = ()
+    awaiting: int = 0
+    """Decoded frames that wait until their recipe is prepared."""

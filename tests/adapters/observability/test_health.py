@@ -24,8 +24,17 @@ def test_an_agent_that_is_well_is_healthy_and_ready() -> None:
         "broker",
         "storage",
         "models",
+        "recipes",
         "disk",
     }
+
+
+def test_an_agent_is_ready_once_the_recipes_of_the_last_shift_are_prepared() -> None:
+    agent = ObservedAgent()
+    agent.recipes = "recipes of the last shift: 3 of 12 are prepared, about 40 s to go"
+    health = Health(agent.source())
+    assert health.healthy().ok
+    assert health.ready().problems == f"recipes: {agent.recipes}"
 
 
 def test_refused_messages_are_named_and_frames_are_still_judged() -> None:
