@@ -98,6 +98,7 @@ def enroll(
         enrolled, said = _in_tiles(inspector, enrolled, taken.images.only(kept), settings, wanted)
         notes = (describe_change(active or draft, enrolled.recipe), _tiles_change(active, enrolled.recipe))
         note = "; ".join(each for each in notes if each) or None
+        composition.memories(settings, inspector).keep(enrolled.prepared.with_recipe(enrolled.recipe))
         agents = RunningAgents(store)
         recipe = store.book.add(replace(enrolled.recipe, note=note), job=job)
         _show(recipe, enrolled, [taken.files[index] for index in kept], len(files) - len(taken))

@@ -24,6 +24,7 @@ from adapters.scheduling import BackgroundSchedule
 from adapters.webhook.sink import configured_webhooks
 from agent import __version__
 from agent.app.broker import broker_options, topics_of
+from agent.app.models import kept_memories
 from agent.app.neighbours import Neighbours
 from agent.app.observability import Observability
 from agent.app.options import (
@@ -248,6 +249,7 @@ class Agent:
             method=method,
             rules=camera_rules(settings),
             policy=calibration_policy(settings),
+            kept=kept_memories(settings),
         )
         return PipelineParts(
             transport=transport,

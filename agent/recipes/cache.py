@@ -19,9 +19,10 @@ from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.domain.regions import EVERYWHERE, Regions
 from agent.enrollment.enroll import calibrated_anew
 from agent.inference.inspector import Inspector
+from agent.inference.kept_memory import KeptMemories
 from agent.inference.reference_images import ReferenceImages
 from agent.methods.prepared import Prepared
-from agent.ports import ImageCodec, MediaStore, RecipeBook
+from agent.ports import ImageCodec, KeptTensors, MediaStore, RecipeBook
 from agent.recipes.diff import BY_HAND
 from agent.telemetry import about
 
@@ -84,10 +85,18 @@ class RecipeCache:
         rules: CameraRulebook | None = None,
         policy: CalibrationPolicy | None = None,
         refused_s: float = REFUSED_S,
+        kept: KeptTensors | None = None,
     ) -> None:
-        """``rules`` hold the regions of cameras. ``policy``: of their thresholds; None: the recipe's stay."""
+        """
+        Args:
+            rules: hold the regions of cameras.
+            policy: of their thresholds; None: the recipe's stay.
+            refused_s: pause before a version that could not be prepared is tried again.
+            kept: where memories outlive the process; None: nowhere.
+        """
         self._book = book
         self._inspector = inspector
+        self._memories = KeptMemories(inspector, kept)
         self._media = media
         self._codec = codec
         self._method = method
@@ -211,6 +220,7 @@ class RecipeCache:
         """Add a recipe that was just enrolled, so that it is not prepared again."""
         self._written[prepared.recipe.sku] = prepared.recipe.version
         self._put((prepared.recipe.sku, EVERYWHERE), prepared)
+        self._memories.keep(prepared)
 
     def _put(self, key: Key, prepared: Prepared) -> None:
         with self._lock:
@@ -255,7 +265,9 @@ class RecipeCache:
         recipe = self._with_own_threshold(recipe)
         images = self.images(recipe.references)
         seen = replace(recipe, regions=recipe.regions.combined_with(regions))
-        prepared = self._inspector.prepare(seen, images)
+        with self._lock:
+            held = self._ready.get(key)
+        prepared = self._memories.prepare(seen, images, held)
         self._put(key, prepared)
         if seen.regions != recipe.regions and self._policy is not None and _from_references(recipe):
             self._calibrating.submit(self._calibrate_beside, key, prepared, images, self._policy)
