@@ -124,8 +124,15 @@ class Health:
         return _check("models", [] if missing is None else [missing])
 
     def _recipes(self) -> Check:
-        left = self.source.recipes()
-        return _check("recipes", [] if left is None else [left])
+        left, state = self.source.recipes(), self.source.pipeline()
+        problems = [] if left is None else [left]
+        if state is not None and state.preparing is not None and state.awaiting:
+            sku, seconds = state.preparing
+            if seconds > self.source.hang_after_s:
+                problems.append(
+                    f"that of {sku!r} has been prepared for {seconds:.0f} s, and {state.awaiting} frames wait"
+                )
+        return _check("recipes", problems)
 
     def _disk(self) -> Check:
         disks = self.source.disks.answer()

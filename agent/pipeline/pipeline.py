@@ -354,6 +354,7 @@ class Pipeline:
             oldest_wait_s=None if oldest is None else time.monotonic() - oldest,
             decoded=len(self._decoded),
             awaiting=len(self._awaiting),
+            preparing=self._parts.recipe_cache.under_way,
             inspected=len(self._inspected),
             superseded=len(self._superseded),
             in_flight=len(self._in_flight),

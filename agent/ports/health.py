@@ -60,3 +60,5 @@ class PipelineState:
     sinks: tuple[SinkState, ...] = ()
     awaiting: int = 0
     """Decoded frames that wait until their recipe is prepared."""
+    preparing: tuple[str, float] | None = None
+    """The product whose recipe is being prepared, and for how many seconds."""

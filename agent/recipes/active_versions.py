@@ -58,6 +58,9 @@ class ActiveVersions:
         self._known.pop(sku, None)  # also if the version before it comes back meanwhile, that is news
         try:
             in_force = self._recipes.is_in_force(sku, version)
+        except StorageError as error:
+            logger.debug("version %d of %r waits for storage: %s", version, sku, error)
+            return
         except (SightlineError, RuntimeError, ValueError) as error:  # as the method gives it
             if self._refused.get(sku) != version:
                 self._refused[sku] = version
