@@ -55,6 +55,13 @@ class SqlRecipeBook:
         with self._database.read() as connection:
             return connection.execute(_ACTIVE_VERSION, {"wanted": sku}).scalar_one_or_none()
 
+    def active_versions(self) -> Mapping[str, int]:
+        """Raises StorageError."""
+        columns = schema.sku.c
+        query = select(columns.sku, columns.active_version).where(columns.active_version.is_not(None))
+        with self._database.read() as connection:
+            return {row.sku: row.active_version for row in connection.execute(query)}
+
     def register(self, job: Job) -> bool:
         """Store a SKU. True for the one caller that made the row.
 

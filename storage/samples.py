@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import PurePosixPath
 
 from sqlalchemy import Select, and_, exists, func, insert, select
 
+from agent.domain.frame import Camera
 from agent.ports.samples import InspectedFrame, JudgedScore, RecordedFrame
 from storage import schema
 from storage.database import Database
 from storage.media import MediaFolder
 
 _JUDGED = ("PASS", "FAIL", "REVIEW")
+_OF_LATE = 200
+"""The newest rows of a product show which cameras see it."""
 _MOST_NAMED = 500
 """Values in one statement; SQLite takes a bounded number."""
 
@@ -149,6 +152,23 @@ class SqlSamples:
             )
             for row in rows
         ]
+
+    def recent_products(self, within: timedelta, most: int) -> Sequence[tuple[str, Camera]]:
+        """By the index of each SKU: reads no more of a long history than of a short one."""
+        row, sku = schema.inspection.c, schema.sku.c
+        newest = select(func.max(row.received_at)).where(row.sku == sku.sku).scalar_subquery()
+        last = select(sku.sku, newest.label("at")).where(sku.active_version.is_not(None))
+        with self._database.read() as connection:
+            found = [one for one in connection.execute(last) if one.at is not None]
+            since = max((one.at for one in found), default=datetime.max.replace(tzinfo=UTC)) - within
+            recent = sorted((one for one in found if one.at >= since), key=lambda one: one.at, reverse=True)
+            products: list[tuple[str, Camera]] = []
+            for name, _ in recent:
+                rows = select(row.site, row.line, row.camera).where(row.sku == name)
+                rows = rows.order_by(row.received_at.desc()).limit(_OF_LATE)
+                cameras = dict.fromkeys(Camera(*one) for one in connection.execute(rows))
+                products += [(name, camera) for camera in cameras]
+        return products[:most]
 
     def skus_with_recipe(self) -> Sequence[str]:
         sku = schema.sku.c

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.cli.in_force import RunningAgents
 from adapters.cli.options import (
     Bits,
     ConfigFile,
@@ -64,7 +65,7 @@ def enroll(
 ) -> None:
     """Write the next recipe version of a product from images of good parts, with its threshold.
 
-    A running agent uses the new version from its next frame on.
+    Returns once running agents judge by it from their next frame on.
     """
     from adapters.cli.images import ImageFolder, find
     from adapters.cli.references import enroll_images, read_references
@@ -97,9 +98,12 @@ def enroll(
         enrolled, said = _in_tiles(inspector, enrolled, taken.images.only(kept), settings, wanted)
         notes = (describe_change(active or draft, enrolled.recipe), _tiles_change(active, enrolled.recipe))
         note = "; ".join(each for each in notes if each) or None
+        composition.memories(settings, inspector).keep(enrolled.prepared.with_recipe(enrolled.recipe))
+        agents = RunningAgents(store)
         recipe = store.book.add(replace(enrolled.recipe, note=note), job=job)
-    _show(recipe, enrolled, [taken.files[index] for index in kept], len(files) - len(taken))
-    stdout().print(plain(said), soft_wrap=True)
+        _show(recipe, enrolled, [taken.files[index] for index in kept], len(files) - len(taken))
+        stdout().print(plain(said), soft_wrap=True)
+        agents.wait(recipe.sku)
     offer_region(composition, settings, recipe, taken.images, given_options(config, profile, overrides))
 
 

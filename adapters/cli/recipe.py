@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from adapters.cli.in_force import RunningAgents
 from adapters.cli.options import AsJson, ConfigFile, Overrides, Profile, open_store, record, stored_sku
 from adapters.cli.recipe_changes import add_reference_command, threshold_command
 from adapters.cli.recipe_commission import commission_command
@@ -127,13 +128,15 @@ def activate_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Make a version the active one: running agents use it from their next frame on."""
+    """Make a version the active one. Returns once running agents judge by it from their next frame on."""
     with open_store(context, config, profile, overrides) as (store, _):
         sku = stored_sku(store, sku)
         before = store.book.active_version(sku)
+        agents = RunningAgents(store)
         store.book.activate(sku, version)
         message = f"version {version} of {sku!r} is active, before it {before}"
         record(store, "recipe-activated", message, sku)
+        agents.wait(sku)
     if as_json:
         typer.echo(json.dumps({"sku": sku, "version": version, "before": before}))
     else:

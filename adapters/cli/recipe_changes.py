@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.cli.in_force import RunningAgents
 from adapters.cli.options import (
     AsJson,
     ConfigFile,
@@ -48,17 +49,19 @@ def threshold_command(
 ) -> None:
     """Choose the threshold of a product: the next version, with the same memory.
 
-    Running agents judge by it from their next frame on. No recalibration replaces it until somebody enrolls
-    references or activates another version.
+    Returns once running agents judge by it from their next frame on. No recalibration replaces it until
+    somebody enrolls references or activates another version.
     """
     from agent.recipes.threshold import choose_threshold
 
     with open_store(context, config, profile, overrides) as (store, _):
         sku = stored_sku(store, sku)
+        agents = RunningAgents(store)
         chosen = choose_threshold(store.book, sku, threshold, review, by)
         recipe = chosen.recipe
         if chosen.new:
             record(store, "recipe", f"version {recipe.version} of {sku!r}: {recipe.note}", sku)
+        agents.wait(sku)
     calibration = recipe.calibration
     if as_json:
         content = {
@@ -95,8 +98,8 @@ def add_reference_command(
 ) -> None:
     """Learn from inspected frames that are good: they become references of the next version.
 
-    Look at them first. The version is calibrated anew and active: running agents judge by it from their next
-    frame on. The frames are recorded as called good, too.
+    Look at them first. The version is calibrated anew and active: this returns once running agents judge by
+    it from their next frame on. The frames are recorded as called good, too.
     """
     from agent.enrollment.confirmed_frames import confirmed_references
 
@@ -112,8 +115,10 @@ def add_reference_command(
         now = datetime.now(UTC)
         for inspection_id in found:
             store.samples.call_good(inspection_id, now, by)
+        agents = RunningAgents(store)
         recipe = store.book.add(enrolled.recipe)
         record(store, "recipe", f"version {recipe.version} of {sku!r}: {recipe.note}", sku)
+        agents.wait(sku)
     _show_added(recipe, enrolled, [one.name for one in found.values()], as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.cli.in_force import RunningAgents
 from adapters.cli.options import (
     AsJson,
     ConfigFile,
@@ -77,10 +78,14 @@ def import_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Store an edited recipe as a new version. The version that it was made from stays."""
+    """Store an edited recipe as a new version. The version that it was made from stays.
+
+    Returns once running agents judge by it from their next frame on.
+    """
     from adapters.recipes.bundle import Bundle
 
     with open_store(context, config, profile, overrides) as (store, _), Bundle(file) as bundle:
+        agents = RunningAgents(store)
         imported = _transfer(context, store).import_text(
             bundle.text, str(file), images=bundle, sku=sku, activate=activate
         )
@@ -88,6 +93,7 @@ def import_command(
         if imported.new:
             message = f"version {recipe.version} of {recipe.sku!r} from {file.name}{_state(imported)}"
             record(store, "recipe", "; ".join((message, *imported.remarks)), recipe.sku)
+        agents.wait(recipe.sku)
     if as_json:
         reply = {
             "sku": recipe.sku,

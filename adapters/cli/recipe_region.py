@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.cli.in_force import RunningAgents
 from adapters.cli.options import (
     AsJson,
     ConfigFile,
@@ -61,8 +62,8 @@ def region_command(
 ) -> None:
     """Show the regions of a recipe, or write a new version with other ones. Options may be repeated.
 
-    References and words stay, and the threshold is set again from the references. A running agent uses the
-    new version from its next frame on.
+    References and words stay, and the threshold is set again from the references. Returns once running
+    agents judge by the new version from their next frame on.
     """
     inspected = [parse_polygon(text) for text in inspect or ()]
     ignored = [parse_polygon(text) for text in ignore or ()]
@@ -111,8 +112,10 @@ def _stored(
         raise SightlineError(
             f"{active.sku!r} has got another version meanwhile; look at it, then repeat this"
         )
+    agents = RunningAgents(store)
     recipe = store.book.add(draft)
     record(store, "recipe", f"version {recipe.version} of {recipe.sku!r}: {recipe.note}", recipe.sku)
+    agents.wait(recipe.sku)
     return recipe
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.cli.in_force import RunningAgents
 from adapters.cli.options import (
     AsJson,
     ConfigFile,
@@ -101,8 +102,10 @@ def tiles_command(
             draft = enrolled.recipe
             seen = measure(inspector, enrolled.prepared, images)
             said = sentence(seen, draft, settings, size_of(images))
+        agents = RunningAgents(store)
         recipe = store.book.add(draft)
         record(store, "recipe", f"version {recipe.version} of {sku!r}: {note}", sku)
+        agents.wait(sku)
     threshold = None if recipe.calibration is None else recipe.calibration.threshold
     if as_json:
         reply = {"sku": sku, "version": recipe.version, "tiles": tiling.tiles, "threshold": threshold}

@@ -107,6 +107,7 @@ class AgentCollector(Collector):
         waits = {
             "decode": state.waiting,
             "inspect": state.decoded,
+            "recipe": state.awaiting,
             "record": state.inspected,
             "skip": state.superseded,
         }

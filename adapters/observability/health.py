@@ -64,7 +64,7 @@ class Health:
     def ready(self) -> Report:
         """Whether frames would be judged and recorded now."""
         return self._report(
-            self._pipeline, self._stages, self._broker, self._storage, self._models, self._disk
+            self._pipeline, self._stages, self._broker, self._storage, self._models, self._recipes, self._disk
         )
 
     def _report(self, *parts: Callable[[], Check]) -> Report:
@@ -122,6 +122,17 @@ class Health:
     def _models(self) -> Check:
         missing = self.source.models()
         return _check("models", [] if missing is None else [missing])
+
+    def _recipes(self) -> Check:
+        left, state = self.source.recipes(), self.source.pipeline()
+        problems = [] if left is None else [left]
+        if state is not None and state.preparing is not None and state.awaiting:
+            sku, seconds = state.preparing
+            if seconds > self.source.hang_after_s:
+                problems.append(
+                    f"that of {sku!r} has been prepared for {seconds:.0f} s, and {state.awaiting} frames wait"
+                )
+        return _check("recipes", problems)
 
     def _disk(self) -> Check:
         disks = self.source.disks.answer()

@@ -88,5 +88,7 @@ class HealthSource:
     storage_work: Callable[[], StorageWork] = StorageWork
     models: Callable[[], str | None] = field(default=lambda: None)
     """Why the models cannot judge; None if they are loaded."""
+    recipes: Callable[[], str | None] = field(default=lambda: None)
+    """How far the recipes of the last shift are prepared; None once all are."""
     hang_after_s: float = math.inf
     """A stage that is at one piece of work for longer hangs."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.app.agent import Agent
     from agent.app.store import DatabaseTools, Store
     from agent.inference.inspector import Inspector
+    from agent.inference.kept_memory import KeptMemories
     from agent.onboarding.product_region import Boxes
     from agent.ports import EventReporter
     from config import Settings
@@ -98,6 +99,13 @@ class Application:
         from adapters.images.codec import CvImageCodec
 
         return CvImageCodec()
+
+    def memories(self, settings: Settings, inspector: Inspector) -> KeptMemories:
+        """Where agents on this machine find memories that commands have made."""
+        from agent.app.models import kept_memories
+        from agent.inference.kept_memory import KeptMemories
+
+        return KeptMemories(inspector, kept_memories(settings))
 
     def agent(self, settings: Settings) -> Agent:
         """An agent with its models loaded and its history open.

@@ -22,6 +22,7 @@ from adapters.scheduling import BackgroundSchedule
 from adapters.webhook.sink import configured_webhooks
 from agent import __version__
 from agent.app.broker import broker_options, topics_of
+from agent.app.models import kept_memories
 from agent.app.neighbours import Neighbours
 from agent.app.observability import Observability
 from agent.app.options import (
@@ -50,9 +51,11 @@ from agent.monitors.retention import EVERY_S, FIRST_AFTER_S, RetentionTask
 from agent.onboarding import OnboardingContext, OnboardingCoordinator
 from agent.pipeline import Pipeline, PipelineParts
 from agent.ports import PromptWriter, Sink, Tagger
+from agent.recipes.active_versions import LOOK_EVERY_S, ActiveVersions
 from agent.recipes.cache import RecipeCache
 from agent.recipes.commands import Commands
 from agent.recipes.import_export import RecipeTransfer
+from agent.recipes.warm_up import WarmUp
 from agent.telemetry import Counters
 from agent.threads import run_with_timeout
 from config import Settings, contradictions, open_secrets
@@ -87,6 +90,8 @@ class Agent:
         self._transport: MqttTransport | None = None
         self._pipeline: Pipeline | None = None
         self._retention: RetentionTask | None = None
+        self._warm_up: WarmUp | None = None
+        self._versions: ActiveVersions | None = None
         self.disk: DiskSpaceMonitor | None = None
         self.neighbours: Neighbours | None = None
         self._stuck = False
@@ -121,14 +126,20 @@ class Agent:
         events = EventLog(store.history, sinks, self.counters, direct=(mqtt,))
         transport.report_topics_to(RefusedTopics(events))
         self._retention = RetentionTask(store.retention, events, keep(settings), self.counters)
-        self._pipeline = Pipeline(self._parts(transport, topics, sinks, events), pipeline_options(settings))
+        parts = self._parts(transport, topics, sinks, events)
+        self._pipeline = Pipeline(parts, pipeline_options(settings))
+        self._warm_up = WarmUp(parts.recipe_cache, store.samples)
+        self._versions = ActiveVersions(store.book, parts.recipe_cache, events, settings.agent.id)
         self.disk = self._disk_monitor(topics, events)
         self.disk.start()
+        self._versions.start()
         self._pipeline.start()
+        self._warm_up.start()
+        self._schedule.every("active versions", LOOK_EVERY_S, self._versions.look)
         self._plan_tasks(transport, self._pipeline, self._retention, events)
         self._report_owed(sinks, events)
         self._schedule.start()
-        self.observability.started(self._pipeline, transport)
+        self.observability.started(self._pipeline, transport, self._warm_up)
 
     def _report_owed(self, sinks: tuple[Sink, ...], events: EventLog) -> None:
         """Report messages of a sink that is not configured any more: they wait for ever."""
@@ -183,6 +194,10 @@ class Agent:
             if self._pipeline is not None:
                 rest.callback(self._pipeline.stop)
             self.observability.stopping()
+            if self._warm_up is not None:
+                self._warm_up.close()
+            if self._versions is not None:
+                self._versions.stop()
             if self._retention is not None:
                 self._retention.stop()
             if self.disk is not None:
@@ -237,6 +252,7 @@ class Agent:
             method=method,
             rules=camera_rules(settings),
             policy=calibration_policy(settings),
+            kept=kept_memories(settings),
         )
         return PipelineParts(
             transport=transport,

@@ -6,14 +6,16 @@ import logging
 import threading
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import cast
 
 import torch
 
 from adapters.models.device import pick_device, pick_precision, use_threads
 from adapters.models.encoders.tagger import ClipTagger
+from adapters.models.kept_files import KeptFiles
+from adapters.models.kept_tensors import SUFFIX, KeptTexts, TensorFiles
 from adapters.models.registry import load_backbone, load_clip, load_detector, load_segmenter
 from adapters.models.runtimes.compiler import Compiler, pick_runtime
-from adapters.models.runtimes.store import GraphStore
 from adapters.models.untrained import (
     untrained_backbone,
     untrained_clip,
@@ -35,6 +37,18 @@ from agent.ports import Detector, ImageTextEncoder, PatchEncoder, Segmenter
 from config import Settings
 
 logger = logging.getLogger(__name__)
+
+
+KEPT_BYTES = 2_000_000_000
+"""Of all memories together, and a tenth of it of text embeddings; beyond it those go that were used longest
+ago."""
+
+
+def kept_memories(settings: Settings) -> TensorFiles:
+    """Where memories of recipes outlive the process."""
+    models = settings.models
+    files = KeptFiles(models.cache / "memories", SUFFIX, KEPT_BYTES)
+    return TensorFiles(files, pick_device(models.device))
 
 
 class Models:
@@ -59,11 +73,11 @@ class Models:
         """Of convolutional networks; the others are PyTorch's."""
         runtime = pick_runtime(self._models.runtime, self.device, self.precision)
         logger.info("convolutional networks run in %s", runtime)
-        return Compiler(runtime, GraphStore(self._models.cache / "graphs"))
+        return Compiler(runtime, KeptFiles(self._models.cache / "graphs", ".onnx"))
 
     @cached_property
     def encoder(self) -> ImageTextEncoder:
-        return load_clip(
+        encoder = load_clip(
             self.names.clip,
             self._models.path,
             self._files,
@@ -72,6 +86,8 @@ class Models:
             dtype=self.precision,
             compiler=self.compiler,
         )
+        files = KeptFiles(self._models.cache / "texts", SUFFIX, KEPT_BYTES // 10)
+        return cast(ImageTextEncoder, KeptTexts(encoder, TensorFiles(files, self.device)))
 
     @cached_property
     def backbone(self) -> PatchEncoder:

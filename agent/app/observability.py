@@ -31,6 +31,7 @@ from agent.monitors.disk_space import DiskPolicy
 from agent.pipeline import Pipeline
 from agent.ports.disk import Space
 from agent.ports.health import PipelineState
+from agent.recipes.warm_up import WarmUp
 from agent.telemetry import Counters, Measures
 from config import Settings
 
@@ -47,6 +48,7 @@ class Observability:
         self._inspector = inspector
         self._pipeline: Pipeline | None = None
         self._transport: MqttTransport | None = None
+        self._warm_up: WarmUp | None = None
         self._server: MetricsServer | None = None
         self.health = Health(self._health_source(counters))
         self._answers = Answers(registry_of(self.health.source, self.health), self.health, self._info())
@@ -65,9 +67,9 @@ class Observability:
             self._server.start()
             logger.info("metrics: %s/metrics, beside it /healthz and /readyz", self._server.url)
 
-    def started(self, pipeline: Pipeline, transport: MqttTransport) -> None:
+    def started(self, pipeline: Pipeline, transport: MqttTransport, warm_up: WarmUp) -> None:
         """The pipeline takes frames: report it to systemd and serve its state."""
-        self._pipeline, self._transport = pipeline, transport
+        self._pipeline, self._transport, self._warm_up = pipeline, transport, warm_up
         self._watchdog.start()
 
     def stopping(self) -> None:
@@ -91,6 +93,7 @@ class Observability:
             database_file=self._store.database.path,
             storage_work=lambda: StorageWork(self._store.database.commits, self._store.media.syncs),
             models=self._missing_models,
+            recipes=self._unprepared_recipes,
             hang_after_s=self._settings.agent.hang_after.total_seconds() or math.inf,
         )
 
@@ -128,6 +131,9 @@ class Observability:
         policy = DiskPolicy(self._settings.media.reserve)
         found = [disk(name, path) for name, path in folders.items()]
         return [replace(one, reserve=policy.reserve_of(Space(one.name, one.size, one.free))) for one in found]
+
+    def _unprepared_recipes(self) -> str | None:
+        return "not started yet" if self._warm_up is None else self._warm_up.left
 
     def _missing_models(self) -> str | None:
         try:

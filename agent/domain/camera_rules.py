@@ -48,3 +48,8 @@ class CameraRulebook:
     def cameras(self, site: str) -> tuple[Camera, ...]:
         """The named cameras, by name: they are missed even if they never send anything."""
         return tuple(Camera(site, *name.split("/", 1)) for name in sorted(self.named))
+
+    @property
+    def regions(self) -> frozenset[Regions]:
+        """What cameras inspect, each once."""
+        return frozenset(rules.regions for rules in (self.default, *self.named.values()))

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+RECIPE_IN_FORCE, RECIPE_REFUSED = "recipe-in-force", "recipe-refused"
+"""Kinds by which an agent answers whoever activated a version; ``version`` stands in their details."""
+AGENT_STARTED, AGENT_STOPPED = "agent-started", "agent-stopped"
+"""Kinds that show which agents can answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -25,6 +25,8 @@ from agent.inference.reference_images import ReferenceImages
 from agent.inference.regional import Regional, box_of, map_pixels
 from agent.inference.tiled import TiledMethod, TiledPrepared, without_tiles
 from agent.methods.maps import FloatMap, regions
+from agent.methods.memory import MemoryBank
+from agent.methods.memory_state import Memorising
 from agent.methods.prepared import (
     Groups,
     Method,
@@ -116,6 +118,26 @@ class Inspector:
             # A method and its models are foreign code: their errors concern this recipe only.
             self.counters.add("model_failures")
             raise ModelError(f"the method failed on this recipe: {_message_of(error)}") from error
+
+    def memory_key(self, recipe: Recipe) -> str | None:
+        """Digest of what the recipe's memory depends on beside references, regions and tiles; None: it has no
+        memory that could be kept. Raises RecipeError, ModelError.
+        """
+        method = self._methods.of(recipe)
+        return method.memory_key(without_tiles(recipe)) if isinstance(method, Memorising) else None
+
+    def prepare_with(
+        self, recipe: Recipe, memory: Sequence[MemoryBank], form: ReferenceForm | None
+    ) -> Prepared:
+        """As :meth:`prepare`, from the memory of the same references, none of which is read.
+
+        Args:
+            form: what the references are like.
+        """
+        prepared = self.prepare(replace(recipe, references=()), ())
+        if not isinstance(prepared, PreparedRecipe | TiledPrepared):
+            raise ModelError(f"the method {recipe.method!r} takes back no memory")
+        return replace(prepared.with_memory(recipe, memory), form=form)
 
     def _judging(self, recipe: Recipe) -> TiledMethod:
         """The recipe's method, tile by tile if the recipe says so. Raises RecipeError, ModelError."""

@@ -17,6 +17,8 @@ from agent.domain.recipe import Recipe
 from agent.domain.regions import EVERYWHERE, Regions, Window
 from agent.methods.batching import fingerprint_of
 from agent.methods.maps import FloatMap, to_pixels
+from agent.methods.memory import MemoryBank
+from agent.methods.memory_state import Memorised
 from agent.methods.prepared import Groups, Method, Prepared, PreparedRecipe, ScalingMethod, Scored
 
 FILL = 128
@@ -124,6 +126,16 @@ class RegionalPrepared(PreparedRecipe):
 
     def with_recipe(self, recipe: Recipe) -> Self:
         prepared = self.prepared.with_recipe(recipe)
+        return replace(self, recipe=prepared.recipe, prepared=prepared)
+
+    @property
+    def memory(self) -> tuple[MemoryBank, ...]:
+        return self.prepared.memory if isinstance(self.prepared, Memorised) else ()
+
+    def with_memory(self, recipe: Recipe, banks: Sequence[MemoryBank]) -> Self:
+        if not isinstance(self.prepared, Memorised):
+            return self.with_recipe(recipe)
+        prepared = self.prepared.with_memory(recipe, banks)
         return replace(self, recipe=prepared.recipe, prepared=prepared)
 
     def label(self, region: torch.Tensor) -> str | None:

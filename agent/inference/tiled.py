@@ -35,6 +35,8 @@ from agent.domain.tiling import SHARED, Box, Tiling
 from agent.inference.batch_limit import BatchLimit, out_of_memory, release
 from agent.methods.batching import require_references
 from agent.methods.maps import pool_map
+from agent.methods.memory import MemoryBank
+from agent.methods.memory_state import Memorised
 from agent.methods.null import Null
 from agent.methods.parameters import override
 from agent.methods.prepared import Groups, Method, Prepared, ScalingMethod, Scored
@@ -149,6 +151,26 @@ class TiledPrepared:
             for tile, gain in zip(tiles, self.gains, strict=True)
         ]
         return replace(self, tiles=tuple(own))
+
+    @property
+    def memory(self) -> tuple[MemoryBank, ...]:
+        """Of the tiles one after the other, or the one that they share."""
+        apart = self.tiles[:1] if self.shared else self.tiles
+        return tuple(bank for tile in apart if isinstance(tile, Memorised) for bank in tile.memory)
+
+    def with_memory(self, recipe: Recipe, banks: Sequence[MemoryBank]) -> TiledPrepared:
+        """As :meth:`agent.methods.prepared.PreparedRecipe.with_memory`."""
+        plain, count = without_tiles(recipe), len(self.tiles)
+        apart = self.tiles[:1] if self.shared else self.tiles
+        if self.shared:
+            plain = replace(plain, references=tuple(one for one in plain.references for _ in self.tiles))
+        size = len(banks) // len(apart)
+        tiles = tuple(
+            tile.with_memory(plain, banks[index * size : (index + 1) * size])
+            for index, tile in enumerate(apart)
+            if isinstance(tile, Memorised)
+        )
+        return replace(self, tiles=tiles * count if self.shared else tiles).with_recipe(recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
         return self.tiles[0].label(region)

@@ -17,6 +17,7 @@ from agent.methods.batching import fingerprint_of, require_references, score_by_
 from agent.methods.feature_cache import FeatureCache
 from agent.methods.maps import FloatMap, highest_mean, inside, to_pixels
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, join_depths, nearest_distances
+from agent.methods.memory_state import memory_digest
 from agent.methods.parameters import override, with_parameters
 from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
@@ -79,6 +80,21 @@ class AnomalyDinoParameters:
 PRESET = AnomalyDinoParameters()
 
 
+SCORING = frozenset(
+    {
+        "masking",
+        "mask_level",
+        "mask_middle",
+        "mask_least",
+        "top_fraction",
+        "sigma",
+        "map_side",
+        "mask_threshold",
+    }
+)
+"""Parameters that no memory depends on: references are memorised with their background."""
+
+
 def build(models: MethodModels, parameters: AnomalyDinoParameters) -> AnomalyDino:
     """The method over the backbone, or over the encoder if none is configured."""
     return AnomalyDino(given(models.backbone or models.encoder), parameters)
@@ -102,6 +118,13 @@ class AnomalyDinoPrepared(PreparedRecipe):
 
     def without_groups(self) -> Self:
         return self if self.bank is None else replace(self, bank=self.bank.without_groups())
+
+    @property
+    def memory(self) -> tuple[MemoryBank, ...]:
+        return () if self.bank is None else (self.bank,)
+
+    def with_memory(self, recipe: Recipe, banks: Sequence[MemoryBank]) -> Self:
+        return replace(self, recipe=recipe, bank=banks[0])
 
     @property
     def mask_threshold(self) -> float:
@@ -128,6 +151,9 @@ class AnomalyDino:
     @property
     def fingerprint(self) -> str:
         return fingerprint_of(self.digest, self._defaults)
+
+    def memory_key(self, recipe: Recipe) -> str:
+        return memory_digest(self.digest, override(self._defaults, recipe.parameters), SCORING)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         return override(self._defaults, recipe.parameters).orientations

@@ -40,6 +40,7 @@ from agent.methods.memory import (
     self_distances,
     tempered_distances,
 )
+from agent.methods.memory_state import memory_digest
 from agent.methods.parameters import SQUARE, check_aspect, override, size_of, with_parameters
 from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.prompt_library import library
@@ -127,6 +128,28 @@ PRESET = FadeParameters(smoothing=1, image_words="ensemble", map_words="library"
 """The preset ``fade``: single patch tokens, and the paper's two sets of descriptions (METHODS 1.3)."""
 
 
+SCORING = frozenset(
+    {
+        "map_size",
+        "zero_shot_gain",
+        "zero_shot_map_vision",
+        "zero_shot_image_map",
+        "few_shot_gain",
+        "few_shot_map_vision",
+        "few_shot_image_vision",
+        "pool_fraction",
+        "spread_weight",
+        "clip",
+        "temperature",
+        "wrap_prompt",
+        "image_words",
+        "map_words",
+        "mask_threshold",
+    }
+)
+"""Parameters that no memory depends on. Of ``spread_weight`` it does as far as the spread is measured."""
+
+
 def build(models: MethodModels, parameters: FadeParameters) -> Fade:
     """The method over a vision-language model, with a few-shot backbone if there is one."""
     return Fade(given(models.encoder), models.backbone, parameters)
@@ -165,6 +188,13 @@ class FadePrepared(PreparedRecipe):
 
     def without_groups(self) -> Self:
         return replace(self, banks=tuple(bank.without_groups() for bank in self.banks))
+
+    @property
+    def memory(self) -> tuple[MemoryBank, ...]:
+        return self.banks
+
+    def with_memory(self, recipe: Recipe, banks: Sequence[MemoryBank]) -> Self:
+        return replace(self, recipe=recipe, banks=tuple(banks))
 
     def label(self, region: torch.Tensor) -> str | None:
         return best_label(region, self.words)
@@ -206,6 +236,10 @@ class Fade:
     def fingerprint(self) -> str:
         written = library().digest if self._defaults.map_words == "library" else ""
         return fingerprint_of(self.digest, self._defaults, written)
+
+    def memory_key(self, recipe: Recipe) -> str:
+        parameters = override(self._defaults, recipe.parameters)
+        return memory_digest(self.digest, parameters, SCORING, bool(parameters.spread_weight))
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         return override(self._defaults, recipe.parameters).angles

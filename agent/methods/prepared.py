@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from agent.domain.form import ReferenceForm
+    from agent.methods.memory import MemoryBank
 
 
 Groups = Sequence[Collection[int]]
@@ -113,6 +114,15 @@ class PreparedRecipe:
 
     def with_recipe(self, recipe: Recipe) -> Self:
         return replace(self, recipe=recipe)
+
+    @property
+    def memory(self) -> tuple[MemoryBank, ...]:
+        """All that is kept of the references."""
+        return ()
+
+    def with_memory(self, recipe: Recipe, banks: Sequence[MemoryBank]) -> Self:
+        """The same, prepared without references, for ``recipe`` with these :attr:`memory` banks."""
+        return self.with_recipe(recipe)
 
     def label(self, region: torch.Tensor) -> str | None:
         return None

@@ -32,8 +32,10 @@ from agent.domain.prompts import GENERIC_NOUN
 from agent.domain.recipe import Recipe
 from agent.methods.batching import combined_digest, fingerprint_of, score_by_parameters
 from agent.methods.boxes import clamp
-from agent.methods.fade import Fade, FadeParameters, FadePrepared
+from agent.methods.fade import SCORING, Fade, FadeParameters, FadePrepared
 from agent.methods.maps import FloatMap, Region, regions, to_pixels
+from agent.methods.memory import MemoryBank
+from agent.methods.memory_state import memory_digest
 from agent.methods.parameters import override
 from agent.methods.prepared import Groups, Prepared, Scored
 from agent.methods.registry import MethodModels, given
@@ -113,6 +115,15 @@ class SightlinePrepared(FadePrepared):
         frame = FadePrepared.without_groups(self)
         return replace(frame, product=None if self.product is None else self.product.without_groups())
 
+    @property
+    def memory(self) -> tuple[MemoryBank, ...]:
+        return self.banks if self.product is None else (*self.banks, *self.product.banks)
+
+    def with_memory(self, recipe: Recipe, banks: Sequence[MemoryBank]) -> Self:
+        frame, product = banks[: len(self.parameters.scales)], banks[len(self.parameters.scales) :]
+        located = None if self.product is None else self.product.with_memory(recipe, product)
+        return replace(FadePrepared.with_memory(self, recipe, frame), product=located)
+
 
 class Sightline:
     """FADE on the frame and on the located product, outlined; with neither model it is FADE alone."""
@@ -138,6 +149,15 @@ class Sightline:
     @property
     def fingerprint(self) -> str:
         return fingerprint_of(self.digest, self._fade.fingerprint)
+
+    def memory_key(self, recipe: Recipe) -> str:
+        if not self._locates(recipe):
+            return self._fade.memory_key(recipe)
+        parameters, drawing = override(self._defaults, recipe.parameters), {"product_weight", "outline"}
+        without = SCORING | drawing | {"outline_side", "outline_inside"}
+        return memory_digest(
+            self.digest, parameters, without, bool(parameters.spread_weight), recipe.noun.lower()
+        )
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         return override(self._defaults, recipe.parameters).angles

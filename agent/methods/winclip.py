@@ -23,6 +23,7 @@ from agent.methods.language import (
 )
 from agent.methods.maps import harmonic_mean, pool_map, window_map, window_mean
 from agent.methods.memory import WHOLE_BANK, MemoryBank, bank_of, nearest_distances
+from agent.methods.memory_state import memory_digest
 from agent.methods.parameters import SQUARE, check_aspect, override, size_of, with_parameters
 from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.methods.registry import MethodModels, given
@@ -77,6 +78,10 @@ class WinClipParameters:
 PRESET = WinClipParameters()
 
 
+SCORING = frozenset({"image_vision", "map_vision", "temperature", "wrap_prompt", "mask_threshold"})
+"""Parameters that no memory depends on."""
+
+
 def build(models: MethodModels, parameters: WinClipParameters) -> WinClip:
     """The method over a vision-language model that can look at windows. Raises RecipeError for others."""
     encoder = given(models.encoder)
@@ -104,6 +109,13 @@ class WinClipPrepared(PreparedRecipe):
     def without_groups(self) -> Self:
         return replace(self, banks=tuple(bank.without_groups() for bank in self.banks))
 
+    @property
+    def memory(self) -> tuple[MemoryBank, ...]:
+        return self.banks
+
+    def with_memory(self, recipe: Recipe, banks: Sequence[MemoryBank]) -> Self:
+        return replace(self, recipe=recipe, banks=tuple(banks))
+
     def label(self, region: torch.Tensor) -> str | None:
         return best_label(region, self.words)
 
@@ -130,6 +142,9 @@ class WinClip:
     @property
     def fingerprint(self) -> str:
         return fingerprint_of(self.digest, self._defaults)
+
+    def memory_key(self, recipe: Recipe) -> str:
+        return memory_digest(self.digest, override(self._defaults, recipe.parameters), SCORING)
 
     def orientations(self, recipe: Recipe) -> tuple[float, ...]:
         return override(self._defaults, recipe.parameters).angles

@@ -13,6 +13,7 @@ from agent.event_log import EventLog
 from agent.onboarding import OnboardingCoordinator
 from agent.pipeline.ingress_queue import IngressQueue
 from agent.ports import MessageParser
+from agent.recipes.cache import RecipeCache
 from agent.telemetry import Counters
 
 NO_SKU = (
@@ -33,13 +34,19 @@ class CameraJobs:
         counters: Counters,
         *,
         grace_s: float,
+        recipes: RecipeCache | None = None,
     ) -> None:
-        """``grace_s``: how long the first frames without a SKU wait for the jobs of their cameras."""
+        """
+        Args:
+            grace_s: how long the first frames without a SKU wait for the jobs of their cameras.
+            recipes: prepares those of announced products before their first frames.
+        """
         self._ingress = ingress
         self._parser = parser
         self._onboarding = onboarding
         self._events = events
         self._counters = counters
+        self._recipes = recipes
         self._grace_s = grace_s
         self._grace_ends: float | None = None
         self._jobs: dict[Camera, Job | None] = {}
@@ -106,6 +113,8 @@ class CameraJobs:
         if job is not None:
             job = replace(job, sku=self._onboarding.known_as(job.sku))
             self._onboarding.register(job)
+            if self._recipes is not None:
+                self._recipes.expect(job.sku, camera)
         if job != self._jobs.get(camera):
             sku = job.sku if job else None
             message = f"{camera} now runs {sku or 'no job'}"

@@ -31,6 +31,8 @@ class Bounds:
     """Payloads that wait to be decoded and that no broker would deliver again."""
     queue_bytes: int = 512 * _MIB
     """Decoded images in one queue, at three bytes a pixel, whatever the camera sent."""
+    awaiting: int = 256
+    """Frames that wait until their recipe is prepared; their images are bounded as one queue."""
     superseded: int = 4096
     """Frames that newer ones replaced and that wait for their rows."""
     superseded_bytes: int = 64 * _MIB

@@ -16,6 +16,7 @@ from agent.event_log import EventLog
 from agent.inference.inspector import Inspector
 from agent.monitors.monitors import MonitorOptions, Monitors
 from agent.onboarding import OnboardingCoordinator
+from agent.pipeline.awaiting_recipes import AwaitingRecipes
 from agent.pipeline.camera_jobs import CameraJobs
 from agent.pipeline.in_flight import InFlight
 from agent.pipeline.ingest import FrameIngest
@@ -24,7 +25,14 @@ from agent.pipeline.outbox_publisher import OutboxPublisher
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.router import MessageRouter
 from agent.pipeline.stage_queue import StageOutput, StageQueue
-from agent.pipeline.stages import Batcher, DecodeStage, InspectStage, RecordParts, RecordStage
+from agent.pipeline.stages import (
+    Batcher,
+    DecodeStage,
+    InspectStage,
+    RecordParts,
+    RecordStage,
+    StageEnd,
+)
 from agent.pipeline.superseded import SupersededFrames
 from agent.pipeline.supervisor import Shutdown, Supervision, Supervisor
 from agent.pipeline.worker import Pace, StageRunner, StageThread
@@ -119,6 +127,7 @@ class Pipeline:
         self._decoded = StageQueue(
             2 * options.max_batch, rules, self._superseded, most_bytes=bounds.queue_bytes
         )
+        self._awaiting = AwaitingRecipes(parts.recipe_cache, rules, self._superseded, bounds)
         self._inspected = StageQueue(4 * options.max_batch, most_bytes=bounds.queue_bytes)
         self._monitors = Monitors(
             options.monitors,
@@ -164,6 +173,7 @@ class Pipeline:
             parts.events,
             parts.counters,
             grace_s=self._options.pace.job_grace_s,
+            recipes=parts.recipe_cache,
         )
         ingest = FrameIngest(
             parts.decoder,
@@ -203,8 +213,11 @@ class Pipeline:
         abandoned = self._shutdown.abandoned
         output = StageOutput(thread, self._inspected, self._record, abandoned, parts.counters)
         batcher = Batcher(self._decoded, options.max_batch, options.max_wait_ms, options.pace.poll_s)
-        stage = InspectStage(thread, batcher, parts.recipe_cache, parts.inspector, output)
-        return StageRunner(thread, stage, self._decode.ended, abandoned)
+        end = StageEnd(self._decode.ended, abandoned)
+        stage = InspectStage(
+            thread, batcher, parts.recipe_cache, parts.inspector, output, self._awaiting, end
+        )
+        return StageRunner(thread, stage, end.upstream_ended, abandoned)
 
     def _recording(self, ingest: FrameIngest) -> StageRunner[Any]:
         thread, parts, upstream_ended = self._record, self._parts, self._inspect.ended
@@ -299,7 +312,8 @@ class Pipeline:
     def _report_left(self) -> None:
         """Report deliveries that no stage has taken: the broker still has those that it guarantees."""
         held = sum(len(runner) for runner in self._runners)
-        left = len(self.ingress) + len(self._decoded) + len(self._inspected) + len(self._superseded) + held
+        queues = (self.ingress, self._decoded, self._awaiting, self._inspected, self._superseded)
+        left = sum(len(one) for one in queues) + held
         if left:
             self._parts.counters.add("deliveries_left", left)
             message = f"{left} deliveries were left at the end; the broker sends again those it guarantees"
@@ -341,6 +355,8 @@ class Pipeline:
             waiting=len(self.ingress),
             oldest_wait_s=None if oldest is None else time.monotonic() - oldest,
             decoded=len(self._decoded),
+            awaiting=len(self._awaiting),
+            preparing=self._parts.recipe_cache.under_way,
             inspected=len(self._inspected),
             superseded=len(self._superseded),
             in_flight=len(self._in_flight),
@@ -352,5 +368,5 @@ class Pipeline:
     @property
     def bytes_held(self) -> int:
         """Bytes of the payloads and images that wait between the stages, roughly."""
-        queues = self._decoded.bytes_held + self._inspected.bytes_held
+        queues = self._decoded.bytes_held + self._awaiting.bytes_held + self._inspected.bytes_held
         return self.ingress.bytes_held + queues + self._superseded.bytes_held

@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from agent.domain.errors import ModelError, RecipeError, StorageError
 from agent.domain.frame import Camera, Delivery
-from agent.domain.regions import Regions
 from agent.event_log import EventLog
 from agent.inference.batch_limit import device_lost
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Prepared
 from agent.monitors.sequence_gaps import SequenceGapMonitor
+from agent.pipeline.awaiting_recipes import AwaitingRecipes
 from agent.pipeline.ingest import FrameIngest, unnamed
 from agent.pipeline.ingress_queue import IngressQueue
 from agent.pipeline.outbox_publisher import OutboxPublisher
@@ -26,7 +26,7 @@ from agent.pipeline.superseded import Superseded, SupersededFrames
 from agent.pipeline.work_item import WorkItem
 from agent.pipeline.worker import StageThread
 from agent.ports import FrameDecoder
-from agent.recipes.cache import RecipeCache
+from agent.recipes.cache import Key, RecipeCache
 from agent.telemetry import Counters
 
 T = TypeVar("T")
@@ -35,6 +35,8 @@ RECORD_BATCH = 32
 GATHER_S = 0.01
 """How long inspected frames wait for others while deliveries queue up at the entrance; about the time of a
 write. On an idle line they do not wait."""
+LOOK_S = 0.02
+"""How often the inspect stage asks for recipes that its frames wait for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +97,16 @@ class DecodeStage:
         return piece.delivery.camera
 
 
+@dataclass(frozen=True, slots=True)
+class StageEnd:
+    """When a stage ends."""
+
+    upstream_ended: threading.Event
+    """Nothing more can come; what is there is finished."""
+    abandoned: threading.Event
+    """Everything is left undone."""
+
+
 class Batcher:
     """Collects frames into one batch of up to ``max_batch``.
 
@@ -104,21 +116,21 @@ class Batcher:
 
     def __init__(self, source: StageQueue, max_batch: int, max_wait_ms: float, poll_s: float) -> None:
         self._source = source
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1000.0
         self._poll_s = poll_s
 
-    def take(self) -> list[WorkItem]:
-        """The next batch, in order; empty if nothing came within ``poll_s`` seconds."""
-        batch = self._source.take(self._max_batch, self._poll_s)
+    def take(self, poll_s: float | None = None) -> list[WorkItem]:
+        """The next batch, in order; empty if nothing came within ``poll_s`` seconds, by default its own."""
+        batch = self._source.take(self.max_batch, self._poll_s if poll_s is None else poll_s)
         deadline = time.monotonic() + self._max_wait_s
-        while batch and len(batch) < self._max_batch and (left := deadline - time.monotonic()) > 0.0:
-            batch += self._source.take(self._max_batch - len(batch), left)
+        while batch and len(batch) < self.max_batch and (left := deadline - time.monotonic()) > 0.0:
+            batch += self._source.take(self.max_batch - len(batch), left)
         return batch
 
 
 class InspectStage:
-    """Inspects micro-batches across cameras and SKUs."""
+    """Inspects micro-batches across cameras and SKUs. A frame whose recipe is being prepared steps aside."""
 
     def __init__(
         self,
@@ -127,22 +139,51 @@ class InspectStage:
         recipe_cache: RecipeCache,
         inspector: Inspector,
         output: StageOutput,
+        awaiting: AwaitingRecipes,
+        shutdown: StageEnd,
     ) -> None:
         self._thread = thread
         self._batcher = batcher
         self._recipe_cache = recipe_cache
         self._inspector = inspector
         self._output = output
+        self._awaiting = awaiting
+        self._shutdown = shutdown
+        self._took_awaited = False
 
     def take(self) -> Sequence[WorkItem]:
+        """The next batch. Frames that waited for their recipe take turns with new ones: no other camera waits
+        for a backlog, and it does not wait for ever on a busy line.
+        """
+        while len(self._awaiting):
+            full = self._awaiting.is_full
+            line = self._batcher.take(0.0) if self._took_awaited and not full else ()
+            batch = line or self._awaiting.take(self._batcher.max_batch)
+            self._took_awaited = bool(batch) and not line
+            if not batch and not full:
+                batch = self._batcher.take(LOOK_S)
+            # Admitted frames are finished at the end too, and nothing else comes then.
+            if batch or not (full or self._shutdown.upstream_ended.is_set()):
+                return batch
+            if self._shutdown.abandoned.wait(LOOK_S):
+                return ()
         return self._batcher.take()
 
     def work(self, pieces: Sequence[WorkItem]) -> None:
         """Inspect the batch and pass it on; nothing is passed on if the pipeline ends first."""
-        if self._find_recipes(pieces):
-            self._inspect([work for work in pieces if work.result is None])
-            for work in pieces:
-                self._output.put(work)
+        for work in pieces:
+            if not work.awaited:
+                self._awaiting.supersede(work.identity.camera)
+        waiting = self._find_recipes(pieces)
+        if waiting is None:
+            return
+        ready = [work for work in pieces if work not in waiting]
+        self._inspect([work for work in ready if work.result is None])
+        for work in ready:
+            self._output.put(work)
+        # Last, so that a stage that dies of one piece has the others still in hand.
+        for work, key in waiting.items():
+            self._awaiting.add(key, work)
 
     def give_up(self, piece: WorkItem, reason: str, times: int) -> WorkItem:
         """End the frame as ERROR."""
@@ -157,9 +198,12 @@ class InspectStage:
         for work, result in zip(ready, self._inspector.inspect(images, prepared), strict=True):
             work.result = result
 
-    def _find_recipes(self, batch: Sequence[WorkItem]) -> bool:
-        """Give every frame its recipe; False if the pipeline ends while the database does not answer."""
-        found: dict[tuple[str, Regions], Prepared | str] = {}
+    def _find_recipes(self, batch: Sequence[WorkItem]) -> dict[WorkItem, Key] | None:
+        """Give every frame its recipe; those that have to wait for it, or None if the pipeline ends while the
+        database does not answer.
+        """
+        found: dict[Key, Prepared | str | None] = {}
+        waiting: dict[WorkItem, Key] = {}
         for work in batch:
             if work.result is not None or work.sku is None:
                 continue
@@ -173,13 +217,15 @@ class InspectStage:
                     found[wanted] = f"the recipe cannot be used: {error}"
                 except StorageError as error:
                     if not self._thread.pause(error):
-                        return False
+                        return None
             recipe = found[wanted]
-            if isinstance(recipe, str):
+            if recipe is None or (not work.awaited and self._awaiting.holds(wanted)):
+                waiting[work] = wanted
+            elif isinstance(recipe, str):
                 work.fail(recipe)
             else:
                 work.prepared = recipe
-        return True
+        return waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class WorkItem:
     identity: FrameIdentity
     frame: Frame | None = None
     sku: str | None = None
+    awaited: bool = False
+    """Whether it has waited for its recipe already."""
     prepared: Prepared | None = None
     result: InspectionResult | None = None
     inspection_id: str = field(default_factory=lambda: str(uuid.uuid4()))

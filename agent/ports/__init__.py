@@ -5,6 +5,7 @@ Adapters and storage implement them; :mod:`agent.app` is the one place that wire
 
 from agent.ports.disk import Disks
 from agent.ports.history import Entry, History, Outbox, StoredMessage
+from agent.ports.kept import KeptTensors
 from agent.ports.language import Brief, Description, LanguageModel, PromptWriter
 from agent.ports.media import FrameDecoder, ImageCodec, MediaFile, MediaStore
 from agent.ports.models import (
@@ -45,6 +46,7 @@ __all__ = [
     "ImageSize",
     "ImageTextEncoder",
     "InspectedFrame",
+    "KeptTensors",
     "LanguageModel",
     "MediaFile",
     "MediaStore",

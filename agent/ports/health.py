@@ -58,3 +58,7 @@ class PipelineState:
     storage_wait: str | None
     """Why storage is waited for; None if it answers."""
     sinks: tuple[SinkState, ...] = ()
+    awaiting: int = 0
+    """Decoded frames that wait until their recipe is prepared."""
+    preparing: tuple[str, float] | None = None
+    """The product whose recipe is being prepared, and for how many seconds."""

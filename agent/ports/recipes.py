@@ -19,6 +19,10 @@ class RecipeBook(Protocol):
         """Cheap enough to ask before each batch."""
         ...
 
+    def active_versions(self) -> Mapping[str, int]:
+        """The active version of every SKU that has one; cheap enough to ask every second."""
+        ...
+
     def register(self, job: Job) -> bool:
         """Store a SKU. True for the one caller, of all agents, that made the row."""
         ...

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Protocol
+
+from agent.domain.frame import Camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,12 @@ class Samples(Protocol):
 
         With the latest feedback on each, without frames that failed or were skipped. No more rows are read,
         however long the history is.
+        """
+        ...
+
+    def recent_products(self, within: timedelta, most: int) -> Sequence[tuple[str, Camera]]:
+        """Products with a recipe that were inspected within so long before the last inspection of all, each
+        with every camera that showed it of late; the last one first, at most so many.
         """
         ...
 

@@ -271,7 +271,8 @@ class ModelsSettings(Section):
     cache: Path = Field(
         Path("var/cache"),
         title="Cache",
-        description="Where networks are kept as the runtime takes them. What is deleted there is made anew.",
+        description="Where networks are kept as the runtime takes them, and what recipes memorise of their "
+        "references. What is deleted there is made anew.",
     )
     threads: int | None = Field(
         None,

@@ -50,6 +50,7 @@ def test_versions_count_up_for_each_sku_and_one_is_active(book: SqlRecipeBook) -
     assert [r.version for r in (first, second, draft)] == [1, 2, 3]
     assert book.active("bolt") == second
     assert book.active_version("bolt") == 2
+    assert book.active_versions()["bolt"] == 2
 
     book.activate("bolt", 1)
     assert book.active("bolt") == first

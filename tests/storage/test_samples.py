@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -132,6 +133,25 @@ def test_the_newest_judged_scores_are_given_with_the_latest_word(
     other = book.add(bolt_recipe())
     history.record([frame(number, recipe=other.id, version=2) for number in (6, 7)])
     assert [one.score for one in samples.judged("bolt", [1], 3)] == [0.5], "three were looked at"
+
+
+def test_recent_products_are_those_of_the_last_shift_with_their_cameras(
+    history: SqlHistory, samples: SqlSamples, book: SqlRecipeBook
+) -> None:
+    assert samples.recent_products(timedelta(hours=1), 10) == []
+    for sku in ("bolt", "nut", "old", "never"):
+        book.add(bolt_recipe(sku=sku))
+    hour = 3600
+    history.record([frame(0, sku="old"), frame(2 * hour, sku="bolt"), frame(2 * hour + 5, sku="nut")])
+    elsewhere = frame(2 * hour + 6, sku="bolt")
+    other = replace(CAMERA, camera="other")
+    identity = replace(elsewhere.inspection.identity, camera=other)
+    history.record([replace(elsewhere, inspection=replace(elsewhere.inspection, identity=identity))])
+    history.record([frame(2 * hour + 7, sku="no recipe")])
+    within = timedelta(hours=1)
+    assert samples.recent_products(within, 10) == [("bolt", other), ("bolt", CAMERA), ("nut", CAMERA)]
+    assert samples.recent_products(within, 1) == [("bolt", other)]
+    assert ("old", CAMERA) in samples.recent_products(timedelta(hours=12), 10)
 
 
 def test_products_that_have_a_recipe(history: SqlHistory, samples: SqlSamples, book: SqlRecipeBook) -> None:

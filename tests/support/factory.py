@@ -14,7 +14,10 @@ from sqlalchemy import text
 
 from adapters.images.codec import CvImageCodec
 from agent.domain.frame import Image
+from agent.domain.regions import EVERYWHERE, Regions
 from agent.methods.fade import FadeParameters
+from agent.methods.prepared import Prepared
+from agent.recipes.cache import RecipeCache
 from storage import (
     Database,
     MediaFolder,
@@ -39,6 +42,19 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = PA
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
         time.sleep(0.005)
+
+
+def in_use(cache: RecipeCache, sku: str, regions: Regions = EVERYWHERE) -> Prepared:
+    """The recipe of the next frame, once it is prepared. Raises what keeps it from being prepared."""
+    found: list[Prepared] = []
+
+    def is_ready() -> bool:
+        prepared = cache.current(sku, regions)
+        found.extend(() if prepared is None else (prepared,))
+        return bool(found)
+
+    wait_until(is_ready, f"the recipe of {sku}")
+    return found[0]
 
 
 def encoded(image: Image, suffix: str = ".png") -> bytes:

@@ -45,6 +45,7 @@ class ObservedAgent:
     )
     disks: Sequence[DiskState] | Exception = (DiskState("media", 50_000, 100_000, 10_000),)
     models: str | None = None
+    recipes: str | None = None
     database_file: Path | None = None
     counters: Counters = field(default_factory=Counters)
     measures: Measures = field(default_factory=Measures)
@@ -67,6 +68,7 @@ class ObservedAgent:
             disks=CachedProbe("the file system", lambda: _answer(self.disks), fresh_s=0.0),
             database_file=self.database_file,
             models=lambda: self.models,
+            recipes=lambda: self.recipes,
             hang_after_s=600.0,
         )
 

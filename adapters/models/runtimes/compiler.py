@@ -18,6 +18,7 @@ from typing import Protocol
 
 import torch
 
+from adapters.models.kept_files import KeptFiles
 from adapters.models.runtimes.graphs import (
     OPENVINO_EXTRA,
     ExportError,
@@ -26,7 +27,6 @@ from adapters.models.runtimes.graphs import (
     OpenVinoGraph,
     TorchGraph,
 )
-from adapters.models.runtimes.store import GraphStore
 from adapters.models.weights.local import UNTRAINED
 from agent.domain.errors import ModelError
 
@@ -66,7 +66,7 @@ class Compiler:
         store: where exported graphs are kept; None: nowhere.
     """
 
-    def __init__(self, runtime: str = TorchGraph.runtime, store: GraphStore | None = None) -> None:
+    def __init__(self, runtime: str = TorchGraph.runtime, store: KeptFiles | None = None) -> None:
         self.runtime = runtime
         self._store = store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,27 @@ def test_an_agent_that_is_well_is_healthy_and_ready() -> None:
         "broker",
         "storage",
         "models",
+        "recipes",
         "disk",
     }
+
+
+def test_an_agent_is_ready_once_the_recipes_of_the_last_shift_are_prepared() -> None:
+    agent = ObservedAgent()
+    agent.recipes = "recipes of the last shift: 3 of 12 are prepared, about 40 s to go"
+    health = Health(agent.source())
+    assert health.healthy().ok
+    assert health.ready().problems == f"recipes: {agent.recipes}"
+
+
+def test_a_recipe_that_takes_for_ever_is_named_while_frames_wait_for_it() -> None:
+    agent = ObservedAgent()
+    preparing = replace(pipeline_state(), preparing=("A-17", 601.0))
+    agent.pipeline = preparing
+    assert Health(agent.source()).ready().ok
+    agent.pipeline = replace(preparing, awaiting=3)
+    assert "'A-17' has been prepared for 601 s, and 3 frames wait" in Health(agent.source()).ready().problems
+    assert Health(agent.source()).healthy().ok
 
 
 def test_refused_messages_are_named_and_frames_are_still_judged() -> None:

@@ -25,7 +25,7 @@ from agent.recipes.cache import RecipeCache
 from agent.telemetry import Counters
 from storage import SqlHistory, SqlRecipeBook
 from tests.support.encoders import ColourEncoder
-from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
+from tests.support.factory import PARAMETERS, Rooms, encoded, in_use, wait_until
 from tests.support.images import part, spotted
 from tests.support.onboarding import onboarding
 from tests.support.schedule import ManualSchedule
@@ -101,7 +101,7 @@ def test_a_new_sku_gets_its_template_recipe_once(build: Build) -> None:
     wait_until(lambda: len(shop.events()) == 2, "the other recipe")
     assert shop.rooms.count("recipe") == 2
     assert [kind for kind, _message in shop.events()] == ["recipe", "recipe"]
-    assert shop.recipe_cache.current("A").recipe.version == 1
+    assert in_use(shop.recipe_cache, "A").recipe.version == 1
 
 
 def test_the_name_in_the_job_is_the_noun(build: Build) -> None:
@@ -210,7 +210,7 @@ def test_references_that_come_in_a_burst_make_one_version(build: Build) -> None:
     assert recipe.calibration is not None
     assert recipe.calibration.samples == 10
     assert recipe.version <= 3, "the template and hardly more than one burst"
-    judged = shop.inspector.inspect([spotted(50)], [shop.recipe_cache.current("A")])[0]
+    judged = shop.inspector.inspect([spotted(50)], [in_use(shop.recipe_cache, "A")])[0]
     assert judged.verdict == "FAIL"
     assert not shop.rooms.book.held_references("A")
 

@@ -21,7 +21,7 @@ from agent.onboarding.rescoring import Rescoring
 from agent.recipes.cache import RecipeCache
 from agent.recipes.regions import change_regions
 from tests.support.encoders import ColourEncoder
-from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
+from tests.support.factory import PARAMETERS, Rooms, encoded, in_use, wait_until
 from tests.support.images import part, spotted
 from tests.support.loopback import message
 from tests.support.onboarding import onboarding
@@ -220,7 +220,7 @@ def test_each_change_of_regions_gets_a_threshold_of_its_own(start: Start) -> Non
 
 
 def takes_over(plant: Plant, version: int) -> bool:
-    return plant.recipe_cache.current("A").recipe.version >= version
+    return in_use(plant.recipe_cache, "A").recipe.version >= version
 
 
 def test_a_pipeline_without_a_model_leaves_thresholds_alone(start: Start, rooms: Rooms) -> None:
@@ -246,6 +246,6 @@ def test_nothing_is_begun_while_the_agent_ends(start: Start, rooms: Rooms) -> No
     ending = onboarding(rooms, cache, inspector)
     ending.close()
     cache.rescoring = Rescoring(ending._context, ending._recipe_tasks)
-    assert cache.current("A").recipe.calibration is None
+    assert in_use(cache, "A").recipe.calibration is None
     cache.close()
     assert rooms.book.active_version("A") == 2

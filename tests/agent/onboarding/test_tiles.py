@@ -14,7 +14,7 @@ from agent.inference.inspector import Inspector
 from agent.inference.tiled import with_tiles
 from agent.onboarding import OnboardingCoordinator
 from agent.recipes.cache import RecipeCache
-from tests.support.factory import Rooms, encoded
+from tests.support.factory import Rooms, encoded, in_use
 from tests.support.images import part, spotted
 from tests.support.onboarding import onboarding
 
@@ -57,11 +57,11 @@ def test_the_configuration_divides_new_products_and_the_recipe_remembers(
     assert len(levels) == 4
     assert recipe.calibration is not None
     frames = [part(50, side=96), spotted(51, side=96)]
-    in_use = [recipe_cache.current("A")] * 2
-    verdicts = [one.verdict for one in inspector.inspect(frames, in_use)]
+    used = in_use(recipe_cache, "A")
+    verdicts = [one.verdict for one in inspector.inspect(frames, [used] * 2)]
     assert verdicts == [Verdict.PASS, Verdict.FAIL]
     anew = inspector.prepare(recipe, recipe_cache.images(recipe.references))  # as after a restart
-    both = [inspector.score(frames, [one] * 2)[0].score for one in (anew, in_use[0])]
+    both = [inspector.score(frames, [one] * 2)[0].score for one in (anew, used)]
     assert both[0] == pytest.approx(both[1], rel=1e-6)
 
 

@@ -19,7 +19,7 @@ from agent.domain.regions import Regions, rectangle
 from agent.enrollment.enroll import enroll
 from agent.ports import Brief, Description
 from agent.ports.language import LanguageModel
-from tests.support.factory import Rooms, encoded, wait_until
+from tests.support.factory import Rooms, encoded, in_use, wait_until
 from tests.support.images import part, spotted
 from tests.support.loopback import CAMERA, Sent, message
 from tests.support.plant import Plant
@@ -97,7 +97,7 @@ def test_a_cameras_threshold_is_set_from_what_it_inspects(start: Start) -> None:
     plant.inspected(frame("first", part(50), CLOCKED))
 
     def threshold() -> float:
-        calibration = plant.recipe_cache.current("A", CLOCK).recipe.calibration
+        calibration = in_use(plant.recipe_cache, "A", CLOCK).recipe.calibration
         assert calibration is not None
         return calibration.threshold
 
@@ -116,7 +116,7 @@ def test_a_threshold_that_a_person_chose_stays_the_cameras_too(start: Start) -> 
     plant.rooms.book.add(replace(recipe, calibration=chosen, origin="person"))
     plant.inspected(frame("bad", with_clock(spotted(51)), CLOCKED))
     plant.recipe_cache.close()  # after what is under way
-    calibration = plant.recipe_cache.current("A", CLOCK).recipe.calibration
+    calibration = in_use(plant.recipe_cache, "A", CLOCK).recipe.calibration
     assert calibration is not None
     assert calibration.threshold == 0.7
 
@@ -157,7 +157,7 @@ def test_a_message_changes_regions_and_the_threshold_follows(start: Start) -> No
     assert active.calibration.scorer == plant.inspector.fingerprint(active)
 
     def takes_over() -> bool:
-        return plant.recipe_cache.current("A").recipe.version == active.version
+        return in_use(plant.recipe_cache, "A").recipe.version == active.version
 
     wait_until(takes_over, "the new version")
     plant.inspected(frame("after", with_clock(part(50))), frame("bad", with_clock(spotted(51))))

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from agent.domain.camera_rules import CameraRulebook
 from agent.domain.errors import ModelError, RecipeError, StorageError
 from agent.domain.frame import DeliveryKind, Frame, FrameIdentity, Image
 from agent.domain.regions import EVERYWHERE, Regions
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from agent.methods.prepared import Prepared, Scored
+from agent.pipeline.awaiting_recipes import AwaitingRecipes
 from agent.pipeline.stage_queue import StageOutput, StageQueue
-from agent.pipeline.stages import Batcher, InspectStage
+from agent.pipeline.stages import Batcher, InspectStage, StageEnd
 from agent.pipeline.work_item import WorkItem
 from agent.pipeline.worker import Pace, StageThread
 from agent.recipes.cache import RecipeCache
@@ -23,6 +25,7 @@ from tests.support.encoders import ColourEncoder
 from tests.support.factory import PARAMETERS, Rooms
 from tests.support.images import part
 from tests.support.loopback import CAMERA, message
+from tests.support.parts import Superseding
 
 
 def work(number: int, sku: str | None = "A") -> WorkItem:
@@ -88,7 +91,7 @@ class FailingCache(RecipeCache):
     failures: dict[str, list[Exception]]
     asked: list[str]
 
-    def current(self, sku: str, regions: Regions = EVERYWHERE) -> Prepared:
+    def current(self, sku: str, regions: Regions = EVERYWHERE) -> Prepared | None:
         self.asked.append(sku)
         if self.failures.get(sku):
             raise self.failures[sku].pop(0)
@@ -110,7 +113,11 @@ class Bench:
         self.out = StageQueue(100)
         output = StageOutput(thread, self.out, consumer, threading.Event(), self.counters)
         batcher = Batcher(StageQueue(100), 8, 0.0, 0.0)
-        self.stage = InspectStage(thread, batcher, self.cache, inspector, output)
+        rules, superseding = CameraRulebook(), Superseding()
+        awaiting = AwaitingRecipes(self.cache, rules, superseding.frames)
+        self.stage = InspectStage(
+            thread, batcher, self.cache, inspector, output, awaiting, StageEnd(end, threading.Event())
+        )
 
     def inspect(self, batch: Sequence[WorkItem]) -> bool:
         """Whether all of it went on to the next stage."""

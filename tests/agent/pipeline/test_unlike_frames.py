@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.domain.frame import Camera, DeliveryKind, Image
-from tests.support.factory import encoded, wait_until
+from tests.support.factory import encoded, in_use, wait_until
 from tests.support.images import part
 from tests.support.loopback import CAMERA, Sent, message
 from tests.support.plant import Plant
@@ -25,7 +25,7 @@ def enrolled(plant: Plant) -> Plant:
     plant.deliver(*references)
     plant.acknowledged(*references)
     plant.inspected(sent("first", part(20)))
-    wait_until(lambda: plant.recipe_cache.current("A").recipe.calibration is not None, "the enrollment")
+    wait_until(lambda: in_use(plant.recipe_cache, "A").recipe.calibration is not None, "the enrollment")
     return plant
 
 

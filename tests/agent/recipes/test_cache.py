@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,10 @@ from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade, FadePrepared
 from agent.methods.prepared import Groups
-from agent.recipes import cache as cache_module
 from agent.recipes.cache import RecipeCache
 from storage import SqlRecipeBook
 from tests.support.encoders import ColourEncoder
-from tests.support.factory import PARAMETERS, Rooms, encoded, wait_until
+from tests.support.factory import PARAMETERS, Rooms, encoded, in_use, wait_until
 from tests.support.images import part
 
 
@@ -42,9 +42,9 @@ def method() -> CountingFade:
     return CountingFade()
 
 
-def make(rooms: Rooms, method: Fade, capacity: int = 64, book: SqlRecipeBook | None = None) -> RecipeCache:
+def make(rooms: Rooms, method: Fade, book: SqlRecipeBook | None = None, **options: Any) -> RecipeCache:
     return RecipeCache(
-        book or rooms.book, Inspector(method), rooms.media, rooms.codec, method="fade", capacity=capacity
+        book or rooms.book, Inspector(method), rooms.media, rooms.codec, method="fade", **options
     )
 
 
@@ -65,11 +65,11 @@ def add(rooms: Rooms, sku: str, shots: int = 0) -> Recipe:
 
 
 def versions(cache: RecipeCache, sku: str) -> int:
-    return cache.current(sku).recipe.version
+    return in_use(cache, sku).recipe.version
 
 
 def test_an_unknown_sku_is_inspected_with_the_template(cache: RecipeCache, method: CountingFade) -> None:
-    prepared = cache.current("never seen")
+    prepared = in_use(cache, "never seen")
     assert prepared.recipe.sku == "never seen"
     assert (prepared.recipe.version, prepared.recipe.id, prepared.recipe.calibration) == (0, None, None)
     assert prepared.recipe.noun == "object"
@@ -80,7 +80,7 @@ def test_a_recipe_is_prepared_once_with_its_references(
     rooms: Rooms, cache: RecipeCache, method: CountingFade
 ) -> None:
     add(rooms, "A", shots=2)
-    first = cache.current("A")
+    first = in_use(cache, "A")
     assert first.recipe.shots == 2
     assert isinstance(first, FadePrepared)
     assert first.banks[0].owners.unique().tolist() == [0, 1]
@@ -105,7 +105,7 @@ def test_going_back_to_an_older_version_works_too(rooms: Rooms, cache: RecipeCac
     assert versions(cache, "A") == 2
     rooms.book.activate("A", 1)
     wait_until(lambda: versions(cache, "A") == 1, "the older version")
-    assert not cache.current("A").recipe.references
+    assert not in_use(cache, "A").recipe.references
 
 
 def test_what_was_just_enrolled_needs_no_preparing(
@@ -125,9 +125,9 @@ def test_the_least_recently_used_is_dropped(rooms: Rooms, method: CountingFade) 
     for sku in "ABC":
         add(rooms, sku)
     for sku in "ABACA":
-        cache.current(sku)
+        in_use(cache, sku)
     assert [sku for sku, _version in method.prepared] == ["A", "B", "C"]
-    cache.current("B")
+    in_use(cache, "B")
     assert [sku for sku, _version in method.prepared] == ["A", "B", "C", "B"]
     cache.close()
 
@@ -136,11 +136,7 @@ def test_the_least_recently_used_is_dropped(rooms: Rooms, method: CountingFade) 
     "failure", [RecipeError("a wrong parameter"), StorageError("away"), RuntimeError("out of memory")]
 )
 def test_a_version_that_cannot_be_prepared_leaves_the_one_at_hand(
-    rooms: Rooms,
-    cache: RecipeCache,
-    method: CountingFade,
-    monkeypatch: pytest.MonkeyPatch,
-    failure: Exception,
+    rooms: Rooms, cache: RecipeCache, method: CountingFade, failure: Exception
 ) -> None:
     add(rooms, "A")
     assert versions(cache, "A") == 1
@@ -154,16 +150,15 @@ def test_a_version_that_cannot_be_prepared_leaves_the_one_at_hand(
     wait_until(asked, "the attempt")
     for _ in range(20):
         assert asked() == 1, "it is not tried for every frame"
-    monkeypatch.setattr(cache_module, "REFUSED_S", 0.0)
     method.failure = None
     add(rooms, "A")
     wait_until(lambda: versions(cache, "A") == 3, "a version that can be prepared")
 
 
 def test_a_version_that_could_not_be_prepared_is_tried_again_later(
-    rooms: Rooms, cache: RecipeCache, method: CountingFade, monkeypatch: pytest.MonkeyPatch
+    rooms: Rooms, method: CountingFade
 ) -> None:
-    monkeypatch.setattr(cache_module, "REFUSED_S", 0.0)
+    cache = make(rooms, method, refused_s=0.0)
     add(rooms, "A")
     assert versions(cache, "A") == 1
     method.failure = StorageError("away")
@@ -171,6 +166,7 @@ def test_a_version_that_could_not_be_prepared_is_tried_again_later(
     wait_until(lambda: (versions(cache, "A"), len(method.prepared) >= 3)[1], "another attempt")
     method.failure = None
     wait_until(lambda: versions(cache, "A") == 2, "the version")
+    cache.close()
 
 
 def test_an_only_version_that_cannot_be_prepared_raises(
@@ -179,9 +175,10 @@ def test_an_only_version_that_cannot_be_prepared_raises(
     add(rooms, "A")
     method.failure = RecipeError("a wrong parameter")
     with pytest.raises(RecipeError, match="a wrong parameter"):
-        cache.current("A")
+        in_use(cache, "A")
     method.failure = None
-    assert versions(cache, "A") == 1
+    add(rooms, "A")
+    assert versions(cache, "A") == 2, "another version is tried at once"
 
 
 @pytest.mark.parametrize("harm", ["gone", "no image"])
@@ -197,7 +194,7 @@ def test_a_reference_that_cannot_be_read_is_an_error_of_its_recipe(
         reference = Reference(path[6:70], path, "part 0")
         rooms.book.add(replace(template_recipe("A", "fade"), references=(reference,)))
     with pytest.raises(RecipeError, match="reference 'part 0' cannot be read"):
-        cache.current("A")
+        in_use(cache, "A")
 
 
 def test_a_database_that_is_away_is_raised(rooms: Rooms, method: CountingFade) -> None:
@@ -217,9 +214,9 @@ def test_a_threshold_of_another_model_judges_nobody(
     recipe = add(rooms, "A", shots=1)
     own = Calibration(0.5, 0.4, 16, 0.01, "test", scorer=method.fingerprint)
     rooms.book.add(replace(recipe, calibration=own))
-    assert cache.current("A").recipe.calibration == own
+    assert in_use(cache, "A").recipe.calibration == own
     rooms.book.add(replace(recipe, sku="B", calibration=replace(own, scorer="another model")))
-    assert cache.current("B").recipe.calibration is None
+    assert in_use(cache, "B").recipe.calibration is None
 
 
 def test_the_fingerprint_changes_with_parameters_and_weights() -> None:

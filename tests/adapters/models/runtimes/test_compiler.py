@@ -19,9 +19,9 @@ from adapters.models.encoders.backbone import TimmBackbone
 from adapters.models.encoders.clip import OpenClipEncoder
 from adapters.models.encoders.convolutional import DepthsPart
 from adapters.models.encoders.normalisation import CLIP_PREPROCESSING
+from adapters.models.kept_files import KeptFiles
 from adapters.models.runtimes.compiler import Compiler, pick_runtime
 from adapters.models.runtimes.graphs import OnnxGraph, TorchGraph
-from adapters.models.runtimes.store import GraphStore
 from adapters.models.untrained import untrained_backbone
 from agent.domain.errors import ModelError
 from agent.domain.frame import Image
@@ -41,13 +41,13 @@ RUNTIMES = [
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> GraphStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> KeptFiles:
     """One for the module: each graph is exported once."""
-    return GraphStore(tmp_path_factory.mktemp("graphs"))
+    return KeptFiles(tmp_path_factory.mktemp("graphs"), ".onnx")
 
 
 @pytest.fixture(params=RUNTIMES)
-def compiler(request: pytest.FixtureRequest, store: GraphStore) -> Compiler:
+def compiler(request: pytest.FixtureRequest, store: KeptFiles) -> Compiler:
     return Compiler(request.param, store)
 
 
@@ -132,7 +132,7 @@ def _part() -> _Counting:
 @pytest.mark.slow
 def test_weights_are_exported_once_for_all_starts(tmp_path: Path) -> None:
     first, again, others, damaged = (_part() for _ in range(4))
-    compiler = Compiler("onnxruntime", GraphStore(tmp_path))
+    compiler = Compiler("onnxruntime", KeptFiles(tmp_path, ".onnx"))
     batch = torch.randn(1, 3, 40, 56, generator=torch.Generator().manual_seed(0))
     wanted = compiler.compile(first, "d" * 64)(batch)
     found = compiler.compile(again, "d" * 64)(batch)
@@ -151,7 +151,9 @@ def test_batch_norms_are_folded_and_the_network_stays_as_it_was(tmp_path: Path) 
     part = _part()
     batch = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     before = TorchGraph(part.module())(batch)
-    assert Compiler("onnxruntime", GraphStore(tmp_path)).compile(part, "d" * 64).runtime == "onnxruntime"
+    assert (
+        Compiler("onnxruntime", KeptFiles(tmp_path, ".onnx")).compile(part, "d" * 64).runtime == "onnxruntime"
+    )
     after = TorchGraph(part.module())(batch)
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     (path,) = tmp_path.iterdir()
@@ -162,7 +164,7 @@ def test_batch_norms_are_folded_and_the_network_stays_as_it_was(tmp_path: Path) 
 
 def test_random_weights_are_not_kept(tmp_path: Path) -> None:
     backbone = untrained_backbone(
-        "timm:mobilenetv2_035", compiler=Compiler("onnxruntime", GraphStore(tmp_path))
+        "timm:mobilenetv2_035", compiler=Compiler("onnxruntime", KeptFiles(tmp_path, ".onnx"))
     )
     assert backbone.runtime == "onnxruntime"
     assert list(tmp_path.iterdir()) == [], "all of them have the same digest"
@@ -198,7 +200,7 @@ def test_what_does_not_export_rightly_stays_in_pytorch(
     tmp_path: Path, module: torch.nn.Module, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        graph = Compiler("onnxruntime", GraphStore(tmp_path)).compile(_OtherPart(module), "d" * 64)
+        graph = Compiler("onnxruntime", KeptFiles(tmp_path, ".onnx")).compile(_OtherPart(module), "d" * 64)
     assert graph.runtime == "torch"
     assert "other: stays in PyTorch, since" in caplog.text
     batch = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -215,7 +217,7 @@ def test_several_threads_may_use_one_encoder(convolutional_files: Files, compile
     assert all(torch.equal(one, other) for one, other in zip(found, wanted * 3, strict=True))
 
 
-def test_a_session_has_pytorchs_threads_and_they_sleep_while_they_wait(store: GraphStore) -> None:
+def test_a_session_has_pytorchs_threads_and_they_sleep_while_they_wait(store: KeptFiles) -> None:
     torch.set_num_threads(2)
     try:
         graph = Compiler("onnxruntime", store).compile(_part(), "f" * 64)
