@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -163,13 +164,19 @@ class AgentProcess(AbstractContextManager["AgentProcess"]):
     def _ready(self) -> bool:
         try:
             self._get("/readyz")
-        except OSError:  # refused, or 503: urllib's HTTPError is an OSError
+        except (OSError, HTTPException):
             return False
         return True
 
     def _get(self, page: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{page}", timeout=30) as answer:
-            return bytes(answer.read())
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        with closing(connection):
+            connection.request("GET", page)
+            answer = connection.getresponse()
+            content = answer.read()
+        if answer.status != HTTPStatus.OK:
+            raise ConnectionError(f"{page} answers {answer.status}")
+        return content
 
     def _last_line(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
