@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from adapters.cli.images import ImageFile, ImageFolder
+from adapters.cli.progress import StepProgress
 from adapters.cli.screen import plain, stderr
 from agent.app.options import calibration_policy, orientation_policy, selection_policy
 from agent.domain.errors import SightlineError
@@ -72,15 +71,15 @@ class _FolderImages:
 
 
 def read_references(folder: ImageFolder, inspector: Inspector, method: str) -> FolderReferences:
-    """The readable ones, with a progress bar; the others are named on stderr.
+    """The readable ones, with progress; the others are named on stderr.
 
     They are held as ``method`` needs them. Raises SightlineError if none is left.
     """
     images = ReferenceImages(_FolderImages(folder), len(folder))
     images.need(inspector.reference_side(template_recipe("references", method)))
     indices = []
-    with _progress("reading") as progress:
-        task = progress.add_task("", total=len(folder))
+    with StepProgress() as progress:
+        progress.step("reading references", len(folder))
         for index, file in enumerate(folder.files):
             try:
                 _ = images[index]
@@ -88,7 +87,7 @@ def read_references(folder: ImageFolder, inspector: Inspector, method: str) -> F
             except SightlineError as error:
                 sentence = f"[yellow]left out:[/] {plain(file.name)}: {plain(str(error))}"
                 stderr().print(sentence, soft_wrap=True)
-            progress.advance(task)
+            progress.advance()
     if not indices:
         raise SightlineError("none of the references can be read as an image")
     return FolderReferences(folder, tuple(indices), images.only(indices))
@@ -97,7 +96,7 @@ def read_references(folder: ImageFolder, inspector: Inspector, method: str) -> F
 def enroll_images(
     inspector: Inspector, recipe: Recipe, images: ReferenceImages, settings: Settings
 ) -> Enrolled:
-    """Memorise and calibrate, with a progress bar on a terminal.
+    """Memorise and calibrate, with progress.
 
     Args:
         recipe: with one reference for each image, in their order.
@@ -125,8 +124,7 @@ def enroll_stored(
     orientation: OrientationPolicy | None = None,
 ) -> Enrolled:
     """The same with references that are chosen already: none is left out, and none is rotated anew."""
-    with _progress("enrolling") as progress:
-        task = progress.add_task("", total=len(images))
+    with StepProgress() as progress:
         enrolled = enroll(
             inspector,
             recipe,
@@ -134,12 +132,6 @@ def enroll_stored(
             policy=calibration_policy(settings),
             selection=selection,
             orientation=orientation,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=progress,
         )
         return name_defects(inspector, enrolled, images)
-
-
-def _progress(word: str) -> Progress:
-    console = stderr()
-    columns = (TextColumn(word), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

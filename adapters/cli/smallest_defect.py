@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from adapters.cli.screen import stderr
 from agent.domain.errors import SightlineError
 from agent.domain.tiling import TileGrid, Tiling, square_grids
 
@@ -48,24 +47,14 @@ def size_of(images: Sequence[Image]) -> tuple[int, int]:
 
 
 def measure(inspector: Inspector, prepared: Prepared, images: Sequence[Image]) -> SmallestDefect | None:
-    """How small a spot is found, with a progress bar on a terminal; None without a threshold."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
+    """How small a spot is found, with progress; None without a threshold."""
+    from adapters.cli.progress import StepProgress
     from agent.onboarding.smallest_defect import smallest_defect
 
     if prepared.recipe.calibration is None:
         return None
-    console = stderr()
-    columns = (TextColumn("looking for synthetic defects"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("")
-        return smallest_defect(
-            inspector,
-            prepared,
-            images,
-            size=size_of(images),
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with StepProgress() as progress:
+        return smallest_defect(inspector, prepared, images, size=size_of(images), progress=progress)
 
 
 def tiles_for(wanted: float, seen: SmallestDefect | None, size: tuple[int, int], tiling: Tiling) -> TileGrid:

@@ -19,6 +19,7 @@ from agent.enrollment.orientation import (
     find_orientation,
     with_angles,
 )
+from agent.enrollment.progress import Progress
 from agent.enrollment.selection import Selection, SelectionPolicy, select
 from agent.inference.inspector import Inspector
 from agent.inference.reference_images import ReferenceImages
@@ -35,9 +36,6 @@ part nearly as well as one from all."""
 
 _NAMED = 5
 """A note names at most so many new references."""
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) after each reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,8 @@ def enroll(
     """
     if not images:
         raise RecipeError(f"enrolling {recipe.sku!r} needs at least one image of a good part")
-    finder = _OrientationFinder(inspector, orientation)
+    progress = progress or Progress()
+    finder = _OrientationFinder(inspector, orientation, progress)
     images = ReferenceImages.of(images)
     images.need(inspector.reference_side(recipe))
 
@@ -240,8 +239,10 @@ def decide_angles(
 class _OrientationFinder:
     """How the parts of one enrollment lie: examined once, then the same for all that is left of them."""
 
-    def __init__(self, inspector: Inspector, policy: OrientationPolicy | None) -> None:
-        self._inspector = inspector
+    def __init__(
+        self, inspector: Inspector, policy: OrientationPolicy | None, progress: Progress | None = None
+    ) -> None:
+        self._inspector, self._progress = inspector, progress or Progress()
         self._policy = policy
         self.found: Orientation | None = None
 
@@ -262,7 +263,10 @@ class _OrientationFinder:
         few = _among(self._inspector.comparing(recipe), indices)
 
         def scores_in(angles: Sequence[float]) -> Sequence[float]:
-            return leave_one_out(self._inspector, with_angles(few, angles), part, ready=False).scores
+            found = leave_one_out(
+                self._inspector, with_angles(few, angles), part, self._progress, ready=False
+            )
+            return found.scores
 
         return find_orientation(len(part), scores_in, policy)
 
@@ -309,18 +313,22 @@ def leave_one_out(
         ready: False if only the scores are of interest, and the prepared recipe is to judge no frames.
     """
     images = ReferenceImages.of(images)
+    progress = progress or Progress()
     groups = _groups(len(images), FOLDS) if len(images) > 1 else []
-    prepared = inspector.prepare(recipe, images, groups)
+    directions = len(inspector.orientations(recipe) or ())
+    turned = f", each in {directions} directions" if directions > 1 else ""
+    progress.step(f"memorising references{turned}", len(images))
+    prepared = inspector.prepare(recipe, images.reporting(progress), groups)
     if prepared.complete and groups:
         groups = _groups(len(images), len(images))
+    progress.step("comparing each reference with the others", len(images))
     found: dict[int, tuple[Scored, float | None]] = {}
     with scoring_references():
         for group in groups:
             rest = prepared.without(group)
             for index in group:
                 found[index] = _scored(inspector, images[index], rest)
-                if progress is not None:
-                    progress(len(found), len(images))
+                progress.advance()
     ordered = [found[index] for index in range(len(found))]
     if ready:
         prepared = prepared.without_groups()

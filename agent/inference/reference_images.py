@@ -33,6 +33,12 @@ class ImageSource(Protocol):
         ...
 
 
+class Advancing(Protocol):
+    """What counts parts of a work that are done (:class:`agent.enrollment.progress.Progress`)."""
+
+    def advance(self) -> None: ...
+
+
 class ReferenceImages(Sequence[Image]):
     """Images that are reduced when they are read, to what a method needs of them (:meth:`need`).
 
@@ -45,6 +51,8 @@ class ReferenceImages(Sequence[Image]):
         """``count`` images of ``source``, none of which is read yet."""
         self._held = _Held(source, limit_bytes)
         self._indices: tuple[int, ...] = tuple(range(count))
+        self._progress: Advancing | None = None
+        self._unread: set[int] = set()
 
     @classmethod
     def of(cls, images: Sequence[Image]) -> ReferenceImages:
@@ -58,8 +66,14 @@ class ReferenceImages(Sequence[Image]):
     def only(self, indices: Iterable[int]) -> Self:
         """Those images alone, in the order of the indices; the memory is shared."""
         part = object.__new__(type(self))
-        part._held = self._held
+        part._held, part._progress, part._unread = self._held, None, set()
         part._indices = tuple(self._indices[index] for index in indices)
+        return part
+
+    def reporting(self, progress: Advancing) -> Self:
+        """The same images; ``progress`` advances when one of them is read for the first time."""
+        part = self.only(range(len(self)))
+        part._progress, part._unread = progress, set(part._indices)
         return part
 
     def need(self, side: int | None) -> None:
@@ -86,7 +100,11 @@ class ReferenceImages(Sequence[Image]):
     def __getitem__(self, index: int | slice) -> Image | ReferenceImages:
         if isinstance(index, slice):
             return self.only(range(len(self))[index])
-        return self._held.image(self._indices[index])
+        held = self._indices[index]
+        if self._progress is not None and held in self._unread:
+            self._unread.discard(held)
+            self._progress.advance()
+        return self._held.image(held)
 
 
 class _Held:

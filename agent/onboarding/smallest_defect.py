@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 from agent.domain.errors import RecipeError
 from agent.domain.frame import Image
 from agent.domain.tiling import Box, TileGrid, square_grids
+from agent.enrollment.progress import Progress
 from agent.inference.inspector import Inspector
 from agent.inference.tiled import TiledPrepared, tiling_of
 from agent.methods.prepared import Prepared
@@ -40,9 +41,6 @@ _DRAWN = 64
 """Defects are drawn at up to twice this size, in pixels."""
 _ROOM = 4
 """A defect is drawn into a window so many times its size: drawing into 12 megapixels takes seconds."""
-
-Progress = Callable[[int, int], None]
-"""Called with (done, at most) after each defect that was scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +108,15 @@ def smallest_defect(
     sizes = _sizes(min(width, height))
     most = TRIES * len(sizes).bit_length()
     results: dict[int, _Tries] = {}
+    if progress is not None:
+        progress.step("trying how small a defect is found", most)
 
     def is_found(index: int) -> bool:
         tries = results.setdefault(index, _Tries())
         while not tries.decided:
             tries.add(trial.finds(sizes[index], tries.done))
             if progress is not None:
-                progress(min(most, (len(results) - 1) * TRIES + tries.done), most)
+                progress.advance()
         return tries.succeeds
 
     low, high = -1, len(sizes)  # nothing up to `low` is found, everything from `high` on is

@@ -15,6 +15,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Recipe, Reference, template_recipe
 from agent.domain.verdict import Verdict
 from agent.enrollment.enroll import FOLDS, enroll
+from agent.enrollment.progress import Progress
 from agent.inference.inspector import Inspector
 from agent.methods.fade import Fade
 from tests.support.encoders import ColourEncoder
@@ -24,27 +25,39 @@ from tests.support.images import part, spotted
 POLICY = CalibrationPolicy(0.01)
 
 
+class Steps(Progress):
+    """Notes what each step did of its total."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[int]] = {}
+        self._now: list[int] = []
+
+    def step(self, what: str, total: int) -> None:
+        self._now = self.steps[what] = [0, total]
+
+    def advance(self) -> None:
+        self._now[0] += 1
+
+
 def recipe(shots: int) -> Recipe:
     references = tuple(Reference(f"{i:064x}", f"{i}.png", str(i)) for i in range(shots))
     return replace(template_recipe("A", "fade"), references=references)
 
 
 def test_good_parts_become_a_recipe_that_separates_good_from_bad(inspector: Inspector) -> None:
-    seen: list[tuple[int, int]] = []
-    enrolled = enroll(
-        inspector,
-        recipe(10),
-        [part(i) for i in range(10)],
-        policy=POLICY,
-        progress=lambda done, total: seen.append((done, total)),
-    )
+    seen = Steps()
+    images = [part(i) for i in range(10)]
+    enrolled = enroll(inspector, recipe(10), images, policy=POLICY, progress=seen)
     calibration = enrolled.recipe.calibration
     assert calibration is not None
     assert calibration.samples == 10
     assert "leave-one-out of 10 references" in calibration.source
     assert calibration.map_threshold is not None
     assert enrolled.prepared.recipe is enrolled.recipe
-    assert seen == [(i, 10) for i in range(1, 11)]
+    assert seen.steps == {
+        "memorising references": [10, 10],
+        "comparing each reference with the others": [10, 10],
+    }
     results = inspector.inspect([part(50), spotted(51)], [enrolled.prepared] * 2)
     assert results[0].verdict is not Verdict.FAIL
     assert results[1].verdict is Verdict.FAIL
@@ -104,12 +117,10 @@ def test_references_of_a_bounded_bank_are_compared_with_banks_of_the_same_bound(
     """A coreset that was chosen knowing an image must not be what the image is compared with."""
     images = [part(i) for i in range(24)]
     own = Inspector(Fade(ColourEncoder(), defaults=replace(PARAMETERS, bank_limit=40)))
-    seen: list[tuple[int, int]] = []
-    enrolled = enroll(
-        own, recipe(24), images, policy=POLICY, progress=lambda done, total: seen.append((done, total))
-    )
+    seen = Steps()
+    enrolled = enroll(own, recipe(24), images, policy=POLICY, progress=seen)
     assert not enrolled.prepared.complete, "there is less room than the references have patches"
-    assert seen == [(i, 24) for i in range(1, 25)]
+    assert seen.steps["comparing each reference with the others"] == [24, 24]
     for index in (3, 13, 23):
         rest = [image for i, image in enumerate(images) if i % FOLDS != index % FOLDS]
         without = own.prepare(recipe(len(rest)), rest)

@@ -18,6 +18,7 @@ from agent.domain.frame import Image
 from agent.domain.recipe import Parameter, Recipe, Reference, template_recipe
 from agent.domain.tiling import TileGrid
 from agent.enrollment.enroll import Enrolled, enroll
+from agent.enrollment.progress import Progress
 from agent.inference.inspector import Inspector
 from agent.methods.prepared import Groups, Prepared, PreparedRecipe, Scored
 from agent.onboarding.smallest_defect import FOUND, TRIES, SmallestDefect, smallest_defect
@@ -94,17 +95,28 @@ def test_tiles_show_smaller_defects(inspector: Inspector, images: list[Image]) -
     assert (whole.side, tiled.side) == (480, 172)
 
 
+class Watched(Progress):
+    """Counts what is done of the most."""
+
+    done = most = 0
+
+    def step(self, what: str, total: int) -> None:
+        self.most = total
+
+    def advance(self) -> None:
+        self.done += 1
+
+
 def test_the_same_references_give_the_same_size_and_stay_as_they_are(
     inspector: Inspector, images: list[Image]
 ) -> None:
     before = [image.copy() for image in images]
-    calls: list[tuple[int, int]] = []
     made = enrolled(inspector, images, tiles="2x1").prepared
-    one = smallest_defect(inspector, made, images, progress=lambda done, most: calls.append((done, most)))
+    watched = Watched()
+    one = smallest_defect(inspector, made, images, progress=watched)
     assert one == smallest_defect(inspector, made, images)
     assert all(np.array_equal(a, b) for a, b in zip(before, images, strict=True))
-    assert all(0 < done <= most for done, most in calls)
-    assert len(calls) <= calls[-1][1]
+    assert 0 < watched.done <= watched.most
 
 
 def test_the_tiles_for_a_size_are_the_fewest_that_are_about_square() -> None:
