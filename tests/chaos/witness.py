@@ -141,7 +141,8 @@ class _Link:
         if self._due[0] != mid:
             self._testimony.out_of_order += 1
         self._due.remove(mid)
-        self._testimony.frames_acknowledged.add(key)
+        if key in self._testimony.frames_delivered:  # the look at other agents acknowledges their status, too
+            self._testimony.frames_acknowledged.add(key)
 
 
 class _Reader:
