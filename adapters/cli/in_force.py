@@ -20,10 +20,10 @@ ANSWER_S = 10.0
 """How long a command waits for answers."""
 _LOOK_S = 0.1
 
-_LIFE = f"SELECT agent_id, kind FROM event WHERE kind IN ('{STARTED}', '{STOPPED}') ORDER BY id"  # noqa: S608
+_LIFE = f"SELECT agent_id, kind FROM event WHERE kind IN ('{STARTED}', '{STOPPED}') ORDER BY id"  # noqa: S608 - our own words
 _LAST = "SELECT coalesce(max(id), 0) AS id FROM event"
 _ANSWERS = (
-    "SELECT agent_id, kind, message, details FROM event "  # noqa: S608
+    "SELECT agent_id, kind, message, details FROM event "  # noqa: S608 - our own words
     f"WHERE id > :after AND sku = :sku AND kind IN ('{IN_FORCE}', '{REFUSED}') ORDER BY id"
 )
 
